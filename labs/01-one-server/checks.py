@@ -1,0 +1,124 @@
+"""Lab 01: what one server must keep. Each check deploys server.toml and asks what runs."""
+
+from llmlab.checks import Context, Verdict, check, failed, passed
+from llmlab.checks.probes import compare_speed, listens_beyond_loopback, queue_share
+from llmlab.load import closed
+from llmlab.serve import Spec
+
+USERS = 4
+PROMPT = 3000  # tokens
+REPLY = 64  # tokens
+
+
+@check(title="server.toml describes a server that starts", points=1)
+def starts(ctx: Context) -> Verdict:
+    """Deploy it afresh and wait until the model is loaded."""
+    server = ctx.server()
+    return passed(
+        expected="/health answers 200",
+        observed=f"ready after {server.seconds_to_ready:.2f} s",
+        look=server.command,
+    )
+
+
+@check(title=f"It works on {USERS} requests at once", points=1, needs=("starts",))
+def slots(ctx: Context) -> Verdict:
+    """Ask /props how many slots there are."""
+    server = ctx.server()
+    found = server.props()["total_slots"]
+    verdict = passed if found >= USERS else failed
+    return verdict(
+        expected=f"at least {USERS} slots",
+        observed=f"{found} slots",
+        look=f"curl -s {server.url}/props | python3 -m json.tool | grep total_slots",
+        slots=found,
+    )
+
+
+@check(title=f"{USERS} users at once, {PROMPT:,}-token prompts each", points=3, needs=("slots",))
+def context_per_slot(ctx: Context) -> Verdict:
+    """Send the prompts for real, all at the same time, and count the replies."""
+    server = ctx.server()
+    length = PROMPT - ctx.random("prompt").randrange(100)
+    plan = closed(USERS, requests=USERS, warmup=0, prompt_tokens=length, max_tokens=REPLY, seed=ctx.seed)
+    run = ctx.measure(server, [plan]).runs[0]
+    bad = [one for one in run.samples if not one.ok]
+    each = server.props()["default_generation_settings"]["n_ctx"]
+    expected = f"{USERS} of {USERS} prompts of {length:,} tokens answered with {REPLY} tokens each"
+    look = f'server = lab.serve("server.toml"); server.load(concurrency={USERS}, requests={USERS}, prompt_tokens={PROMPT})'
+    if bad:
+        return failed(
+            expected=expected,
+            observed=f"{USERS - len(bad)} answered; each slot has {each:,} tokens. The server: {bad[0].error}",
+            look=look,
+            ctx_per_slot=each,
+        )
+    return passed(expected=expected, observed=f"all answered; each slot has {each:,} tokens", look=look, ctx_per_slot=each)
+
+
+@check(title="Nobody without a key gets in from outside", points=2, needs=("starts",))
+def closed_door(ctx: Context) -> Verdict:
+    """See on which addresses it listens; if others can reach it, ask for tokens without a key."""
+    server = ctx.server()
+    outside = listens_beyond_loopback(server)
+    expected = "it listens on 127.0.0.1 only, or answers 401 to a request without a key"
+    look = f"ss -ltnp | grep :{server.port}"
+    if not outside:
+        return passed(expected=expected, observed=f"it listens on {server.host} only", look=look)
+    status = ctx.status_without_key(server)
+    verdict = passed if status == 401 else failed
+    return verdict(
+        expected=expected,
+        observed=f"it listens on {', '.join(outside)}, and a request without a key was answered {status}",
+        look=look,
+    )
+
+
+@check(title="Its own counters count every token", points=1, needs=("starts",))
+def counters(ctx: Context) -> Verdict:
+    """Stream some requests and compare the usage they report with the delta of /metrics."""
+    server = ctx.server()
+    run = ctx.measure(server, [closed(2, requests=6, max_tokens=24, seed=ctx.seed)]).runs[0]
+    tokens = sum(one.completion_tokens for one in run.samples)
+    look = f"curl -s {server.url}/metrics | grep tokens_predicted_total"
+    if run.counters is None:
+        return failed(expected=f"/metrics counts {tokens} tokens", observed="/metrics does not answer", look=look)
+    verdict = passed if run.counters.agrees else failed
+    return verdict(
+        expected=f"/metrics moves by the {tokens} tokens that were streamed",
+        observed=f"it moved by {run.counters.completion_tokens}",
+        look=look,
+    )
+
+
+@check(title="Goodput with four users is what this machine can give", points=2, needs=("context-per-slot",))
+def goodput(ctx: Context) -> Verdict:
+    """Alternate with a reference server on the same machine; judge the ratio, never the tokens per second."""
+    model = ctx.spec().model
+    reference = Spec(
+        model=model,
+        flags={"ctx-size": USERS * 4096, "parallel": USERS, "threads": 1, "metrics": True},
+    )
+    return compare_speed(
+        ctx,
+        learner=ctx.server(),
+        reference=ctx.reference(reference),
+        plan=closed(USERS, requests=12, max_tokens=REPLY, seed=ctx.seed),
+        at_least=0.8,
+        fix="is `threads` above the cores that are free?",
+    )
+
+
+@check(title="You know where its knee is", points=2, needs=("starts",))
+def knee(ctx: Context) -> Verdict:
+    """Load it at the learner's answer and at one more stream; count how often requests waited for a slot."""
+    answer = ctx.answers.get("knee")
+    expected = "lab.answer(knee=N): with N users nobody waits for a slot, with N + 1 somebody does"
+    look = f"while sleep 0.1; do curl -s {ctx.server().url}/metrics | grep requests_deferred; done  # during a load"
+    if not isinstance(answer, int) or isinstance(answer, bool) or not 1 <= answer <= 64:
+        return failed(expected=expected, observed=f"your answer is {answer!r}", look="lab.answer(knee=...)")
+    server = ctx.server()
+    at, above = (queue_share(ctx, server, streams) for streams in (answer, answer + 1))
+    observed = f"waiting in {at:.0%} of looks with {answer} users, in {above:.0%} with {answer + 1}"
+    verdict = passed if at < 0.2 and above > 0.5 else failed
+    return verdict(expected=expected, observed=observed, look=look, at=round(at, 3), above=round(above, 3))

@@ -1,0 +1,13 @@
+"""One source per lab, `solutions/NN-slug/lab.py`, made into the learner's notebook and the solution notebook.
+
+Nothing here is needed to take the course; `jupytext` comes with the extra `author`.
+"""
+
+from __future__ import annotations
+
+from .build import build, learner, solution
+from .drift import Drift, check
+from .lint import lint
+from .source import Cell, Source, read, sources
+
+__all__ = ["Cell", "Drift", "Source", "build", "check", "learner", "lint", "read", "solution", "sources"]

@@ -1,0 +1,25 @@
+"""What a check is, what it returns, and the process of its own in which checks run.
+
+A check deploys the learner's files and probes what runs; it never reads files to see whether they look right.
+Which checks a lab has lives in `labs/NN-slug/checks.py`.
+"""
+
+from .check import Check, Context, DeploymentFailed, Verdict, check, failed, inconclusive, passed
+from .result import Evidence, Outcome, Result
+from .run import load_checks, run
+
+__all__ = [
+    "Check",
+    "Context",
+    "DeploymentFailed",
+    "Evidence",
+    "Outcome",
+    "Result",
+    "Verdict",
+    "check",
+    "failed",
+    "inconclusive",
+    "load_checks",
+    "passed",
+    "run",
+]

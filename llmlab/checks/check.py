@@ -1,0 +1,174 @@
+"""The decorator that makes a check, what it gets (`Context`) and what it returns (`Verdict`)."""
+
+from __future__ import annotations
+
+import contextlib
+import random
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from ..errors import LabError
+from ..records.schema import Plan, Record
+from ..serve import Server, Spec
+from .result import Evidence
+
+
+class DeploymentFailed(Exception):
+    """What the learner wrote does not run: a failed check, not an error of the grader."""
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """What a check function returns; made by `passed`, `failed` or `inconclusive`."""
+
+    status: str
+    evidence: Evidence
+    reason: str | None = None
+    data: Mapping[str, Any] = field(default_factory=dict)
+
+
+def passed(*, expected: str, observed: str, look: str = "", **data: Any) -> Verdict:
+    """It does what it promised."""
+    return Verdict("passed", Evidence(expected, observed, look), data=data)
+
+
+def failed(*, expected: str, observed: str, look: str = "", **data: Any) -> Verdict:
+    """It does not; `look` is a command with which the learner sees the same."""
+    return Verdict("failed", Evidence(expected, observed, look), data=data)
+
+
+def inconclusive(reason: str, *, expected: str, observed: str, look: str = "", **data: Any) -> Verdict:
+    """Too noisy to say: costs nobody points, may be run again."""
+    return Verdict("inconclusive", Evidence(expected, observed, look), reason, data)
+
+
+@dataclass(frozen=True, slots=True)
+class Check:
+    """One graded promise of a lab."""
+
+    name: str
+    title: str
+    points: float
+    function: Callable[[Context], Verdict]
+    needs: tuple[str, ...] = ()  # checks that must have passed
+    machine: tuple[str, ...] = ()  # needs of the machine, as `llmlab doctor` names them
+    realism: str = "real"
+    stands_in: str | None = None
+
+
+def check(
+    *,
+    title: str,
+    points: float = 1,
+    needs: tuple[str, ...] = (),
+    machine: tuple[str, ...] = (),
+    realism: str = "real",
+    stands_in: str | None = None,
+) -> Callable[[Callable[[Context], Verdict]], Check]:
+    """Make a check of a function `(Context) -> Verdict`; its name, with dashes, is the check's name.
+
+    :param needs: names of checks without which this one is skipped.
+    :param machine: what the machine must have (`doctor`'s names); else skipped with the mending command.
+    :param realism: `real`, `emulated` (then `stands_in` names the stand-in) or `schema`.
+    """
+
+    def make(function: Callable[[Context], Verdict]) -> Check:
+        name = function.__name__.replace("_", "-")
+        return Check(name, title, points, function, needs, machine, realism, stands_in)
+
+    return make
+
+
+class Context:
+    """What a check may use: the learner's files, a fresh deployment of them, answers, seeded randomness."""
+
+    def __init__(
+        self,
+        *,
+        files: Path,
+        seed: int,
+        answers: Mapping[str, Any],
+        profile: str,
+        say: Callable[[str], None] = lambda _: None,
+    ) -> None:
+        self.files = files
+        self.seed = seed
+        self.answers = answers
+        self.profile = profile
+        self.say = say
+        self._stack = contextlib.ExitStack()
+        self._shared: dict[str, Server] = {}
+
+    def random(self, purpose: str) -> random.Random:
+        """A generator of its own for each purpose, so that one check's draws never move another's."""
+        return random.Random(f"{self.seed}:{purpose}")
+
+    def spec(self, name: str = "server.toml") -> Spec:
+        """The learner's spec.
+
+        :raises DeploymentFailed: when the file cannot be read as one.
+        """
+        try:
+            return Spec.read(self.files / name)
+        except LabError as error:
+            raise DeploymentFailed(str(error).replace(str(self.files) + "/", "")) from error
+
+    def server(self, name: str = "server.toml") -> Server:
+        """The learner's server, deployed afresh on a port of ours; shared by the checks of one run.
+
+        :raises DeploymentFailed: when it does not start.
+        """
+        if name not in self._shared or not self._shared[name].running:
+            self._shared[name] = self.deploy(self.spec(name))
+        return self._shared[name]
+
+    def deploy(self, spec: Spec) -> Server:
+        """Start a server of the learner's making; it ends with the run.
+
+        :raises DeploymentFailed: when it does not start, with the reason.
+        """
+        try:
+            return self._stack.enter_context(Server(spec, port=0))
+        except LabError as error:
+            raise DeploymentFailed(str(error).replace(str(self.files) + "/", "")) from error
+
+    def reference(self, spec: Spec) -> Server:
+        """Start a server of the lab's own (its failure is the grader's error, never the learner's)."""
+        return self._stack.enter_context(Server(spec, port=0))
+
+    def measure(
+        self, server: Server, plans: Sequence[Plan], *, on_phase: Callable[[str], None] | None = None
+    ) -> Record:
+        """Load a server; `on_phase` hears "warm-up" and "run" as they go on."""
+        from ..load import Target, measure
+
+        target = Target(
+            url=server.url, api_key=server.key, pid=server.pid, info=server.info(), throttle=server.throttle
+        )
+        heard = None if on_phase is None else (lambda progress: on_phase(progress.phase))
+        return measure(target, plans, on_event=heard)
+
+    def status_without_key(self, server: Server) -> int:
+        """The HTTP status of a completion asked for without a key."""
+        import httpx
+
+        reply = httpx.post(
+            f"{server.url}/completion",
+            json={"prompt": "x", "n_predict": 1},
+            headers={"Connection": "close"},
+            timeout=30,
+            trust_env=False,
+        )
+        return reply.status_code
+
+    def stop(self, server: Server) -> None:
+        """Stop one server before the run ends, so that it does not disturb the next measurement."""
+        server.stop()
+        self._shared = {name: one for name, one in self._shared.items() if one is not server}
+
+    def close(self) -> None:
+        """Stop all that was started."""
+        self._stack.close()
+        self._shared.clear()

@@ -1,0 +1,134 @@
+"""What a check leaves behind: evidence, outcome, and the result of a whole lab. Versioned JSON."""
+
+from __future__ import annotations
+
+import html
+
+from msgspec import Struct, field
+
+SCHEMA = "llmlab/result/1"
+
+#: status -> (symbol, word); colour is only the third cue.
+SIGNS = {
+    "passed": ("✔", "passed"),
+    "failed": ("✘", "failed"),
+    "skipped": ("–", "skipped"),
+    "inconclusive": ("?", "inconclusive"),
+    "error": ("!", "grader error"),
+}
+_COLOURS = {"passed": "#00734F", "failed": "#B34A00", "skipped": "#666", "inconclusive": "#7A5C00", "error": "#9A3070"}
+
+
+class Evidence(Struct, frozen=True, forbid_unknown_fields=True):
+    """Three lines: what was expected, what was observed, how to see it yourself (a command to paste)."""
+
+    expected: str
+    observed: str
+    look: str = ""
+
+
+class Outcome(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """What one check said."""
+
+    check: str
+    title: str
+    status: str  # passed | failed | skipped | inconclusive | error
+    points: float
+    max_points: float
+    realism: str = "real"  # real | emulated | schema
+    stands_in: str | None = None  # emulated: what stood in
+    evidence: Evidence | None = None
+    reason: str | None = None  # why skipped, inconclusive or error
+    seconds: float = 0.0
+    data: dict[str, float | int | str | bool | None] = field(default_factory=dict)
+
+
+class Result(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """What all checks of a lab said about one folder of files."""
+
+    lab: str
+    created: str  # ISO 8601, UTC
+    seed: int
+    outcomes: list[Outcome]
+    engine: str = ""
+    machine: str = ""
+    seconds: float = 0.0
+    schema: str = SCHEMA
+
+    @property
+    def points(self) -> float:
+        """Points earned."""
+        return sum(one.points for one in self.outcomes)
+
+    @property
+    def max_points(self) -> float:
+        """Points there were to earn; what was inconclusive or the grader's fault costs nobody any."""
+        return sum(one.max_points for one in self.outcomes if one.status not in ("inconclusive", "error"))
+
+    @property
+    def passed(self) -> bool:
+        """Whether nothing failed, was skipped or broke (inconclusive is no failure)."""
+        return all(one.status in ("passed", "inconclusive") for one in self.outcomes)
+
+    @property
+    def failing(self) -> list[str]:
+        """Names of the checks that failed."""
+        return [one.check for one in self.outcomes if one.status == "failed"]
+
+    def __getitem__(self, name: str) -> Outcome:
+        for one in self.outcomes:
+            if one.check == name:
+                return one
+        raise KeyError(name)
+
+    def lines(self) -> list[str]:
+        """The result as plain text."""
+        out = [f"Lab {self.lab}: {self.points:g} of {self.max_points:g} points"]
+        for one in self.outcomes:
+            sign, word = SIGNS[one.status]
+            badge = "" if one.realism == "real" else f" [{one.realism}: {one.stands_in or 'form only'}]"
+            out.append(f"{sign} {one.check}: {one.title} ({word}, {one.points:g}/{one.max_points:g}){badge}")
+            if one.status == "passed":
+                continue
+            if one.reason:
+                out.append(f"    {one.reason}")
+            if one.evidence:
+                out.append(f"    expected: {one.evidence.expected}")
+                out.append(f"    observed: {one.evidence.observed}")
+                if one.evidence.look:
+                    out.append(f"    look:     {one.evidence.look}")
+        if self.failing:
+            out.append(f'Hint: lab.hint("{self.failing[0]}"), or in a shell: llmlab hint {self.lab[:2]} {self.failing[0]}')
+        return out
+
+    def __str__(self) -> str:
+        return "\n".join(self.lines())
+
+    def __repr__(self) -> str:
+        return str(self)
+
+    def _repr_html_(self) -> str:
+        rows = []
+        for one in self.outcomes:
+            sign, word = SIGNS[one.status]
+            more = ""
+            if one.status != "passed":
+                parts = [html.escape(one.reason)] if one.reason else []
+                if one.evidence:
+                    parts.append(f"<b>expected</b> {html.escape(one.evidence.expected)}")
+                    parts.append(f"<b>observed</b> {html.escape(one.evidence.observed)}")
+                    if one.evidence.look:
+                        parts.append(f"<b>see it yourself</b> <code>{html.escape(one.evidence.look)}</code>")
+                more = "<br>" + "<br>".join(parts)
+            elif one.evidence:
+                more = f"<br><small>{html.escape(one.evidence.observed)}</small>"
+            badge = ""
+            if one.realism != "real":
+                badge = f" <small>[{one.realism}: {html.escape(one.stands_in or 'form only')}]</small>"
+            rows.append(
+                f'<li style="list-style:none;margin:.4em 0"><span style="color:{_COLOURS[one.status]};font-weight:bold">'
+                f"{sign} {word}</span> <code>{one.check}</code> {html.escape(one.title)}"
+                f" ({one.points:g}/{one.max_points:g}){badge}{more}</li>"
+            )
+        head = f"<b>Lab {html.escape(self.lab)}: {self.points:g} of {self.max_points:g} points</b>"
+        return f'<div role="status">{head}<ul style="padding-left:.5em">{"".join(rows)}</ul></div>'

@@ -1,0 +1,281 @@
+"""The `llmlab` command: verbs only; each imports what it needs when it runs.
+
+Exit codes: 0 done; 1 a check failed, a need is missing, or the error printed; 2 wrong usage; 130 interrupted.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from collections.abc import Sequence
+from typing import Any
+
+from . import __version__
+from .errors import LabError
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="llmlab",
+        description="Hands-on labs on deploying LLM servers. Without a verb: set up, measure a first server, open the course.",
+        epilog="examples:  llmlab   ·   llmlab check 01   ·   llmlab hint 01 context-per-slot   ·   llmlab clean --list",
+    )
+    parser.add_argument("--version", action="version", version=f"llmlab {__version__}")
+    parser.add_argument("--no-browser", action="store_true", help="print the course's address instead of opening a browser")
+    parser.add_argument("--no-lab", action="store_true", help="stop after first light and the doctor's table")
+    parser.add_argument("--port", type=int, default=0, help="port for JupyterLab (default: a free one)")
+    verbs = parser.add_subparsers(dest="verb", metavar="verb")
+
+    def verb(name: str, help: str, *, as_json: bool = True) -> argparse.ArgumentParser:
+        one = verbs.add_parser(name, help=help, description=help)
+        if as_json:
+            one.add_argument("--json", action="store_true", help="print JSON, for programs")
+        return one
+
+    verb("doctor", "what this machine can run, what is missing, and the command that brings it")
+    verb("labs", "the labs with their minutes, needs and your progress")
+    one = verb("check", "deploy your files for a lab afresh and probe what runs")
+    one.add_argument("lab", help="number or name, e.g. 01")
+    one.add_argument("check", nargs="*", help="only these checks")
+    one.add_argument("--files", help="another folder with the lab's files")
+    one.add_argument("--seed", type=int, default=0, help="what randomised inputs are drawn from")
+    one = verb("hint", "the next hint for a check", as_json=False)
+    one.add_argument("lab")
+    one.add_argument("check", nargs="?", help="default: the first one that failed last time")
+    one = verb("reset", "put a lab's starter files back (yours are kept beside them)")
+    one.add_argument("lab")
+    one = verb("engine", "where the llama-server comes from; `engine build` makes a native one")
+    one.add_argument("what", nargs="?", choices=["build"], help="build a native llama-server into the cache")
+    one.add_argument("--cuda", action="store_true", help="with build: for NVIDIA GPUs")
+    one = verb("models", "the models; `models fetch NAME` makes or downloads some")
+    one.add_argument("what", nargs="?", choices=["fetch"])
+    one.add_argument("names", nargs="*", metavar="name")
+    one.add_argument("--accept-licence", action="store_true", help="you have read the model's licence and accept it")
+    one = verb("clean", "end what llmlab started and nobody uses any more")
+    one.add_argument("--list", action="store_true", help="only list")
+    one.add_argument("--all", action="store_true", help="also what a running notebook still owns")
+    one = verb("author", "for the course's authors: build both notebooks of each lab from its source", as_json=False)
+    one.add_argument("what", choices=["build"])
+    one.add_argument("labs", nargs="*", metavar="lab", help="default: all")
+    one.add_argument("--check", action="store_true", help="write nothing; fail on drift")
+    return parser
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the command line; returns the exit code."""
+    args = _parser().parse_args(argv)
+    try:
+        if args.verb is None:
+            from .frontdoor import open_course
+
+            return open_course(browser=not args.no_browser, port=args.port, lab=not args.no_lab)
+        return int(globals()[f"_{args.verb}"](args))
+    except LabError as error:
+        if getattr(args, "json", False):
+            print(json.dumps({"error": error.what, "where": error.where, "fix": error.fix, "without": error.without}))
+        else:
+            print(f"✘ {error}", file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        print("interrupted", file=sys.stderr)
+        return 130
+
+
+def _say(text: str) -> None:
+    print(text, flush=True)
+
+
+def _table(title: str, heads: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
+    from rich.console import Console
+    from rich.table import Table
+
+    table = Table(title=title, title_justify="left", header_style="bold", box=None, pad_edge=False)
+    for head in heads:
+        table.add_column(head, overflow="fold")
+    for row in rows:
+        table.add_row(*row)
+    Console(soft_wrap=False).print(table)
+
+
+def _print_json(data: Any) -> None:
+    print(json.dumps(data, indent=1, ensure_ascii=False, default=str))
+
+
+def _doctor(args: argparse.Namespace) -> int:
+    from . import doctor
+
+    report = doctor.report()
+    if args.json:
+        _print_json(report)
+    else:
+        show_doctor(report)
+    return 0 if next(one for one in report["needs"] if one["name"] == "process")["met"] else 1
+
+
+def show_doctor(report: dict[str, Any]) -> None:
+    """Print the doctor's table."""
+    machine = report["machine"]
+    print(f"{machine['line']} · {machine['system']} · profile {machine['profile']}")
+    rows = [
+        ("✔" if one["met"] else "–", one["name"], one["detail"], "" if one["met"] else one["mend"]) for one in report["needs"]
+    ]
+    _table("", ["", "need", "found", "to bring it"], rows)
+
+
+def _labs(args: argparse.Namespace) -> int:
+    from .lab import all_labs
+    from .lab.progress import standing
+
+    labs = all_labs()
+    if args.json:
+        _print_json(
+            [
+                {
+                    "lab": one.number,
+                    "name": one.name,
+                    "title": one.title,
+                    "minutes": one.minutes,
+                    "needs": one.needs,
+                    "points": one.points,
+                    "progress": standing(one),
+                }
+                for one in labs
+            ]
+        )
+    else:
+        rows = [(one.number, one.title, str(one.minutes), ", ".join(one.needs), standing(one)) for one in labs]
+        _table("", ["lab", "title", "minutes", "needs", "progress"], rows)
+    return 0
+
+
+def _check(args: argparse.Namespace) -> int:
+    import msgspec
+
+    from .lab import Lab, find_lab
+
+    info = find_lab(args.lab)
+    lab = Lab.here(info.name, submission=args.files or info.folder, seed=args.seed)
+    result = lab.check(*args.check, quiet=args.json or not sys.stdout.isatty())
+    if args.json:
+        _print_json(msgspec.to_builtins(result) | {"passed": result.passed, "failing": result.failing})
+    else:
+        print(result)
+    return 0 if result.passed else 1
+
+
+def _hint(args: argparse.Namespace) -> int:
+    from .lab import Lab, find_lab
+    from .lab.progress import read_json, work_folder
+
+    info = find_lab(args.lab)
+    lab = Lab.here(info.name, submission=info.folder)
+    failing = read_json(work_folder(info.folder) / "progress.json").get("failing") or [None]
+    print(lab.hint(args.check or failing[0]))
+    return 0
+
+
+def _reset(args: argparse.Namespace) -> int:
+    from .lab import find_lab
+    from .lab.lab import reset
+
+    info = find_lab(args.lab)
+    names = reset(info, info.folder)
+    if args.json:
+        _print_json({"lab": info.name, "reset": names})
+    else:
+        print(f"{', '.join(names) or 'nothing to reset'} in {info.folder}; what was there is kept in .llmlab/")
+    return 0
+
+
+def _engine(args: argparse.Namespace) -> int:
+    from . import engine
+
+    if args.what == "build":
+        from .frontdoor import build_engine
+
+        return build_engine(cuda=args.cuda, as_json=args.json)
+    rungs = engine.candidates()
+    chosen = engine.find()
+    if args.json:
+        _print_json(
+            {
+                "chosen": {"kind": chosen.kind, "version": chosen.version, "argv": chosen.argv, "capabilities": sorted(chosen.capabilities)},
+                "candidates": [{"kind": one.kind, "found": one.engine is not None, "detail": one.detail} for one in rungs],
+            }
+        )
+        return 0
+    rows = [("→" if one.engine and one.engine.argv == chosen.argv else "", one.kind, one.detail) for one in rungs]
+    _table("", ["", "from", "found"], rows)
+    print(f"in use: {chosen.line()}")
+    return 0
+
+
+def _models(args: argparse.Namespace) -> int:
+    from . import models
+
+    if args.what == "fetch":
+        for name in args.names or ["tiny", "20m"]:
+            model = models.fetch(name, say=None if args.json else _say, accept_licence=args.accept_licence)
+            _say(f"{model.name}: {model.path} ({model.bytes / 2**20:.1f} MiB)") if not args.json else None
+        return 0
+    entries = models.catalogue()
+    if args.json:
+        from dataclasses import asdict
+
+        _print_json([asdict(one) for one in entries])
+        return 0
+    rows = []
+    for one in entries:
+        size = f"{one.bytes / 2**20:.1f} MiB"
+        count = f"{one.parameters / 1e6:.3g} M" if one.parameters else ""
+        rows.append((one.name, size, count, "ready" if one.cached else "", one.licence or "", one.purpose))
+    _table("", ["model", "size", "parameters", "cached", "licence", "for"], rows)
+    return 0
+
+
+def _clean(args: argparse.Namespace) -> int:
+    from . import owned
+
+    def row(entry: owned.Entry) -> dict[str, Any]:
+        return {
+            "kind": entry.kind,
+            "what": entry.label,
+            "pid": entry.data.get("pid"),
+            "used_by": entry.data["owner"]["pid"] if entry.owner_alive else None,
+        }
+
+    found = [row(one) for one in owned.entries()]
+    if not args.json:
+        for one in found:
+            owner = f"used by pid {one['used_by']}" if one["used_by"] else "nobody uses it"
+            print(f"{one['kind']} {one['pid'] or ''} {one['what']}: {owner}")
+        if not found:
+            print("nothing is running")
+    ended = [] if args.list else [row(one) for one in owned.clean(everything=args.all)]
+    if args.json:
+        _print_json({"found": found, "ended": ended})
+    elif not args.list and found:
+        left = len(found) - len(ended)
+        print(f"ended {len(ended)}" + (f"; {left} in use (llmlab clean --all ends those too)" if left > 0 else ""))
+    return 0
+
+
+def _author(args: argparse.Namespace) -> int:
+    from . import authoring
+    from .paths import course_dir
+
+    course = course_dir()
+    if args.check:
+        drift = authoring.check(course, args.labs or None)
+        for one in drift:
+            print(f"✘ {one}")
+        print("no drift" if not drift else "mend it: llmlab author build")
+        return 1 if drift else 0
+    for path in authoring.build(course, args.labs or None, say=_say):
+        print(path)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

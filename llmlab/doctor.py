@@ -1,0 +1,186 @@
+"""What this machine can run, what is missing, and the command that mends it.
+
+Each need is one function that tries the thing itself (a daemon answers, a cgroup can be made), because a
+program on PATH says little. Labs, tests (`needs` markers) and `llmlab doctor` share these answers.
+"""
+
+from __future__ import annotations
+
+import functools
+import os
+import platform
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from typing import Any
+
+MAC = sys.platform == "darwin"
+
+
+@dataclass(frozen=True, slots=True)
+class Need:
+    """One need: whether it is met here, what was seen, and the command that brings it."""
+
+    name: str
+    met: bool
+    detail: str
+    mend: str = ""
+
+
+def _program(name: str, *argv: str, timeout: float = 10) -> tuple[bool, str]:
+    path = shutil.which(name)
+    if not path:
+        return False, f"{name} is not on PATH"
+    try:
+        done = subprocess.run([path, *argv], capture_output=True, text=True, timeout=timeout)
+    except (OSError, subprocess.TimeoutExpired) as error:
+        return False, f"{path}: {error}"
+    text = (done.stdout or done.stderr).strip().splitlines()
+    return done.returncode == 0, text[0] if text else path
+
+
+def _process() -> Need:
+    from . import engine
+    from .errors import LabError
+
+    try:
+        return Need("process", True, engine.find().line())
+    except LabError as error:
+        return Need("process", False, error.what, error.fix or "llmlab engine")
+
+
+def _binary() -> Need:
+    from . import engine
+    from .errors import LabError
+
+    try:
+        return Need("binary", True, engine.find(need=("router", "signals", "exit-codes")).line())
+    except LabError as error:
+        return Need("binary", False, error.what, "llmlab engine build")
+
+
+def _compiler() -> Need:
+    found = next((name for name in ("c++", "g++", "clang++") if shutil.which(name)), None)
+    if found:
+        return Need("compiler", *_program(found, "--version"))
+    return Need("compiler", False, "no C++ compiler", "xcode-select --install" if MAC else "sudo apt-get install g++")
+
+
+def _docker() -> Need:
+    start = "open -a Docker" if MAC else "sudo systemctl start docker"
+    if not shutil.which("docker"):
+        return Need("docker", False, "docker is not installed", "see docs.docker.com/get-docker")
+    met, detail = _program("docker", "info", "--format", "{{.ServerVersion}} on {{.OperatingSystem}}")
+    if met and detail:
+        return Need("docker", True, f"Docker {detail}")
+    if "permission denied" in detail:
+        return Need("docker", False, "you may not use the docker daemon", "sudo usermod -aG docker $USER (then log in anew)")
+    return Need("docker", False, "the docker daemon does not answer", start)
+
+
+def _kubernetes() -> Need:
+    kind = shutil.which("kind")
+    if kind and _docker().met:
+        return Need("kubernetes", True, f"kind: {kind}")
+    return Need("kubernetes", False, "no kind with a running docker", "install kind (kind.sigs.k8s.io) and start docker")
+
+
+def _terraform() -> Need:
+    for name in ("terraform", "tofu"):
+        if shutil.which(name):
+            return Need("terraform", *_program(name, "version"))
+    return Need("terraform", False, "neither terraform nor tofu on PATH", "brew install opentofu" if MAC else "see opentofu.org/docs/intro/install")
+
+
+def _node() -> Need:
+    met, detail = _program("node", "--version")
+    return Need("node", met, detail, "brew install node" if MAC else "sudo apt-get install nodejs npm")
+
+
+def _root() -> Need:
+    if not sys.platform.startswith("linux"):
+        return Need("root", False, f"only Linux has the namespaces that this needs ({platform.system()} here)", "use a Linux machine")
+    return Need("root", os.geteuid() == 0, f"uid {os.geteuid()}", "sudo -E uv run llmlab")
+
+
+def _gpu() -> Need:
+    met, detail = _program("nvidia-smi", "--query-gpu=name,driver_version", "--format=csv,noheader")
+    return Need("gpu", met, detail, "" if met else "an NVIDIA driver (nvidia-smi), then llmlab engine build --cuda")
+
+
+def browser_path() -> str | None:
+    """A Chromium that Playwright can drive, from LLMLAB_BROWSER or PATH."""
+    names = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
+    return os.environ.get("LLMLAB_BROWSER") or next(filter(None, map(shutil.which, names)), None)
+
+
+def _browser() -> Need:
+    path = browser_path()
+    mend = "brew install --cask chromium" if MAC else "sudo apt-get install chromium"
+    if not path:
+        return Need("browser", False, "no Chromium on PATH", mend)
+    return Need("browser", *_program(path, "--version"), mend)
+
+
+def _cpu_quota() -> Need:
+    from .serve.limits import available
+
+    limiter = available().get("whole-cpus")
+    fractions = available().get("fractional-cpus")
+    if fractions:
+        return Need("cpu-quota", True, f"{fractions}: any fraction of a core")
+    if limiter:
+        return Need("cpu-quota", True, f"{limiter}: whole CPUs only")
+    return Need("cpu-quota", False, f"nothing on {platform.system()} here holds a process to a CPU quota", "use Linux (or WSL2)")
+
+
+def _memory_quota() -> Need:
+    from .serve.limits import available
+
+    limiter = available().get("memory")
+    if limiter:
+        return Need("memory-quota", True, f"{limiter}: going over it ends the process")
+    return Need("memory-quota", False, "memory is measured here, not enforced", "run as root, or under a systemd user session")
+
+
+NEEDS: dict[str, Callable[[], Need]] = {
+    "process": _process,
+    "cpu-quota": _cpu_quota,
+    "memory-quota": _memory_quota,
+    "binary": _binary,
+    "compiler": _compiler,
+    "gpu": _gpu,
+    "docker": _docker,
+    "kubernetes": _kubernetes,
+    "terraform": _terraform,
+    "node": _node,
+    "root": _root,
+    "browser": _browser,
+}
+
+
+@functools.cache
+def need(name: str) -> Need:
+    """Look one need up; tried once per process."""
+    if name not in NEEDS:
+        raise ValueError(f"unknown need {name!r}; there are {', '.join(NEEDS)}")
+    return NEEDS[name]()
+
+
+def report() -> dict[str, Any]:
+    """Everything `llmlab doctor` knows, as plain data."""
+    from . import __version__, engine, machine
+
+    needs = [need(name) for name in NEEDS]
+    described = machine.describe()
+    return {
+        "schema": "llmlab/doctor/1",
+        "llmlab": __version__,
+        "machine": {"line": described.line, "system": described.system, "profile": described.profile},
+        "engines": [
+            {"kind": one.kind, "found": one.engine is not None, "detail": one.detail} for one in engine.candidates()
+        ],
+        "needs": [asdict(one) for one in needs],
+    }

@@ -1,0 +1,43 @@
+"""The one class of error a user can meet, and how it is shown."""
+
+from __future__ import annotations
+
+
+class LabError(Exception):
+    """Something the user can mend.
+
+    `what` happened, `where` (file and line, port, pid), the one command or edit that mends it (`fix`),
+    and how to go on `without` it. Shown as those lines, in a notebook and in a shell, never as a traceback.
+    """
+
+    def __init__(
+        self,
+        what: str,
+        *,
+        where: str | None = None,
+        fix: str | None = None,
+        without: str | None = None,
+    ) -> None:
+        super().__init__(what)
+        self.what = what
+        self.where = where
+        self.fix = fix
+        self.without = without
+
+    def lines(self) -> list[str]:
+        """The message as lines: what, where, fix, how to go on without."""
+        out = [self.what]
+        if self.where:
+            out.append(f"  where: {self.where}")
+        if self.fix:
+            out.append(f"  fix:   {self.fix}")
+        if self.without:
+            out.append(f"  or:    {self.without}")
+        return out
+
+    def __str__(self) -> str:
+        return "\n".join(self.lines())
+
+    def _render_traceback_(self) -> list[str]:
+        """IPython shows these lines instead of a traceback."""
+        return [f"✘ {line}" if n == 0 else line for n, line in enumerate(self.lines())]

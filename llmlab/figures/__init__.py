@@ -1,0 +1,15 @@
+"""Figures drawn from a record and from nothing else; each is a `Picture`: PNG, alt text, caption, numbers.
+
+Nothing here measures, shows or prints; what a colour means is fixed in `style`, the same in all labs.
+"""
+
+from __future__ import annotations
+
+from .latency import latency_cdf
+from .live import live
+from .picture import Picture
+from .threads import threads
+from .throughput import throughput
+from .timeline import timeline
+
+__all__ = ["Picture", "latency_cdf", "live", "threads", "throughput", "timeline"]

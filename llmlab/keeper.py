@@ -1,0 +1,140 @@
+"""The small process between llmlab and what it starts; run as a script, never imported.
+
+It exists so that nothing outlives its owner: whoever started it holds the other end of stdin, and when
+that closes, however the owner died (kill -9 of a Jupyter kernel included), everything below this process
+is killed. PR_SET_PDEATHSIG alone would not do: it follows the *thread* that forked, and macOS has none.
+
+Protocol, one JSON document a line. stdin: the order (argv, env, cwd, log, entry, ...), then nothing until
+the owner goes away. stdout: {"pid", "start"} once the program runs or {"error"}, then {"exit"} when it ended.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import ctypes
+import json
+import os
+import select
+import signal
+import sys
+from typing import Any
+
+import psutil
+
+PR_SET_PDEATHSIG, PR_SET_CHILD_SUBREAPER = 1, 36
+
+
+def _prctl(option: int, value: int) -> None:
+    if sys.platform.startswith("linux"):
+        ctypes.CDLL(None, use_errno=True).prctl(option, value, 0, 0, 0)
+
+
+def _say(**event: Any) -> None:
+    # An owner that is gone does not read; the kill that follows matters more than the message.
+    with contextlib.suppress(BrokenPipeError):
+        os.write(1, (json.dumps(event) + "\n").encode())
+
+
+def _child(order: dict[str, Any], gate: int, status: int) -> None:
+    """In the fork: take its place (session, cgroups, CPUs), wait for the gate, become the program."""
+    try:
+        os.setsid()
+        _prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
+        for procs in order["join"]:
+            with open(procs, "w") as file:
+                file.write(str(os.getpid()))
+        if order["affinity"]:
+            os.sched_setaffinity(0, order["affinity"])  # type: ignore[attr-defined,unused-ignore]
+        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGCHLD, signal.SIGPIPE):
+            signal.signal(number, signal.SIG_DFL)
+        log = os.open(order["log"], os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
+        null = os.open(os.devnull, os.O_RDONLY)
+        os.dup2(null, 0)
+        os.dup2(log, 1)
+        os.dup2(log, 2)
+        if order["cwd"]:
+            os.chdir(order["cwd"])
+        if not os.read(gate, 1):  # the keeper died before it had registered us
+            os._exit(1)
+        os.execvpe(order["argv"][0], order["argv"], order["env"])
+    except OSError as error:
+        os.write(status, f"{order['argv'][0]}: {error.strerror}".encode())
+    os._exit(127)
+
+
+def _register(order: dict[str, Any], pid: int, start: float) -> None:
+    me = psutil.Process()
+    entry = order["entry"] | {
+        "pid": pid,
+        "start": start,
+        "keeper": {"pid": me.pid, "start": me.create_time()},
+    }
+    temporary = order["registry"] + ".tmp"
+    with open(temporary, "w") as file:
+        json.dump(entry, file)
+    os.replace(temporary, order["registry"])
+
+
+def _kill_all_below() -> None:
+    """Everything that descends from this process, strays in sessions of their own included."""
+    for _ in range(3):  # a fork may slip in between the listing and the kill
+        below = psutil.Process().children(recursive=True)
+        if not below:
+            return
+        for process in below:
+            with contextlib.suppress(psutil.Error):
+                process.kill()
+        psutil.wait_procs(below, timeout=2)
+
+
+def main() -> None:
+    """Start one program, register it, and see that it ends."""
+    os.setsid()  # a Ctrl-C in the owner's terminal is the owner's business
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGTERM, lambda *_: None)  # only the owner's going away ends us
+    _prctl(PR_SET_CHILD_SUBREAPER, 1)
+    wake_out, wake_in = os.pipe2(os.O_NONBLOCK) if hasattr(os, "pipe2") else os.pipe()
+    os.set_blocking(wake_in, False)
+    signal.set_wakeup_fd(wake_in)
+    signal.signal(signal.SIGCHLD, lambda *_: None)
+
+    order = json.loads(sys.stdin.buffer.readline())
+    gate_out, gate_in = os.pipe()
+    status_out, status_in = os.pipe()
+    pid = os.fork()
+    if pid == 0:
+        os.close(gate_in)
+        os.close(status_out)
+        _child(order, gate_out, status_in)
+    os.close(status_in)
+    try:
+        start = psutil.Process(pid).create_time()
+        _register(order, pid, start)
+    except OSError as error:
+        os.kill(pid, signal.SIGKILL)
+        _say(error=f"{order['registry']}: {error.strerror}")
+        return
+    os.write(gate_in, b"g")
+    failure = os.read(status_out, 500)  # empty: the exec closed it
+    if failure:
+        os.waitpid(pid, 0)
+        _say(error=failure.decode())
+    else:
+        _say(pid=pid, start=start)
+        while True:
+            done, code = os.waitpid(pid, os.WNOHANG)
+            if done:
+                _say(exit=os.waitstatus_to_exitcode(code))
+                break
+            ready, _, _ = select.select([0, wake_out], [], [], 60)
+            if 0 in ready and not os.read(0, 4096):
+                break
+            if wake_out in ready:
+                os.read(wake_out, 4096)
+    _kill_all_below()
+    with contextlib.suppress(OSError):
+        os.unlink(order["registry"])
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,230 @@
+"""The lab at hand: what a notebook calls."""
+
+from __future__ import annotations
+
+import atexit
+import os
+import shutil
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from ..errors import LabError
+from ..paths import course_dir
+from ..serve import Server, Spec
+from . import progress
+from .info import LabInfo, all_labs, find_lab
+from .session import LiveServer, Measured
+
+if TYPE_CHECKING:
+    from ..checks import Result
+    from .hints import Hint
+    from .panel import Panel
+    from .show import Quotas, Shown
+
+
+class Lab:
+    """One lab, and the folder in which the learner works on it.
+
+    Everything that a button of the panel does is a method here, so that a notebook, papermill, a shell and a
+    screen reader take the same path.
+    """
+
+    def __init__(self, info: LabInfo, files: Path, *, seed: int = 0) -> None:
+        self.info = info
+        self.files = files
+        self.seed = seed
+        self.running: LiveServer | None = None
+        self.last: Measured | None = None
+        self.result: Result | None = None
+        atexit.register(self.stop)
+
+    @classmethod
+    def here(cls, name: str | None = None, *, submission: str | Path | None = None, seed: int = 0) -> Lab:
+        """The lab of the folder this notebook lies in.
+
+        :param name: which lab, for when the notebook runs elsewhere (papermill starts in the shell's folder).
+        :param submission: work on the files in this folder instead of the lab's own.
+        :param seed: what randomised inputs are drawn from.
+        :raises LabError: when there is no lab here, or no such folder.
+        """
+        cwd = Path.cwd().resolve()
+        course = course_dir()
+        info, files = None, None
+        for one in all_labs(course):
+            if cwd in (one.folder.resolve(), one.solution.resolve()) and name in (None, one.name, one.number):
+                info, files = one, cwd
+        if info is None:
+            if name is None:
+                raise LabError(
+                    "This folder is no lab.",
+                    where=str(cwd),
+                    fix='open labs/NN-slug/lab.ipynb, or name the lab: Lab.here("01-one-server")',
+                )
+            info = find_lab(name, course)
+            files = info.folder
+        if submission:
+            files = Path(submission).expanduser().resolve()
+            if not files.is_dir():
+                raise LabError("There is no such submission folder.", where=str(files))
+        assert files is not None
+        lab = cls(info, files, seed=seed)
+        if files == info.folder:
+            progress.note_opened(info, files)
+        return lab
+
+    # -- serve and measure --------------------------------------------------------------------------
+
+    def serve(self, name: str | Spec = "server.toml") -> LiveServer:
+        """Start what a file of this lab describes, as `llmlab.serve.Spec.read` reads it; what ran before is stopped."""
+        self.stop()
+        spec = name if isinstance(name, Spec) else Spec.read(self.files / name)
+        live = self._live(Server(spec))
+        live.server.start()
+        self.running = live
+        return live
+
+    def _live(self, server: Server) -> LiveServer:
+        from ..machine import profile
+
+        return LiveServer(
+            server, records=self.files / "records", profile=profile(), lab=self.info.name, seed=self.seed
+        )
+
+    def sweep(self, threads: list[int], cpus: list[float | None], **options: Any) -> Measured:
+        """Tokens/s at every thread count under every CPU quota (None: no quota); `repeats` interleaved rounds."""
+        from ..load.sweep import sweep
+        from .session import store
+        from .show import sweep_bar
+
+        self.stop()
+        spec = options.pop("spec", None) or Spec.read(self.files / "server.toml")
+        with sweep_bar(len(threads) * len(cpus) * options.get("repeats", 1)) as say:
+            record = sweep(spec, threads=threads, cpus=cpus, lab=self.info.name, seed=self.seed, say=say, **options)
+        return Measured(record, store(record, self.files / "records"))
+
+    def stop(self) -> None:
+        """Stop what this lab runs."""
+        if self.running is not None:
+            self.running.stop()
+            self.running = None
+
+    # -- check, hint, reset -------------------------------------------------------------------------
+
+    def check(self, *only: str, quiet: bool = False) -> Result:
+        """Deploy the files afresh in a process of its own and probe what runs; returns the result.
+
+        What this notebook serves is stopped first: two servers on one machine would disturb each other's figures.
+        """
+        from .. import checks
+        from .show import check_bar
+
+        self.stop()
+        names = [one.name for one in checks.load_checks(self.info.folder)]
+        for name in only:
+            if name not in names:
+                raise LabError(f"This lab has no check {name!r}.", fix="there are " + ", ".join(names))
+        with check_bar(len(only) or len(names), quiet=quiet) as event:
+            self.result = checks.run(
+                self.info.folder,
+                self.files,
+                artifacts=self.info.artifacts,
+                answers=self.answers(),
+                seed=self.seed,
+                only=only,
+                on_event=event,
+            )
+        if not only:
+            progress.note_result(self.info, self.files, self.result)
+        return self.result
+
+    def hint(self, check: str | None = None) -> Hint:
+        """The next hint for a check (default: the first one that failed last time)."""
+        from .hints import next_hint, read_hints
+
+        path = self.info.folder / "hints.md"
+        if check is None:
+            failing = self.result.failing if self.result else []
+            check = failing[0] if failing else next(iter(read_hints(path)))
+        return next_hint(path, progress.work_folder(self.files) / "hints.json", check)
+
+    def answer(self, **answers: Any) -> None:
+        """Keep an answer to a question of this lab; None takes it back. `check` compares it with what it measures."""
+        path = progress.work_folder(self.files) / "answers.json"
+        kept = progress.read_json(path) | answers
+        progress.write_json(path, {key: value for key, value in kept.items() if value is not None})
+
+    def answers(self) -> dict[str, Any]:
+        """The answers kept so far."""
+        return progress.read_json(progress.work_folder(self.files) / "answers.json")
+
+    def predict(self, **guesses: Any) -> str:
+        """Keep a guess made before a measurement. Nobody grades it; being wrong is how it teaches."""
+        path = progress.work_folder(self.files) / "predictions.json"
+        progress.write_json(path, progress.read_json(path) | guesses)
+        return "noted: " + ", ".join(f"{name} = {value}" for name, value in guesses.items())
+
+    def machine(self) -> Shown:
+        """What this machine can run, and the command that brings what is missing (`llmlab doctor`)."""
+        from .show import describe_machine
+
+        return describe_machine()
+
+    def quotas(self) -> Quotas:
+        """What can hold a process to a quota here, and the CPU quotas worth measuring (`.cpus`)."""
+        from .show import Quotas
+
+        return Quotas()
+
+    def reset(self) -> list[str]:
+        """Put the starter files back; what was there is kept below `.llmlab/before-reset-…`. Returns their names."""
+        return reset(self.info, self.files)
+
+    def show(self) -> Shown:
+        """What the file describes, beside what really runs."""
+        from .show import describe_lab
+
+        return describe_lab(self)
+
+    def panel(self) -> Panel:
+        """The same powers as buttons, with a live throughput chart."""
+        from .panel import Panel
+
+        return Panel(self)
+
+    def __repr__(self) -> str:
+        return f"Lab {self.info.number}: {self.info.title} ({self.info.minutes} min), files in {self.files}"
+
+    def _repr_html_(self) -> str:
+        goals = "".join(f"<li>{goal}</li>" for goal in self.info.objectives)
+        names = ", ".join(f"<code>{name}</code>" for name in self.info.artifacts)
+        edit = f"You edit {names}." if names else "There is nothing to edit here."
+        return (
+            f"<b>Lab {self.info.number}: {self.info.title}</b> · {self.info.minutes} minutes<br>"
+            f"When you are done you can:<ul>{goals}</ul>{edit}"
+        )
+
+
+def reset(info: LabInfo, files: Path) -> list[str]:
+    """Put a lab's starter files back, byte for byte, keeping what was there; also forget answers and hints seen."""
+    stamp = datetime.now(UTC).strftime("%Y%m%dT%H%M%S%f")
+    work = progress.work_folder(files)
+    keep = work / f"before-reset-{stamp}"
+    done = []
+    for name in info.artifacts:
+        source, target = info.starter / name, files / name
+        if not source.is_file():
+            raise LabError(f"The starter's {name} is missing.", where=str(source), fix="git checkout -- solutions")
+        if target.exists() and target.read_bytes() != source.read_bytes():
+            (keep / name).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy2(target, keep / name)
+        target.parent.mkdir(parents=True, exist_ok=True)
+        temporary = target.with_name(f".{target.name}.{os.getpid()}")
+        shutil.copyfile(source, temporary)
+        temporary.replace(target)
+        done.append(name)
+    for name in ("answers.json", "hints.json"):
+        if (work / name).exists():
+            keep.mkdir(parents=True, exist_ok=True)
+            (work / name).replace(keep / name)
+    return done

@@ -1,0 +1,84 @@
+"""When requests leave: closed loops and open schedules, drawn from a seed before the run starts."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Sequence
+from itertools import accumulate
+from typing import Any
+
+from ..errors import LabError
+from ..records.schema import Plan
+
+
+def closed(concurrency: int, *, requests: int | None = None, warmup: int | None = None, **more: Any) -> Plan:
+    """A closed loop: `concurrency` streams, each sending its next request when the last is answered.
+
+    The default is eight requests a stream (at least 16) after one warm-up request a stream. `more` are other
+    fields of `Plan` (prompt_tokens, max_tokens, seed, api, cache_prompt, timeout).
+
+    :raises LabError: for a concurrency or a number of requests below 1.
+    """
+    if concurrency < 1:
+        raise LabError(f"A closed loop needs at least 1 stream, not {concurrency}.", fix="closed(1)")
+    count = max(16, 8 * concurrency) if requests is None else requests
+    warm = concurrency if warmup is None else warmup
+    return _checked(Plan(pattern="closed", concurrency=concurrency, requests=count, warmup=warm, **more))
+
+
+def constant(rate: float, *, requests: int = 64, warmup: int = 2, **more: Any) -> Plan:
+    """An open loop: one request every 1/rate seconds, whatever the server does."""
+    return _checked(Plan(pattern="constant", rate=rate, requests=requests, warmup=warmup, **more))
+
+
+def poisson(rate: float, *, requests: int = 64, warmup: int = 2, **more: Any) -> Plan:
+    """An open loop: arrivals at random, `rate` a second on average, as independent users would send them."""
+    return _checked(Plan(pattern="poisson", rate=rate, requests=requests, warmup=warmup, **more))
+
+
+def trace(offsets: Sequence[float], *, warmup: int = 2, **more: Any) -> Plan:
+    """An open loop: arrivals at the given seconds from the start (sorted here)."""
+    due = sorted(float(x) for x in offsets)
+    return _checked(Plan(pattern="trace", offsets=due, requests=len(due), warmup=warmup, **more))
+
+
+def schedule(plan: Plan) -> list[float] | None:
+    """When each request of an open loop is due, in seconds from the start; None for a closed loop.
+
+    Constant: i / rate. Poisson: running sums of exponential gaps with mean 1/rate, drawn from
+    `random.Random(seed)` (Python promises the same `random()` for the same seed everywhere, and `expovariate`
+    is one log of it). The gaps are not rescaled to hit the rate: a sample of n gaps misses it by about
+    1/sqrt(n), and that is what Poisson means.
+    """
+    if plan.pattern == "closed":
+        return None
+    if plan.pattern == "trace":
+        return list(plan.offsets or [])
+    rate = plan.rate or 0.0
+    if plan.pattern == "constant":
+        return [i / rate for i in range(plan.requests)]
+    draw = random.Random(plan.seed)
+    return list(accumulate(draw.expovariate(rate) for _ in range(plan.requests)))
+
+
+def describe(plan: Plan) -> str:
+    """One short line for a progress bar or a legend: `closed, 4 streams`, `poisson, 2/s`."""
+    if plan.pattern == "closed":
+        return f"closed, {plan.concurrency} stream{'s' if plan.concurrency != 1 else ''}"
+    if plan.pattern == "trace":
+        return f"trace of {plan.requests} requests"
+    return f"{plan.pattern}, {plan.rate:g}/s"
+
+
+def _checked(plan: Plan) -> Plan:
+    if plan.requests < 1:
+        raise LabError(f"A load of {plan.requests} requests measures nothing.", fix="requests=16")
+    if plan.pattern in ("constant", "poisson") and not (plan.rate and plan.rate > 0):
+        raise LabError(f"The rate must be above 0 requests per second, not {plan.rate}.", fix="rate=2.0")
+    if plan.pattern == "trace" and plan.offsets and plan.offsets[0] < 0:
+        raise LabError(f"A trace starts at 0 s or later, not {plan.offsets[0]} s.")
+    if plan.prompt_tokens < 1 or plan.max_tokens < 1:
+        raise LabError("prompt_tokens and max_tokens must be at least 1.")
+    if plan.api not in ("completion", "chat"):
+        raise LabError(f"Unknown api {plan.api!r}.", fix='api="completion" or api="chat"')
+    return plan

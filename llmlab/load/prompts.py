@@ -1,0 +1,87 @@
+"""What is asked: request bodies of an exact prompt length, distinct for each request, made from a seed."""
+
+from __future__ import annotations
+
+import random
+from typing import Any
+
+import msgspec
+
+from ..records.schema import Plan
+
+PATHS = {"completion": "/v1/completions", "chat": "/v1/chat/completions"}
+
+# Short, common words: for chat, whose template counts towards the prompt, so its length is only near.
+WORDS = [
+    *(
+        "the",
+        "a",
+        "one",
+        "two",
+        "red",
+        "blue",
+        "green",
+        "small",
+        "large",
+        "new",
+        "old",
+        "time",
+        "day",
+        "year",
+    ),
+    *(
+        "way",
+        "man",
+        "woman",
+        "hand",
+        "part",
+        "place",
+        "case",
+        "week",
+        "work",
+        "point",
+        "home",
+        "room",
+        "water",
+    ),
+    *("night", "story", "fact", "month", "lot", "right", "study", "book", "eye", "job", "word", "issue"),
+    *("side", "kind", "head", "house", "far", "near", "open", "close", "read", "write", "run", "walk", "see"),
+]
+
+
+def body(plan: Plan, n: int, *, repeat: int = 0, vocab: int | None = None, model: str | None = None) -> bytes:
+    """The JSON body of request `n` (negative: a warm-up), made from the plan's seed, `repeat` and `n`.
+
+    With the completion API and a known vocabulary size the prompt is `plan.prompt_tokens` token ids, so its
+    length is exact without a tokeniser. Ids are drawn from 300 to 80 % of the vocabulary: bytes and special
+    tokens lie at its two ends. Each request's ids differ, so a prefix cache does not flatter. Generation
+    always runs to `max_tokens` (`ignore_eos`), greedily.
+    """
+    draw = random.Random(f"{plan.seed}/{repeat}/{n}")  # seeded by text: the same on every platform
+    ask: dict[str, Any] = {
+        "max_tokens": plan.max_tokens,
+        "temperature": 0,
+        "ignore_eos": True,
+        "cache_prompt": plan.cache_prompt,
+        "stream": True,
+        "stream_options": {"include_usage": True},
+    }
+    if model:
+        ask["model"] = model
+    if plan.api == "chat":
+        ask["messages"] = [{"role": "user", "content": _words(draw, plan.prompt_tokens)}]
+    elif vocab:
+        low, high = token_range(vocab)
+        ask["prompt"] = [low + int(draw.random() * (high - low)) for _ in range(plan.prompt_tokens)]
+    else:
+        ask["prompt"] = _words(draw, plan.prompt_tokens)
+    return msgspec.json.encode(ask)
+
+
+def token_range(vocab: int) -> tuple[int, int]:
+    """The ids to draw from, low inclusive and high exclusive, for a vocabulary of that size."""
+    return (300, max(301, int(vocab * 0.8))) if vocab > 400 else (vocab // 2, vocab)
+
+
+def _words(draw: random.Random, count: int) -> str:
+    return " ".join(WORDS[int(draw.random() * len(WORDS))] for _ in range(count))

@@ -1,0 +1,37 @@
+"""What load needs to know of a server, and what it reports while it runs."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from ..records.schema import Plan, ServerInfo, Throttle
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Target:
+    """One server to be measured. `url` includes any prefix before /v1."""
+
+    url: str
+    info: ServerInfo
+    api_key: str | None = None
+    model: str | None = None  # as the API should be asked for it; None: the server's only one
+    pid: int | None = None  # None: its process is not visible from here, so foreign CPU cannot be told
+    throttle: Callable[[], Throttle | None] | None = None  # CPU throttling since the server started
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Progress:
+    """Where a measurement stands; about four a second."""
+
+    phase: str  # warm-up | run
+    run: int  # which run, from 0
+    runs: int
+    plan: Plan
+    done: int  # requests answered or failed in this phase
+    total: int
+    failed: int
+    tokens: int  # so far in this phase
+    tokens_per_second: float  # since the last report
+    concurrency: int  # requests in flight
+    elapsed: float  # seconds in this phase

@@ -1,0 +1,200 @@
+"""The load client's own process: `python -m llmlab.load.worker`.
+
+It reads orders from stdin, writes ticks and results to stdout, and exits when stdin ends (so it dies with its
+parent) or on SIGTERM. A process of its own, because a notebook kernel's other threads would make the client
+late, and because its CPU share is then exactly its own. It imports no more than it needs: msgspec and
+httptools beside asyncio.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import os
+import signal
+import sys
+from time import perf_counter, process_time
+
+import msgspec
+
+from ..records.schema import Plan, Sample
+from .arrivals import schedule
+from .client import Endpoint, Live, ask
+from .prompts import PATHS, body
+from .protocol import Done, Heard, Order, Setup, Tick
+
+TICK = 0.25  # seconds between progress reports
+EARLY = 0.002  # wake this long before an arrival, then yield: epoll rounds timeouts up to a millisecond
+PULSE = 0.04  # how often the event loop's lateness is sampled: each look costs as much as a token
+
+
+class Session:
+    """One server, and what has been asked of it."""
+
+    def __init__(self, setup: Setup) -> None:
+        self.setup = setup
+        self.endpoint = Endpoint.parse(setup.url, setup.api_key)
+
+    def payload(self, plan: Plan, n: int, repeat: int) -> bytes:
+        """The whole request `n`, as bytes."""
+        made = body(plan, n, repeat=repeat, vocab=self.setup.vocab, model=self.setup.model)
+        return self.endpoint.request(PATHS[plan.api], made)
+
+    async def carry_out(self, order: Order) -> Done:
+        """Run one order to its end and return what came of it."""
+        run = Running(self, order)
+        gc.collect()
+        gc.freeze()
+        gc.disable()  # a collection in the middle would be a late timestamp; a run makes few cycles
+        try:
+            return await run.go()
+        finally:
+            gc.enable()
+            gc.unfreeze()
+
+
+class Running:
+    """One order while it runs."""
+
+    def __init__(self, session: Session, order: Order) -> None:
+        self.session = session
+        self.plan = order.plan
+        self.live = Live()
+        self.samples: list[Sample] = []
+        self.failed = 0
+        self.spun = 0.0
+        self.late: list[float] = []  # of the event loop
+        self.idle: float | None = None  # when a closed stream first found nothing left to send
+        self.due = None if order.warmup else schedule(self.plan)
+        numbers = range(-self.plan.warmup, 0) if order.warmup else range(self.plan.requests)
+        # Bodies are made before the clock starts: drawing token ids is the client's work, not the server's
+        # delay.
+        self.queue = [(n, session.payload(self.plan, n, order.repeat)) for n in numbers]
+        self.streams = self.plan.concurrency or min(4, len(self.queue))
+        self.zero = 0.0
+
+    async def go(self) -> Done:
+        """Send everything, wait for everything."""
+        cpu = process_time()
+        self.zero = perf_counter()
+        watch = [asyncio.create_task(self._report()), asyncio.create_task(self._pulse())]
+        try:
+            await (self._closed() if self.due is None else self._open(self.due))
+        finally:
+            for task in watch:
+                task.cancel()
+        used = process_time() - cpu
+        self.samples.sort(key=lambda s: s.n)
+        sent = min((s.sent for s in self.samples), default=0.0)
+        wall = max(perf_counter() - self.zero - sent, 1e-9)
+        ends = [s.end for s in self.samples if s.end is not None]
+        late = self.late if self.due is None else [s.sent - s.scheduled for s in self.samples]
+        return Done(
+            samples=self.samples,
+            wall=max(ends) - sent if ends and len(ends) == len(self.samples) else wall,
+            full=self.idle if self.due is None else None,
+            cpu=used,
+            spun=self.spun,
+            lateness_p99=_p99(late),
+        )
+
+    async def _one(self, n: int, payload: bytes, scheduled: float) -> None:
+        sample = await ask(
+            self.session.endpoint,
+            payload,
+            n=n,
+            scheduled=scheduled,
+            zero=self.zero,
+            timeout=self.plan.timeout,
+            live=self.live,
+        )
+        self.failed += not sample.ok
+        self.samples.append(sample)
+
+    async def _closed(self) -> None:
+        waiting = iter(self.queue)
+
+        async def stream() -> None:
+            for n, payload in waiting:
+                await self._one(n, payload, perf_counter() - self.zero)
+            if self.idle is None:
+                self.idle = perf_counter() - self.zero
+
+        async with asyncio.TaskGroup() as group:
+            for _ in range(min(self.streams, len(self.queue))):
+                group.create_task(stream())
+
+    async def _open(self, due: list[float]) -> None:
+        async with asyncio.TaskGroup() as group:
+            for (n, payload), at in zip(self.queue, due, strict=True):
+                wait = self.zero + at - perf_counter() - EARLY
+                if wait > 0:
+                    await asyncio.sleep(wait)
+                cpu = process_time()
+                while perf_counter() - self.zero < at:
+                    await asyncio.sleep(0)  # lets replies in, so nothing is delayed by waiting precisely
+                self.spun += process_time() - cpu
+                group.create_task(self._one(n, payload, at))
+
+    async def _report(self) -> None:
+        before, tokens = perf_counter(), 0
+        while True:
+            await asyncio.sleep(TICK)
+            now = perf_counter()
+            say(
+                Tick(
+                    elapsed=now - self.zero,
+                    done=len(self.samples),
+                    failed=self.failed,
+                    tokens=self.live.tokens,
+                    rate=(self.live.tokens - tokens) / (now - before),
+                    open=self.live.open,
+                )
+            )
+            before, tokens = now, self.live.tokens
+
+    async def _pulse(self) -> None:
+        while True:
+            due = perf_counter() + PULSE
+            await asyncio.sleep(PULSE)
+            self.late.append(max(0.0, perf_counter() - due))
+
+
+def say(event: Tick | Done) -> None:
+    """One line to the parent."""
+    sys.stdout.buffer.write(msgspec.json.encode(event) + b"\n")
+    sys.stdout.buffer.flush()
+
+
+def _p99(values: list[float]) -> float:
+    ranked = sorted(values)
+    return ranked[min(len(ranked) - 1, int(0.99 * len(ranked)))] if ranked else 0.0
+
+
+async def main() -> None:
+    """Read orders until stdin ends; a line that arrives while one runs waits its turn."""
+    loop = asyncio.get_running_loop()
+    reader = asyncio.StreamReader(limit=2**26)
+    await loop.connect_read_pipe(lambda: asyncio.StreamReaderProtocol(reader), sys.stdin)
+    orders: asyncio.Queue[bytes] = asyncio.Queue()
+
+    async def listen() -> None:
+        while line := await reader.readline():
+            orders.put_nowait(line)
+        os._exit(0)  # the parent is gone or has had enough: there is nobody left to tell
+
+    loop.add_signal_handler(signal.SIGTERM, os._exit, 0)
+    loop.add_signal_handler(signal.SIGINT, lambda: None)  # Ctrl-C is the parent's to handle
+    listening = asyncio.create_task(listen())
+    read = msgspec.json.Decoder(Heard).decode
+    session: Session | None = None
+    while not listening.done():
+        heard = read(await orders.get())
+        if isinstance(heard, Setup):
+            session = Session(heard)
+        elif session is not None:
+            say(await session.carry_out(heard))
+
+
+if __name__ == "__main__":
+    asyncio.run(main())

@@ -1,0 +1,162 @@
+"""The one schema of what was measured and where.
+
+A record is one JSON document. Times are seconds, as floats, relative to the start of their run unless the
+field says otherwise; sizes are bytes. A value that was not measured is null, never zero.
+"""
+
+from __future__ import annotations
+
+from msgspec import Struct, field
+
+SCHEMA = "llmlab/record/1"
+
+
+class Machine(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """The machine a run was made on."""
+
+    cpu: str  # model name as the system gives it
+    cores: int  # logical cores this process may use
+    memory: int  # bytes of RAM, or the container's limit if lower
+    system: str  # e.g. "Linux 6.18 x86_64"
+    python: str
+    llmlab: str
+    profile: str  # binder | laptop | workstation
+
+    @property
+    def line(self) -> str:
+        """One line for a caption."""
+        return f"{self.cpu}, {self.cores} cores, {self.memory / 2**30:.0f} GiB"
+
+
+class Device(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """Where the layers ran. `used` differs from `asked` when no such device was found; `note` says so."""
+
+    asked: str = "cpu"
+    used: str = "cpu"
+    name: str | None = None
+    note: str | None = None
+
+
+class ServerInfo(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """One server that was measured: enough to start it again."""
+
+    command: list[str]
+    flags: dict[str, str | int | float | bool | list[str]]
+    engine: str  # path | PATH | built | wheel
+    engine_version: str
+    model: str  # name or file name
+    model_sha256: str
+    model_parameters: int | None
+    model_bytes: int
+    slots: int
+    ctx_per_slot: int
+    threads: int | None  # as asked; null: the engine's own choice
+    device: Device = field(default_factory=Device)
+    cpus: float | None = None  # CPU quota in cores; null: none
+    memory_limit: int | None = None  # bytes
+    limiter: str | None = None  # cgroup1 | cgroup2 | systemd | taskset | rlimit
+
+
+class Plan(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """What the client was asked to do in one run."""
+
+    pattern: str  # closed | constant | poisson | trace
+    concurrency: int | None = None  # closed: streams kept open
+    rate: float | None = None  # constant, poisson: requests per second
+    offsets: list[float] | None = None  # trace: seconds from the start, as given
+    requests: int = 0  # measured requests, warm-up not counted
+    warmup: int = 0
+    prompt_tokens: int = 32
+    max_tokens: int = 64
+    seed: int = 0
+    api: str = "completion"  # completion (/v1/completions) | chat (/v1/chat/completions)
+    cache_prompt: bool = False
+    timeout: float = 120.0
+
+
+class Sample(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True, omit_defaults=True):
+    """One request. All times in seconds from the start of the run."""
+
+    n: int  # its place in the schedule
+    scheduled: float  # when it was due (closed loop: when a stream came free)
+    sent: float  # when its last byte was handed to the socket
+    first: float | None = None  # first non-empty content
+    last: float | None = None  # last non-empty content
+    end: float | None = None  # the reply was complete
+    chunks: list[float] = field(default_factory=list)  # arrival of each non-empty chunk
+    prompt_tokens: int = 0  # from the server's usage
+    completion_tokens: int = 0  # from the server's usage
+    counted_by: str = "usage"  # usage | chunks: there was no usage, so the non-empty chunks
+    cached_tokens: int = 0  # prompt tokens the server reused
+    prompt_ms: float | None = None  # the server's own prefill time
+    predicted_ms: float | None = None  # the server's own decode time
+    status: int = 0  # HTTP status; 0: no reply
+    finish: str | None = None
+    error: str | None = None  # null: it worked
+
+    @property
+    def ok(self) -> bool:
+        """Whether the request was answered in full."""
+        return self.error is None and self.end is not None
+
+
+class Noise(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """What else was going on, as shares of the whole machine (0..1) or of one core where said."""
+
+    foreign_cpu: float | None  # CPU taken by others, steal included; null: cannot be told apart
+    server_cpu: float | None  # null: the server's process is not visible from here
+    client_cpu: float  # share of ONE core taken by the load client
+    lateness_p99: float  # seconds the client's own clock was late (open loop: dispatch; closed: event loop)
+    client_limited: bool  # the client, not the server, may have been the limit
+    noisy: bool  # others took enough CPU to doubt the figures
+    reason: str | None = None
+
+
+class Counters(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """The server's own counters over the measured window (delta between two quiet moments)."""
+
+    prompt_tokens: int
+    completion_tokens: int
+    cached_tokens: int
+    agrees: bool  # equals the sum over the samples' usage
+
+
+class Throttle(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """cgroup CPU throttling over the run."""
+
+    periods: int
+    throttled: int
+    throttled_seconds: float
+
+
+class Run(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """One load against one server."""
+
+    server: int  # index into Record.servers
+    plan: Plan
+    samples: list[Sample]
+    started: str  # ISO 8601, UTC
+    wall: float  # seconds from the first send to the last end
+    full: float | None  # closed loop: seconds, from 0, until a stream had nothing left; null: open loop
+    noise: Noise
+    repeat: int = 0  # which repetition of the same plan
+    counters: Counters | None = None
+    throttle: Throttle | None = None
+    peak_rss: int | None = None  # bytes, of the server
+    label: str | None = None
+
+
+class Record(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """Everything one measurement produced."""
+
+    kind: str  # load | threads
+    created: str  # ISO 8601, UTC
+    machine: Machine
+    servers: list[ServerInfo]
+    runs: list[Run]
+    versions: dict[str, str]
+    schema: str = SCHEMA
+    lab: str | None = None
+    seed: int = 0
+    realism: str = "real"
+    note: str | None = None

@@ -1,0 +1,521 @@
+"""A running llama-server: started, ready, asked, stopped."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import re
+import shlex
+import shutil
+import signal
+import socket
+import time
+import uuid
+from collections.abc import Mapping
+from pathlib import Path
+from types import TracebackType
+from typing import TYPE_CHECKING, Any
+
+import psutil
+
+from .. import engine as engines
+from .. import models, owned
+from ..errors import LabError
+from ..paths import state_dir
+from ..records.schema import Device, ServerInfo, Throttle
+from .limits import Fence, fence
+from .spec import Spec, Value
+
+if TYPE_CHECKING:
+    import httpx
+
+POLL = 0.01  # seconds between two looks at /health: a look costs the server under a millisecond
+TERM_AGAIN = 0.5  # seconds after which a second SIGTERM ends a server that hangs on requests in flight
+KILL = 1.2  # seconds after which it is killed: stop() keeps its promise of 2 s
+
+_ERROR = re.compile(r"^\S+ E |^error[: ]|error:|Error:", re.IGNORECASE)
+_USELESS = re.compile(r"exiting due to model loading error|failed to load model, '")
+
+
+def free_port() -> int:
+    """A TCP port nobody listens on now (another process may still take it before the server does)."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def port_holder(port: int) -> str | None:
+    """`pid 4711 (python3)` for who listens on a TCP port of this machine; None when nobody does."""
+    try:
+        connections = psutil.net_connections("tcp")
+    except psutil.Error:  # macOS without root
+        connections = []
+    for one in connections:
+        if one.status == psutil.CONN_LISTEN and one.laddr.port == port:
+            name = ""
+            with contextlib.suppress(psutil.Error):
+                name = f" ({psutil.Process(one.pid).name()})" if one.pid else ""
+            return f"pid {one.pid}{name}"
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind(("127.0.0.1", port))
+        except OSError:
+            return "another process"
+    return None
+
+
+class Server:
+    """One llama-server that this object owns.
+
+    `with Server(spec) as server:` starts it, waits until the model is loaded, and stops it at the end.
+    It also ends when the interpreter does, however that happens.
+
+    :raises LabError: unknown flag, missing model, port taken, or the server ended while it loaded
+        (with its own last error line).
+    """
+
+    def __init__(
+        self,
+        spec: Spec | None = None,
+        *,
+        port: int | None = None,
+        need: tuple[str, ...] = (),
+        deadline: float = 300.0,
+        **flags: Value,
+    ) -> None:
+        spec = spec or Spec(flags={key.replace("_", "-"): value for key, value in flags.items()})
+        self.spec = spec
+        self.need = need
+        self.deadline = deadline
+        self.device = Device(asked=spec.device, used="cpu")
+        self._port_asked = port
+        self._free = 0
+        self._process: owned.Process | None = None
+        self._fence: Fence | None = None
+        self._client: httpx.Client | None = None
+        self._peak_rss = 0
+        self._argv: list[str] = []
+        self.exit_code: int | None = None
+        self.seconds_to_ready: float | None = None
+        self.key = spec.api_key()
+        self.engine = engines.find(self._engine_path(), need=need)
+        self.model = models.get(spec.model_path())
+        self.folder = state_dir() / "servers" / uuid.uuid4().hex[:12]
+        self.log = self.folder / "server.log"
+
+    def _engine_path(self) -> str | None:
+        name = self.spec.engine
+        if name in (None, "wheel", "built"):
+            return name
+        return str(self.spec.folder / Path(str(name)).expanduser())
+
+    # -- the command line ---------------------------------------------------------------------------
+
+    def _arguments(self) -> list[str]:
+        spec = self.spec
+        flags: dict[str, Value] = dict(spec.flags)
+        for key, instead in (("model", 'model = "20m"'), ("device", 'device = "cuda"')):
+            if key in flags:
+                raise LabError(
+                    f"{key} stands among the flags.",
+                    where=spec.where(key),
+                    fix=f"write {instead} at the top of the file, above [flags]",
+                )
+        port = self._port(flags.pop("port", None))
+        host = str(flags.pop("host", "127.0.0.1"))
+        key_file = flags.get("api-key-file")
+        if isinstance(key_file, str):
+            flags["api-key-file"] = str(spec.folder / key_file)
+        if spec.device != "cpu":
+            flags |= self._gpu(flags)
+        flags = {"model": str(self.model.path), "host": host, "port": port, **flags}
+        self.host, self.port = host, port
+        table = self.engine.flags()
+        for name, value in flags.items():  # one by one, so that an error names its line
+            table.argv({name: value}, source=spec.where(name))
+        return table.argv(flags, source=str(spec.source) if spec.source else None)
+
+    def _port(self, in_file: Value | None) -> int:
+        if self._port_asked is not None:
+            asked = self._port_asked
+        elif in_file is None:
+            asked = 0
+        else:
+            try:
+                asked = int(str(in_file))
+            except ValueError:
+                asked = -1
+            if not 0 <= asked < 65536:
+                raise LabError(f"{in_file!r} is not a port.", where=self.spec.where("port"), fix="port = 8080")
+        if asked == 0:
+            # Chosen once, so that `command` shows before the start what runs after it.
+            self._free = self._free or free_port()
+            return self._free
+        holder = port_holder(asked)
+        if holder:
+            raise LabError(
+                f"Port {asked} is taken by {holder}.",
+                where=self.spec.where("port"),
+                fix="leave `port` out of [flags]: a free one is found",
+                without=f"or end {holder}, if it is yours",
+            )
+        return asked
+
+    def _gpu(self, flags: Mapping[str, Value]) -> dict[str, Value]:
+        """The flags that put the layers on the asked device; none when there is no such device."""
+        asked = self.spec.device
+        if asked != "cuda":
+            raise LabError(f"Unknown device {asked!r}.", where=self.spec.where("device"), fix='"cpu" or "cuda"')
+        found = [name for name in self.engine.devices() if name.upper().startswith("CUDA")]
+        if not found:
+            self.device = Device(
+                asked="cuda",
+                used="cpu",
+                note=f"no CUDA device in reach of this engine ({self.engine.line()}): it runs on the CPU",
+            )
+            return {}
+        self.device = Device(asked="cuda", used="cuda", name=found[0])
+        return {"device": found[0].split(":")[0], "n-gpu-layers": flags.get("n-gpu-layers", "all")}
+
+    @property
+    def command(self) -> str:
+        """The line to paste into a shell to start the same server."""
+        line = shlex.join([*self.engine.argv, *(self._argv or self._arguments())])
+        limits = self.spec.limits
+        if self._fence is not None and self._fence.prefix:
+            line = shlex.join(self._fence.prefix) + " " + line
+        elif self._fence is not None and self._fence.affinity:
+            line = f"taskset -c {','.join(map(str, self._fence.affinity))} " + line
+        elif limits:
+            quota = []
+            if limits.cpus is not None:
+                quota.append(f"-p CPUQuota={limits.cpus * 100:g}%")
+            if limits.memory is not None:
+                quota.append(f"-p MemoryMax={limits.memory}")
+            user = "" if os.geteuid() == 0 else "--user "
+            line = f"systemd-run {user}--scope {' '.join(quota)} -- " + line
+        if self.spec.env.get("LLAMA_API_KEY"):
+            line = "LLAMA_API_KEY=… " + line
+        return line
+
+    @property
+    def url(self) -> str:
+        """Where it answers, e.g. `http://127.0.0.1:40755`."""
+        host = "127.0.0.1" if self.host in ("0.0.0.0", "::", "localhost") else self.host
+        return f"http://{host}:{self.port}"
+
+    # -- life ---------------------------------------------------------------------------------------
+
+    def __enter__(self) -> Server:
+        return self.start()
+
+    def __exit__(
+        self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.stop()
+
+    def start(self) -> Server:
+        """Start it and return when the model is loaded. A second start after a stop is fine."""
+        if self.running:
+            return self
+        self._argv = self._arguments()
+        self.folder.mkdir(parents=True, exist_ok=True)
+        self._fence = fence(self.spec.limits)
+        # Variables the learner's shell happens to hold would change the server behind the file's back.
+        env = {k: v for k, v in os.environ.items() if not k.startswith("LLAMA_ARG_")} | dict(self.spec.env)
+        began = time.monotonic()
+        try:
+            self._process = owned.Process(
+                [*self._fence.prefix, *self.engine.argv, *self._argv],
+                label=f"llama-server {self.model.name} on port {self.port}",
+                log=self.log,
+                env=env,
+                join=self._fence.join,
+                affinity=self._fence.affinity,
+            )
+            self._fence.started(self._process.pid)
+            self._wait_ready(began)
+        except BaseException:
+            self.stop()
+            raise
+        self.seconds_to_ready = time.monotonic() - began
+        return self
+
+    def _wait_ready(self, began: float) -> None:
+        process = self._process
+        assert process is not None
+        size, moved = 0, time.monotonic()
+        while True:
+            # Waiting on the process is the pause between two looks: its end is seen at once.
+            if process.wait(POLL) is not None:
+                raise self._died()
+            if self._is_healthy():
+                return
+            now = time.monotonic()
+            if self.log.exists() and self.log.stat().st_size != size:
+                size, moved = self.log.stat().st_size, now  # still making progress
+            if now - moved > self.deadline:
+                raise LabError(
+                    f"llama-server was not ready and silent for {self.deadline:.0f} s.",
+                    where=f"pid {process.pid}, log {self.log}",
+                    fix="a smaller model, or a larger deadline",
+                )
+
+    def _is_healthy(self) -> bool:
+        # A bare socket: this runs every 10 ms while the model loads, and a refused connection is normal.
+        try:
+            with socket.create_connection((self.url.split("//")[1].rsplit(":", 1)[0], self.port), 0.5) as s:
+                s.settimeout(2)
+                prefix = str(self.spec.flags.get("api-prefix", ""))
+                s.sendall(f"GET {prefix}/health HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n".encode())
+                return s.recv(64).split(b" ", 2)[1:2] == [b"200"]
+        except OSError:
+            return False
+
+    def _died(self) -> LabError:
+        process, fenced = self._process, self._fence
+        assert process is not None
+        code = self.exit_code = process.poll()
+        line = self.last_error()
+        where = f"pid {process.pid}, log {self.log}"
+        if fenced is not None and (fenced.oom_kills() or (code == -9 and fenced.enforces_memory)):
+            limit = fenced.limits.memory or 0
+            return LabError(
+                f"Killed while loading: it needs more than the {limit / 2**20:.0f} MiB of [limits] memory "
+                f"(the model alone is {self.model.bytes / 2**20:.0f} MiB).",
+                where=where,
+                fix="raise limits.memory, or lower ctx-size",
+            )
+        if code == -signal.SIGILL:
+            return LabError(
+                "This llama-server was built for another CPU (illegal instruction).",
+                where=self.engine.line(),
+                fix="llmlab engine build",
+                without='engine = "wheel" at the top of the file',
+            )
+        if code is not None and code < 0:
+            return LabError(
+                f"llama-server was ended by {signal.Signals(-code).name} while it loaded.", where=where, fix=None
+            )
+        if "bind" in line.lower() or "couldn't" in line.lower():
+            holder = port_holder(self.port)
+            if holder:
+                line = f"port {self.port} is taken by {holder}"
+        return LabError(f"llama-server ended with code {code} while it loaded: {line}", where=where)
+
+    @property
+    def running(self) -> bool:
+        """Whether the process is there."""
+        return self._process is not None and self._process.poll() is None
+
+    @property
+    def pid(self) -> int | None:
+        """Its process id while it runs."""
+        return self._process.pid if self._process is not None and self.running else None
+
+    def drain(self, timeout: float = 30.0) -> bool:
+        """Wait until no slot is busy and nothing is queued; True when that happened within `timeout` seconds.
+
+        llama-server does not drain on SIGTERM (it stops answering and hangs), so drain first, then stop.
+        """
+        deadline = time.monotonic() + timeout
+        while time.monotonic() < deadline:
+            if not any(slot["is_processing"] for slot in self.slots()):
+                return True
+            if self._process is not None and self._process.wait(0.02) is not None:
+                return True
+        return False
+
+    def stop(self) -> None:
+        """Stop it within 2 s, with any number of requests in flight, and remove what was made around it."""
+        process, self._process = self._process, None
+        if process is not None:
+            self._note_rss(process.pid)
+            process.signal(signal.SIGTERM)
+            code = process.wait(TERM_AGAIN)
+            if code is None:
+                # It hangs on requests in flight; the second SIGTERM ends it at once, with code 1.
+                process.signal(signal.SIGTERM)
+                code = process.wait(KILL - TERM_AGAIN)
+            process.kill()
+            self.exit_code = code if code is not None else process.poll()
+        if self._client is not None:
+            self._client.close()
+            self._client = None
+        if self._fence is not None:
+            self._fence.close()
+        if process is not None and self.exit_code in (0, 1, -15):
+            self._tail = self._read_tail()
+            shutil.rmtree(self.folder, ignore_errors=True)
+
+    # -- asking it ----------------------------------------------------------------------------------
+
+    @property
+    def http(self) -> httpx.Client:
+        """An HTTP client for this server. One connection a request: it closes them after each reply."""
+        if self._client is None:
+            import httpx
+
+            headers = {"Connection": "close"}
+            if self.key:
+                headers["Authorization"] = f"Bearer {self.key}"
+            base = self.url + str(self.spec.flags.get("api-prefix", ""))
+            self._client = httpx.Client(base_url=base, headers=headers, timeout=60, trust_env=False)
+        return self._client
+
+    def get(self, path: str) -> Any:
+        """GET a JSON document.
+
+        :raises LabError: when the server is not there or answers with an error (its own words).
+        """
+        return self._json("GET", path)
+
+    def post(self, path: str, body: Mapping[str, Any]) -> Any:
+        """POST a JSON document and return the reply's. Errors as in `get`."""
+        return self._json("POST", path, body)
+
+    def _json(self, method: str, path: str, body: Mapping[str, Any] | None = None) -> Any:
+        reply = self._request(method, path, body)
+        return reply.json()
+
+    def _request(self, method: str, path: str, body: Mapping[str, Any] | None = None) -> httpx.Response:
+        import httpx
+
+        try:
+            reply = self.http.request(method, path, json=body)
+        except httpx.HTTPError as error:
+            state = "it runs" if self.running else f"it has ended with code {self.exit_code}"
+            raise LabError(f"No answer from llama-server: {error} ({state}).", where=self.url + path) from None
+        if reply.is_error:
+            raise LabError(f"llama-server answered {reply.status_code}: {_message(reply)}", where=self.url + path)
+        return reply
+
+    def health(self) -> int:
+        """The status of /health: 200 ready, 503 loading, 0 not there."""
+        import httpx
+
+        try:
+            return self.http.get("/health").status_code
+        except httpx.HTTPError:
+            return 0
+
+    def props(self) -> dict[str, Any]:
+        """/props: `total_slots`, `default_generation_settings.n_ctx` (tokens per slot), ..."""
+        return dict(self.get("/props"))
+
+    def slots(self) -> list[dict[str, Any]]:
+        """/slots: one entry a slot, with `n_ctx` (tokens) and `is_processing`."""
+        return list(self.get("/slots"))
+
+    def metrics(self) -> dict[str, float]:
+        """/metrics as plain numbers, names without the `llamacpp:` prefix.
+
+        Counters move when a request *ends*; the gauges reset on every scrape, so use `counters_since`.
+        """
+        from prometheus_client.parser import text_string_to_metric_families
+
+        text = self._request("GET", "/metrics").text
+        return {
+            sample.name.removeprefix("llamacpp:"): sample.value
+            for family in text_string_to_metric_families(text)
+            for sample in family.samples
+            if not sample.labels
+        }
+
+    def counters_since(self, before: Mapping[str, float]) -> dict[str, float]:
+        """How far each `*_total` counter has moved since an earlier `metrics()`."""
+        return {
+            name: value - before.get(name, 0.0)
+            for name, value in self.metrics().items()
+            if name.endswith("_total")
+        }
+
+    def complete(self, prompt: str, *, max_tokens: int = 32) -> str:
+        """The text that follows `prompt`."""
+        body = {"prompt": prompt, "n_predict": max_tokens, "temperature": 0}
+        return str(self.post("/completion", body)["content"])
+
+    # -- what it is and does ------------------------------------------------------------------------
+
+    def _read_tail(self, lines: int = 200) -> list[str]:
+        try:
+            with self.log.open("rb") as file:
+                file.seek(max(0, self.log.stat().st_size - 65536))
+                text = file.read().decode(errors="replace")
+        except OSError:
+            return getattr(self, "_tail", [])[-lines:]
+        return text.splitlines()[-lines:]
+
+    def log_tail(self, lines: int = 20) -> str:
+        """The last lines of its log."""
+        return "\n".join(self._read_tail(lines)[-lines:])
+
+    def last_error(self) -> str:
+        """The log line that says best what went wrong."""
+        tail = [line for line in self._read_tail() if line.strip()]
+        errors = [line for line in tail if _ERROR.search(line)]
+        telling = [line for line in errors if not _USELESS.search(line)] or errors or tail
+        return re.sub(r"^[\d.]+ [EWI] (\w+ +)?", "", telling[-1]).strip() if telling else "(it logged nothing)"
+
+    def listening(self) -> list[str]:
+        """The addresses its process listens on, e.g. ["127.0.0.1"]; "0.0.0.0" or "::" is everyone who reaches this machine."""
+        if self.pid is None:
+            return []
+        connections = psutil.Process(self.pid).net_connections("inet")
+        return sorted({one.laddr.ip for one in connections if one.status == psutil.CONN_LISTEN})
+
+    def _note_rss(self, pid: int) -> None:
+        with contextlib.suppress(psutil.Error):
+            self._peak_rss = max(self._peak_rss, psutil.Process(pid).memory_info().rss)
+
+    def rss(self) -> int:
+        """Resident memory in bytes, now (0 when it does not run)."""
+        pid = self.pid
+        if pid is None:
+            return 0
+        try:
+            return int(psutil.Process(pid).memory_info().rss)
+        except psutil.Error:
+            return 0
+
+    def throttle(self) -> Throttle | None:
+        """CFS throttling since the start; None without a cgroup quota."""
+        return self._fence.throttle() if self._fence is not None else None
+
+    def oom_kills(self) -> int:
+        """How often the memory limit killed it."""
+        return self._fence.oom_kills() if self._fence is not None else 0
+
+    def info(self) -> ServerInfo:
+        """What a record keeps of this server."""
+        props = self.props()
+        threads = self.spec.flags.get("threads")
+        return ServerInfo(
+            command=[*self.engine.argv, *self._argv],
+            flags=dict(self.spec.flags),
+            engine=self.engine.kind,
+            engine_version=self.engine.version,
+            model=self.model.name,
+            model_sha256=self.model.sha256,
+            model_parameters=self.model.parameters,
+            model_bytes=self.model.bytes,
+            slots=int(props["total_slots"]),
+            ctx_per_slot=int(props["default_generation_settings"]["n_ctx"]),
+            threads=threads if isinstance(threads, int) else None,
+            device=self.device,
+            cpus=self.spec.limits.cpus,
+            memory_limit=self.spec.limits.memory,
+            limiter=self._fence.limiter if self._fence is not None and self.spec.limits else None,
+        )
+
+    def __repr__(self) -> str:
+        state = f"running at {self.url}, pid {self.pid}" if self.running else "stopped"
+        return f"<Server {self.model.name} {state}>"
+
+
+def _message(reply: httpx.Response) -> str:
+    try:
+        return str(reply.json()["error"]["message"])
+    except (ValueError, KeyError, TypeError):
+        return reply.text[:200].strip() or reply.reason_phrase

@@ -1,0 +1,185 @@
+"""What to serve, as the learner's `server.toml` says it.
+
+    model = "20m"            # a name from `llmlab models`, or a path to a .gguf
+    device = "cpu"           # or "cuda"
+
+    [flags]                  # llama-server's own long names, passed through
+    ctx-size = 4096
+    parallel = 4
+    metrics = true
+
+    [limits]                 # a quota around the process
+    cpus = 1.0               # cores
+    memory = "512M"
+
+    [env]                    # LLAMA_API_KEY belongs here or in flags.api-key-file, never in argv
+"""
+
+from __future__ import annotations
+
+import difflib
+import os
+import re
+import tomllib
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from ..errors import LabError
+from .limits import Limits
+
+Value = str | int | float | bool | list[str]
+_UNITS = {"": 1, "K": 2**10, "M": 2**20, "G": 2**30, "T": 2**40}
+
+
+def parse_size(text: str | int, *, where: str) -> int:
+    """Bytes from `512M`, `1.5G`, `1Gi` (powers of 1024, as cgroups count) or a plain number.
+
+    :raises LabError: naming `where` when it is none of these.
+    """
+    match = re.fullmatch(r"\s*(\d+(?:\.\d+)?)\s*([KMGT]?)i?B?\s*", str(text), re.IGNORECASE)
+    if not match or float(match[1]) == 0:
+        raise LabError(f"{text!r} is not a size.", where=where, fix='write it like "512M" or "2G"')
+    return int(float(match[1]) * _UNITS[match[2].upper()])
+
+
+def line_of(text: str, key: str) -> int | None:
+    """The line (from 1) on which a TOML key is set: tomllib does not say."""
+    for number, line in enumerate(text.splitlines(), 1):
+        if re.match(rf"""\s*(?:["']?){re.escape(key)}(?:["']?)\s*=|\s*\[{re.escape(key)}\]""", line):
+            return number
+    return None
+
+
+@dataclass(frozen=True, slots=True)
+class Spec:
+    """One server to start. `flags` are llama-server's long names; `limits` is the quota around it."""
+
+    model: str = "tiny"
+    flags: Mapping[str, Value] = field(default_factory=dict)
+    device: str = "cpu"
+    limits: Limits = field(default_factory=Limits)
+    env: Mapping[str, str] = field(default_factory=dict)
+    engine: str | None = None  # a path, or "wheel" / "built"; None: whatever `llmlab engine` finds first
+    folder: Path = field(default_factory=Path.cwd)  # relative paths are meant from here
+    source: Path | None = None  # the file it came from
+    text: str = ""
+
+    @classmethod
+    def read(cls, path: str | Path) -> Spec:
+        """Read a TOML file.
+
+        :raises LabError: naming the file and line for anything that is not as it must be.
+        """
+        path = Path(path)
+        try:
+            text = path.read_text(encoding="utf-8")
+        except FileNotFoundError:
+            raise LabError(
+                f"There is no {path.name}.",
+                where=str(path.resolve()),
+                fix="llmlab reset brings the starter back",
+            ) from None
+        except (OSError, UnicodeDecodeError) as error:
+            raise LabError(f"{path.name} cannot be read: {error}.", where=str(path.resolve())) from None
+        try:
+            data = tomllib.loads(text)
+        except tomllib.TOMLDecodeError as error:
+            raise LabError(
+                f"{path.name} is not valid TOML: {error}.",
+                where=str(path),
+                fix='text needs quotes ("20m"), switches are true or false',
+            ) from None
+        return cls._from(data, path=path, text=text)
+
+    @classmethod
+    def _from(cls, data: Mapping[str, Any], *, path: Path, text: str) -> Spec:
+        def where(key: str) -> str:
+            line = line_of(text, key)
+            return f"{path}, line {line}" if line else str(path)
+
+        known = ("model", "device", "engine", "flags", "limits", "env")
+        for key in data:
+            if key not in known:
+                near = difflib.get_close_matches(key, known, 1)
+                hint = f"did you mean {near[0]}?" if near else "flags belong below [flags]"
+                raise LabError(f"{path.name} has no key {key!r}.", where=where(key), fix=hint)
+        for key in ("model", "device", "engine"):
+            if not isinstance(data.get(key, ""), str):
+                raise LabError(f"{key} must be text.", where=where(key), fix=f'{key} = "{data[key]}"')
+        for key in ("flags", "limits", "env"):
+            if not isinstance(data.get(key, {}), dict):
+                raise LabError(f"{key} must be a table.", where=where(key), fix=f"write [{key}] above its keys")
+        flags: dict[str, Value] = {}
+        for key, value in data.get("flags", {}).items():
+            if isinstance(value, list) and all(isinstance(one, str) for one in value):
+                flags[key] = value
+            elif isinstance(value, str | int | float | bool):
+                flags[key] = value
+            else:
+                raise LabError(f"{key} cannot be {value!r}.", where=where(key), fix="text, a number, true or false")
+        limits = data.get("limits", {})
+        for key in limits:
+            if key not in ("cpus", "memory"):
+                raise LabError(f"[limits] has no key {key!r}.", where=where(key), fix="it takes cpus and memory")
+        cpus = limits.get("cpus")
+        if cpus is not None and (isinstance(cpus, bool) or not isinstance(cpus, int | float) or cpus <= 0):
+            raise LabError(f"cpus must be a number of cores above 0, not {cpus!r}.", where=where("cpus"), fix="cpus = 1.0")
+        memory = limits.get("memory")
+        return cls(
+            model=data.get("model", "tiny"),
+            flags=flags,
+            device=data.get("device", "cpu"),
+            engine=data.get("engine"),
+            limits=Limits(
+                cpus=float(cpus) if cpus is not None else None,
+                memory=None if memory is None else parse_size(memory, where=where("memory")),
+            ),
+            env={key: str(value) for key, value in data.get("env", {}).items()},
+            folder=path.resolve().parent,
+            source=path,
+            text=text,
+        )
+
+    def where(self, key: str) -> str | None:
+        """`server.toml, line 7` for a key of the file this came from; None for a spec made in Python."""
+        if self.source is None:
+            return None
+        line = line_of(self.text, key)
+        return f"{self.source}, line {line}" if line else str(self.source)
+
+    def model_path(self) -> str | Path:
+        """The model as `llmlab.models.get` takes it: a name, or a path made absolute."""
+        if self.model.endswith(".gguf") or "/" in self.model:
+            return self.folder / Path(self.model).expanduser()
+        return self.model
+
+    def api_key(self) -> str | None:
+        """The key a client must send, read from where the server reads it.
+
+        :raises LabError: when the key stands in the flags, where every `ps` shows it.
+        """
+        if "api-key" in self.flags:
+            raise LabError(
+                "An API key does not belong in the flags: everyone on the machine can read a command line.",
+                where=self.where("api-key"),
+                fix='put it in a file and write api-key-file = "key.txt"',
+                without="[env] with LLAMA_API_KEY works too",
+            )
+        name = self.flags.get("api-key-file")
+        if isinstance(name, str):
+            path = self.folder / name
+            try:
+                lines = path.read_text().splitlines()
+            except OSError as error:
+                raise LabError(
+                    f"The API key file cannot be read: {error.strerror}.",
+                    where=f"{self.where('api-key-file') or 'api-key-file'}: {path}",
+                    fix=f"openssl rand -hex 16 > {path}",
+                ) from None
+            keys = [line.strip() for line in lines if line.strip() and not line.startswith("#")]
+            if keys:
+                return keys[0]
+        key = self.env.get("LLAMA_API_KEY", os.environ.get("LLAMA_API_KEY"))
+        return key.split(",")[0] if key else None

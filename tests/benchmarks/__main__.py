@@ -1,0 +1,46 @@
+"""`uv run python -m tests.benchmarks [--quick] [clients|ceiling|startup ...]`: printed, not asserted.
+
+Every number is a median with its range over alternating rounds. About five minutes on two cores; --quick, one.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+from time import perf_counter
+
+import psutil
+
+from llmlab import machine
+
+from .ceiling import ceiling
+from .race import race
+from .startup import startup
+
+
+def main() -> None:
+    """Run what was asked for and print it as it comes."""
+    parser = argparse.ArgumentParser(prog="python -m tests.benchmarks", description=__doc__)
+    parser.add_argument("what", nargs="*", choices=["clients", "ceiling", "startup", []], default=[])
+    parser.add_argument("--quick", action="store_true", help="fewer rounds, smaller loads, about a minute")
+    asked = parser.parse_args()
+    quick = asked.quick
+    parts = {
+        "clients": lambda: race(3 if quick else 5, 32 if quick else 96),
+        "ceiling": lambda: ceiling(1 if quick else 3, ["20m"] if quick else ["20m", "200m"]),
+        "startup": lambda: startup(3 if quick else 7),
+    }
+    began = perf_counter()
+    print(machine.describe().line, "| load average", *(f"{x:.1f}" for x in os.getloadavg()), flush=True)
+    for name in asked.what or parts:
+        before, since = psutil.cpu_times(), perf_counter()
+        for line in parts[name]():
+            print(line)
+        after = psutil.cpu_times()
+        idle = (after.idle - before.idle) / ((perf_counter() - since) * (os.cpu_count() or 1))
+        print(f"  [{perf_counter() - since:.0f} s, the machine was idle {idle:.0%} of it]", flush=True)
+    print(f"in all {perf_counter() - began:.0f} s")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,173 @@
+"""Binder's files: read as repo2docker reads them, held to what it does not check, and run for real (--full)."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+BINDER = ROOT / "binder"
+COURSE = ("binder", "data", "labs", "llmlab", "solutions", "pyproject.toml", "README.md", "LICENSE")
+
+
+def code(name: str) -> list[str]:
+    """The lines of a script that do something."""
+    return [
+        line for line in (BINDER / name).read_text().splitlines() if line.strip() and not line.startswith("#")
+    ]
+
+
+def test_environment_pins_python_and_every_package() -> None:
+    yaml = pytest.importorskip("yaml")
+    environment = yaml.safe_load((BINDER / "environment.yml").read_text())
+    packages = [one for one in environment["dependencies"] if isinstance(one, str)]
+    # repo2docker reads only "=" and falls back to Python 3.10 otherwise, without a word.
+    assert all(re.fullmatch(r"[a-z0-9][a-z0-9._-]*=[0-9][^=<>]*", one) for one in packages), packages
+    (python,) = [one for one in packages if one.startswith("python=")]
+    assert tuple(map(int, python.removeprefix("python=").split("."))) >= (3, 11)
+    assert environment["channels"] == ["conda-forge", "nodefaults"]
+    # A local path among pip's entries would have the whole repository copied before the environment is solved.
+    assert not [one for one in environment["dependencies"] if isinstance(one, dict)]
+
+
+def test_apt_names_are_names() -> None:
+    names = [n for n in (BINDER / "apt.txt").read_text().split("\n") if n and not n.startswith("#")]
+    assert names
+    assert all(re.fullmatch(r"[a-z0-9][a-z0-9+.-]+", name) for name in names), names
+
+
+@pytest.mark.parametrize("name", ["postBuild", "start"])
+def test_scripts_stop_at_the_first_error_and_can_run(name: str) -> None:
+    path = BINDER / name
+    assert path.read_text().startswith("#!/bin/bash\n")
+    assert code(name)[0] == "set -euo pipefail"
+    assert os.access(path, os.X_OK)
+    assert b"\r" not in path.read_bytes()
+    subprocess.run(["bash", "-n", path], check=True)
+
+
+def test_one_binder_folder_and_nothing_that_outranks_it() -> None:
+    assert not (ROOT / ".binder").exists()  # both together: repo2docker refuses
+    assert not (BINDER / "Dockerfile").exists()  # would win over everything else here
+
+
+def test_start_hands_over_to_the_command_it_is_given() -> None:
+    assert code("start")[-1] == 'exec "$@"'
+    show = "import json, os; print(json.dumps([os.environ['LLMLAB_PROFILE'], os.getpid()]))"
+    process = subprocess.Popen(
+        [BINDER / "start", sys.executable, "-c", show], stdout=subprocess.PIPE, text=True
+    )
+    out, _ = process.communicate(timeout=30)
+    assert json.loads(out) == ["binder", process.pid]  # the same process: signals reach the server
+    assert subprocess.run([BINDER / "start", "sh", "-c", "exit 7"]).returncode == 7
+
+
+def test_repo2docker_understands_it(tmp_path: Path) -> None:
+    pytest.importorskip("repo2docker", reason="repo2docker is missing: uv sync (it is in the dev group)")
+    repo = tmp_path / "repo"
+    repo.mkdir()
+    shutil.copytree(BINDER, repo / "binder")
+    shutil.copy(ROOT / "pyproject.toml", repo)
+    done = subprocess.run(
+        [
+            sys.executable,
+            "-m",
+            "repo2docker",
+            "--no-build",
+            "--debug",
+            "--user-id",
+            "1000",
+            "--user-name",
+            "jovyan",
+            repo,
+        ],
+        capture_output=True,
+        text=True,
+        timeout=120,
+        env={**os.environ, "DOCKER_HOST": "unix:///nowhere"},
+    )
+    out = done.stdout + done.stderr
+    assert done.returncode == 0, out
+    assert "Building conda environment for python=3.12" in out, out
+    assert 'env update -p ${NB_PYTHON_PREFIX} --file "binder/environment.yml"' in out
+    assert "apt-get install --yes --no-install-recommends libgomp1" in out
+    assert "RUN ./binder/postBuild" in out
+    assert 'ENV R2D_ENTRYPOINT="${REPO_DIR}/binder/start"' in out
+
+
+@pytest.fixture(scope="module")
+def built(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, str]]:
+    """What Binder's image would hold: a clone, a home, an environment in which postBuild has run."""
+    base = tmp_path_factory.mktemp("binder")
+    home = base / "home"
+    repo = home / "repo"
+    repo.mkdir(parents=True)
+    work = shutil.ignore_patterns(
+        "__pycache__", ".llmlab", "records", ".ipynb_checkpoints"
+    )  # what learners leave
+    caches = shutil.ignore_patterns("__pycache__")
+    for part in COURSE:
+        source = ROOT / part
+        if source.is_dir():
+            shutil.copytree(source, repo / part, ignore=work if part in ("labs", "solutions") else caches)
+        elif source.exists():
+            shutil.copy(source, repo / part)
+    subprocess.run([sys.executable, "-m", "venv", base / "venv"], check=True)
+    kept = {
+        k: v for k, v in os.environ.items() if not k.startswith(("LLMLAB_", "XDG_", "VIRTUAL_ENV", "PYTHON"))
+    }
+    environment = {**kept, "HOME": str(home), "PATH": f"{base / 'venv' / 'bin'}:/usr/bin:/bin"}
+    done = subprocess.run(
+        [repo / "binder" / "postBuild"], cwd=repo, env=environment, capture_output=True, text=True
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    return repo, environment
+
+
+@pytest.mark.full
+@pytest.mark.timeout(600)
+def test_postbuild_leaves_a_course_with_its_models(built: tuple[Path, dict[str, str]]) -> None:
+    repo, environment = built
+
+    def start(*command: str) -> str:
+        done = subprocess.run(
+            [repo / "binder" / "start", *command], cwd=repo, env=environment, capture_output=True, text=True
+        )
+        assert done.returncode == 0, done.stdout + done.stderr
+        return done.stdout
+
+    models = {one["name"]: one for one in json.loads(start("llmlab", "models", "--json"))}
+    assert models["tiny"]["cached"]
+    assert models["20m"]["cached"]
+    assert str(repo) in start("python", "-c", "import llmlab; print(llmlab.__file__)")
+    assert start("python", "-c", "from llmlab.machine import profile; print(profile())").strip() == "binder"
+
+
+@pytest.mark.full
+@pytest.mark.timeout(600)
+def test_the_first_lab_runs_there(built: tuple[Path, dict[str, str]]) -> None:
+    repo, environment = built
+    (notebook,) = (repo / "labs").glob("00-*/lab.ipynb")
+    done = subprocess.run(
+        [
+            repo / "binder" / "start",
+            "papermill",
+            notebook,
+            repo / "out.ipynb",
+            "--cwd",
+            notebook.parent,
+            "--no-progress-bar",
+        ],
+        cwd=repo,
+        env=environment,
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr

@@ -1,0 +1,62 @@
+"""Needs, --full, and the closing list of what was skipped and how to bring it."""
+
+from __future__ import annotations
+
+import os
+
+import pytest
+
+from llmlab import doctor, owned
+
+
+def pytest_addoption(parser):
+    parser.addoption("--full", action="store_true", help="also what is slow: every fault of every lab, soaks")
+
+
+def _required() -> set[str]:
+    return set(filter(None, os.environ.get("LLMLAB_REQUIRE", "").replace(" ", "").split(",")))
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _own_state(tmp_path_factory):
+    """The tests' registry is their own: they must not see, or end, what the developer runs."""
+    os.environ["LLMLAB_STATE"] = str(tmp_path_factory.mktemp("state"))
+    yield
+    left = [entry.label for entry in owned.entries()]
+    assert not left, f"still running after the tests: {left}"
+
+
+def pytest_configure(config):
+    unknown = _required() - set(doctor.NEEDS) - {"shellcheck"}
+    if unknown:
+        raise pytest.UsageError(f"LLMLAB_REQUIRE names no such need: {', '.join(sorted(unknown))}")
+
+
+def pytest_collection_modifyitems(config, items):
+    for item in items:
+        if item.get_closest_marker("full") and not config.getoption("--full"):
+            item.add_marker(pytest.mark.skip(reason="slow. Bring it: uv run pytest --full"))
+
+
+def pytest_runtest_setup(item):
+    for marker in item.iter_markers("needs"):
+        for name in marker.args:
+            found = doctor.need(name)
+            if found.met:
+                continue
+            reason = f"{name}: {found.detail}. Bring it: {found.mend}"
+            if name in _required():
+                pytest.fail(f"LLMLAB_REQUIRE asks for {reason}", pytrace=False)
+            pytest.skip(reason)
+
+
+def pytest_terminal_summary(terminalreporter):
+    reasons: dict[str, int] = {}
+    for report in terminalreporter.stats.get("skipped", []):
+        reason = report.longrepr[2] if isinstance(report.longrepr, tuple) else str(report.longrepr)
+        reason = reason.removeprefix("Skipped: ")
+        reasons[reason] = reasons.get(reason, 0) + 1
+    if reasons:
+        terminalreporter.section("skipped here, and how to bring it")
+        for reason, count in sorted(reasons.items()):
+            terminalreporter.write_line(f"{count:4} × {reason}")
