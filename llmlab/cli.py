@@ -22,7 +22,9 @@ def _parser() -> argparse.ArgumentParser:
         epilog="examples:  llmlab   ·   llmlab check 01   ·   llmlab hint 01 context-per-slot   ·   llmlab clean --list",
     )
     parser.add_argument("--version", action="version", version=f"llmlab {__version__}")
-    parser.add_argument("--no-browser", action="store_true", help="print the course's address instead of opening a browser")
+    parser.add_argument(
+        "--no-browser", action="store_true", help="print the course's address instead of opening a browser"
+    )
     parser.add_argument("--no-lab", action="store_true", help="stop after first light and the doctor's table")
     parser.add_argument("--port", type=int, default=0, help="port for JupyterLab (default: a free one)")
     verbs = parser.add_subparsers(dest="verb", metavar="verb")
@@ -51,11 +53,15 @@ def _parser() -> argparse.ArgumentParser:
     one = verb("models", "the models; `models fetch NAME` makes or downloads some")
     one.add_argument("what", nargs="?", choices=["fetch"])
     one.add_argument("names", nargs="*", metavar="name")
-    one.add_argument("--accept-licence", action="store_true", help="you have read the model's licence and accept it")
+    one.add_argument(
+        "--accept-licence", action="store_true", help="you have read the model's licence and accept it"
+    )
     one = verb("clean", "end what llmlab started and nobody uses any more")
     one.add_argument("--list", action="store_true", help="only list")
     one.add_argument("--all", action="store_true", help="also what a running notebook still owns")
-    one = verb("author", "for the course's authors: build both notebooks of each lab from its source", as_json=False)
+    one = verb(
+        "author", "for the course's authors: build both notebooks of each lab from its source", as_json=False
+    )
     one.add_argument("what", choices=["build"])
     one.add_argument("labs", nargs="*", metavar="lab", help="default: all")
     one.add_argument("--check", action="store_true", help="write nothing; fail on drift")
@@ -73,7 +79,11 @@ def main(argv: Sequence[str] | None = None) -> int:
         return int(globals()[f"_{args.verb}"](args))
     except LabError as error:
         if getattr(args, "json", False):
-            print(json.dumps({"error": error.what, "where": error.where, "fix": error.fix, "without": error.without}))
+            print(
+                json.dumps(
+                    {"error": error.what, "where": error.where, "fix": error.fix, "without": error.without}
+                )
+            )
         else:
             print(f"✘ {error}", file=sys.stderr)
         return 1
@@ -118,7 +128,8 @@ def show_doctor(report: dict[str, Any]) -> None:
     machine = report["machine"]
     print(f"{machine['line']} · {machine['system']} · profile {machine['profile']}")
     rows = [
-        ("✔" if one["met"] else "–", one["name"], one["detail"], "" if one["met"] else one["mend"]) for one in report["needs"]
+        ("✔" if one["met"] else "–", one["name"], one["detail"], "" if one["met"] else one["mend"])
+        for one in report["needs"]
     ]
     _table("", ["", "need", "found", "to bring it"], rows)
 
@@ -144,7 +155,9 @@ def _labs(args: argparse.Namespace) -> int:
             ]
         )
     else:
-        rows = [(one.number, one.title, str(one.minutes), ", ".join(one.needs), standing(one)) for one in labs]
+        rows = [
+            (one.number, one.title, str(one.minutes), ", ".join(one.needs), standing(one)) for one in labs
+        ]
         _table("", ["lab", "title", "minutes", "needs", "progress"], rows)
     return 0
 
@@ -184,7 +197,9 @@ def _reset(args: argparse.Namespace) -> int:
     if args.json:
         _print_json({"lab": info.name, "reset": names})
     else:
-        print(f"{', '.join(names) or 'nothing to reset'} in {info.folder}; what was there is kept in .llmlab/")
+        print(
+            f"{', '.join(names) or 'nothing to reset'} in {info.folder}; what was there is kept in .llmlab/"
+        )
     return 0
 
 
@@ -200,12 +215,21 @@ def _engine(args: argparse.Namespace) -> int:
     if args.json:
         _print_json(
             {
-                "chosen": {"kind": chosen.kind, "version": chosen.version, "argv": chosen.argv, "capabilities": sorted(chosen.capabilities)},
-                "candidates": [{"kind": one.kind, "found": one.engine is not None, "detail": one.detail} for one in rungs],
+                "chosen": {
+                    "kind": chosen.kind,
+                    "version": chosen.version,
+                    "argv": chosen.argv,
+                    "capabilities": sorted(chosen.capabilities),
+                },
+                "candidates": [
+                    {"kind": one.kind, "found": one.engine is not None, "detail": one.detail} for one in rungs
+                ],
             }
         )
         return 0
-    rows = [("→" if one.engine and one.engine.argv == chosen.argv else "", one.kind, one.detail) for one in rungs]
+    rows = [
+        ("→" if one.engine and one.engine.argv == chosen.argv else "", one.kind, one.detail) for one in rungs
+    ]
     _table("", ["", "from", "found"], rows)
     print(f"in use: {chosen.line()}")
     return 0
@@ -257,23 +281,30 @@ def _clean(args: argparse.Namespace) -> int:
         _print_json({"found": found, "ended": ended})
     elif not args.list and found:
         left = len(found) - len(ended)
-        print(f"ended {len(ended)}" + (f"; {left} in use (llmlab clean --all ends those too)" if left > 0 else ""))
+        print(
+            f"ended {len(ended)}"
+            + (f"; {left} in use (llmlab clean --all ends those too)" if left > 0 else "")
+        )
     return 0
 
 
 def _author(args: argparse.Namespace) -> int:
     from . import authoring
+    from .authoring import readme
     from .paths import course_dir
 
     course = course_dir()
     if args.check:
-        drift = authoring.check(course, args.labs or None)
+        drift: list[Any] = list(authoring.check(course, args.labs or None))
+        if readme.drifted(course):
+            drift.append("README.md: its table is not what the lab.toml files say")
         for one in drift:
             print(f"✘ {one}")
         print("no drift" if not drift else "mend it: llmlab author build")
         return 1 if drift else 0
     for path in authoring.build(course, args.labs or None, say=_say):
         print(path)
+    readme.write(course)
     return 0
 
 

@@ -65,7 +65,9 @@ def _compiler() -> Need:
     found = next((name for name in ("c++", "g++", "clang++") if shutil.which(name)), None)
     if found:
         return Need("compiler", *_program(found, "--version"))
-    return Need("compiler", False, "no C++ compiler", "xcode-select --install" if MAC else "sudo apt-get install g++")
+    return Need(
+        "compiler", False, "no C++ compiler", "xcode-select --install" if MAC else "sudo apt-get install g++"
+    )
 
 
 def _docker() -> Need:
@@ -76,7 +78,12 @@ def _docker() -> Need:
     if met and detail:
         return Need("docker", True, f"Docker {detail}")
     if "permission denied" in detail:
-        return Need("docker", False, "you may not use the docker daemon", "sudo usermod -aG docker $USER (then log in anew)")
+        return Need(
+            "docker",
+            False,
+            "you may not use the docker daemon",
+            "sudo usermod -aG docker $USER (then log in anew)",
+        )
     return Need("docker", False, "the docker daemon does not answer", start)
 
 
@@ -84,14 +91,24 @@ def _kubernetes() -> Need:
     kind = shutil.which("kind")
     if kind and _docker().met:
         return Need("kubernetes", True, f"kind: {kind}")
-    return Need("kubernetes", False, "no kind with a running docker", "install kind (kind.sigs.k8s.io) and start docker")
+    return Need(
+        "kubernetes",
+        False,
+        "no kind with a running docker",
+        "install kind (kind.sigs.k8s.io) and start docker",
+    )
 
 
 def _terraform() -> Need:
     for name in ("terraform", "tofu"):
         if shutil.which(name):
             return Need("terraform", *_program(name, "version"))
-    return Need("terraform", False, "neither terraform nor tofu on PATH", "brew install opentofu" if MAC else "see opentofu.org/docs/intro/install")
+    return Need(
+        "terraform",
+        False,
+        "neither terraform nor tofu on PATH",
+        "brew install opentofu" if MAC else "see opentofu.org/docs/intro/install",
+    )
 
 
 def _node() -> Need:
@@ -101,13 +118,20 @@ def _node() -> Need:
 
 def _root() -> Need:
     if not sys.platform.startswith("linux"):
-        return Need("root", False, f"only Linux has the namespaces that this needs ({platform.system()} here)", "use a Linux machine")
+        return Need(
+            "root",
+            False,
+            f"only Linux has the namespaces that this needs ({platform.system()} here)",
+            "use a Linux machine",
+        )
     return Need("root", os.geteuid() == 0, f"uid {os.geteuid()}", "sudo -E uv run llmlab")
 
 
 def _gpu() -> Need:
     met, detail = _program("nvidia-smi", "--query-gpu=name,driver_version", "--format=csv,noheader")
-    return Need("gpu", met, detail, "" if met else "an NVIDIA driver (nvidia-smi), then llmlab engine build --cuda")
+    return Need(
+        "gpu", met, detail, "" if met else "an NVIDIA driver (nvidia-smi), then llmlab engine build --cuda"
+    )
 
 
 def browser_path() -> str | None:
@@ -133,7 +157,12 @@ def _cpu_quota() -> Need:
         return Need("cpu-quota", True, f"{fractions}: any fraction of a core")
     if limiter:
         return Need("cpu-quota", True, f"{limiter}: whole CPUs only")
-    return Need("cpu-quota", False, f"nothing on {platform.system()} here holds a process to a CPU quota", "use Linux (or WSL2)")
+    return Need(
+        "cpu-quota",
+        False,
+        f"nothing on {platform.system()} here holds a process to a CPU quota",
+        "use Linux (or WSL2)",
+    )
 
 
 def _memory_quota() -> Need:
@@ -142,7 +171,12 @@ def _memory_quota() -> Need:
     limiter = available().get("memory")
     if limiter:
         return Need("memory-quota", True, f"{limiter}: going over it ends the process")
-    return Need("memory-quota", False, "memory is measured here, not enforced", "run as root, or under a systemd user session")
+    return Need(
+        "memory-quota",
+        False,
+        "memory is measured here, not enforced",
+        "run as root, or under a systemd user session",
+    )
 
 
 NEEDS: dict[str, Callable[[], Need]] = {
@@ -180,7 +214,8 @@ def report() -> dict[str, Any]:
         "llmlab": __version__,
         "machine": {"line": described.line, "system": described.system, "profile": described.profile},
         "engines": [
-            {"kind": one.kind, "found": one.engine is not None, "detail": one.detail} for one in engine.candidates()
+            {"kind": one.kind, "found": one.engine is not None, "detail": one.detail}
+            for one in engine.candidates()
         ],
         "needs": [asdict(one) for one in needs],
     }

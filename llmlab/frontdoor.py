@@ -10,6 +10,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import TypeVar
 
@@ -71,7 +72,11 @@ def open_course(*, browser: bool, port: int, lab: bool) -> int:
     print("llmlab: setting up")
     _step("engine", engine.find, lambda one: one.line())
     for name in ("tiny", "20m"):
-        _step(f"model {name}", lambda name=name: models.get(name), lambda one: f"{one.bytes / 2**20:.1f} MiB, checksum right")
+        _step(
+            f"model {name}",
+            partial(models.get, name),
+            lambda one: f"{one.bytes / 2**20:.1f} MiB, checksum right",
+        )
     _step("first light", first_light, str)
     print()
     show_doctor(doctor.report())
@@ -83,13 +88,17 @@ def open_course(*, browser: bool, port: int, lab: bool) -> int:
 
 
 def _jupyter(course: Path, page: Path, *, browser: bool, port: int) -> int:
-    from .serve.server import free_port, port_holder
+    from .serve.ports import free_port, port_holder
 
     if port and port_holder(port):
-        raise LabError(f"Port {port} is taken by {port_holder(port)}.", fix="llmlab --port 0 finds a free one")
+        raise LabError(
+            f"Port {port} is taken by {port_holder(port)}.", fix="llmlab --port 0 finds a free one"
+        )
     port = port or free_port()
     token = secrets.token_urlsafe(24)
-    config = os.pathsep.join(filter(None, [str(Path(__file__).parent / "jupyter"), os.environ.get("JUPYTER_CONFIG_PATH")]))
+    config = os.pathsep.join(
+        filter(None, [str(Path(__file__).parent / "jupyter"), os.environ.get("JUPYTER_CONFIG_PATH")])
+    )
     # The token travels in the environment: a command line is readable by everyone on the machine.
     env = os.environ | {"JUPYTER_CONFIG_PATH": config, "JUPYTER_TOKEN": token}
     argv = [
@@ -108,12 +117,22 @@ def _jupyter(course: Path, page: Path, *, browser: bool, port: int) -> int:
         argv.append("--allow-root")
     url = f"http://127.0.0.1:{port}/lab/tree/{page.relative_to(course)}?token={token}"
     process = subprocess.Popen(argv, env=env, cwd=course)
-    entry = owned.register("process", f"JupyterLab on port {port}", pid=process.pid, start=psutil.Process(process.pid).create_time())
-    old = signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches JupyterLab, which asks whether it is meant
+    entry = owned.register(
+        "process",
+        f"JupyterLab on port {port}",
+        pid=process.pid,
+        start=psutil.Process(process.pid).create_time(),
+    )
+    old = signal.signal(
+        signal.SIGINT, signal.SIG_IGN
+    )  # Ctrl-C reaches JupyterLab, which asks whether it is meant
     signal.signal(signal.SIGTERM, lambda *_: process.terminate())
     try:
         _await_jupyter(process, port, token)
-        print(f"The course is open at\n\n    {url}\n\nStop it with Ctrl-C twice. Everything it started ends with it.", flush=True)
+        print(
+            f"The course is open at\n\n    {url}\n\nStop it with Ctrl-C twice. Everything it started ends with it.",
+            flush=True,
+        )
         if browser:
             import webbrowser
 
@@ -134,7 +153,10 @@ def _await_jupyter(process: subprocess.Popen[bytes], port: int, token: str) -> N
     while time.monotonic() < deadline:
         try:
             headers = {"Authorization": f"token {token}"}
-            if httpx.get(f"http://127.0.0.1:{port}/api/status", headers=headers, trust_env=False).status_code == 200:
+            if (
+                httpx.get(f"http://127.0.0.1:{port}/api/status", headers=headers, trust_env=False).status_code
+                == 200
+            ):
                 return
         except httpx.HTTPError:
             pass
@@ -168,7 +190,9 @@ def build_engine(*, cuda: bool, as_json: bool) -> int:
     return 0
 
 
-def compare(first: str, second: str, *, rounds: int = 3, say: Callable[[str], None]) -> list[dict[str, object]]:
+def compare(
+    first: str, second: str, *, rounds: int = 3, say: Callable[[str], None]
+) -> list[dict[str, object]]:
     """Tokens/s of two engines on this machine, alternating rounds: medians, ranges and the ratio of medians."""
     from . import machine
     from .lab.session import target

@@ -115,6 +115,7 @@ def main() -> None:
         _say(error=f"{order['registry']}: {error.strerror}")
         return
     os.write(gate_in, b"g")
+    abandoned = False  # the owner let go while it ran: then nobody will read its cgroups any more
     failure = os.read(status_out, 500)  # empty: the exec closed it
     if failure:
         os.waitpid(pid, 0)
@@ -128,10 +129,15 @@ def main() -> None:
                 break
             ready, _, _ = select.select([0, wake_out], [], [], 60)
             if 0 in ready and not os.read(0, 4096):
+                abandoned = True
                 break
             if wake_out in ready:
                 os.read(wake_out, 4096)
     _kill_all_below()
+    if abandoned:
+        for procs in order["join"]:
+            with contextlib.suppress(OSError):
+                os.rmdir(os.path.dirname(procs))
     with contextlib.suppress(OSError):
         os.unlink(order["registry"])
 

@@ -98,6 +98,7 @@ class NoiseMeter:
 
     def __init__(self, server_pid: int | None = None) -> None:
         self._server = _process(server_pid)
+        self._family: list[psutil.Process] = []
         self._began = 0.0
         self._busy = 0.0
         self._cpu_before: float | None = None
@@ -108,24 +109,33 @@ class NoiseMeter:
         """The interval begins."""
         self._began, self._busy = perf_counter(), _busy_seconds()
         self._cpu_now = self._cpu_before = None
+        self._gather()
         self.tick()
         self._cpu_before = self._cpu_now
 
+    def _gather(self) -> None:
+        # Only at both ends: finding children reads every process of the machine, 10 ms and more.
+        try:
+            if self._server is not None:
+                self._family = [self._server, *self._server.children(recursive=True)]
+        except psutil.Error:
+            pass
+
     def tick(self) -> None:
         """Look at the server, a few times a second, so that one that dies is still accounted for."""
-        if self._server is None:
-            return
         try:
-            family = [self._server, *self._server.children(recursive=True)]
-            times = [one.cpu_times() for one in family]
-            rss = sum(one.memory_info().rss for one in family)
+            times = [one.cpu_times() for one in self._family]
+            rss = sum(one.memory_info().rss for one in self._family)
         except psutil.Error:
+            return
+        if not times:
             return
         self._cpu_now = sum(t.user + t.system for t in times)
         self.peak_rss = max(self.peak_rss or 0, rss)
 
     def stop(self, client_cpu_seconds: float) -> Shares:
         """The interval ends; `client_cpu_seconds` is what the load client used in it."""
+        self._gather()
         self.tick()
         wall = max(perf_counter() - self._began, 1e-9)
         room = wall * _capacity()

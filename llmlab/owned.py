@@ -64,12 +64,14 @@ class Entry:
     def owner_alive(self) -> bool:
         """Whether the process that asked for it is still there."""
         owner = self.data.get("owner")
-        return bool(owner) and _alive(owner["pid"], owner["start"])
+        return owner is not None and _alive(owner["pid"], owner["start"])
 
     @property
     def alive(self) -> bool:
-        """Whether the thing itself is still there (a thing that is no process counts as there)."""
-        return "pid" not in self.data or _alive(self.data["pid"], self.data["start"])
+        """Whether the thing itself is still there (what is neither process nor folder counts as there)."""
+        if "pid" in self.data:
+            return _alive(self.data["pid"], self.data["start"])
+        return "folders" not in self.data or any(Path(name).exists() for name in self.data["folders"])
 
     def end(self) -> None:
         """End it if it is still the registered thing, and forget it."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import random
 import threading
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -62,7 +62,9 @@ def queue_share(ctx: Context, server: Server, streams: int, *, requests: int = 8
     return sum(kept) / len(kept) if kept else 0.0
 
 
-def ratio_interval(pairs: Sequence[tuple[float, float]], *, seed: int = 0, draws: int = 2000) -> tuple[float, float, float]:
+def ratio_interval(
+    pairs: Sequence[tuple[float, float]], *, seed: int = 0, draws: int = 2000
+) -> tuple[float, float, float]:
     """Median of the pairwise ratios a/b, with a 90 % bootstrap percentile interval (Efron, 1979): (low, median, high).
 
     Pairs are measured one right after the other, so that a slow minute of the machine falls on both.
@@ -125,8 +127,17 @@ def compare_speed(
         f"{middle:.2f} of the reference (90 % interval {low:.2f} to {high:.2f}, {len(measured)} pairs; "
         f"yours {np.median([a for a, _ in measured]):.0f} tokens/s, reference {np.median([b for _, b in measured]):.0f})"
     )
-    evidence = {"expected": expected, "observed": observed + (f" {fix}" if high < at_least else ""), "look": learner.command}
-    data = {"low": round(low, 3), "ratio": round(middle, 3), "high": round(high, 3), "pairs": len(measured)}
+    evidence: dict[str, Any] = {
+        "expected": expected,
+        "observed": observed + (f" {fix}" if high < at_least else ""),
+        "look": learner.command,
+    }
+    data: dict[str, Any] = {
+        "low": round(low, 3),
+        "ratio": round(middle, 3),
+        "high": round(high, 3),
+        "pairs": len(measured),
+    }
     if low >= at_least or (middle >= at_least and high >= 1.0):
         return passed(**evidence, **data)
     if high < at_least:

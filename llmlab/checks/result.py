@@ -16,7 +16,13 @@ SIGNS = {
     "inconclusive": ("?", "inconclusive"),
     "error": ("!", "grader error"),
 }
-_COLOURS = {"passed": "#00734F", "failed": "#B34A00", "skipped": "#666", "inconclusive": "#7A5C00", "error": "#9A3070"}
+_COLOURS = {
+    "passed": "#00734F",
+    "failed": "#B34A00",
+    "skipped": "#666",
+    "inconclusive": "#7A5C00",
+    "error": "#9A3070",
+}
 
 
 class Evidence(Struct, frozen=True, forbid_unknown_fields=True):
@@ -98,7 +104,9 @@ class Result(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
                 if one.evidence.look:
                     out.append(f"    look:     {one.evidence.look}")
         if self.failing:
-            out.append(f'Hint: lab.hint("{self.failing[0]}"), or in a shell: llmlab hint {self.lab[:2]} {self.failing[0]}')
+            out.append(
+                f'Hint: lab.hint("{self.failing[0]}"), or in a shell: llmlab hint {self.lab[:2]} {self.failing[0]}'
+            )
         return out
 
     def __str__(self) -> str:

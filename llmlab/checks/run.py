@@ -126,7 +126,9 @@ def run(
             process.stderr.close()
     if result is None:
         reason = f"the grader's process ended with code {process.returncode}: {''.join(noise)[-800:].strip()}"
-        broken = Outcome(check="grader", title="The grader itself", status="error", points=0, max_points=0, reason=reason)
+        broken = Outcome(
+            check="grader", title="The grader itself", status="error", points=0, max_points=0, reason=reason
+        )
         result = Result(lab=lab.name, created=_now(), seed=seed, outcomes=[*outcomes, broken])
     return result
 
@@ -164,7 +166,9 @@ def run_here(
                 points = one.points if status == "passed" else 0.0
             except DeploymentFailed as error:
                 status = "failed"
-                evidence = Evidence("what the files describe starts and serves", str(error), "lab.serve(), or llmlab check")
+                evidence = Evidence(
+                    "what the files describe starts and serves", str(error), "lab.serve(), or llmlab check"
+                )
             except Exception:  # a bug of ours must cost the learner nothing, and be seen
                 reason = traceback.format_exc(limit=-4)
         outcomes[one.name] = Outcome(
@@ -190,7 +194,10 @@ def _missing(needs: Sequence[str]) -> str | None:
     from ..doctor import need
 
     lacking = [found for found in map(need, needs) if not found.met]
-    return "; ".join(f"this machine lacks {one.name}: {one.detail}. Bring it: {one.mend}" for one in lacking) or None
+    return (
+        "; ".join(f"this machine lacks {one.name}: {one.detail}. Bring it: {one.mend}" for one in lacking)
+        or None
+    )
 
 
 def main() -> None:

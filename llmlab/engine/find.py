@@ -16,7 +16,7 @@ from .flags import FlagTable
 from .probe import Kind
 
 WHEEL = "xllamacpp==2026.10.11549"  # as pyproject.toml pins it
-NATIVE_VERSION = "llama-cpp-python-0.3.36"
+NATIVE_VERSION = "llama-cpp-python-0.3.36-r2"  # -r: of our recipe, in `native`
 _MEND = {"cuda": "llmlab engine build --cuda"}
 _CAPABILITIES = ("router", "signals", "exit-codes", "batched-bench", "cuda")
 

@@ -35,8 +35,6 @@ _FLAGS = (
     "-DCMAKE_BUILD_TYPE=Release",
     "-DBUILD_SHARED_LIBS=OFF",
     "-DGGML_NATIVE=ON",
-    # ggml's own thread pool: no libgomp to install, and binaries that can be copied
-    "-DGGML_OPENMP=OFF",
     "-DGGML_CCACHE=OFF",
     "-DLLAMA_BUILD_TESTS=OFF",
     "-DLLAMA_BUILD_EXAMPLES=OFF",
@@ -234,9 +232,28 @@ def configure_argv(source: Path, out: Path, tools: _Tools) -> list[str]:
     if sys.platform == "linux":
         # needs nothing but libc and libm of whatever Linux it is copied to
         argv.append("-DCMAKE_EXE_LINKER_FLAGS=-static-libstdc++ -static-libgcc")
+    argv += _openmp()
     if tools.cuda is not None:
         argv += ["-DGGML_CUDA=ON", f"-DCMAKE_CUDA_COMPILER={tools.cuda}"]
     return argv
+
+
+def _openmp() -> list[str]:
+    """OpenMP as upstream's own builds have it, linked statically so that nothing must be installed; off without it.
+
+    ggml's own thread pool spins: with more threads than CPUs it all but stops (0 tokens/s where OpenMP's
+    barrier, which goes to sleep, is 5 to 10 times slower than one thread).
+    """
+    compiler = shutil.which("c++") or shutil.which("g++")
+    if sys.platform != "linux" or compiler is None:
+        return ["-DGGML_OPENMP=OFF"]
+    asked = subprocess.run(
+        [compiler, "-print-file-name=libgomp.a"], capture_output=True, text=True, check=False
+    )
+    library = Path(asked.stdout.strip() or "libgomp.a")
+    if not (library.is_absolute() and library.exists()):
+        return ["-DGGML_OPENMP=OFF"]
+    return ["-DGGML_OPENMP=ON", f"-DOpenMP_gomp_LIBRARY={library}"]
 
 
 def _compile(work: Path, source: Path, tools: _Tools, jobs: int, tell: Say) -> None:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from ..errors import LabError
 from ..paths import course_dir
 from ..serve import Server, Spec
+from ..serve.ports import port_holder
 from . import progress
 from .info import LabInfo, all_labs, find_lab
 from .session import LiveServer, Measured
@@ -79,7 +80,11 @@ class Lab:
         """Start what a file of this lab describes, as `llmlab.serve.Spec.read` reads it; what ran before is stopped."""
         self.stop()
         spec = name if isinstance(name, Spec) else Spec.read(self.files / name)
-        live = self._live(Server(spec))
+        port = spec.flags.get("port")
+        holder = port_holder(port) if isinstance(port, int) and port else None
+        live = self._live(Server(spec, port=0 if holder else None))
+        if holder:
+            live.note = f"Port {port} is taken by {holder}: using port {live.server.choose_port()}."
         live.server.start()
         self.running = live
         return live
@@ -99,8 +104,10 @@ class Lab:
 
         self.stop()
         spec = options.pop("spec", None) or Spec.read(self.files / "server.toml")
-        with sweep_bar(len(threads) * len(cpus) * options.get("repeats", 1)) as say:
-            record = sweep(spec, threads=threads, cpus=cpus, lab=self.info.name, seed=self.seed, say=say, **options)
+        with sweep_bar(len(threads) * len(cpus) * options.get("repeats", 2)) as say:
+            record = sweep(
+                spec, threads=threads, cpus=cpus, lab=self.info.name, seed=self.seed, say=say, **options
+            )
         return Measured(record, store(record, self.files / "records"))
 
     def stop(self) -> None:
@@ -214,7 +221,9 @@ def reset(info: LabInfo, files: Path) -> list[str]:
     for name in info.artifacts:
         source, target = info.starter / name, files / name
         if not source.is_file():
-            raise LabError(f"The starter's {name} is missing.", where=str(source), fix="git checkout -- solutions")
+            raise LabError(
+                f"The starter's {name} is missing.", where=str(source), fix="git checkout -- solutions"
+            )
         if target.exists() and target.read_bytes() != source.read_bytes():
             (keep / name).parent.mkdir(parents=True, exist_ok=True)
             shutil.copy2(target, keep / name)

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from .lab import Lab
 
 
-class Panel(widgets.VBox):
+class Panel(widgets.VBox):  # type: ignore[misc]
     """Start, load, check, hint, reset, stop; a status line, a chart, and the last result."""
 
     def __init__(self, lab: Lab) -> None:
@@ -141,7 +141,7 @@ class Panel(widgets.VBox):
     def _repr_mimebundle_(self, *args: Any, **kwargs: Any) -> Any:
         bundle = super()._repr_mimebundle_(*args, **kwargs)
         # What papermill and a screen reader find where there is no widget manager.
-        text = 'lab panel: the same as lab.serve(), server.load(...), lab.check(), lab.hint(), lab.reset(), lab.stop()'
+        text = "lab panel: the same as lab.serve(), server.load(...), lab.check(), lab.hint(), lab.reset(), lab.stop()"
         data = bundle[0] if isinstance(bundle, tuple) else bundle
         if isinstance(data, dict):
             data["text/plain"] = text

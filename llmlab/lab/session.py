@@ -88,7 +88,9 @@ class Measured:
             }
             if self.slo is not None:
                 row["goodput tokens/s"] = round(stats.goodput(run, self.slo).tokens_per_second, 1)
-            row["noisy"] = "noisy" if run.noise.noisy else "client-limited" if run.noise.client_limited else ""
+            row["noisy"] = (
+                "noisy" if run.noise.noisy else "client-limited" if run.noise.client_limited else ""
+            )
             rows.append(row)
         return pd.DataFrame(rows)
 
@@ -138,6 +140,7 @@ class LiveServer:
         self._seed = seed
         self.listeners: list[Callable[[Progress], None]] = []  # the panel's live chart
         self.busy = threading.Lock()
+        self.note: str | None = None
 
     def __getattr__(self, name: str) -> Any:
         if name.startswith("__"):
@@ -201,7 +204,9 @@ class LiveServer:
             else:
                 for streams in [concurrency or 1] if isinstance(concurrency, int | None) else concurrency:
                     count = requests or max(2, per_stream) * max(2, streams)
-                    plans.append(closed(streams, requests=count, seed=first + 1000 * turn + streams, **common))
+                    plans.append(
+                        closed(streams, requests=count, seed=first + 1000 * turn + streams, **common)
+                    )
         return self.measure(plans, slo=slo, quiet=quiet)
 
     def measure(self, plans: Sequence[Plan], *, slo: SLO | None = None, quiet: bool = False) -> Measured:
@@ -232,11 +237,15 @@ class LiveServer:
             f"{s.url} · {s.rss() / 2**20:.0f} MB"
         )
 
+    def notes(self) -> list[str]:
+        """What a reader must know besides the status: a taken port, a device that is not there."""
+        return [note for note in (self.note, self.server.device.note) if note]
+
     def __repr__(self) -> str:
-        return self.status()
+        return "\n".join([self.status(), *self.notes()])
 
     def _repr_html_(self) -> str:
-        note = f"<br><b>{html.escape(self.server.device.note)}</b>" if self.server.device.note else ""
+        note = "".join(f"<br><b>{html.escape(one)}</b>" for one in self.notes())
         return (
             f'<div role="status">{html.escape(self.status())}{note}<br>'
             f"<small>the same from a shell:</small><pre style='white-space:pre-wrap'>{html.escape(self.server.command)}</pre></div>"
@@ -247,7 +256,14 @@ def target(server: Server) -> Any:
     """What the load client must know of a server."""
     from ..load import Target
 
-    return Target(url=server.url, api_key=server.key, model=server.model.name, pid=server.pid, info=server.info(), throttle=server.throttle)
+    return Target(
+        url=server.url,
+        api_key=server.key,
+        model=server.model.name,
+        pid=server.pid,
+        info=server.info(),
+        throttle=server.throttle,
+    )
 
 
 def store(record: Record, folder: Path) -> Path:

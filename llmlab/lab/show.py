@@ -24,7 +24,15 @@ if TYPE_CHECKING:
 def _bar(total: int, unit: str, *, quiet: bool) -> Any:
     from tqdm import tqdm
 
-    return tqdm(total=total, unit=unit, file=sys.stdout, leave=False, dynamic_ncols=True, disable=quiet, mininterval=0.2)
+    return tqdm(
+        total=total,
+        unit=unit,
+        file=sys.stdout,
+        leave=False,
+        dynamic_ncols=True,
+        disable=quiet,
+        mininterval=0.2,
+    )
 
 
 @contextlib.contextmanager
@@ -102,7 +110,9 @@ class Shown:
 
     def _repr_html_(self) -> str:
         body = "".join(
-            "<tr>" + "".join(f'<td style="text-align:left">{html.escape(cell)}</td>' for cell in row) + "</tr>"
+            "<tr>"
+            + "".join(f'<td style="text-align:left">{html.escape(cell)}</td>' for cell in row)
+            + "</tr>"
             for row in self.rows
         )
         head = "<tr>" + "".join(f'<th style="text-align:left">{name}</th>' for name in self.heads) + "</tr>"
@@ -164,7 +174,13 @@ def describe_lab(lab: Lab) -> Shown:
     rows = [("model", spec.model, f"{server.model.bytes / 2**20:.0f} MiB, {_count(server.model.parameters)}")]
     props = live.props() if live is not None else None
     real = "(nothing runs)"
-    rows.append(("context", _or(context, "the model's own"), real if not props else f"{_ctx(props) * props['total_slots']:,} tokens in all"))
+    rows.append(
+        (
+            "context",
+            _or(context, "the model's own"),
+            real if not props else f"{_ctx(props) * props['total_slots']:,} tokens in all",
+        )
+    )
     rows.append(("slots", _or(slots, "automatic"), real if not props else str(props["total_slots"])))
     rows.append(("context per slot", "–", real if not props else f"{_ctx(props):,} tokens"))
     rows.append(("threads", _or(flags.get("threads"), "automatic"), "–"))
@@ -172,8 +188,20 @@ def describe_lab(lab: Lab) -> Shown:
     if spec.limits:
         memory = "" if spec.limits.memory is None else f"{spec.limits.memory / 2**20:.0f} MiB"
         cpus = "" if spec.limits.cpus is None else f"{spec.limits.cpus:g} CPUs"
-        rows.append(("limits", " · ".join(filter(None, (cpus, memory))), real if live is None else live.info().limiter or "none"))
-    rows.append(("address", "a free port" if "port" not in flags else f"port {flags['port']}", real if live is None else server.url))
+        rows.append(
+            (
+                "limits",
+                " · ".join(filter(None, (cpus, memory))),
+                real if live is None else live.info().limiter or "none",
+            )
+        )
+    rows.append(
+        (
+            "address",
+            "a free port" if "port" not in flags else f"port {flags['port']}",
+            real if live is None else server.url,
+        )
+    )
     if server.device.note:
         notes.append(server.device.note)
     notes.append(command)

@@ -77,7 +77,7 @@ def measure(
 def versions() -> dict[str, str]:
     """Of what took part in a measurement."""
     found = {"python": platform.python_version()}
-    for name in ("llmlab", "msgspec", "httptools", "psutil"):
+    for name in ("llmlab", "msgspec", "httptools", "psutil", "uvloop"):
         with contextlib.suppress(Exception):
             found[name] = version(name)
     return found

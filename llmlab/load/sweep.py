@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from typing import Any
 
 import msgspec
 
@@ -57,7 +58,12 @@ def sweep(
                         info=server.info(),
                         throttle=server.throttle,
                     )
-                    common = {"max_tokens": max_tokens, "timeout": timeout, "seed": seed + turn, "warmup": 0}
+                    common: dict[str, Any] = {
+                        "max_tokens": max_tokens,
+                        "timeout": timeout,
+                        "seed": seed + turn,
+                        "warmup": 0,
+                    }
                     record = measure(target, [closed(concurrency, requests=concurrency, **common)], lab=lab)
                     if all(sample.ok for sample in record.runs[0].samples):
                         record = measure(target, [closed(concurrency, requests=requests, **common)], lab=lab)

@@ -14,7 +14,6 @@ import uuid
 from collections.abc import Mapping
 from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING, Any
 
 import psutil
 
@@ -23,11 +22,10 @@ from .. import models, owned
 from ..errors import LabError
 from ..paths import state_dir
 from ..records.schema import Device, ServerInfo, Throttle
+from .api import Api
 from .limits import Fence, fence
+from .ports import free_port, port_holder
 from .spec import Spec, Value
-
-if TYPE_CHECKING:
-    import httpx
 
 POLL = 0.01  # seconds between two looks at /health: a look costs the server under a millisecond
 TERM_AGAIN = 0.5  # seconds after which a second SIGTERM ends a server that hangs on requests in flight
@@ -37,35 +35,7 @@ _ERROR = re.compile(r"^\S+ E |^error[: ]|error:|Error:", re.IGNORECASE)
 _USELESS = re.compile(r"exiting due to model loading error|failed to load model, '")
 
 
-def free_port() -> int:
-    """A TCP port nobody listens on now (another process may still take it before the server does)."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
-
-
-def port_holder(port: int) -> str | None:
-    """`pid 4711 (python3)` for who listens on a TCP port of this machine; None when nobody does."""
-    try:
-        connections = psutil.net_connections("tcp")
-    except psutil.Error:  # macOS without root
-        connections = []
-    for one in connections:
-        if one.status == psutil.CONN_LISTEN and one.laddr.port == port:
-            name = ""
-            with contextlib.suppress(psutil.Error):
-                name = f" ({psutil.Process(one.pid).name()})" if one.pid else ""
-            return f"pid {one.pid}{name}"
-    with socket.socket() as probe:
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            probe.bind(("127.0.0.1", port))
-        except OSError:
-            return "another process"
-    return None
-
-
-class Server:
+class Server(Api):
     """One llama-server that this object owns.
 
     `with Server(spec) as server:` starts it, waits until the model is loaded, and stops it at the end.
@@ -93,7 +63,6 @@ class Server:
         self._free = 0
         self._process: owned.Process | None = None
         self._fence: Fence | None = None
-        self._client: httpx.Client | None = None
         self._peak_rss = 0
         self._argv: list[str] = []
         self.exit_code: int | None = None
@@ -147,11 +116,11 @@ class Server:
             except ValueError:
                 asked = -1
             if not 0 <= asked < 65536:
-                raise LabError(f"{in_file!r} is not a port.", where=self.spec.where("port"), fix="port = 8080")
+                raise LabError(
+                    f"{in_file!r} is not a port.", where=self.spec.where("port"), fix="port = 8080"
+                )
         if asked == 0:
-            # Chosen once, so that `command` shows before the start what runs after it.
-            self._free = self._free or free_port()
-            return self._free
+            return self.choose_port()
         holder = port_holder(asked)
         if holder:
             raise LabError(
@@ -162,11 +131,18 @@ class Server:
             )
         return asked
 
+    def choose_port(self) -> int:
+        """A free port, chosen once, so that `command` shows before the start what runs after it."""
+        self._free = self._free or free_port()
+        return self._free
+
     def _gpu(self, flags: Mapping[str, Value]) -> dict[str, Value]:
         """The flags that put the layers on the asked device; none when there is no such device."""
         asked = self.spec.device
         if asked != "cuda":
-            raise LabError(f"Unknown device {asked!r}.", where=self.spec.where("device"), fix='"cpu" or "cuda"')
+            raise LabError(
+                f"Unknown device {asked!r}.", where=self.spec.where("device"), fix='"cpu" or "cuda"'
+            )
         found = [name for name in self.engine.devices() if name.upper().startswith("CUDA")]
         if not found:
             self.device = Device(
@@ -200,7 +176,12 @@ class Server:
         return line
 
     @property
-    def url(self) -> str:
+    def prefix(self) -> str:  # type: ignore[override]
+        """What stands before every path (`api-prefix`), usually nothing."""
+        return str(self.spec.flags.get("api-prefix", ""))
+
+    @property
+    def url(self) -> str:  # type: ignore[override]
         """Where it answers, e.g. `http://127.0.0.1:40755`."""
         host = "127.0.0.1" if self.host in ("0.0.0.0", "::", "localhost") else self.host
         return f"http://{host}:{self.port}"
@@ -267,8 +248,9 @@ class Server:
         try:
             with socket.create_connection((self.url.split("//")[1].rsplit(":", 1)[0], self.port), 0.5) as s:
                 s.settimeout(2)
-                prefix = str(self.spec.flags.get("api-prefix", ""))
-                s.sendall(f"GET {prefix}/health HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n".encode())
+                s.sendall(
+                    f"GET {self.prefix}/health HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n".encode()
+                )
                 return s.recv(64).split(b" ", 2)[1:2] == [b"200"]
         except OSError:
             return False
@@ -296,7 +278,9 @@ class Server:
             )
         if code is not None and code < 0:
             return LabError(
-                f"llama-server was ended by {signal.Signals(-code).name} while it loaded.", where=where, fix=None
+                f"llama-server was ended by {signal.Signals(-code).name} while it loaded.",
+                where=where,
+                fix=None,
             )
         if "bind" in line.lower() or "couldn't" in line.lower():
             holder = port_holder(self.port)
@@ -305,7 +289,7 @@ class Server:
         return LabError(f"llama-server ended with code {code} while it loaded: {line}", where=where)
 
     @property
-    def running(self) -> bool:
+    def running(self) -> bool:  # type: ignore[override]
         """Whether the process is there."""
         return self._process is not None and self._process.poll() is None
 
@@ -340,101 +324,12 @@ class Server:
                 code = process.wait(KILL - TERM_AGAIN)
             process.kill()
             self.exit_code = code if code is not None else process.poll()
-        if self._client is not None:
-            self._client.close()
-            self._client = None
+        self.close_client()
         if self._fence is not None:
             self._fence.close()
         if process is not None and self.exit_code in (0, 1, -15):
             self._tail = self._read_tail()
             shutil.rmtree(self.folder, ignore_errors=True)
-
-    # -- asking it ----------------------------------------------------------------------------------
-
-    @property
-    def http(self) -> httpx.Client:
-        """An HTTP client for this server. One connection a request: it closes them after each reply."""
-        if self._client is None:
-            import httpx
-
-            headers = {"Connection": "close"}
-            if self.key:
-                headers["Authorization"] = f"Bearer {self.key}"
-            base = self.url + str(self.spec.flags.get("api-prefix", ""))
-            self._client = httpx.Client(base_url=base, headers=headers, timeout=60, trust_env=False)
-        return self._client
-
-    def get(self, path: str) -> Any:
-        """GET a JSON document.
-
-        :raises LabError: when the server is not there or answers with an error (its own words).
-        """
-        return self._json("GET", path)
-
-    def post(self, path: str, body: Mapping[str, Any]) -> Any:
-        """POST a JSON document and return the reply's. Errors as in `get`."""
-        return self._json("POST", path, body)
-
-    def _json(self, method: str, path: str, body: Mapping[str, Any] | None = None) -> Any:
-        reply = self._request(method, path, body)
-        return reply.json()
-
-    def _request(self, method: str, path: str, body: Mapping[str, Any] | None = None) -> httpx.Response:
-        import httpx
-
-        try:
-            reply = self.http.request(method, path, json=body)
-        except httpx.HTTPError as error:
-            state = "it runs" if self.running else f"it has ended with code {self.exit_code}"
-            raise LabError(f"No answer from llama-server: {error} ({state}).", where=self.url + path) from None
-        if reply.is_error:
-            raise LabError(f"llama-server answered {reply.status_code}: {_message(reply)}", where=self.url + path)
-        return reply
-
-    def health(self) -> int:
-        """The status of /health: 200 ready, 503 loading, 0 not there."""
-        import httpx
-
-        try:
-            return self.http.get("/health").status_code
-        except httpx.HTTPError:
-            return 0
-
-    def props(self) -> dict[str, Any]:
-        """/props: `total_slots`, `default_generation_settings.n_ctx` (tokens per slot), ..."""
-        return dict(self.get("/props"))
-
-    def slots(self) -> list[dict[str, Any]]:
-        """/slots: one entry a slot, with `n_ctx` (tokens) and `is_processing`."""
-        return list(self.get("/slots"))
-
-    def metrics(self) -> dict[str, float]:
-        """/metrics as plain numbers, names without the `llamacpp:` prefix.
-
-        Counters move when a request *ends*; the gauges reset on every scrape, so use `counters_since`.
-        """
-        from prometheus_client.parser import text_string_to_metric_families
-
-        text = self._request("GET", "/metrics").text
-        return {
-            sample.name.removeprefix("llamacpp:"): sample.value
-            for family in text_string_to_metric_families(text)
-            for sample in family.samples
-            if not sample.labels
-        }
-
-    def counters_since(self, before: Mapping[str, float]) -> dict[str, float]:
-        """How far each `*_total` counter has moved since an earlier `metrics()`."""
-        return {
-            name: value - before.get(name, 0.0)
-            for name, value in self.metrics().items()
-            if name.endswith("_total")
-        }
-
-    def complete(self, prompt: str, *, max_tokens: int = 32) -> str:
-        """The text that follows `prompt`."""
-        body = {"prompt": prompt, "n_predict": max_tokens, "temperature": 0}
-        return str(self.post("/completion", body)["content"])
 
     # -- what it is and does ------------------------------------------------------------------------
 
@@ -456,7 +351,9 @@ class Server:
         tail = [line for line in self._read_tail() if line.strip()]
         errors = [line for line in tail if _ERROR.search(line)]
         telling = [line for line in errors if not _USELESS.search(line)] or errors or tail
-        return re.sub(r"^[\d.]+ [EWI] (\w+ +)?", "", telling[-1]).strip() if telling else "(it logged nothing)"
+        return (
+            re.sub(r"^[\d.]+ [EWI] (\w+ +)?", "", telling[-1]).strip() if telling else "(it logged nothing)"
+        )
 
     def listening(self) -> list[str]:
         """The addresses its process listens on, e.g. ["127.0.0.1"]; "0.0.0.0" or "::" is everyone who reaches this machine."""
@@ -512,10 +409,3 @@ class Server:
     def __repr__(self) -> str:
         state = f"running at {self.url}, pid {self.pid}" if self.running else "stopped"
         return f"<Server {self.model.name} {state}>"
-
-
-def _message(reply: httpx.Response) -> str:
-    try:
-        return str(reply.json()["error"]["message"])
-    except (ValueError, KeyError, TypeError):
-        return reply.text[:200].strip() or reply.reason_phrase

@@ -1,18 +1,18 @@
 """What to serve, as the learner's `server.toml` says it.
 
-    model = "20m"            # a name from `llmlab models`, or a path to a .gguf
-    device = "cpu"           # or "cuda"
+model = "20m"            # a name from `llmlab models`, or a path to a .gguf
+device = "cpu"           # or "cuda"
 
-    [flags]                  # llama-server's own long names, passed through
-    ctx-size = 4096
-    parallel = 4
-    metrics = true
+[flags]                  # llama-server's own long names, passed through
+ctx-size = 4096
+parallel = 4
+metrics = true
 
-    [limits]                 # a quota around the process
-    cpus = 1.0               # cores
-    memory = "512M"
+[limits]                 # a quota around the process
+cpus = 1.0               # cores
+memory = "512M"
 
-    [env]                    # LLAMA_API_KEY belongs here or in flags.api-key-file, never in argv
+[env]                    # LLAMA_API_KEY belongs here or in flags.api-key-file, never in argv
 """
 
 from __future__ import annotations
@@ -110,22 +110,32 @@ class Spec:
                 raise LabError(f"{key} must be text.", where=where(key), fix=f'{key} = "{data[key]}"')
         for key in ("flags", "limits", "env"):
             if not isinstance(data.get(key, {}), dict):
-                raise LabError(f"{key} must be a table.", where=where(key), fix=f"write [{key}] above its keys")
+                raise LabError(
+                    f"{key} must be a table.", where=where(key), fix=f"write [{key}] above its keys"
+                )
         flags: dict[str, Value] = {}
         for key, value in data.get("flags", {}).items():
-            if isinstance(value, list) and all(isinstance(one, str) for one in value):
-                flags[key] = value
-            elif isinstance(value, str | int | float | bool):
+            if (isinstance(value, list) and all(isinstance(one, str) for one in value)) or isinstance(
+                value, str | int | float | bool
+            ):
                 flags[key] = value
             else:
-                raise LabError(f"{key} cannot be {value!r}.", where=where(key), fix="text, a number, true or false")
+                raise LabError(
+                    f"{key} cannot be {value!r}.", where=where(key), fix="text, a number, true or false"
+                )
         limits = data.get("limits", {})
         for key in limits:
             if key not in ("cpus", "memory"):
-                raise LabError(f"[limits] has no key {key!r}.", where=where(key), fix="it takes cpus and memory")
+                raise LabError(
+                    f"[limits] has no key {key!r}.", where=where(key), fix="it takes cpus and memory"
+                )
         cpus = limits.get("cpus")
         if cpus is not None and (isinstance(cpus, bool) or not isinstance(cpus, int | float) or cpus <= 0):
-            raise LabError(f"cpus must be a number of cores above 0, not {cpus!r}.", where=where("cpus"), fix="cpus = 1.0")
+            raise LabError(
+                f"cpus must be a number of cores above 0, not {cpus!r}.",
+                where=where("cpus"),
+                fix="cpus = 1.0",
+            )
         memory = limits.get("memory")
         return cls(
             model=data.get("model", "tiny"),

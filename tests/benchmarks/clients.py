@@ -1,6 +1,6 @@
 """Other streaming clients, written as one would by hand: the yardsticks `llmlab.load` is measured beside.
 
-Run as a script: a job on stdin (url, bodies, concurrency), one JSON line on stdout (cpu, wall, tokens, failed). Each
+Run as a script with the client's name (`aiohttp`, `aiohttp+uvloop`, `httpx`): a job on stdin (url, bodies, concurrency), one JSON line on stdout (cpu, wall, tokens, failed). Each
 keeps the same closed loop, stamps every chunk with content and takes tokens from usage, as llmlab's client does; both
 close their socket after each reply, because a pooled one fails on llama-server.
 """
@@ -11,6 +11,7 @@ import asyncio
 import json
 import sys
 from collections.abc import AsyncIterator, Awaitable, Callable
+from importlib import import_module
 from time import perf_counter, process_time
 from typing import Any
 
@@ -85,5 +86,8 @@ async def with_httpx(job: dict[str, Any]) -> dict[str, float]:
 
 
 if __name__ == "__main__":
-    run = {"aiohttp": with_aiohttp, "httpx": with_httpx}[sys.argv[1]]
-    print(json.dumps(asyncio.run(run(json.load(sys.stdin)))))
+    name, _, loop = sys.argv[1].partition("+")
+    work = {"aiohttp": with_aiohttp, "httpx": with_httpx}[name](json.load(sys.stdin))
+    factory = import_module(loop).new_event_loop if loop else None
+    with asyncio.Runner(loop_factory=factory) as runner:
+        print(json.dumps(runner.run(work)))

@@ -64,10 +64,18 @@ def other(name: str) -> Callable[[Server, int, int], Lap]:
     return lap
 
 
+def _failed(laps: list[Lap]) -> int:
+    return sum(lap.failed for lap in laps)
+
+
 def race(rounds: int, requests: int) -> list[str]:
     """The lines to print."""
     lanes: dict[str, Callable[[Server, int, int], Lap]] = {"llmlab.load": llmlab}
-    lanes |= {name: other(name) for name in ("aiohttp", "httpx") if find_spec(name)}
+    lanes |= {
+        name: other(name)
+        for name in ("aiohttp", "aiohttp+uvloop", "httpx")
+        if all(find_spec(part) for part in name.split("+"))
+    }
     laps: dict[str, list[Lap]] = {name: [] for name in lanes}
     flags = {"parallel": CONCURRENCY, "ctx-size": 1024 * CONCURRENCY, "threads": 1, "metrics": True}
     with Server(Spec(model="20m", flags=flags)) as server:
@@ -81,20 +89,19 @@ def race(rounds: int, requests: int) -> list[str]:
         f"clients: 20m, 1 thread, {CONCURRENCY} streams, {requests} x 64 tokens, {rounds} alternating rounds",
         f"  on {engine}",
     ]
-    best = max(Spread.of(lap.rate for lap in laps[name]).median for name in lanes if name != "llmlab.load")
-    for name, own in laps.items():
-        cpu = Spread.of(lap.cpu_per_1000 for lap in own)
-        rate = Spread.of(lap.rate for lap in own)
-        failed = sum(lap.failed for lap in own)
-        # Ratios round by round: neighbours in time share the machine's mood.
-        pairs = [
-            mine.cpu_per_1000 / lap.cpu_per_1000 for mine, lap in zip(laps["llmlab.load"], own, strict=True)
-        ]
-        beside = "" if name == "llmlab.load" else f" | llmlab.load uses {Spread.of(pairs)} of it"
-        lines.append(f"  {name:12} CPU-s per 1,000 tokens {cpu} | tokens/s {rate} | failed {failed}{beside}")
-    mine = Spread.of(lap.rate for lap in laps["llmlab.load"]).median
-    lines.append(f"  llmlab.load's tokens/s over the best other's: {mine / best:.3f}")
-    absent = [name for name in ("aiohttp", "aiperf", "guidellm") if not find_spec(name)]
+    own = laps["llmlab.load"]
+    for name, theirs in laps.items():
+        cpu = Spread.of(lap.cpu_per_1000 for lap in theirs)
+        rate = Spread.of(lap.rate for lap in theirs)
+        lines.append(f"  {name:14} CPU-s per 1,000 tokens {cpu} | tokens/s {rate} | failed {_failed(theirs)}")
+    for name, theirs in laps.items():
+        if name != "llmlab.load":
+            # Ratios round by round: neighbours in time share the machine's mood.
+            pairs = list(zip(own, theirs, strict=True))
+            cpu = Spread.of(mine.cpu_per_1000 / lap.cpu_per_1000 for mine, lap in pairs)
+            rate = Spread.of(mine.rate / lap.rate for mine, lap in pairs)
+            lines.append(f"  llmlab.load over {name:14} CPU {cpu} | tokens/s {rate}")
+    absent = [name for name in ("uvloop", "aiohttp", "aiperf", "guidellm") if not find_spec(name)]
     if absent:
         lines.append(f"  not installed here, so not measured: {', '.join(absent)}")
     return lines

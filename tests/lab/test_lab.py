@@ -1,0 +1,141 @@
+"""The lab object, its hints and its panel: what a notebook uses."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+import pytest
+
+from llmlab import Lab, LabError
+from llmlab.lab import all_labs, find_lab
+from llmlab.lab.hints import read_hints
+from llmlab.lab.progress import index_page, standing
+
+COURSE = Path(__file__).resolve().parents[2]
+
+
+@pytest.fixture
+def course(tmp_path, monkeypatch):
+    skip = shutil.ignore_patterns("records", ".llmlab", "index.md", "__pycache__")
+    for name in ("labs", "solutions"):
+        shutil.copytree(COURSE / name, tmp_path / name, ignore=skip)
+    monkeypatch.setenv("LLMLAB_COURSE", str(tmp_path))
+    return tmp_path
+
+
+@pytest.fixture
+def lab(course, monkeypatch):
+    monkeypatch.chdir(course / "labs" / "01-one-server")
+    lab = Lab.here()
+    yield lab
+    lab.stop()
+
+
+def test_here_finds_the_lab_of_the_folder_and_by_name_from_elsewhere(lab, course, monkeypatch):
+    assert lab.info.number == "01"
+    monkeypatch.chdir(course)
+    with pytest.raises(LabError, match="no lab"):
+        Lab.here()
+    assert Lab.here("01-one-server").files == course / "labs" / "01-one-server"
+    with pytest.raises(LabError, match="submission"):
+        Lab.here("01", submission=course / "nowhere")
+    assert [find_lab(name).number for name in ("1", "01", "one-server", "labs/01-one-server".split("/")[1])] == ["01"] * 4
+
+
+def test_serve_load_plot_and_stop(lab):
+    live = lab.serve("server.toml")
+    pid = live.pid
+    assert live.props()["total_slots"] == 4
+    assert "slots" in repr(live)
+    run = live.load(concurrency=[1, 2], requests=4, max_tokens=8, quiet=True)
+    assert list(run.table()["concurrency"]) == [1, 2]
+    assert list(run.table()["failed"]) == [0, 0]
+    assert run.path.exists()
+    assert run.plot().alt
+    assert "the file says" in lab.show()._repr_html_()
+    again = lab.serve("server.toml")
+    assert not _exists(pid)  # one lab serves one thing
+    lab.stop()
+    assert not _exists(again.pid or 0)
+    with pytest.raises(LabError, match="not running"):
+        again.load(concurrency=1)
+
+
+def _exists(pid: int) -> bool:
+    import psutil
+
+    return bool(pid) and psutil.pid_exists(pid)
+
+
+def test_a_taken_port_in_the_file_gives_a_free_one_and_says_so(lab):
+    import socket
+
+    with socket.socket() as holder:
+        holder.bind(("127.0.0.1", 0))
+        holder.listen()
+        port = holder.getsockname()[1]
+        path = lab.files / "server.toml"
+        path.write_text(path.read_text().replace("8080", str(port)).replace('host = "0.0.0.0"\n', ""))
+        live = lab.serve()
+        assert live.port != port
+        assert str(port) in live._repr_html_()
+
+
+def test_answers_predictions_and_reset(lab):
+    assert lab.predict(x=3) == "noted: x = 3"
+    lab.answer(knee=4, other=1)
+    lab.answer(other=None)
+    assert lab.answers() == {"knee": 4}
+    lab.reset()
+    assert lab.answers() == {}
+
+
+def test_hints_come_one_by_one_and_start_with_what_failed(lab):
+    with pytest.raises(LabError, match="context-per-slot"):
+        lab.hint("context")
+    steps = read_hints(lab.info.folder / "hints.md")["knee"]
+    seen = [lab.hint("knee").lines() for _ in range(4)]
+    assert [len(lines) - 1 for lines in seen] == [1, 2, 3, 3]
+    assert steps[2].split()[0] in seen[3][2]
+    assert "<details" in lab.hint("knee")._repr_html_()
+
+
+def test_show_says_what_is_wrong_with_a_file_instead_of_failing(lab):
+    (lab.files / "server.toml").write_text("[flags]\nparalel = 3\n")
+    assert "parallel" in repr(lab.show())
+
+
+def test_an_unknown_check_names_those_there_are(lab):
+    with pytest.raises(LabError, match="context-per-slot"):
+        lab.check("nonsense")
+
+
+def test_the_panel_has_the_same_powers(lab):
+    panel = lab.panel()
+    panel.press("Start")
+    panel.wait()
+    assert "llama-server" in panel.status.value
+    assert lab.running is not None
+    panel.press("Hint")
+    panel.wait()
+    assert "hint 1 of 3" in panel.output.value
+    (lab.files / "server.toml").write_text("# mine\n")
+    panel.press("Reset")
+    panel.wait()
+    assert "starter files are back" in panel.status.value
+    (lab.files / "server.toml").write_text("[flags]\nbogus = 1\n")
+    panel.press("Start")
+    panel.wait()
+    assert "bogus" in panel.status.value
+    assert "line 2" in panel.output.value
+    panel._stop()
+    assert lab.running is None
+
+
+def test_the_index_page_shows_progress(lab, course):
+    assert "opened" in standing(lab.info)
+    page = index_page(course)
+    for info in all_labs(course):
+        assert info.title in page
+        assert f"{info.name}/lab.ipynb" in page
