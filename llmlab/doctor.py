@@ -58,7 +58,10 @@ def _binary() -> Need:
     try:
         return Need("binary", True, engine.find(need=("router", "signals", "exit-codes")).line())
     except LabError as error:
-        return Need("binary", False, error.what, "llmlab engine build")
+        detail = (
+            error.what if "chosen" not in error.what else "the wheel's engine only (no router, no exit codes)"
+        )
+        return Need("binary", False, detail, "llmlab engine build")
 
 
 def _compiler() -> Need:

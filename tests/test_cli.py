@@ -15,7 +15,9 @@ COURSE = Path(__file__).resolve().parents[1]
 
 def llmlab(*words: str, cwd: Path = COURSE, **env: str) -> subprocess.CompletedProcess[str]:
     line = [sys.executable, "-m", "llmlab", *words]
-    return subprocess.run(line, cwd=cwd, env=os.environ | env, capture_output=True, text=True, stdin=subprocess.DEVNULL)
+    return subprocess.run(
+        line, cwd=cwd, env=os.environ | env, capture_output=True, text=True, stdin=subprocess.DEVNULL
+    )
 
 
 def test_help_names_every_verb_and_imports_nothing_heavy():
@@ -37,7 +39,12 @@ def test_doctor_is_json_with_a_mending_command_for_all_that_is_missing():
 
 def test_engine_and_models_and_labs_are_json():
     assert json.loads(llmlab("engine", "--json").stdout)["chosen"]["argv"]
-    assert {one["name"] for one in json.loads(llmlab("models", "--json").stdout)} >= {"tiny", "20m", "200m", "smollm2"}
+    assert {one["name"] for one in json.loads(llmlab("models", "--json").stdout)} >= {
+        "tiny",
+        "20m",
+        "200m",
+        "smollm2",
+    }
     labs = json.loads(llmlab("labs", "--json").stdout)
     assert [one["lab"] for one in labs][:3] == ["00", "01", "02"]
 
@@ -89,7 +96,9 @@ def test_clean_lists_and_ends_only_what_is_registered(tmp_path):
         "owned.register('process', 'left behind', pid=p.pid, start=psutil.Process(p.pid).create_time()); print(p.pid)"
     )
     env = {"LLMLAB_STATE": str(tmp_path)}
-    pid = subprocess.run([sys.executable, "-W", "ignore", "-c", code], env=os.environ | env, capture_output=True, text=True)
+    pid = subprocess.run(
+        [sys.executable, "-W", "ignore", "-c", code], env=os.environ | env, capture_output=True, text=True
+    )
     listed = llmlab("clean", "--list", **env)
     assert "left behind" in listed.stdout
     assert Path(f"/proc/{pid.stdout.strip()}").exists() or sys.platform == "darwin"

@@ -28,7 +28,11 @@ def rewritten(course: Path) -> str:
     path = course / "README.md"
     text = path.read_text(encoding="utf-8")
     if BEGIN not in text or END not in text:
-        raise LabError("The README has lost the marks around its table of labs.", where=str(path), fix=f"put {BEGIN} and {END} back")
+        raise LabError(
+            "The README has lost the marks around its table of labs.",
+            where=str(path),
+            fix=f"put {BEGIN} and {END} back",
+        )
     before, rest = text.split(BEGIN, 1)
     _, after = rest.split(END, 1)
     return f"{before}{BEGIN}\n{table(course)}\n{END}{after}"

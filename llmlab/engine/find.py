@@ -53,7 +53,8 @@ class Engine:
         """One line for a human: what it is, its version, where it lies."""
         if self.kind == "wheel":
             return f"the wheel's llama-server, {self.version}"
-        return f"llama-server {self.version} ({self.kind}: {self.argv[0]})"
+        where = self.argv[0].replace(str(Path.home()) + os.sep, "~" + os.sep, 1)
+        return f"llama-server {self.version} ({self.kind}: {where})"
 
 
 @dataclass(frozen=True, slots=True)

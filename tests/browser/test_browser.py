@@ -44,7 +44,9 @@ def address(course, tmp_path_factory):
         "JUPYTER_RUNTIME_DIR": str(home / "runtime"),
     }
     line = [sys.executable, "-m", "llmlab", "--no-browser"]
-    process = subprocess.Popen(line, env=env, cwd=course, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+    process = subprocess.Popen(
+        line, env=env, cwd=course, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+    )
     said = []
     for text in process.stdout:
         said.append(text)
@@ -68,7 +70,9 @@ def page(address):
         browser = play.chromium.launch(executable_path=doctor.browser_path(), args=FLAGS)
         page = browser.new_page(viewport={"width": 1500, "height": 1100})
         page.errors = []
-        page.on("console", lambda message: page.errors.append(message.text) if message.type == "error" else None)
+        page.on(
+            "console", lambda message: page.errors.append(message.text) if message.type == "error" else None
+        )
         page.on("pageerror", lambda error: page.errors.append(str(error)))
         page.set_default_timeout(60_000)
         yield page
@@ -109,7 +113,9 @@ def test_lab_01_runs_and_its_figures_can_be_read_aloud(page, address):
     assert page.locator(".jp-Dialog").count() == 0
     run_all(page)
     outputs = page.locator(".jp-OutputArea-output")
-    outputs.get_by_text("○ llama-server stopped").or_(outputs.get_by_text("ready", exact=True)).first.wait_for(timeout=300_000)
+    outputs.get_by_text("○ llama-server stopped").or_(
+        outputs.get_by_text("ready", exact=True)
+    ).first.wait_for(timeout=300_000)
     idle(page)
     images = page.locator(".jp-OutputArea-output img")
     images.first.wait_for()

@@ -200,7 +200,11 @@ def test_a_grader_whose_asker_is_gone_ends_with_its_servers(tmp_path):
 
 @pytest.mark.parametrize(
     ("pairs", "low", "high"),
-    [([(100, 100)] * 4, 1.0, 1.0), ([(50, 100), (55, 100), (52, 100), (48, 100)], 0.48, 0.55), ([(0, 0)], 0.0, 0.0)],
+    [
+        ([(100, 100)] * 4, 1.0, 1.0),
+        ([(50, 100), (55, 100), (52, 100), (48, 100)], 0.48, 0.55),
+        ([(0, 0)], 0.0, 0.0),
+    ],
 )
 def test_ratio_interval_lies_where_the_ratios_do(pairs, low, high):
     a, middle, b = ratio_interval(pairs)
