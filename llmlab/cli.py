@@ -179,12 +179,9 @@ def _check(args: argparse.Namespace) -> int:
 
 def _hint(args: argparse.Namespace) -> int:
     from .lab import Lab, find_lab
-    from .lab.progress import read_json, work_folder
 
     info = find_lab(args.lab)
-    lab = Lab.here(info.name, submission=info.folder)
-    failing = read_json(work_folder(info.folder) / "progress.json").get("failing") or [None]
-    print(lab.hint(args.check or failing[0]))
+    print(Lab.here(info.name, submission=info.folder).hint(args.check))
     return 0
 
 

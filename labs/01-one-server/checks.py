@@ -103,7 +103,7 @@ def goodput(ctx: Context) -> Verdict:
         ctx,
         learner=ctx.server(),
         reference=ctx.reference(reference),
-        plan=closed(USERS, requests=12, max_tokens=REPLY, seed=ctx.seed),
+        plan=closed(USERS, requests=8, max_tokens=48, seed=ctx.seed),
         at_least=0.8,
         fix="is `threads` above the cores that are free?",
     )

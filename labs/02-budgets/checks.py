@@ -5,6 +5,7 @@ from dataclasses import replace
 from llmlab.checks import Context, DeploymentFailed, Verdict, check, failed, passed
 from llmlab.checks.probes import compare_speed, fastest
 from llmlab.load import closed
+from llmlab.machine import cpus_allowed
 from llmlab.serve import Limits, Spec
 
 CPUS = 1.0
@@ -37,7 +38,8 @@ def users(ctx: Context) -> Verdict:
 def threads(ctx: Context) -> Verdict:
     """Sweep thread counts under the quota, then measure the learner's choice in turn with the fastest."""
     spec = ctx.spec()
-    plan = closed(1, requests=3, warmup=0, max_tokens=16, timeout=8, seed=ctx.seed)
+    # Long enough for the quota to bite: a burst shorter than a few 100 ms periods is not throttled at all.
+    plan = closed(1, requests=2, warmup=0, max_tokens=256, timeout=8, seed=ctx.seed)
     best = fastest(ctx, [in_budget(spec, threads=n, **{"threads-batch": n}) for n in (1, 2)], plan=plan)
     return compare_speed(
         ctx,
@@ -53,8 +55,8 @@ def threads(ctx: Context) -> Verdict:
 def memory(ctx: Context) -> Verdict:
     """Send distinct prompts and see whether it lives: an OOM kill where memory is held, peak memory elsewhere."""
     spec = ctx.spec()
-    # One thread and no CPU quota, so that this asks about memory alone.
-    flags = {**spec.flags, "threads": 1, "threads-batch": 1}
+    # No CPU quota, and every core reads prompts, so that this asks about memory alone and is soon done.
+    flags = {**spec.flags, "threads": 1, "threads-batch": cpus_allowed()}
     expected = f"{PROMPTS} prompts of 1,000 tokens answered within {MEMORY >> 20} MiB"
     look = 'server = lab.serve("server.toml"); server.load(concurrency=2, requests=40, prompt_tokens=1000, max_tokens=8)'
     try:

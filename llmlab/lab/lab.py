@@ -99,12 +99,14 @@ class Lab:
     def sweep(self, threads: list[int], cpus: list[float | None], **options: Any) -> Measured:
         """Tokens/s at every thread count under every CPU quota (None: no quota); `repeats` interleaved rounds."""
         from ..load.sweep import sweep
+        from ..machine import profile
         from .session import store
         from .show import sweep_bar
 
         self.stop()
+        options.setdefault("repeats", {"binder": 1, "laptop": 2, "workstation": 3}[profile()])
         spec = options.pop("spec", None) or Spec.read(self.files / "server.toml")
-        with sweep_bar(len(threads) * len(cpus) * options.get("repeats", 2)) as say:
+        with sweep_bar(len(threads) * len(cpus) * options["repeats"]) as say:
             record = sweep(
                 spec, threads=threads, cpus=cpus, lab=self.info.name, seed=self.seed, say=say, **options
             )
@@ -151,7 +153,8 @@ class Lab:
 
         path = self.info.folder / "hints.md"
         if check is None:
-            failing = self.result.failing if self.result else []
+            result = self.result or progress.last_result(self.files)
+            failing = result.failing if result else []
             check = failing[0] if failing else next(iter(read_hints(path)))
         return next_hint(path, progress.work_folder(self.files) / "hints.json", check)
 

@@ -7,6 +7,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+import msgspec
+
 from ..checks import Result
 from .info import LabInfo, all_labs
 
@@ -49,7 +51,16 @@ def note_result(info: LabInfo, files: Path, result: Result) -> None:
     best = max(float(state.get("best", 0)), result.points)
     state |= {"points": result.points, "best": best, "passed": result.passed, "checked": result.created}
     write_json(path, state)
+    write_json(work_folder(files) / "result.json", msgspec.to_builtins(result))
     write_index_quietly(info.folder.parent.parent)
+
+
+def last_result(files: Path) -> Result | None:
+    """What the last full check said; None before the first one."""
+    try:
+        return msgspec.json.decode((work_folder(files) / "result.json").read_bytes(), type=Result)
+    except (OSError, msgspec.MsgspecError):
+        return None
 
 
 def standing(info: LabInfo) -> str:

@@ -90,14 +90,13 @@ class Running:
         sent = min((s.sent for s in self.samples), default=0.0)
         wall = max(perf_counter() - self.zero - sent, 1e-9)
         ends = [s.end for s in self.samples if s.end is not None]
-        late = self.late if self.due is None else [s.sent - s.scheduled for s in self.samples]
         return Done(
             samples=self.samples,
             wall=max(ends) - sent if ends and len(ends) == len(self.samples) else wall,
             full=self.idle if self.due is None else None,
             cpu=used,
             spun=self.spun,
-            lateness_p99=_p99(late),
+            lateness_p99=_p99(self.late),
         )
 
     async def _one(self, n: int, payload: bytes, scheduled: float) -> None:

@@ -1,6 +1,7 @@
 """`uv run python -m tests.benchmarks [--quick] [clients|ceiling|startup ...]`: printed, not asserted.
 
-Every number is a median with its range over alternating rounds. About five minutes on two cores; --quick, one.
+Every number is a median with its range over alternating rounds. About five minutes on two cores; --quick, one. Where
+`aiperf` is on PATH, or LLMLAB_AIPERF names it, it takes part: three minutes more; --quick, one.
 """
 
 from __future__ import annotations

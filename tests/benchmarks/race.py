@@ -16,6 +16,8 @@ from llmlab.load.prompts import PATHS, body
 from llmlab.records.stats import Spread
 from llmlab.serve import Server, Spec
 
+from .whole import beside
+
 CLIENTS = Path(__file__).with_name("clients.py")
 CONCURRENCY = 8
 
@@ -84,6 +86,7 @@ def race(rounds: int, requests: int) -> list[str]:
             names = list(lanes)
             for name in names[turn % len(names) :] + names[: turn % len(names)]:
                 laps[name].append(lanes[name](server, requests, turn))
+        tools = beside(server, streams=CONCURRENCY, requests=requests, rounds=rounds)
         engine = server.engine.line()
     lines = [
         f"clients: 20m, 1 thread, {CONCURRENCY} streams, {requests} x 64 tokens, {rounds} alternating rounds",
@@ -101,7 +104,8 @@ def race(rounds: int, requests: int) -> list[str]:
             cpu = Spread.of(mine.cpu_per_1000 / lap.cpu_per_1000 for mine, lap in pairs)
             rate = Spread.of(mine.rate / lap.rate for mine, lap in pairs)
             lines.append(f"  llmlab.load over {name:14} CPU {cpu} | tokens/s {rate}")
-    absent = [name for name in ("uvloop", "aiohttp", "aiperf", "guidellm") if not find_spec(name)]
+    absent = [name for name in ("uvloop", "aiohttp", "httpx") if not find_spec(name)]
     if absent:
         lines.append(f"  not installed here, so not measured: {', '.join(absent)}")
-    return lines
+    # guidellm's prompts are text, so its bodies would not be these; it also brings 6 GB of torch and CUDA.
+    return [*lines, *tools, "  guidellm: no driver for it here, so not measured"]

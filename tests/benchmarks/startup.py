@@ -7,6 +7,7 @@ import socket
 import subprocess
 import sys
 import threading
+from collections.abc import Callable
 from time import perf_counter
 
 from llmlab.records.stats import Spread
@@ -74,12 +75,13 @@ def help_seconds() -> float:
 def startup(rounds: int) -> list[str]:
     """The lines to print."""
     lines = [f"waiting, milliseconds, {rounds} rounds"]
-    for name, call in (
-        ("cold process to first reply, tiny", lambda: seconds_to_first_reply("tiny")),
-        ("cold process to first reply, 20m", lambda: seconds_to_first_reply("20m")),
-        ("ready server to start() returning, 20m", lambda: ready_delay("20m")),
-        ("llmlab --help", help_seconds),
-    ):
+    waits: dict[str, Callable[[], float]] = {
+        "cold process to first reply, tiny": lambda: seconds_to_first_reply("tiny"),
+        "cold process to first reply, 20m": lambda: seconds_to_first_reply("20m"),
+        "ready server to start() returning, 20m": lambda: ready_delay("20m"),
+        "llmlab --help": help_seconds,
+    }
+    for name, call in waits.items():
         lines.append(f"  {name}: {Spread.of(call() * 1000 for _ in range(rounds))}")
     return lines
 

@@ -213,5 +213,5 @@ def test_ratio_interval_lies_where_the_ratios_do(pairs, low, high):
 
 def test_deployment_failed_is_not_an_error_of_the_grader(tmp_path):
     (tmp_path / "server.toml").write_text("model = 3\n")
-    with pytest.raises(DeploymentFailed, match="server.toml, line 1"):
+    with pytest.raises(DeploymentFailed, match=r"server\.toml, line 1"):
         context(tmp_path).spec()

@@ -40,9 +40,9 @@ def test_here_finds_the_lab_of_the_folder_and_by_name_from_elsewhere(lab, course
     assert Lab.here("01-one-server").files == course / "labs" / "01-one-server"
     with pytest.raises(LabError, match="submission"):
         Lab.here("01", submission=course / "nowhere")
-    assert [
-        find_lab(name).number for name in ("1", "01", "one-server", ["labs", "01-one-server"][1])
-    ] == ["01"] * 4
+    assert [find_lab(name).number for name in ("1", "01", "one-server", ["labs", "01-one-server"][1])] == [
+        "01"
+    ] * 4
 
 
 def test_serve_load_plot_and_stop(lab):

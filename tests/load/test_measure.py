@@ -7,6 +7,8 @@ import signal
 import subprocess
 import sys
 import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from itertools import pairwise
 from time import perf_counter
 
@@ -16,11 +18,12 @@ import pytest
 
 from llmlab import machine
 from llmlab.errors import LabError
-from llmlab.load import Progress, closed, constant, measure, poisson, schedule, trace
+from llmlab.load import Progress, closed, constant, describe, measure, poisson, schedule, trace
 from llmlab.load import run as run_module
 from llmlab.load.protocol import Done
 from llmlab.load.target import Target
 from llmlab.records import stats, store
+from llmlab.records.schema import Sample
 from llmlab.serve import Server, Spec
 
 SMALL = {"prompt_tokens": 16, "max_tokens": 12}
@@ -289,15 +292,22 @@ def test_nothing_to_measure(target) -> None:
 
 
 FIREHOSE = """
-import asyncio
+import asyncio, sys
+together = int(sys.argv[1])  # nobody is answered before so many have asked
+asked, all_there = 0, asyncio.Event()
 event = b'data: {"choices":[{"text":" word","index":0,"logprobs":null,"finish_reason":null}],"id":"x"}\\n\\n'
 piece = b"%x\\r\\n%s\\r\\n" % (len(event), event)
 last = b'data: {"choices":[{"text":"","finish_reason":"length"}]}\\n\\ndata: [DONE]\\n\\n'
 head = b"HTTP/1.1 200 OK\\r\\nContent-Type: text/event-stream\\r\\nTransfer-Encoding: chunked\\r\\n\\r\\n"
 reply = head + piece * 20_000 + b"%x\\r\\n%s\\r\\n0\\r\\n\\r\\n" % (len(last), last)
 async def serve(reader, writer):
+    global asked
     request = await reader.readuntil(b"\\r\\n\\r\\n")
     if request.startswith(b"POST"):
+        asked += 1
+        if asked >= together:
+            all_there.set()
+        await all_there.wait()
         writer.write(reply)
         await writer.drain()
     writer.close()
@@ -309,25 +319,52 @@ asyncio.run(main())
 """
 
 
-def test_a_server_faster_than_the_client_makes_the_client_the_limit(target) -> None:
-    """A stand-in that sends prepared bytes costs nothing, so all the time is the client's."""
-    with subprocess.Popen([sys.executable, "-c", FIREHOSE], stdout=subprocess.PIPE, text=True) as hose:
+@contextmanager
+def firehose(target: Target, *, together: int = 1) -> Iterator[Target]:
+    """A stand-in that sends prepared bytes, which costs nothing: all the time is the client's."""
+    command = [sys.executable, "-c", FIREHOSE, str(together)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as hose:
         try:
             url = f"http://127.0.0.1:{hose.stdout.readline().strip()}"
-            fast = Target(url=url, info=target.info, pid=hose.pid)
-            (run,) = measure(fast, [closed(8, requests=24, warmup=0)]).runs
+            yield Target(url=url, info=target.info, pid=hose.pid)
         finally:
             hose.kill()
+
+
+def test_a_server_faster_than_the_client_makes_the_client_the_limit(target) -> None:
+    with firehose(target) as fast:
+        (run,) = measure(fast, [closed(8, requests=24, warmup=0)]).runs
     assert not stats.failed(run)
     assert {s.counted_by for s in run.samples} == {"chunks"}
     assert run.noise.client_limited
     assert "client" in run.noise.reason
 
 
+def test_an_open_loop_that_reads_late_says_so_though_every_request_left_in_time(target) -> None:
+    """No reply comes before the last request has left, so only reading can be late."""
+    plan = trace([0.0] * 24, warmup=0)
+    with firehose(target, together=24) as fast:
+        (run,) = measure(fast, [plan]).runs
+    assert not stats.failed(run)
+    assert run.noise.lateness_p99 > run_module.CLIENT_LATE
+    assert run.noise.lateness_p99 > max(stats.lateness(run))
+    assert run.noise.client_limited
+    assert "event loop ran" in run.noise.reason
+    assert "requests ran" not in run.noise.reason
+
+
 def judged(
-    *, cpu: float = 0.1, spun: float = 0.0, late: float = 0.001, foreign: float | None = 0.01, plan=None
+    *,
+    cpu: float = 0.1,
+    spun: float = 0.0,
+    late: float = 0.001,
+    left: float = 0.0,
+    foreign: float | None = 0.01,
+    plan=None,
 ):
-    done = Done(samples=[], wall=1.0, full=1.0, cpu=cpu, spun=spun, lateness_p99=late)
+    """`late`: the event loop, p99; `left`: every request, after it was due. Seconds."""
+    samples = [Sample(n=n, scheduled=n, sent=n + left) for n in range(200)]
+    done = Done(samples=samples, wall=1.0, full=1.0, cpu=cpu, spun=spun, lateness_p99=late)
     return run_module._judge(plan or closed(1), done, machine.Shares(foreign=foreign, server=0.5))
 
 
@@ -338,8 +375,24 @@ def test_when_the_client_was_the_limit() -> None:
     assert judged(cpu=0.9).client_limited
     assert not judged(cpu=0.9, spun=0.4).client_limited  # it only waited precisely
     assert judged(cpu=0.9, spun=0.4).client_cpu == 0.9
-    assert judged(late=0.05).client_limited
-    assert "requests ran 50 ms late" in judged(late=0.05, plan=poisson(1)).reason
+
+
+@pytest.mark.parametrize("plan", [closed(1), poisson(1), constant(1), trace([0.0])], ids=describe)
+def test_a_late_event_loop_is_late_in_any_loop(plan) -> None:
+    late = judged(late=0.05, plan=plan)
+    assert late.client_limited
+    assert late.lateness_p99 == 0.05
+    assert late.reason == "the client's event loop ran 50 ms late (p99)"
+
+
+def test_requests_that_leave_late_count_where_there_is_a_schedule() -> None:
+    late = judged(left=0.05, plan=poisson(1))
+    assert late.client_limited
+    assert late.lateness_p99 == pytest.approx(0.05)
+    assert late.reason == "the client's requests ran 50 ms late (p99)"
+    # A closed loop sends when a stream comes free: what follows is connecting, and that is the server's.
+    assert not judged(left=0.05).client_limited
+    assert judged(left=0.05).lateness_p99 == 0.001
 
 
 def test_when_a_run_is_noisy() -> None:
