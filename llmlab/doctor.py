@@ -53,15 +53,12 @@ def _process() -> Need:
 
 def _binary() -> Need:
     from . import engine
-    from .errors import LabError
 
-    try:
-        return Need("binary", True, engine.find(need=("router", "signals", "exit-codes")).line())
-    except LabError as error:
-        detail = (
-            error.what if "chosen" not in error.what else "the wheel's engine only (no router, no exit codes)"
-        )
-        return Need("binary", False, detail, "llmlab engine build")
+    # Whatever LLMLAB_ENGINE chooses for serving: this asks whether there is one at all.
+    for one in engine.candidates():
+        if one.engine is not None and {"router", "signals", "exit-codes"} <= one.engine.capabilities:
+            return Need("binary", True, one.engine.line())
+    return Need("binary", False, "the wheel's engine only (no router, no exit codes)", "llmlab engine build")
 
 
 def _compiler() -> Need:

@@ -1,4 +1,4 @@
-"""Lab 02: a server inside a budget of one CPU and 256 MiB. The budget is the lab's, the flags are yours."""
+"""Lab 02: a server inside a budget of one CPU and 192 MiB. The budget is the lab's, the flags are yours."""
 
 from dataclasses import replace
 
@@ -9,9 +9,9 @@ from llmlab.machine import cpus_allowed
 from llmlab.serve import Limits, Spec
 
 CPUS = 1.0
-MEMORY = 256 << 20  # bytes
+MEMORY = 192 << 20  # bytes
 USERS, PROMPT = 4, 3000
-PROMPTS = 40  # distinct prompts of 1,000 tokens: each leaves about 5 MiB in the prompt cache
+PROMPTS = 20  # distinct prompts of 1,000 tokens: each leaves about 5 MiB in the prompt cache
 
 
 def in_budget(spec: Spec, **flags: int) -> Spec:
@@ -39,7 +39,7 @@ def threads(ctx: Context) -> Verdict:
     """Sweep thread counts under the quota, then measure the learner's choice in turn with the fastest."""
     spec = ctx.spec()
     # Long enough for the quota to bite: a burst shorter than a few 100 ms periods is not throttled at all.
-    plan = closed(1, requests=2, warmup=0, max_tokens=256, timeout=8, seed=ctx.seed)
+    plan = closed(1, requests=1, warmup=0, max_tokens=256, timeout=8, seed=ctx.seed)
     best = fastest(ctx, [in_budget(spec, threads=n, **{"threads-batch": n}) for n in (1, 2)], plan=plan)
     return compare_speed(
         ctx,
@@ -51,14 +51,14 @@ def threads(ctx: Context) -> Verdict:
     )
 
 
-@check(title="Forty long prompts do not fill its memory", points=3, needs=("users",))
+@check(title="Twenty long prompts do not fill its memory", points=3, needs=("users",))
 def memory(ctx: Context) -> Verdict:
     """Send distinct prompts and see whether it lives: an OOM kill where memory is held, peak memory elsewhere."""
     spec = ctx.spec()
     # No CPU quota, and every core reads prompts, so that this asks about memory alone and is soon done.
     flags = {**spec.flags, "threads": 1, "threads-batch": cpus_allowed()}
     expected = f"{PROMPTS} prompts of 1,000 tokens answered within {MEMORY >> 20} MiB"
-    look = 'server = lab.serve("server.toml"); server.load(concurrency=2, requests=40, prompt_tokens=1000, max_tokens=8)'
+    look = 'server = lab.serve("server.toml"); server.load(concurrency=2, requests=20, prompt_tokens=1000, max_tokens=8)'
     try:
         server = ctx.deploy(replace(spec, flags=flags, limits=Limits(memory=MEMORY)))
     except DeploymentFailed as error:

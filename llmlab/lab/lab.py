@@ -100,8 +100,8 @@ class Lab:
         """Tokens/s at every thread count under every CPU quota (None: no quota); `repeats` interleaved rounds."""
         from ..load.sweep import sweep
         from ..machine import profile
+        from .bars import sweep_bar
         from .session import store
-        from .show import sweep_bar
 
         self.stop()
         options.setdefault("repeats", {"binder": 1, "laptop": 2, "workstation": 3}[profile()])
@@ -126,7 +126,7 @@ class Lab:
         What this notebook serves is stopped first: two servers on one machine would disturb each other's figures.
         """
         from .. import checks
-        from .show import check_bar
+        from .bars import check_bar
 
         self.stop()
         names = [one.name for one in checks.load_checks(self.info.folder)]

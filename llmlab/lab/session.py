@@ -212,7 +212,7 @@ class LiveServer:
     def measure(self, plans: Sequence[Plan], *, slo: SLO | None = None, quiet: bool = False) -> Measured:
         """Run plans made with `llmlab.load` (closed, constant, poisson, trace)."""
         from ..load import measure
-        from .show import progress_bar
+        from .bars import progress_bar
 
         if not self.server.running:
             raise LabError("The server is not running.", fix='server = lab.serve("server.toml")')

@@ -1,94 +1,15 @@
-"""What a notebook shows while something runs, and what a file describes beside what runs.
-
-Bars are tqdm's (a widget in JupyterLab, text in papermill and terminals) and end with a plain line, because a widget
-leaves nothing readable in an executed notebook.
-"""
+"""What a file describes beside what runs, and what this machine can do: tables a notebook shows."""
 
 from __future__ import annotations
 
-import contextlib
 import html
-import sys
-from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 from ..errors import LabError
-from ..records.schema import Plan
 from ..serve import Server, Spec
 
 if TYPE_CHECKING:
-    from ..load import Progress
     from .lab import Lab
-
-
-def _bar(total: int, unit: str, *, quiet: bool) -> Any:
-    from tqdm import tqdm
-
-    return tqdm(
-        total=total,
-        unit=unit,
-        file=sys.stdout,
-        leave=False,
-        dynamic_ncols=True,
-        disable=quiet,
-        mininterval=0.2,
-    )
-
-
-@contextlib.contextmanager
-def progress_bar(plans: Sequence[Plan], *, quiet: bool) -> Iterator[Callable[[Progress], None]]:
-    """A bar over all requests of a measurement; the function it yields takes the client's progress events."""
-    from .session import describe
-
-    before = [sum(plan.requests for plan in plans[:n]) for n in range(len(plans))]
-    bar = _bar(sum(plan.requests for plan in plans), "request", quiet=quiet)
-
-    def event(progress: Progress) -> None:
-        bar.set_description(describe(plans[progress.run]), refresh=False)
-        bar.set_postfix_str(f"{progress.tokens_per_second:.0f} tokens/s", refresh=False)
-        if progress.phase == "run":
-            bar.n = before[progress.run] + progress.done
-        bar.refresh()
-
-    try:
-        yield event
-    finally:
-        bar.close()
-
-
-@contextlib.contextmanager
-def sweep_bar(total: int) -> Iterator[Callable[[str], None]]:
-    """A bar over the points of a sweep; the function it yields takes what is measured next."""
-    bar = _bar(total, "point", quiet=False)
-
-    def say(text: str) -> None:
-        bar.set_description(text, refresh=False)
-        bar.update(1)
-
-    try:
-        yield say
-    finally:
-        bar.close()
-
-
-@contextlib.contextmanager
-def check_bar(total: int, *, quiet: bool) -> Iterator[Callable[[dict[str, Any]], None]]:
-    """A bar over the checks; the function it yields takes the grader's events."""
-    bar = _bar(total, "check", quiet=quiet)
-
-    def event(one: dict[str, Any]) -> None:
-        if one["event"] == "start":
-            bar.set_description(one["check"], refresh=True)
-        elif one["event"] == "say":
-            bar.set_postfix_str(one["text"], refresh=True)
-        else:
-            bar.set_postfix_str("", refresh=False)
-            bar.update(1)
-
-    try:
-        yield event
-    finally:
-        bar.close()
 
 
 class Shown:
@@ -99,8 +20,10 @@ class Shown:
         rows: list[tuple[str, str, str]],
         notes: list[str],
         heads: tuple[str, str, str] = ("", "the file says", "what runs"),
+        *,
+        drawing: str = "",
     ) -> None:
-        self.rows, self.notes, self.heads = rows, notes, heads
+        self.rows, self.notes, self.heads, self.drawing = rows, notes, heads, drawing
 
     def __repr__(self) -> str:
         wide = max(len(row[0]) for row in self.rows) if self.rows else 0
@@ -116,7 +39,8 @@ class Shown:
             for row in self.rows
         )
         head = "<tr>" + "".join(f'<th style="text-align:left">{name}</th>' for name in self.heads) + "</tr>"
-        return f"<table>{head}{body}</table>" + "".join(f"<p>{html.escape(note)}</p>" for note in self.notes)
+        notes = "".join(f"<p>{html.escape(note)}</p>" for note in self.notes)
+        return f"<table>{head}{body}</table>{self.drawing}{notes}"
 
 
 class Quotas:
@@ -159,53 +83,74 @@ def describe_machine() -> Shown:
 
 
 def describe_lab(lab: Lab) -> Shown:
-    """The lab's server.toml beside the running server."""
+    """The lab's server.toml beside the running server, with its context drawn as the slots share it."""
     live = lab.running.server if lab.running is not None and lab.running.server.running else None
-    notes: list[str] = []
     try:
         spec = live.spec if live is not None else Spec.read(lab.files / "server.toml")
         server = live if live is not None else Server(spec, port=0)
-        command = server.command
+        notes = [note for note in (server.device.note, server.command) if note]
     except LabError as error:
         return Shown([], error.lines())
-    flags = spec.flags
-    slots = flags.get("parallel")
-    context = flags.get("ctx-size")
-    rows = [("model", spec.model, f"{server.model.bytes / 2**20:.0f} MiB, {_count(server.model.parameters)}")]
-    props = live.props() if live is not None else None
-    real = "(nothing runs)"
-    rows.append(
-        (
-            "context",
-            _or(context, "the model's own"),
-            real if not props else f"{_ctx(props) * props['total_slots']:,} tokens in all",
-        )
-    )
-    rows.append(("slots", _or(slots, "automatic"), real if not props else str(props["total_slots"])))
-    rows.append(("context per slot", "–", real if not props else f"{_ctx(props):,} tokens"))
-    rows.append(("threads", _or(flags.get("threads"), "automatic"), "–"))
-    rows.append(("device", spec.device, real if live is None else server.device.used))
-    if spec.limits:
-        memory = "" if spec.limits.memory is None else f"{spec.limits.memory / 2**20:.0f} MiB"
-        cpus = "" if spec.limits.cpus is None else f"{spec.limits.cpus:g} CPUs"
-        rows.append(
-            (
-                "limits",
-                " · ".join(filter(None, (cpus, memory))),
-                real if live is None else live.info().limiter or "none",
+    flags, limits = spec.flags, spec.limits
+    # What llama-server does with its context: one pool for all slots, or a part for each (facts: --kv-unified).
+    shared = flags.get("kv-unified") is True or flags.get("parallel", -1) == -1
+    asked = {
+        "model": spec.model,
+        "context": _or(flags.get("ctx-size"), "the model's own"),
+        "slots": _or(flags.get("parallel"), "automatic"),
+        "context per slot": "",
+        "threads": _or(flags.get("threads"), "automatic"),
+        "device": spec.device,
+        "limits": " · ".join(
+            filter(
+                None,
+                (
+                    "" if limits.cpus is None else f"{limits.cpus:g} CPUs",
+                    "" if limits.memory is None else f"{limits.memory / 2**20:.0f} MiB",
+                ),
             )
         )
-    rows.append(
-        (
-            "address",
-            "a free port" if "port" not in flags else f"port {flags['port']}",
-            real if live is None else server.url,
-        )
+        or "none",
+        "address": f"port {flags['port']}" if "port" in flags else "a free port",
+    }
+    real = dict.fromkeys(asked, "(nothing runs)" if live is None else "")
+    real["model"] = f"{server.model.bytes / 2**20:.0f} MiB, {_count(server.model.parameters)}"
+    drawing = ""
+    if live is not None:
+        props = live.props()
+        slots, each = int(props["total_slots"]), _ctx(props)
+        pool = each if shared else each * slots
+        real |= {
+            "context": f"{pool:,} tokens, {'one pool' if shared else 'divided'}",
+            "slots": str(slots),
+            "context per slot": f"up to {each:,} tokens" if shared else f"{each:,} tokens",
+            "device": live.device.used,
+            "limits": live.info().limiter or "none",
+            "address": live.url,
+        }
+        busy = [bool(slot["is_processing"]) for slot in live.slots()] if flags.get("slots", True) else []
+        drawing = _draw(slots, each, pool, shared=shared, busy=busy)
+    return Shown([(name, asked[name], real[name]) for name in asked], notes, drawing=drawing)
+
+
+def _draw(slots: int, each: int, pool: int, *, shared: bool, busy: list[bool]) -> str:
+    """The context as a bar, cut into what each slot may use."""
+    many = min(slots, 16)
+    colours = ["#E69F00" if n < len(busy) and busy[n] else "#56B4E9" for n in range(many)]
+    size = "shared" if shared else f"{each:,}"
+    boxes = "".join(
+        f'<div style="flex:1;padding:.4em .2em;border-right:1px solid #fff;background:{colour};color:#000;'
+        f'text-align:center;font-size:.85em">slot {n}<br>{size}{"<br>busy" if colour == "#E69F00" else ""}</div>'
+        for n, colour in enumerate(colours)
     )
-    if server.device.note:
-        notes.append(server.device.note)
-    notes.append(command)
-    return Shown([(a, b, c) for a, b, c in rows], notes)
+    more = f"<small>and {slots - many} more slots</small>" if slots > many else ""
+    said = f"{pool:,} tokens of context, " + (
+        f"shared by {slots} slots" if shared else f"{each:,} for each of {slots} slots"
+    )
+    return (
+        f'<figure style="margin:.5em 0"><div role="img" aria-label="{said}" style="display:flex;max-width:36em">{boxes}</div>'
+        f"{more}<figcaption><small>{said}</small></figcaption></figure>"
+    )
 
 
 def _ctx(props: dict[str, Any]) -> int:

@@ -13,7 +13,7 @@
 # %% [markdown] id="objectives" tags=["objectives"]
 # # 02 · Budgets: threads, memory, quotas
 #
-# In production a server does not get a machine. It gets a budget: here **one CPU and 256 MiB**. The guide asks its cluster
+# In production a server does not get a machine. It gets a budget: here **one CPU and 192 MiB**. The guide asks its cluster
 # for `cpu: 4`, somebody wrote `threads = 4`, and nobody looked again.
 #
 # **When you are done you can**
@@ -90,25 +90,25 @@ server.load(concurrency=1, requests=4, max_tokens=16, timeout=10)
 # %% [markdown] id="memory-text" tags=["prediction"]
 # ## What fills the memory
 #
-# The model has 24 MB. **Predict**: what does the server's resident memory do while twenty users send one distinct prompt of
+# The model has 24 MB. **Predict**: what does the server's resident memory do while six users send one distinct prompt of
 # 1,000 tokens each?
 
 # %% id="memory-before"
 before = server.rss() / 2**20
-prompts = server.load(concurrency=2, requests=20, prompt_tokens=1000, max_tokens=8)
+prompts = server.load(concurrency=2, requests=6, prompt_tokens=1000, max_tokens=8)
 f"{before:.0f} MiB before, {server.rss() / 2**20:.0f} MiB after {len(prompts.runs[0].samples)} prompts"
 
 # %% [markdown] id="memory-after"
 # The model did not grow. llama-server keeps the state of old prompts in host memory, so that a conversation that comes back
 # need not be read again. That is good, and it is bounded by `cache-ram`: **8,192 MiB** unless you say otherwise, in a budget
-# of 256. Forty such prompts and the kernel ends the server in mid-sentence (exit code 137 in a container).
+# of 192. Twenty such prompts and the kernel ends the server in mid-sentence (exit code 137 in a container).
 #
 # **Your turn.** Bound it in `server.toml`, so that the model, the context and the cache fit together.
 
 # %% [markdown] id="check-text"
 # ## Check
 #
-# The grader holds your server to the budget itself, sweeps threads in turn with yours, and sends forty long prompts.
+# The grader holds your server to the budget itself, sweeps threads in turn with yours, and sends twenty long prompts.
 
 # %% id="check"
 lab.check()

@@ -350,7 +350,6 @@ def test_an_open_loop_that_reads_late_says_so_though_every_request_left_in_time(
     assert run.noise.lateness_p99 > max(stats.lateness(run))
     assert run.noise.client_limited
     assert "event loop ran" in run.noise.reason
-    assert "requests ran" not in run.noise.reason
 
 
 def judged(
