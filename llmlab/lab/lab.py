@@ -165,8 +165,10 @@ class Lab:
         progress.write_json(path, {key: value for key, value in kept.items() if value is not None})
 
     def answers(self) -> dict[str, Any]:
-        """The answers kept so far."""
-        return progress.read_json(progress.work_folder(self.files) / "answers.json")
+        """The answers given so far, kept or standing in the notebook's answer cells."""
+        from .answers import answers
+
+        return answers(progress.work_folder(self.files) / "answers.json", self.files / "lab.ipynb")
 
     def predict(self, **guesses: Any) -> str:
         """Keep a guess made before a measurement. Nobody grades it; being wrong is how it teaches."""

@@ -9,6 +9,7 @@ import pytest
 
 from llmlab import Lab, LabError
 from llmlab.lab import all_labs, find_lab
+from llmlab.lab.answers import from_notebook
 from llmlab.lab.hints import read_hints
 from llmlab.lab.progress import index_page, standing
 
@@ -91,6 +92,29 @@ def test_answers_predictions_and_reset(lab):
     assert lab.answers() == {"knee": 4}
     lab.reset()
     assert lab.answers() == {}
+
+
+def test_an_answer_in_a_notebook_that_was_only_copied_counts(lab):
+    shutil.copy(lab.info.solution / "lab.ipynb", lab.files / "lab.ipynb")
+    assert lab.answers() == {"knee": 4}
+    lab.answer(knee=3)  # given later, so it stands
+    assert lab.answers() == {"knee": 3}
+
+
+def test_answer_cells_are_read_and_never_run(tmp_path):
+    import nbformat
+
+    cells = [
+        nbformat.v4.new_code_cell(
+            "lab.answer(a=[1, 2], b=None, c=open('/etc/passwd').read())", metadata={"tags": ["answer"]}
+        ),
+        nbformat.v4.new_code_cell("lab.answer(d=1)"),
+        nbformat.v4.new_code_cell("lab.answer(", metadata={"tags": ["answer"]}),
+    ]
+    nbformat.write(nbformat.v4.new_notebook(cells=cells), tmp_path / "lab.ipynb")
+    assert from_notebook(tmp_path / "lab.ipynb") == {"a": [1, 2]}
+    (tmp_path / "lab.ipynb").write_text("not JSON")
+    assert from_notebook(tmp_path / "lab.ipynb") == {}
 
 
 def test_hints_come_one_by_one_and_start_with_what_failed(lab):

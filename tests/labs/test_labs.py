@@ -192,3 +192,20 @@ def test_each_fault_is_caught_by_its_checks(fault, tmp_path):
     result = lab.check(quiet=True)
     assert result.failing == fault["fails"], str(result)
     assert owned.entries() == []
+
+
+@pytest.mark.full
+@pytest.mark.needs("process")
+def test_the_command_line_says_red_on_a_fresh_clone_and_green_with_the_solutions_files(tmp_path):
+    skip = shutil.ignore_patterns("records", ".llmlab", "index.md")
+    for name in ("labs", "solutions", "data"):
+        shutil.copytree(COURSE / name, tmp_path / name, ignore=skip)
+    info = find_lab("01", tmp_path)
+    line = [sys.executable, "-m", "llmlab", "check", "01"]
+    env = os.environ | {"LLMLAB_COURSE": str(tmp_path)}
+    red = subprocess.run(line, cwd=tmp_path, env=env, capture_output=True, text=True)
+    assert red.returncode == 1
+    assert all(f"✘ {name}" in red.stdout for name in info.starter_fails)
+    shutil.copytree(info.solution, info.folder, dirs_exist_ok=True)
+    green = subprocess.run(line, cwd=tmp_path, env=env, capture_output=True, text=True)
+    assert green.returncode == 0, green.stdout

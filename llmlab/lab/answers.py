@@ -1,0 +1,60 @@
+"""The learner's answers: what `lab.answer(...)` kept, and what the notebook's answer cells say.
+
+Both count, the newer one first, so that a notebook that is only copied or handed in says as much as one that was run.
+A cell is read as literals, never executed.
+"""
+
+from __future__ import annotations
+
+import ast
+import json
+from pathlib import Path
+from typing import Any
+
+from .progress import read_json
+
+MAX_NOTEBOOK = 32 << 20  # bytes
+
+
+def from_notebook(path: Path) -> dict[str, Any]:
+    """Keyword arguments of every `lab.answer(...)` in the cells tagged `answer`; those that are no literals are left out."""
+    try:
+        if path.stat().st_size > MAX_NOTEBOOK:
+            return {}
+        cells = json.loads(path.read_text(encoding="utf-8"))["cells"]
+    except (OSError, ValueError, KeyError, TypeError):
+        return {}
+    found: dict[str, Any] = {}
+    for cell in cells:
+        if "answer" not in cell.get("metadata", {}).get("tags", []):
+            continue
+        source = cell.get("source", "")
+        try:
+            tree = ast.parse("".join(source))
+        except (SyntaxError, ValueError):
+            continue
+        for node in ast.walk(tree):
+            if (
+                isinstance(node, ast.Call)
+                and isinstance(node.func, ast.Attribute)
+                and node.func.attr == "answer"
+            ):
+                for keyword in node.keywords:
+                    try:
+                        value = ast.literal_eval(keyword.value)
+                    except ValueError:
+                        continue
+                    if keyword.arg and value is not None:
+                        found[keyword.arg] = value
+    return found
+
+
+def answers(kept: Path, notebook: Path) -> dict[str, Any]:
+    """All answers; where both files have one, that of the file written last."""
+    both = [(kept, read_json(kept)), (notebook, from_notebook(notebook))]
+    both = [(path, found) for path, found in both if found]
+    both.sort(key=lambda pair: pair[0].stat().st_mtime_ns)
+    merged: dict[str, Any] = {}
+    for _, found in both:
+        merged |= found
+    return merged
