@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import os
-import re
 import shlex
 import shutil
 import signal
@@ -23,6 +22,7 @@ from ..errors import LabError
 from ..paths import state_dir
 from ..records.schema import Device, ServerInfo, Throttle
 from .api import Api
+from .diagnosis import telling_line, why_it_died
 from .limits import Fence, fence
 from .ports import free_port, port_holder
 from .spec import Spec, Value
@@ -30,9 +30,6 @@ from .spec import Spec, Value
 POLL = 0.01  # seconds between two looks at /health: a look costs the server under a millisecond
 TERM_AGAIN = 0.5  # seconds after which a second SIGTERM ends a server that hangs on requests in flight
 KILL = 1.2  # seconds after which it is killed: stop() keeps its promise of 2 s
-
-_ERROR = re.compile(r"^\S+ E |^error[: ]|error:|Error:", re.IGNORECASE)
-_USELESS = re.compile(r"exiting due to model loading error|failed to load model, '")
 
 
 class Server(Api):
@@ -256,37 +253,12 @@ class Server(Api):
             return False
 
     def _died(self) -> LabError:
-        process, fenced = self._process, self._fence
+        process = self._process
         assert process is not None
-        code = self.exit_code = process.poll()
-        line = self.last_error()
-        where = f"pid {process.pid}, log {self.log}"
-        if fenced is not None and (fenced.oom_kills() or (code == -9 and fenced.enforces_memory)):
-            limit = fenced.limits.memory or 0
-            return LabError(
-                f"Killed while loading: it needs more than the {limit / 2**20:.0f} MiB of [limits] memory "
-                f"(the model alone is {self.model.bytes / 2**20:.0f} MiB).",
-                where=where,
-                fix="raise limits.memory, or lower ctx-size",
-            )
-        if code == -signal.SIGILL:
-            return LabError(
-                "This llama-server was built for another CPU (illegal instruction).",
-                where=self.engine.line(),
-                fix="llmlab engine build",
-                without='engine = "wheel" at the top of the file',
-            )
-        if code is not None and code < 0:
-            return LabError(
-                f"llama-server was ended by {signal.Signals(-code).name} while it loaded.",
-                where=where,
-                fix=None,
-            )
-        if "bind" in line.lower() or "couldn't" in line.lower():
-            holder = port_holder(self.port)
-            if holder:
-                line = f"port {self.port} is taken by {holder}"
-        return LabError(f"llama-server ended with code {code} while it loaded: {line}", where=where)
+        self.exit_code = process.poll()
+        return why_it_died(
+            self, self.exit_code, where=f"pid {process.pid}, log {self.log}", fence=self._fence
+        )
 
     @property
     def running(self) -> bool:  # type: ignore[override]
@@ -348,12 +320,7 @@ class Server(Api):
 
     def last_error(self) -> str:
         """The log line that says best what went wrong."""
-        tail = [line for line in self._read_tail() if line.strip()]
-        errors = [line for line in tail if _ERROR.search(line)]
-        telling = [line for line in errors if not _USELESS.search(line)] or errors or tail
-        return (
-            re.sub(r"^[\d.]+ [EWI] (\w+ +)?", "", telling[-1]).strip() if telling else "(it logged nothing)"
-        )
+        return telling_line(self._read_tail())
 
     def listening(self) -> list[str]:
         """The addresses its process listens on, e.g. ["127.0.0.1"]; "0.0.0.0" or "::" is everyone who reaches this machine."""

@@ -86,9 +86,9 @@ def test_stops_within_two_seconds_with_requests_in_flight():
                 b"POST /completion HTTP/1.1\r\nHost: x\r\nContent-Length: %d\r\n\r\n" % len(body) + body
             )
             sockets.append(s)
-        for s in sockets[:2]:
-            assert s.recv(100)
-        assert sum(slot["is_processing"] for slot in one.slots()) == 2
+        deadline = time.monotonic() + 20
+        while sum(slot["is_processing"] for slot in one.slots()) < 2:
+            assert time.monotonic() < deadline
         began = time.monotonic()
         one.stop()
         took = time.monotonic() - began

@@ -1,0 +1,55 @@
+"""Why a server ended while it loaded: its exit code, its log and its quota, as one sentence with the command that mends it."""
+
+from __future__ import annotations
+
+import re
+import signal
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from ..errors import LabError
+from .limits import Fence
+from .ports import port_holder
+
+if TYPE_CHECKING:
+    from .server import Server
+
+_ERROR = re.compile(r"^\S+ E |^error[: ]|error:", re.IGNORECASE)
+# The last two of llama-server's error lines only say that it ends; what went wrong stands above them.
+_USELESS = re.compile(r"exiting due to model loading error|failed to load model, '")
+
+
+def telling_line(log: Sequence[str]) -> str:
+    """The line of a llama-server log that says best what went wrong, without its time stamp and level."""
+    tail = [line for line in log if line.strip()]
+    errors = [line for line in tail if _ERROR.search(line)]
+    telling = [line for line in errors if not _USELESS.search(line)] or errors or tail
+    return re.sub(r"^[\d.]+ [EWI] (\w+ +)?", "", telling[-1]).strip() if telling else "(it logged nothing)"
+
+
+def why_it_died(server: Server, code: int | None, *, where: str, fence: Fence | None) -> LabError:
+    """The error for a server that ended before it was ready; `code` is negative for a signal."""
+    if fence is not None and (fence.oom_kills() or (code == -signal.SIGKILL and fence.enforces_memory)):
+        limit = (fence.limits.memory or 0) / 2**20
+        return LabError(
+            f"Killed while loading: it needs more than the {limit:.0f} MiB of [limits] memory "
+            f"(the model alone is {server.model.bytes / 2**20:.0f} MiB).",
+            where=where,
+            fix="raise limits.memory, or lower ctx-size",
+        )
+    if code == -signal.SIGILL:
+        return LabError(
+            "This llama-server was built for another CPU (illegal instruction).",
+            where=server.engine.line(),
+            fix="llmlab engine build",
+            without='engine = "wheel" at the top of the file',
+        )
+    if code is not None and code < 0:
+        return LabError(
+            f"llama-server was ended by {signal.Signals(-code).name} while it loaded.", where=where
+        )
+    line = server.last_error()
+    if "bind" in line.lower() or "couldn't" in line.lower():
+        holder = port_holder(server.port)
+        line = f"port {server.port} is taken by {holder}" if holder else line
+    return LabError(f"llama-server ended with code {code} while it loaded: {line}", where=where)
