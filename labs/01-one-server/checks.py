@@ -45,7 +45,7 @@ def context_per_slot(ctx: Context) -> Verdict:
     bad = [one for one in run.samples if not one.ok]
     each = server.props()["default_generation_settings"]["n_ctx"]
     expected = f"{USERS} of {USERS} prompts of {length:,} tokens answered with {REPLY} tokens each"
-    look = f'server = lab.serve("server.toml"); server.load(concurrency={USERS}, requests={USERS}, prompt_tokens={PROMPT})'
+    look = f'server = lab.serve("server.toml"); server.load(concurrency={USERS}, requests={USERS}, prompt_tokens={PROMPT}, warmup=0)'
     if bad:
         return failed(
             expected=expected,

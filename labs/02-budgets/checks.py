@@ -58,7 +58,7 @@ def memory(ctx: Context) -> Verdict:
     # No CPU quota, and every core reads prompts, so that this asks about memory alone and is soon done.
     flags = {**spec.flags, "threads": 1, "threads-batch": cpus_allowed()}
     expected = f"{PROMPTS} prompts of 1,000 tokens answered within {MEMORY >> 20} MiB"
-    look = 'server = lab.serve("server.toml"); server.load(concurrency=2, requests=20, prompt_tokens=1000, max_tokens=8)'
+    look = 'server = lab.serve("server.toml"); server.load(concurrency=2, requests=20, prompt_tokens=1000, max_tokens=8, warmup=0)'
     try:
         server = ctx.deploy(replace(spec, flags=flags, limits=Limits(memory=MEMORY)))
     except DeploymentFailed as error:

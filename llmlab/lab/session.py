@@ -164,6 +164,7 @@ class LiveServer:
         rate: float | Sequence[float] | None = None,
         arrivals: str = "poisson",
         requests: int | None = None,
+        warmup: int | None = None,
         prompt_tokens: int = 32,
         max_tokens: int | None = None,
         repeats: int = 1,
@@ -179,6 +180,7 @@ class LiveServer:
         :param rate: open loop: requests per second, whatever the server does, one run for each.
         :param arrivals: open loop: "poisson" or "constant".
         :param requests: measured requests per run; default by profile and concurrency.
+        :param warmup: requests sent and answered before the measured ones; default: one a stream.
         :param timeout: seconds after which a request is given up (and counted as failed).
         :param repeats: how often each run is made, interleaved, so that the figure can show spread.
         :raises LabError: when the server is not running.
@@ -192,6 +194,8 @@ class LiveServer:
             "api": api,
             "timeout": timeout,
         }
+        if warmup is not None:
+            common["warmup"] = warmup
         first = self._seed if seed is None else seed
         plans: list[Plan] = []
         for turn in range(repeats):

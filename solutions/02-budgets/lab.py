@@ -95,7 +95,7 @@ server.load(concurrency=1, requests=4, max_tokens=16, timeout=10)
 
 # %% id="memory-before"
 before = server.rss() / 2**20
-prompts = server.load(concurrency=2, requests=6, prompt_tokens=1000, max_tokens=8)
+prompts = server.load(concurrency=2, requests=6, prompt_tokens=1000, max_tokens=8, warmup=0)
 f"{before:.0f} MiB before, {server.rss() / 2**20:.0f} MiB after {len(prompts.runs[0].samples)} prompts"
 
 # %% [markdown] id="memory-after"
