@@ -43,3 +43,9 @@ def serve():
     yield start
     for one in started:
         one.stop()
+
+
+@pytest.fixture(autouse=True)
+def _no_engine_chosen(monkeypatch):
+    """These tests are about the choosing."""
+    monkeypatch.delenv("LLMLAB_ENGINE", raising=False)

@@ -52,26 +52,19 @@ def answers_of_solution(info) -> dict:
 
 
 @each_lab
-def test_solution_passes_twice(info, files):
-    """Twice here; labs with cells to compare pass a third time in their solution notebook."""
+def test_solution_passes(info, files):
+    """Once here, and again inside its own notebook under nbval below."""
     for name in info.artifacts:
         shutil.copy(info.solution / name, files / name)
     lab = Lab(info, files)
     lab.answer(**answers_of_solution(info))
-    for _ in range(1 if compares(info) else 2):
-        assert_green(lab.check(quiet=True))
+    assert_green(lab.check(quiet=True))
     assert owned.entries() == []
 
 
 def assert_green(result) -> None:
     assert not result.failing, str(result)
     assert not [one for one in result.outcomes if one.status in ("error", "skipped")], str(result)
-
-
-def compares(info) -> bool:
-    """Whether the solution notebook has outputs that nbval compares."""
-    cells = nbformat.read(info.solution / "lab.ipynb", 4).cells
-    return any("compare" in cell.metadata.get("tags", []) for cell in cells)
 
 
 @each_lab
@@ -152,19 +145,21 @@ def nbval(info, tmp_path) -> None:
     assert_green(last_result(course / "solutions" / info.name))
 
 
-@each_lab
-def test_solution_notebook_under_nbval(info, tmp_path):
-    """The stored outputs of the cells that are deterministic are what a run gives."""
-    if not compares(info):
-        pytest.skip("nothing to compare in it; --full runs it all the same. Bring it: uv run pytest --full")
-    nbval(info, tmp_path)
+# A minute each on two cores: the short ones always, the others with --full, and in CI always (.ci/run).
+each_notebook = pytest.mark.parametrize(
+    "info",
+    [
+        pytest.param(
+            info, id=info.name, marks=[pytest.mark.needs(*info.needs), *([pytest.mark.full] if info.minutes > 15 else [])]
+        )
+        for info in LABS
+    ],
+)
 
 
-@pytest.mark.full
-@each_lab
-def test_every_solution_notebook_runs_to_its_end(info, tmp_path):
-    if compares(info):
-        pytest.skip("ran above")
+@each_notebook
+def test_solution_passes_again_in_its_notebook_under_nbval(info, tmp_path):
+    """It runs to its end, its own check is green, and what is deterministic in it gives the stored output."""
     nbval(info, tmp_path)
 
 
