@@ -123,6 +123,13 @@ def register(kind: str, label: str, **data: Any) -> Path:
     return path
 
 
+def register_process(pid: int, label: str) -> Path:
+    """Write an entry for a process just started; returns the file that `forget` takes."""
+    with contextlib.suppress(psutil.Error):
+        return register("process", label, pid=pid, start=psutil.Process(pid).create_time())
+    return register("process", label, pid=pid, start=0.0)  # it has ended already
+
+
 def forget(entry: Path) -> None:
     """The thing behind `entry` was ended by its owner."""
     entry.unlink(missing_ok=True)

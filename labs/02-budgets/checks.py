@@ -34,7 +34,7 @@ def users(ctx: Context) -> Verdict:
     )
 
 
-@check(title="Its threads fit one CPU", points=3, needs=("users",), machine=("cpu-quota",))
+@check(title="Its threads fit one CPU", points=3, needs=("users",), machine=("cpu-quota",), timed=True)
 def threads(ctx: Context) -> Verdict:
     """Sweep thread counts under the quota, then measure the learner's choice in turn with the fastest."""
     spec = ctx.spec()

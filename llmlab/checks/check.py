@@ -11,7 +11,9 @@ from typing import Any
 
 from ..errors import LabError
 from ..records.schema import Plan, Record
+from ..records.store import read
 from ..serve import Server, Spec
+from .genuine import foreign
 from .result import Evidence
 
 
@@ -29,19 +31,21 @@ class Verdict:
     data: Mapping[str, Any] = field(default_factory=dict)
 
 
-def passed(*, expected: str, observed: str, look: str = "", **data: Any) -> Verdict:
-    """It does what it promised."""
-    return Verdict("passed", Evidence(expected, observed, look), data=data)
+def passed(*, expected: str, observed: str, look: str = "", hidden: str = "", **data: Any) -> Verdict:
+    """It does what it promised; `hidden` says what a hidden input was, for after the deadline."""
+    return Verdict("passed", Evidence(expected, observed, look, hidden), data=data)
 
 
-def failed(*, expected: str, observed: str, look: str = "", **data: Any) -> Verdict:
+def failed(*, expected: str, observed: str, look: str = "", hidden: str = "", **data: Any) -> Verdict:
     """It does not; `look` is a command with which the learner sees the same."""
-    return Verdict("failed", Evidence(expected, observed, look), data=data)
+    return Verdict("failed", Evidence(expected, observed, look, hidden), data=data)
 
 
-def inconclusive(reason: str, *, expected: str, observed: str, look: str = "", **data: Any) -> Verdict:
+def inconclusive(
+    reason: str, *, expected: str, observed: str, look: str = "", hidden: str = "", **data: Any
+) -> Verdict:
     """Too noisy to say: costs nobody points, may be run again."""
-    return Verdict("inconclusive", Evidence(expected, observed, look), reason, data)
+    return Verdict("inconclusive", Evidence(expected, observed, look, hidden), reason, data)
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,6 +60,7 @@ class Check:
     machine: tuple[str, ...] = ()  # needs of the machine, as `llmlab doctor` names them
     realism: str = "real"
     stands_in: str | None = None
+    timed: bool = False  # it measures: nobody else measures on this machine meanwhile
 
 
 def check(
@@ -66,17 +71,19 @@ def check(
     machine: tuple[str, ...] = (),
     realism: str = "real",
     stands_in: str | None = None,
+    timed: bool = False,
 ) -> Callable[[Callable[[Context], Verdict]], Check]:
     """Make a check of a function `(Context) -> Verdict`; its name, with dashes, is the check's name.
 
     :param needs: names of checks without which this one is skipped.
     :param machine: what the machine must have (`doctor`'s names); else skipped with the mending command.
     :param realism: `real`, `emulated` (then `stands_in` names the stand-in) or `schema`.
+    :param timed: it compares times, so a grader lets no other submission measure meanwhile.
     """
 
     def make(function: Callable[[Context], Verdict]) -> Check:
         name = function.__name__.replace("_", "-")
-        return Check(name, title, points, function, needs, machine, realism, stands_in)
+        return Check(name, title, points, function, needs, machine, realism, stands_in, timed)
 
     return make
 
@@ -91,13 +98,18 @@ class Context:
         seed: int,
         answers: Mapping[str, Any],
         profile: str,
+        ready: float | None = None,
+        turn: Callable[[], contextlib.AbstractContextManager[None]] = contextlib.nullcontext,
         say: Callable[[str], None] = lambda _: None,
     ) -> None:
         self.files = files
         self.seed = seed
         self.answers = answers
         self.profile = profile
+        self.ready = ready  # seconds a deployment may take; None: as long as it makes progress
+        self.turn = turn
         self.say = say
+        self.deployed = False
         self._stack = contextlib.ExitStack()
         self._shared: dict[str, Server] = {}
 
@@ -118,11 +130,34 @@ class Context:
     def server(self, name: str = "server.toml") -> Server:
         """The learner's server, deployed afresh on a port of ours; shared by the checks of one run.
 
-        :raises DeploymentFailed: when it does not start.
+        :raises DeploymentFailed: when it does not start, or is not the model that the file names.
         """
         if name not in self._shared or not self._shared[name].running:
-            self._shared[name] = self.deploy(self.spec(name))
+            server = self.deploy(self.spec(name))
+            self.prove(server)
+            self._shared[name] = server
         return self._shared[name]
+
+    def prove(self, server: Server) -> None:
+        """Ask it something new, and a server of ours with the same model the same.
+
+        :raises DeploymentFailed: when what answers is not that model.
+        """
+        reference = self.reference(Spec(model=server.spec.model, folder=server.spec.folder))
+        try:
+            why = foreign(server, reference)
+        finally:
+            reference.stop()
+        if why:
+            raise DeploymentFailed(f"What answers is not the model that the file names: {why}.")
+
+    def records(self) -> list[Record]:
+        """What the learner measured, oldest first; those of other versions are left out."""
+        found = []
+        for path in sorted((self.files / "records").glob("*.json")):
+            with contextlib.suppress(LabError):
+                found.append(read(path))
+        return found
 
     def deploy(self, spec: Spec) -> Server:
         """Start a server of the learner's making; it ends with the run.
@@ -130,7 +165,8 @@ class Context:
         :raises DeploymentFailed: when it does not start, with the reason.
         """
         try:
-            return self._stack.enter_context(Server(spec, port=0))
+            self.deployed = True
+            return self._stack.enter_context(Server(spec, port=0, within=self.ready))
         except LabError as error:
             raise DeploymentFailed(str(error).replace(str(self.files) + "/", "")) from error
 

@@ -142,4 +142,4 @@ def compare_speed(
         return passed(**evidence, **data)
     if high < at_least:
         return failed(**evidence, **data)
-    return inconclusive("the machine is too noisy to say; run the check again", **evidence, **data)
+    return inconclusive("the machine is too noisy to say", **evidence, **data)

@@ -26,11 +26,16 @@ _COLOURS = {
 
 
 class Evidence(Struct, frozen=True, forbid_unknown_fields=True):
-    """Three lines: what was expected, what was observed, how to see it yourself (a command to paste)."""
+    """Three lines: what was expected, what was observed, how to see it yourself (a command to paste).
+
+    `hidden` is what a hidden input was: for the instructor, and for the learner after the deadline. It is kept
+    in the JSON and shown neither as text nor as HTML.
+    """
 
     expected: str
     observed: str
     look: str = ""
+    hidden: str = ""
 
 
 class Outcome(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):

@@ -1,20 +1,18 @@
 """Run the checks of a lab in a process of their own.
 
-`run` copies the lab's declared artifacts (and nothing else), starts `python -m llmlab.checks.run` on the copy
+`run` copies the lab's declared artifacts and the learner's records (and nothing else), starts `python -m llmlab.checks.run` on the copy
 and reads its events. A check can therefore not be influenced by what the learner's kernel holds, and a
 crash of the grader is seen as an error outcome.
 """
 
 from __future__ import annotations
 
+import contextlib
 import importlib.util
-import json
-import os
 import shutil
 import subprocess
 import sys
 import tempfile
-import threading
 import time
 import traceback
 from collections.abc import Callable, Mapping, Sequence
@@ -26,10 +24,13 @@ import msgspec
 
 from .check import Check, Context, DeploymentFailed
 from .result import Evidence, Outcome, Result
+from .talk import Asked, Event, Turn, converse, unreadable
 
+MAX_RECORDS = 50
 MAX_ARTIFACT = 1 << 20  # bytes; a deployment file is text
 
-Event = dict[str, Any]
+#: Starts `python ARGUMENTS` with the three pipes, in a folder.
+Spawn = Callable[[Sequence[str], Path], "subprocess.Popen[bytes]"]
 
 
 def load_checks(lab: Path) -> list[Check]:
@@ -43,7 +44,11 @@ def load_checks(lab: Path) -> list[Check]:
 
 
 def snapshot(files: Path, artifacts: Sequence[str], into: Path) -> list[str]:
-    """Copy the declared artifacts; returns what is missing or refused, with the reason."""
+    """Copy the declared artifacts and the newest records; returns what is missing or refused, with the reason."""
+    for source in sorted((files / "records").glob("*.json"))[-MAX_RECORDS:]:
+        if not source.is_symlink() and source.is_file():
+            (into / "records").mkdir(exist_ok=True)
+            shutil.copyfile(source, into / "records" / source.name)
     problems = []
     for name in artifacts:
         source = files / name
@@ -66,16 +71,27 @@ def run(
     answers: Mapping[str, Any] | None = None,
     seed: int = 0,
     only: Sequence[str] = (),
+    problems: Sequence[str] = (),
     on_event: Callable[[Event], None] = lambda _: None,
+    spawn: Spawn | None = None,
+    wall: float | None = None,
+    ready: float | None = None,
+    turn: Turn | None = None,
 ) -> Result:
     """Deploy and probe `files` as lab `lab` asks, in a process of its own.
 
     :param lab: the lab's folder, with `checks.py`.
+    :param problems: what is wrong with the files before anything is deployed; every check fails with it.
     :param on_event: gets `{"event": "start"|"outcome"|"say", ...}` as they come.
+    :param spawn: starts that process, given its arguments and the folder of the files (a grader: in a sandbox).
+    :param wall: seconds for all checks together; the check that is at work then has failed.
+    :param ready: seconds a deployment may take to become ready.
+    :param turn: waited for before a timed check.
     """
     with tempfile.TemporaryDirectory(prefix="llmlab-check-") as folder:
         copy = Path(folder)
-        problems = snapshot(files, artifacts, copy)
+        problems = [*problems, *snapshot(files, artifacts, copy)]
+        process = (spawn or _spawn)(["-m", "llmlab.checks.run"], copy)
         order = {
             "lab": str(lab),
             "files": str(copy),
@@ -83,54 +99,59 @@ def run(
             "seed": seed,
             "only": list(only),
             "problems": problems,
+            "ready": ready,
         }
-        process = subprocess.Popen(
-            [sys.executable, "-m", "llmlab.checks.run"],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            text=True,
-            encoding="utf-8",
-            start_new_session=True,
-            cwd=copy,
-        )
-        assert process.stdin is not None
-        assert process.stdout is not None
-        assert process.stderr is not None
-        noise: list[str] = []
-        reader = threading.Thread(target=lambda e=process.stderr: noise.extend(e), daemon=True)
-        reader.start()
         result: Result | None = None
         outcomes: list[Outcome] = []
-        try:
-            process.stdin.write(json.dumps(order) + "\n")
-            process.stdin.flush()
-            for line in process.stdout:
-                event = json.loads(line)
-                if event["event"] == "result":
-                    result = msgspec.convert(event["result"], Result)
-                    continue
+        plan: list[Outcome] = []  # every check as it counts if the process ends before it has its turn
+
+        def hear(event: Event) -> None:
+            nonlocal result
+            if event["event"] == "result":
+                result = msgspec.convert(event["result"], Result)
+            elif event["event"] == "plan":
+                plan.extend(msgspec.convert(event["checks"], list[Outcome]))
+            else:
                 if event["event"] == "outcome":
                     event["outcome"] = msgspec.convert(event["outcome"], Outcome)
                     outcomes.append(event["outcome"])
                 on_event(event)
-        finally:
-            process.stdin.close()  # the grader ends when it sees this, and its servers with it
-            try:
-                process.wait(timeout=10)
-            except subprocess.TimeoutExpired:
-                process.kill()
-                process.wait()
-            process.stdout.close()
-            reader.join(timeout=5)
-            process.stderr.close()
-    if result is None:
-        reason = f"the grader's process ended with code {process.returncode}: {''.join(noise)[-800:].strip()}"
+
+        ended = converse(process, order, on_event=hear, wall=wall, turn=turn)
+    if result is None and ended.why == "wall":
+        result = Result(
+            lab=lab.name, created=_now(), seed=seed, outcomes=_out_of_time(outcomes, plan, wall or 0)
+        )
+    elif result is None:
+        reason = f"the grader's process ended with code {ended.code}: {ended.noise[-800:]}"
         broken = Outcome(
             check="grader", title="The grader itself", status="error", points=0, max_points=0, reason=reason
         )
         result = Result(lab=lab.name, created=_now(), seed=seed, outcomes=[*outcomes, broken])
     return result
+
+
+def _spawn(arguments: Sequence[str], cwd: Path) -> subprocess.Popen[bytes]:
+    return subprocess.Popen(
+        [sys.executable, *arguments],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        start_new_session=True,
+        cwd=cwd,
+    )
+
+
+def _out_of_time(outcomes: Sequence[Outcome], plan: Sequence[Outcome], wall: float) -> list[Outcome]:
+    """The check at work has failed, those after it were not reached: a deployment that hangs earns nothing by it."""
+    left = plan[len(outcomes) :]
+    evidence = Evidence(
+        f"all checks are done within {wall:.0f} s",
+        "this one was still waiting for what was deployed",
+        "llmlab check",
+    )
+    late = [msgspec.structs.replace(one, status="failed", evidence=evidence) for one in left[:1]]
+    return [*outcomes, *late, *left[1:]]
 
 
 def _now() -> str:
@@ -160,7 +181,8 @@ def run_here(
             status, reason = "skipped", missing
         else:
             try:
-                verdict = one.function(context)
+                with context.turn() if one.timed else contextlib.nullcontext():
+                    verdict = one.function(context)
                 status, evidence, reason = verdict.status, verdict.evidence, verdict.reason
                 data = dict(verdict.data)
                 points = one.points if status == "passed" else 0.0
@@ -203,32 +225,26 @@ def _missing(needs: Sequence[str]) -> str | None:
 def main() -> None:
     """The grader's process: one order on stdin, events on stdout; ends when stdin does."""
     from .. import engine, machine
+    from ..load import run as load
 
-    order = json.loads(sys.stdin.readline())
-
-    def watch() -> None:  # the one who asked is gone: nobody will read the verdict
-        sys.stdin.read()
-        os._exit(3)
-
-    threading.Thread(target=watch, daemon=True).start()
-    out = sys.stdout
-    sys.stdout = sys.stderr  # nothing but events may reach the pipe
-
-    def emit(event: Event) -> None:
-        out.write(json.dumps(event) + "\n")
-        out.flush()
-
+    unreadable()  # what a learner deploys runs as the same user: it must not find the token of these events
+    asked = Asked()
+    order, emit = asked.order, asked.emit
+    load.take_turn = asked.turn
     began = time.monotonic()
     context = Context(
         files=Path(order["files"]),
         seed=order["seed"],
         answers=order["answers"],
         profile=machine.profile(),
+        ready=order["ready"],
+        turn=asked.turn,
         say=lambda text: emit({"event": "say", "text": text}),
     )
     checks = load_checks(Path(order["lab"]))
     if order["only"]:
         checks = [one for one in checks if one.name in order["only"]]
+    emit({"event": "plan", "checks": [msgspec.to_builtins(_unreached(one)) for one in checks]})
     try:
         outcomes = run_here(checks, context, problems=order["problems"], emit=emit)
     finally:
@@ -238,11 +254,24 @@ def main() -> None:
         created=_now(),
         seed=order["seed"],
         outcomes=outcomes,
-        engine=engine.find().line(),
+        engine=engine.find().line() if context.deployed else "",
         machine=machine.describe().line,
         seconds=round(time.monotonic() - began, 3),
     )
     emit({"event": "result", "result": msgspec.to_builtins(result)})
+
+
+def _unreached(one: Check) -> Outcome:
+    return Outcome(
+        check=one.name,
+        title=one.title,
+        status="skipped",
+        points=0.0,
+        max_points=one.points,
+        realism=one.realism,
+        stands_in=one.stands_in,
+        reason="it was not reached: the time for all checks was over",
+    )
 
 
 if __name__ == "__main__":

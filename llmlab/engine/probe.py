@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Literal
 
 from ..errors import LabError
-from ..paths import cache_dir
+from ..paths import cache_dir, cached
 from .flags import FlagTable
 
 Kind = Literal["path", "PATH", "built", "wheel"]
@@ -85,9 +85,10 @@ def ask(kind: Kind, argv: tuple[str, ...]) -> Probe:
 
 @functools.lru_cache(maxsize=32)
 def _ask(kind: Kind, argv: tuple[str, ...], key: str) -> Probe:
-    note = cache_dir() / "engine" / "probes" / f"{key}.json"
+    name = f"engine/probes/{key}.json"
+    note = cache_dir() / name
     with suppress(OSError, ValueError, KeyError, TypeError):
-        data = json.loads(note.read_text("utf-8"))
+        data = json.loads((cached(name) or note).read_text("utf-8"))
         return Probe(_version(str(data["--version"])), str(data["--help"]))
     said = {flag: _answer(kind, argv, flag) for flag in ("--version", "--help")}
     with suppress(OSError):  # only a saving

@@ -95,6 +95,8 @@ def read(path: Path) -> Header:
     fix = 'give the path of a .gguf file, or a name: see "llmlab models"'
     if path.is_dir():
         raise LabError("A model is a file, and this is a folder.", where=str(path), fix=fix)
+    if path.exists() and not path.is_file():  # opening a pipe or a terminal would wait for ever
+        raise LabError("A model is a file, and this is a pipe or a device.", where=str(path), fix=fix)
     try:
         size = path.stat().st_size
         with path.open("rb") as file:

@@ -250,7 +250,8 @@ def _note(path: Path) -> Path:
 def _checksum(path: Path) -> str:
     """The file's SHA-256: from the note of an earlier look while the file is unchanged, else computed."""
     with suppress(OSError, ValueError, KeyError, TypeError):
-        note = json.loads(_note(path).read_text())
+        mine = _note(path)
+        note = json.loads((cached(f"checksums/{mine.name}") or mine).read_text())
         if note["stamp"] == _stamp(path):
             return str(note["sha256"])
     found = sha256_of(path)

@@ -49,12 +49,14 @@ class Server(Api):
         port: int | None = None,
         need: tuple[str, ...] = (),
         deadline: float = 300.0,
+        within: float | None = None,
         **flags: Value,
     ) -> None:
         spec = spec or Spec(flags={key.replace("_", "-"): value for key, value in flags.items()})
         self.spec = spec
         self.need = need
-        self.deadline = deadline
+        self.deadline = deadline  # seconds without a sign of progress
+        self.within = within  # seconds in all; None: as long as there is progress
         self.device = Device(asked=spec.device, used="cpu")
         self._port_asked = port
         self._free = 0
@@ -233,6 +235,12 @@ class Server(Api):
             now = time.monotonic()
             if self.log.exists() and self.log.stat().st_size != size:
                 size, moved = self.log.stat().st_size, now  # still making progress
+            if self.within is not None and now - began > self.within:
+                raise LabError(
+                    f"llama-server was not ready within {self.within:.0f} s.",
+                    where=f"pid {process.pid}, log {self.log}",
+                    fix="a smaller model, a shorter warm-up, or a larger [limits]",
+                )
             if now - moved > self.deadline:
                 raise LabError(
                     f"llama-server was not ready and silent for {self.deadline:.0f} s.",

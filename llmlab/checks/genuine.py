@@ -1,0 +1,60 @@
+"""Whether what answers is the model that the file names, and not something that only speaks like a server.
+
+The question is new each time, so no recorded answer fits. A server of the lab's own with the same model says which
+first tokens are likely; quantised caches, other batch sizes and other builds move those a little, never out of the
+likely ones.
+"""
+
+from __future__ import annotations
+
+import secrets
+from typing import Any
+
+from ..errors import LabError
+from ..serve import Server
+
+QUESTIONS = 4
+AGREE = 3  # of those
+LIKELY = 16  # first tokens of the reference that count as the same answer
+
+
+def foreign(server: Server, reference: Server) -> str | None:
+    """Why `server` is not what it says it is; None when its answers are those of the reference's model.
+
+    A server that refuses completions (it only embeds, say) is not judged here.
+    """
+    right = 0
+    seen: list[Any] = []
+    for _ in range(QUESTIONS):
+        nonce = " ".join(secrets.token_hex(3) for _ in range(8))
+        question = {
+            "prompt": nonce,
+            "n_predict": 1,
+            "temperature": 0,
+            "n_probs": LIKELY,
+            "cache_prompt": False,
+        }
+        try:
+            answer = server.post("/completion", question | {"return_tokens": True})
+        except LabError as error:
+            return None if "answered 4" in error.what or "answered 501" in error.what else error.what
+        except ValueError:
+            return "it answered a completion with something that is no JSON"
+        likely = _likely(reference.post("/completion", question))
+        first = _first(answer)
+        seen.append(first)
+        right += first in likely
+    if right >= AGREE:
+        return None
+    return f"{QUESTIONS - right} of {QUESTIONS} answers to new questions are not this model's"
+
+
+def _likely(answer: dict[str, Any]) -> set[int]:
+    return {int(one["id"]) for one in answer["completion_probabilities"][0]["top_logprobs"]}
+
+
+def _first(answer: Any) -> int | None:
+    try:
+        return int(answer["tokens"][0])
+    except (KeyError, IndexError, TypeError, ValueError):
+        return None
