@@ -28,24 +28,26 @@ def from_notebook(path: Path) -> dict[str, Any]:
     for cell in cells:
         if "answer" not in cell.get("metadata", {}).get("tags", []):
             continue
-        source = cell.get("source", "")
-        try:
-            tree = ast.parse("".join(source))
-        except (SyntaxError, ValueError):
-            continue
-        for node in ast.walk(tree):
-            if (
-                isinstance(node, ast.Call)
-                and isinstance(node.func, ast.Attribute)
-                and node.func.attr == "answer"
-            ):
-                for keyword in node.keywords:
-                    try:
-                        value = ast.literal_eval(keyword.value)
-                    except ValueError:
-                        continue
-                    if keyword.arg and value is not None:
-                        found[keyword.arg] = value
+        found |= from_source("".join(cell.get("source", "")))
+    return found
+
+
+def from_source(source: str) -> dict[str, Any]:
+    """Keyword arguments of every `lab.answer(...)` in one cell that are literals."""
+    try:
+        tree = ast.parse(source)
+    except (SyntaxError, ValueError, RecursionError, MemoryError):
+        return {}
+    found: dict[str, Any] = {}
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute) and node.func.attr == "answer":
+            for keyword in node.keywords:
+                try:
+                    value = ast.literal_eval(keyword.value)
+                except (ValueError, RecursionError, MemoryError):
+                    continue
+                if keyword.arg and value is not None:
+                    found[keyword.arg] = value
     return found
 
 
