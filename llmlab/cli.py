@@ -47,6 +47,25 @@ def _parser() -> argparse.ArgumentParser:
     one.add_argument("check", nargs="?", help="default: the first one that failed last time")
     one = verb("reset", "put a lab's starter files back (yours are kept beside them)")
     one.add_argument("lab")
+    one = verb("grade", "grade what a class handed in: a result and a feedback page each, and a gradebook")
+    one.add_argument("lab", help="number or name, e.g. 01, or a lab's own folder")
+    one.add_argument(
+        "submissions", help="a folder with a folder, zip or notebook of each learner; or a single one"
+    )
+    one.add_argument("--out", required=True, help="where the results go; run again, it resumes there")
+    one.add_argument("--jobs", type=int, default=0, help="submissions at work at once (default: one a core)")
+    one.add_argument(
+        "--due", help="the deadline, e.g. 2026-12-01T23:59 (your time zone); kept for later runs"
+    )
+    one.add_argument(
+        "--after-deadline", action="store_true", help="feedback may say what the hidden inputs were"
+    )
+    one.add_argument(
+        "--regrade", nargs="+", default=[], metavar="LEARNER", help="grade these again, whatever is there"
+    )
+    one.add_argument(
+        "--secret", help="a file with the secret that inputs are drawn from (default: OUT/secret.key)"
+    )
     one = verb("engine", "where the llama-server comes from; `engine build` makes a native one")
     one.add_argument("what", nargs="?", choices=["build"], help="build a native llama-server into the cache")
     one.add_argument("--cuda", action="store_true", help="with build: for NVIDIA GPUs")
@@ -59,12 +78,19 @@ def _parser() -> argparse.ArgumentParser:
     one = verb("clean", "end what llmlab started and nobody uses any more")
     one.add_argument("--list", action="store_true", help="only list")
     one.add_argument("--all", action="store_true", help="also what a running notebook still owns")
-    one = verb(
-        "author", "for the course's authors: build both notebooks of each lab from its source", as_json=False
+    one = verb("author", "for authors and instructors: a lab of your own, and its notebooks", as_json=False)
+    acts = one.add_subparsers(dest="what", required=True, metavar="what")
+    act = acts.add_parser("build", help="build both notebooks of each lab from its source")
+    act.add_argument("labs", nargs="*", metavar="lab", help="default: all")
+    act.add_argument("--check", action="store_true", help="write nothing; fail on drift")
+    act = acts.add_parser("new", help="make a small lab that works, to be changed into one of your own")
+    act.add_argument("name", metavar="NN-slug", help="e.g. 20-short-replies")
+    act.add_argument("--title", help="default: the slug in words")
+    act.add_argument(
+        "--into",
+        metavar="COURSE",
+        help="the course's folder, also a new one (default: the course you are in)",
     )
-    one.add_argument("what", choices=["build"])
-    one.add_argument("labs", nargs="*", metavar="lab", help="default: all")
-    one.add_argument("--check", action="store_true", help="write nothing; fail on drift")
     return parser
 
 
@@ -200,6 +226,60 @@ def _reset(args: argparse.Namespace) -> int:
     return 0
 
 
+def _grade(args: argparse.Namespace) -> int:
+    from pathlib import Path
+
+    from .grade import Grading, Settings, summary
+    from .grade.sandbox import kind
+    from .grade.show import board
+    from .lab.info import find_lab, read_info
+
+    folder = Path(args.lab)
+    info = read_info(folder.resolve()) if (folder / "lab.toml").is_file() else find_lab(args.lab)
+    settings = Settings(
+        jobs=args.jobs,
+        due=_due(args.due),
+        released=args.after_deadline,
+        regrade=frozenset(args.regrade),
+        secret=Path(args.secret) if args.secret else None,
+    )
+    out = Path(args.out)
+    with Grading(info, Path(args.submissions), out, settings) as it:
+        if not args.json:
+            many = len(it.class_)
+            print(
+                f"Lab {info.number}, {many} submission{'' if many == 1 else 's'}, "
+                f"{it.jobs} at a time, each in a sandbox ({kind()})",
+                flush=True,
+            )
+        with board(len(it.class_), quiet=args.json) as shown:
+            try:
+                rows = it.run(say=shown.say, heard=shown.heard)
+            except KeyboardInterrupt:
+                kept = f"{len(it.results)} of {len(it.class_)} are graded and kept in {out}"
+                raise LabError(f"Interrupted: {kept}.", fix="the same command goes on from there") from None
+    if args.json:
+        import msgspec
+
+        _print_json([msgspec.to_builtins(graded) | {"score": score.score} for graded, score in rows])
+    else:
+        for line in summary(rows):
+            print(line)
+        print(f"gradebook: {out / 'gradebook.csv'}; points and comments of your own: {out / 'manual.toml'}")
+    return 1 if any(graded.status == "error" for graded, _ in rows) else 0
+
+
+def _due(text: str | None) -> Any:
+    if text is None:
+        return None
+    from datetime import datetime
+
+    try:
+        return datetime.fromisoformat(text).astimezone()
+    except ValueError:
+        raise LabError(f"{text!r} is not a time.", where="--due", fix="--due 2026-12-01T23:59") from None
+
+
 def _engine(args: argparse.Namespace) -> int:
     from . import engine
 
@@ -290,6 +370,8 @@ def _author(args: argparse.Namespace) -> int:
     from .authoring import readme
     from .paths import course_dir
 
+    if args.what == "new":
+        return _author_new(args)
     course = course_dir()
     if args.check:
         drift: list[Any] = list(authoring.check(course, args.labs or None))
@@ -301,6 +383,19 @@ def _author(args: argparse.Namespace) -> int:
         return 1 if drift else 0
     for path in authoring.build(course, args.labs or None, say=_say):
         print(path)
+    readme.write(course)
+    return 0
+
+
+def _author_new(args: argparse.Namespace) -> int:
+    from pathlib import Path
+
+    from . import authoring
+    from .authoring import readme
+
+    course = authoring.course_for(Path(args.into) if args.into else None)
+    for path in authoring.new(args.name, course, title=args.title):
+        print(path.relative_to(course))
     readme.write(course)
     return 0
 

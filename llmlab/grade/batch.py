@@ -1,0 +1,292 @@
+"""A whole class: a pool of submissions, written as they come, resumed where they stopped."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import secrets
+import threading
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from dataclasses import dataclass, replace
+from datetime import datetime
+from pathlib import Path
+
+import msgspec
+
+from .. import engine, machine, owned
+from ..checks import load_checks
+from ..checks.talk import Turn
+from ..errors import LabError
+from ..lab.hints import read_hints
+from ..lab.info import LabInfo
+from . import sandbox
+from .feedback import feedback_page
+from .gradebook import Row, write_gradebook, write_whole
+from .gradescope import results_json
+from .handed_in import Submission, handed_in
+from .manual import Manual, ensure_template, read_manual
+from .notebook import write_notebook
+from .one import Work, grade_one
+from .rules import Rules, read_rules
+from .schema import Graded
+from .scores import score
+
+#: `(submission, what it is at)`, and a result as it comes.
+Say = Callable[[Submission, str], None]
+Heard = Callable[[Graded, bool], None]
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """How a class is graded."""
+
+    jobs: int = 0  # submissions at work at once; 0: one a core
+    due: datetime | None = None  # aware
+    released: bool = False  # the deadline is over: feedback may say what hidden inputs were
+    regrade: frozenset[str] = frozenset()  # learners or keys that are graded again
+    secret: Path | None = None  # a file; else one is made in the output folder
+
+
+class Grading:
+    """One class and one lab: `with Grading(info, submissions, out) as it: rows = it.run()`.
+
+    :raises LabError: no such submissions, an output folder of another lab or in use, an unknown learner to regrade, a
+        sidecar file that cannot be read.
+    """
+
+    def __init__(self, info: LabInfo, submissions: Path, out: Path, settings: Settings | None = None) -> None:
+        self.info = info
+        self.settings = settings or Settings()
+        self.root = submissions.resolve()
+        self.out = out.resolve()
+        if self.out == self.root or self.root.is_relative_to(self.out):
+            raise LabError(
+                "The results would be written over the submissions.", where=str(out), fix="--out grades/"
+            )
+        self.rules: Rules = read_rules(info.folder)
+        self.class_ = handed_in(submissions, info)
+        self.jobs = self.settings.jobs or machine.cpus_allowed()
+        self.checks = [(one.name, one.points) for one in load_checks(info.folder)]
+        self.results: dict[str, Graded] = {}
+        self._turn = Turn()
+        self._stop = threading.Event()
+        self._writing = threading.Lock()
+        self._lock: int | None = None
+        unknown = [name for name in self.settings.regrade if not self._named(name)]
+        if unknown:
+            raise LabError(
+                f"Nobody is called {unknown[0]!r}.", fix="one of " + ", ".join(one.key for one in self.class_)
+            )
+
+    def _named(self, name: str) -> list[Submission]:
+        return [one for one in self.class_ if name in (one.key, one.learner)]
+
+    def __enter__(self) -> Grading:
+        self.out.mkdir(parents=True, exist_ok=True)
+        self._lock = _only_one(self.out)
+        owned.clean()  # what a grader that was killed has left
+        self.secret = _secret(self.settings.secret or self.out / "secret.key")
+        self.due = _remember(self.out / "grading.json", self.info.name, self.settings.due)
+        ensure_template(self.out / "manual.toml")
+        self._manual()  # a mistake in it is said before an hour of grading
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._lock is not None:
+            os.close(self._lock)
+            self._lock = None
+
+    def _manual(self) -> Mapping[str, Manual]:
+        return read_manual(self.out / "manual.toml", [one.key for one in self.class_], dict(self.checks))
+
+    # -- the pool -----------------------------------------------------------------------------------
+
+    def run(self, *, say: Say = lambda *_: None, heard: Heard = lambda *_: None) -> list[Row]:
+        """Grade all that is not graded yet; returns every row of the gradebook.
+
+        An interrupt ends what is in flight and loses only that.
+        """
+        with contextlib.suppress(LabError):  # without an engine the checks say so themselves
+            engine.find().flags()  # asked once, outside: every sandbox then finds the answer in the cache
+        pool = ThreadPoolExecutor(self.jobs, thread_name_prefix="grade")
+        waiting: set[Future[tuple[Graded, bool]]] = {pool.submit(self._one, one, say) for one in self.class_}
+        try:
+            for graded, resumed in _as_they_come(waiting):
+                self.results[graded.key] = graded
+                heard(graded, resumed)
+                self._gradebook()
+        except BaseException:
+            self._stop.set()
+            pool.shutdown(wait=False, cancel_futures=True)
+            sandbox.end_all()
+            pool.shutdown(wait=True)
+            raise
+        pool.shutdown()
+        self._once_more(say, heard)
+        return self.write()
+
+    def _one(self, one: Submission, say: Say) -> tuple[Graded, bool]:
+        again = bool(self.settings.regrade & {one.key, one.learner})
+        known = None if again else self._read(one)
+        work = self._work(one, say, known)
+        if work.graded is known:
+            return replace_where(known, one, self.root), True
+        self._write(work)
+        return work.graded, False
+
+    def _work(self, one: Submission, say: Say, known: Graded | None = None) -> Work:
+        return grade_one(
+            self.info,
+            one,
+            secret=self.secret,
+            rules=self.rules,
+            turn=self._turn,
+            root=self.root,
+            say=lambda text: say(one, text),
+            known=known,
+        )
+
+    def _once_more(self, say: Say, heard: Heard) -> None:
+        """What was too noisy to judge is measured again, with nothing else at work; once."""
+        for one in self.class_:
+            before = _unsure(self.results[one.key])
+            if before and not self.results[one.key].remarks.count(AGAIN):
+                work = self._work(one, say)
+                if work.graded.status == "graded":
+                    graded = msgspec.structs.replace(work.graded, remarks=[*work.graded.remarks, AGAIN])
+                    self._write(replace(work, graded=graded))
+                    self.results[one.key] = graded
+                    heard(graded, False)
+
+    # -- files --------------------------------------------------------------------------------------
+
+    def _read(self, one: Submission) -> Graded | None:
+        try:
+            return msgspec.json.decode((self.out / one.key / "result.json").read_bytes(), type=Graded)
+        except (OSError, msgspec.MsgspecError):
+            return None
+
+    def _write(self, work: Work) -> None:
+        if self._stop.is_set():
+            raise InterruptedError  # it ended because it was killed: that is no result
+        folder = self.out / work.graded.key
+        if work.notebook is not None:
+            folder.mkdir(exist_ok=True)
+            write_notebook(work.notebook, folder / "lab.ipynb")
+        # Last, because where it is, the rest is too: a re-run resumes by it.
+        write_whole(
+            folder / "result.json", msgspec.json.format(msgspec.json.encode(work.graded), indent=1) + b"\n"
+        )
+
+    def rows(self) -> list[Row]:
+        """What is known so far, with the instructor's points and lateness as the files say now."""
+        manual = self._manual()
+        made = []
+        for one in self.class_:
+            if one.key in self.results:
+                graded = self.results[one.key]
+                made.append(
+                    (
+                        graded,
+                        score(
+                            graded,
+                            full=self.info.points,
+                            due=self.due,
+                            rule=self.info.late,
+                            manual=manual.get(one.key),
+                        ),
+                    )
+                )
+        return made
+
+    def _gradebook(self) -> list[Row]:
+        with self._writing:
+            rows = self.rows()
+            write_gradebook(self.out / "gradebook.csv", rows, self.checks)
+            return rows
+
+    def write(self) -> list[Row]:
+        """The gradebook, and every learner's page and Gradescope document."""
+        rows = self._gradebook()
+        path = self.info.folder / "hints.md"
+        hints: Mapping[str, Sequence[str]] = read_hints(path) if path.exists() else {}
+        for graded, points in rows:
+            folder = self.out / graded.key
+            page = feedback_page(graded, points, self.info, hints, released=self.settings.released)
+            write_whole(folder / "feedback.html", page.encode("utf-8", "backslashreplace"))
+            document = results_json(graded, points, released=self.settings.released)
+            write_whole(folder / "results.json", json.dumps(document, indent=1).encode() + b"\n")
+        return rows
+
+
+AGAIN = "Something was too noisy to judge at first; everything was measured a second time, with nothing else running."
+
+
+def _unsure(graded: Graded) -> list[str]:
+    return (
+        [one.check for one in graded.result.outcomes if one.status == "inconclusive"] if graded.result else []
+    )
+
+
+def replace_where(graded: Graded, one: Submission, root: Path) -> Graded:
+    """The same result, for a submission that has moved or is called otherwise now."""
+    path = str(one.path.relative_to(root)) if one.path.is_relative_to(root) else one.path.name
+    handed = msgspec.structs.replace(graded.handed, path=path)
+    return msgspec.structs.replace(graded, learner=one.learner, handed=handed)
+
+
+def _as_they_come(waiting: Collection[Future[tuple[Graded, bool]]]) -> Iterator[tuple[Graded, bool]]:
+    left = set(waiting)
+    while left:
+        done, left = wait(left, timeout=0.5, return_when=FIRST_COMPLETED)
+        for one in done:
+            yield one.result()
+
+
+def _only_one(out: Path) -> int:
+    """Two graders in one folder would undo each other's work."""
+    import fcntl
+
+    lock = os.open(out / ".lock", os.O_RDWR | os.O_CREAT, 0o600)
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        os.close(lock)
+        raise LabError(
+            "Another llmlab grade writes to this folder.",
+            where=str(out),
+            fix="wait for it, or choose another --out",
+        ) from None
+    return lock
+
+
+def _secret(path: Path) -> bytes:
+    """The class's secret; made on first use, readable by its owner alone."""
+    try:
+        handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    except FileExistsError:
+        secret = path.read_bytes().strip()
+        if len(secret) < 16:
+            raise LabError("The secret is shorter than 16 characters.", where=str(path)) from None
+        return secret
+    except OSError as error:
+        raise LabError(f"The secret cannot be kept: {error.strerror}.", where=str(path)) from None
+    with os.fdopen(handle, "w") as file:
+        file.write(secrets.token_hex(32) + "\n")
+    return path.read_bytes().strip()
+
+
+def _remember(path: Path, lab: str, due: datetime | None) -> datetime | None:
+    """The deadline given now, else the one given last time; refuses another lab's folder."""
+    kept: dict[str, str | None] = {}
+    with contextlib.suppress(OSError, msgspec.MsgspecError):
+        kept = msgspec.json.decode(path.read_bytes(), type=dict[str, str | None])
+    if kept.get("lab", lab) != lab:
+        raise LabError(
+            f"This folder holds the results of {kept['lab']}.", where=str(path.parent), fix="another --out"
+        )
+    due = due or (datetime.fromisoformat(kept["due"]) if kept.get("due") else None)  # type: ignore[arg-type]
+    write_whole(path, json.dumps({"lab": lab, "due": due.isoformat() if due else None}).encode() + b"\n")
+    return due

@@ -1,0 +1,145 @@
+"""Limits around everything a sandbox runs, by cgroup where this machine lets us; else rlimits alone.
+
+The limits stand on an outer cgroup; what runs sees only an inner one, which it may divide further (a lab that puts a
+quota on its server does) and in which no larger limit helps.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import uuid
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import TracebackType
+
+from .. import owned
+from ..serve.limits import CGROUP, PERIOD_US, _make, _own_cgroup, _remove
+
+
+@dataclass(frozen=True, slots=True)
+class Allowance:
+    """What one submission may use, in each of its sandboxes."""
+
+    cpus: float = 2.0  # cores
+    memory: int = 2 << 30  # bytes
+    processes: int = 256  # threads count as well
+    disk: int = 512 << 20  # bytes
+
+
+@dataclass(slots=True)
+class Cage:
+    """One set of cgroups, made when entered and removed when left; everything in it is dead by then.
+
+    `join`: files into which the first process writes its id; `inside`: controller -> the folder it may divide.
+    """
+
+    allowance: Allowance
+    join: list[Path] = field(default_factory=list)
+    inside: dict[str, Path] = field(default_factory=dict)
+    limited: list[str] = field(default_factory=list)  # of "cpus", "memory", "processes"
+    outlived: list[str] = field(default_factory=list)  # what was still in it when it was left
+    _outer: list[Path] = field(default_factory=list)
+    _entry: Path | None = None
+
+    def __enter__(self) -> Cage:
+        name = f"llmlab-{uuid.uuid4().hex[:12]}"
+        plan = self._version2(name) if (CGROUP / "cgroup.controllers").is_file() else self._version1(name)
+        if plan:
+            # Registered before anything is in it: a grader that is killed leaves folders that `clean` finds.
+            folders = [str(path) for outer in self._outer for path in (outer / "inner", outer)]
+            self._entry = owned.register("cgroup", f"sandbox {name}", folders=folders)
+        return self
+
+    def _version1(self, name: str) -> bool:
+        allowed = self.allowance
+        wanted: dict[str, tuple[str, dict[str, object]]] = {
+            "cpu": (
+                "cpus",
+                {"cpu__cfs_period_us": PERIOD_US, "cpu__cfs_quota_us": round(allowed.cpus * PERIOD_US)},
+            ),
+            "memory": ("memory", {"memory__limit_in_bytes": allowed.memory, "memory__swappiness": 0}),
+            "pids": ("processes", {"pids__max": allowed.processes}),
+            "cpuacct": ("", {}),  # counts, where it is not one with "cpu"
+        }
+        for controller, (what, values) in wanted.items():
+            outer = _make(_own_cgroup(controller), name, **values)
+            inner = _make(outer, "inner")
+            if outer is None or inner is None:
+                continue
+            self._outer.append(outer)
+            self.join.append(inner / "cgroup.procs")
+            self.limited += [what] if what else []
+            if controller in ("cpu", "memory"):
+                self.inside[controller] = inner
+        return bool(self._outer)
+
+    def _version2(self, name: str) -> bool:
+        allowed = self.allowance
+        values: dict[str, object] = {
+            "cpu__max": f"{round(allowed.cpus * PERIOD_US)} {PERIOD_US}",
+            "memory__max": allowed.memory,
+            "memory__swap__max": 0,
+            "pids__max": allowed.processes,
+        }
+        for parent in (_own_cgroup(""), CGROUP):
+            if parent is not None:
+                with contextlib.suppress(OSError):
+                    (parent / "cgroup.subtree_control").write_text("+cpu +memory +pids")
+                outer = _make(parent, name, **values)
+                if outer is not None:
+                    self._outer.append(outer)
+                    self.join.append(outer / "cgroup.procs")
+                    self.limited += ["cpus", "memory", "processes"]
+                    return True
+        return False
+
+    def cpu_seconds(self) -> float:
+        """CPU time of all that ran in it (0 where it is not counted)."""
+        for outer in self._outer:
+            with contextlib.suppress(OSError, ValueError):
+                return int((outer / "cpuacct.usage").read_text()) / 1e9
+            with contextlib.suppress(OSError, ValueError, StopIteration):
+                text = (outer / "cpu.stat").read_text()
+                return (
+                    int(next(one.split()[1] for one in text.splitlines() if one.startswith("usage_usec")))
+                    / 1e6
+                )
+        return 0.0
+
+    def out_of_memory(self) -> bool:
+        """Whether the kernel killed something in here for going over the memory limit."""
+        for outer in self._outer:
+            for path in (outer, outer / "inner"):
+                for name in ("memory.oom_control", "memory.events"):
+                    with contextlib.suppress(OSError):
+                        for line in (path / name).read_text().splitlines():
+                            if line.startswith("oom_kill ") and int(line.split()[1]):
+                                return True
+        return False
+
+    def __exit__(
+        self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        for outer in self._outer:
+            folders = sorted(
+                (path for path in outer.rglob("*") if path.is_dir()), key=lambda p: -len(p.parts)
+            )
+            for folder in (*folders, outer):
+                _remove(folder)
+                if folder.exists():
+                    self._end(folder)
+        self._outer.clear()
+        if self._entry is not None:
+            owned.forget(self._entry)
+            self._entry = None
+
+    def _end(self, folder: Path) -> None:
+        """Something outlived its sandbox: end it, and keep what it was."""
+        with contextlib.suppress(OSError):
+            for pid in (folder / "cgroup.procs").read_text().split():
+                with contextlib.suppress(OSError):
+                    self.outlived.append(f"process {pid}: {Path(f'/proc/{pid}/comm').read_text().strip()}")
+                with contextlib.suppress(OSError):
+                    os.kill(int(pid), 9)
+        _remove(folder)

@@ -1,0 +1,350 @@
+"""A sandbox for one step of one submission: bubblewrap where it can run, else a process group under a warden.
+
+In bubblewrap: namespaces of its own (processes, network with its own loopback, mounts, IPC), no capability, a read-only
+view of Python, of llmlab and of what the caller names, scratch space with a size limit, an environment made from nothing.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import sysconfig
+import tempfile
+import weakref
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from types import TracebackType
+
+from .. import machine, owned
+from ..paths import cache_dir, shared_cache_dir
+from .cage import Allowance, Cage
+
+COURSE = Path("/course")  # where a sandbox sees the one lab that is graded
+WORK = Path("/work")  # its scratch space
+_SYSTEM = ("/usr", "/bin", "/sbin", "/lib", "/lib32", "/lib64", "/libx32")
+_ETC = (
+    "ld.so.cache",
+    "ld.so.conf",
+    "ld.so.conf.d",
+    "alternatives",
+    "fonts",
+    "ssl",
+    "ca-certificates",
+    "localtime",
+)
+_NO_FILES = 4096  # open files of one process
+
+
+_open: weakref.WeakSet[Sandbox] = weakref.WeakSet()
+
+
+def end_all() -> None:
+    """Kill what runs in every open sandbox of this process: its owner was interrupted."""
+    for box in list(_open):
+        box.kill()
+
+
+class Sandbox:
+    """`with Sandbox(lab=...) as box: process = box.popen([...])`; when it is left, nothing of it is left.
+
+    :param lab: the lab's folder, seen as `/course/labs/NN-slug`; its solution is not there.
+    :param read: further files and folders, seen read-only under their own paths.
+    :param env: variables besides the few it needs; nothing is inherited.
+    """
+
+    def __init__(
+        self,
+        *,
+        lab: Path,
+        read: Sequence[Path] = (),
+        env: Mapping[str, str] | None = None,
+        allowance: Allowance | None = None,
+        label: str = "sandbox",
+    ) -> None:
+        self.lab = lab
+        self.read = [path.resolve() for path in read]
+        self.allowance = allowance or Allowance()
+        self.label = label
+        self.cage = Cage(self.allowance)
+        self.kind = kind()
+        self._env = dict(env or {})
+        self._scratch: Path | None = None
+        self._processes: list[subprocess.Popen[bytes]] = []
+        self._leash: list[int] = []
+        self._entries: list[Path] = []
+
+    def kill(self) -> None:
+        """End everything in it now; leaving the `with` block then tidies up."""
+        for process in self._processes:
+            with contextlib.suppress(OSError):
+                process.kill() if self.kind == "bubblewrap" else process.terminate()
+
+    def __enter__(self) -> Sandbox:
+        _open.add(self)
+        self.cage.__enter__()
+        # The lab as it is handed out: without what the one who grades has done in that folder.
+        self._scratch = Path(tempfile.mkdtemp(prefix="llmlab-sandbox-")).resolve()
+        shutil.copytree(self.lab, self._scratch / "course" / "labs" / self.lab.name, ignore=_OWN_WORK)
+        return self
+
+    @property
+    def course(self) -> Path:
+        """The course's folder as what runs inside sees it."""
+        return COURSE if self.kind == "bubblewrap" else self._folder() / "course"
+
+    @property
+    def work(self) -> Path:
+        """The scratch folder as what runs inside sees it."""
+        return WORK if self.kind == "bubblewrap" else self._folder()
+
+    def _folder(self) -> Path:
+        assert self._scratch is not None, "with Sandbox(...) as box"
+        return self._scratch
+
+    def popen(self, arguments: Sequence[str], cwd: Path | None = None) -> subprocess.Popen[bytes]:
+        """Start `python ARGUMENTS` inside, with three pipes. `cwd` is seen read-only, besides `read`."""
+        read = [*self.read, *([cwd] if cwd else [])]
+        python = [sys.executable, "-P", *arguments]
+        leash: tuple[int, ...] = ()
+        environment = self._environment()
+        if self.kind == "bubblewrap":
+            line = [*self._bubblewrap(read, cwd), *_limits(self.allowance, self.cage), *python]
+            environment = {
+                "PATH": os.environ.get("PATH", "/usr/bin:/bin")
+            }  # bwrap's own; --clearenv does the rest
+            cwd = None
+        else:
+            theirs, mine = os.pipe()
+            self._leash.append(mine)
+            leash = (theirs,)
+            memory = "" if "memory" in self.cage.limited else str(2 * self.allowance.memory)
+            line = [sys.executable, "-P", "-m", "llmlab.grade.warden", str(theirs), memory, "--", *python]
+        process = subprocess.Popen(
+            _joining(self.cage, line),
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            env=environment,
+            cwd=cwd,
+            start_new_session=True,
+            pass_fds=leash,
+        )
+        for one in leash:
+            os.close(one)
+        self._processes.append(process)
+        self._entries.append(owned.register_process(process.pid, f"{self.label} ({self.kind})"))
+        return process
+
+    def _environment(self) -> dict[str, str]:
+        work = self.work
+        found = {
+            "PATH": os.pathsep.join([str(Path(sys.executable).parent), "/usr/local/bin", "/usr/bin", "/bin"]),
+            "HOME": str(work),
+            "TMPDIR": "/tmp" if self.kind == "bubblewrap" else str(work),
+            "LANG": "C.UTF-8",
+            "PYTHONDONTWRITEBYTECODE": "1",
+            "MPLCONFIGDIR": str(work / ".matplotlib"),
+            "MPLBACKEND": "agg",
+            "IPYTHONDIR": str(work / ".ipython"),
+            "LLMLAB_CACHE": str(work / ".cache"),
+            "LLMLAB_SHARED_CACHE": str(cache_dir()),
+            "LLMLAB_STATE": str(work / ".state"),
+            "LLMLAB_COURSE": str(self.course),
+            "LLMLAB_PROFILE": machine.profile(),
+        }
+        if "LLMLAB_ENGINE" in os.environ:
+            found["LLMLAB_ENGINE"] = os.environ["LLMLAB_ENGINE"]
+        return found | self._env
+
+    def _bubblewrap(self, read: Sequence[Path], cwd: Path | None) -> list[str]:
+        size = ["--size", str(self.allowance.disk), "--tmpfs"]
+        line = [
+            "bwrap",
+            "--unshare-all",
+            "--die-with-parent",
+            "--new-session",
+            "--cap-drop",
+            "ALL",
+            "--clearenv",
+        ]
+        line += [
+            "--hostname",
+            "llmlab",
+            "--proc",
+            "/proc",
+            "--dev",
+            "/dev",
+            "--tmpfs",
+            "/etc",
+            "--perms",
+            "0555",
+            "--tmpfs",
+            "/dev/shm",
+        ]
+        line += [*size, "/tmp", *size, str(WORK), *_system_binds()]
+        for one in _ETC:
+            line += ["--ro-bind-try", f"/etc/{one}", f"/etc/{one}"]
+        line += ["--ro-bind", str(_users()), "/etc/passwd"]
+        for folder in [*_python(), *_cached(), *read]:
+            line += ["--ro-bind", str(folder), str(folder)]
+        line += ["--ro-bind", str(self._folder() / "course"), str(COURSE)]
+        line += ["--dir", str(WORK / ".matplotlib")]
+        for path in _font_lists():
+            line += ["--ro-bind", str(path), f"{WORK}/.matplotlib/{path.name}"]
+        if self.cage.inside:
+            line += ["--tmpfs", "/sys/fs/cgroup"]
+            for controller, folder in self.cage.inside.items():
+                line += ["--bind", str(folder), f"/sys/fs/cgroup/{controller}"]
+        for key, value in self._environment().items():
+            line += ["--setenv", key, value]
+        line += ["--remount-ro", "/etc", "--remount-ro", "/"]
+        return [*line, "--chdir", str(cwd or WORK), "--"]
+
+    @property
+    def line(self) -> str:
+        """What holds it, in words, for the result."""
+        limits = ", ".join(self.cage.limited) or "time and files only"
+        if self.kind == "bubblewrap":
+            return f"bubblewrap: its own processes, network and files; limits on {limits}, disk"
+        return f"process group: its files and network are NOT separated from the grader's; limits on {limits}"
+
+    @property
+    def outlived(self) -> list[str]:
+        """What was still there after everything was killed: the grader's own fault."""
+        return self.cage.outlived
+
+    def __exit__(
+        self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        for leash in self._leash:
+            os.close(leash)  # the warden kills everything below it
+        for process in self._processes:
+            if process.poll() is None and self.kind == "bubblewrap":
+                process.kill()  # and with it, by the kernel, every process of its namespace
+            try:
+                process.wait(timeout=10)
+            except subprocess.TimeoutExpired:
+                process.send_signal(signal.SIGKILL)
+                process.wait()
+            for pipe in (process.stdin, process.stdout, process.stderr):
+                if pipe is not None:
+                    pipe.close()
+        self.cage.__exit__(kind, value, trace)
+        _open.discard(self)
+        for entry in self._entries:
+            owned.forget(entry)
+        if self._scratch is not None:
+            shutil.rmtree(self._scratch, ignore_errors=True)
+
+
+_OWN_WORK = shutil.ignore_patterns("records", ".llmlab", ".ipynb_checkpoints", "__pycache__")
+
+
+@functools.cache
+def kind() -> str:
+    """ "bubblewrap" or "process group": tried on a throw-away sandbox. `LLMLAB_SANDBOX=group` asks for the second."""
+    if os.environ.get("LLMLAB_SANDBOX") == "group" or not shutil.which("bwrap"):
+        return "process group"
+    line = [
+        "bwrap",
+        "--unshare-all",
+        "--die-with-parent",
+        "--cap-drop",
+        "ALL",
+        "--proc",
+        "/proc",
+        "--dev",
+        "/dev",
+    ]
+    line += _system_binds()
+    try:
+        done = subprocess.run([*line, "--", "/bin/true"], capture_output=True, timeout=10, check=False)
+    except (OSError, subprocess.TimeoutExpired):
+        return "process group"
+    return "bubblewrap" if done.returncode == 0 else "process group"
+
+
+def _joining(cage: Cage, line: list[str]) -> list[str]:
+    """Into the cgroups first, then the program: nothing of it is ever outside."""
+    if not cage.join:
+        return line
+    script = 'while [ "$1" != -- ]; do echo $$ > "$1" || exit 1; shift; done; shift; exec "$@"'
+    return ["/bin/sh", "-c", script, "sh", *map(str, cage.join), "--", *line]
+
+
+def _limits(allowance: Allowance, cage: Cage) -> list[str]:
+    if not shutil.which("prlimit"):
+        return []
+    line = ["prlimit", "--core=0", f"--nofile={_NO_FILES}", f"--fsize={allowance.disk}"]
+    if "memory" not in cage.limited:
+        line.append(f"--as={2 * allowance.memory}")  # address space: more than it can fill
+    if "processes" not in cage.limited:
+        line.append(f"--nproc={allowance.processes}")
+    return [*line, "--"]
+
+
+@functools.cache
+def _system() -> list[str]:
+    return [path for path in _SYSTEM if os.path.lexists(path)]
+
+
+@functools.cache
+def _system_binds() -> list[str]:
+    line: list[str] = []
+    for name in _system():
+        line += ["--symlink", os.readlink(name), name] if os.path.islink(name) else ["--ro-bind", name, name]
+    return line
+
+
+@functools.cache
+def _python() -> list[Path]:
+    """Python, what is installed in its environment, and llmlab itself."""
+    package = Path(__file__).resolve().parents[1]
+    wanted = [Path(sys.base_prefix), Path(sys.prefix), Path(sys.base_exec_prefix), package]
+    wanted += [Path(sysconfig.get_paths()[name]) for name in ("purelib", "platlib", "stdlib")]
+    return _outermost([path for path in wanted if path.exists()])
+
+
+def _cached() -> list[Path]:
+    """Engines and models; what else lies in the cache is nobody's business."""
+    roots = [cache_dir(), *([shared] if (shared := shared_cache_dir()) else [])]
+    found = [
+        root / name for root in roots for name in ("engine", "models", "checksums") if (root / name).exists()
+    ]
+    engine = os.environ.get("LLMLAB_ENGINE")
+    if engine and engine not in ("wheel", "built") and Path(engine).exists():
+        found.append(Path(engine).resolve().parent)
+    return found
+
+
+def _outermost(paths: Sequence[Path]) -> list[Path]:
+    """Without what lies inside another of them, or inside the system's own folders."""
+    kept: list[Path] = []
+    for path in sorted(set(paths), key=lambda p: len(p.parts)):
+        if not any(path.is_relative_to(other) for other in [*kept, *map(Path, _system())]):
+            kept.append(path)
+    return kept
+
+
+@functools.cache
+def _users() -> Path:
+    """An /etc/passwd that says who we are and nothing else."""
+    from ..paths import state_dir
+
+    path = state_dir() / "sandbox-passwd"
+    path.write_text(f"learner:x:{os.getuid()}:{os.getgid()}::{WORK}:/bin/sh\n")
+    return path
+
+
+@functools.cache
+def _font_lists() -> list[Path]:
+    """Matplotlib's list of fonts, so that not every sandbox searches the disk for them."""
+    import matplotlib
+    import matplotlib.font_manager  # writes it where it is missing
+
+    return sorted(Path(matplotlib.get_cachedir()).glob("fontlist-*.json"))

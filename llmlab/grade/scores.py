@@ -1,0 +1,208 @@
+"""From what the checks said to a score: what could not be judged, what an instructor gave, what lateness costs.
+
+Nothing here is kept: a score is worked out again whenever the gradebook is written, so that a changed deadline or
+manual point never needs a regrade.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+
+from ..checks import Outcome
+from ..lab.info import LateRule
+from .manual import Manual
+from .schema import Graded
+
+DAY = timedelta(days=1)
+
+
+@dataclass(frozen=True, slots=True)
+class CheckScore:
+    """What one check counts. `counted`: somebody judged it; `by_hand`: that was the instructor."""
+
+    check: str
+    points: float
+    max_points: float
+    status: str  # what the grader said; "" when it never said anything
+    counted: bool
+    by_hand: bool
+    comment: str
+
+
+@dataclass(frozen=True, slots=True)
+class Score:
+    """A learner's score and how it came about: `score` is `automatic + manual - late_points`, never below 0.
+
+    What could not be judged costs nobody anything: the rest is scaled to the lab's full points. Lateness costs a
+    share of what the checks gave, as an instructor may have corrected them; points an instructor adds stay whole.
+    Points are rounded to 2 decimals, each before they are added, so that a reader can add them up.
+    """
+
+    points: float  # what the checks gave, as they are
+    max_points: float  # the lab's full points
+    uncounted: float  # points of checks that were inconclusive or the grader's fault
+    automatic: float  # points * full / (full - uncounted)
+    manual: float  # what an instructor added, and by how much they changed single checks
+    late_days: int  # started days; 0 when in time or unknown
+    late_share: float  # 0 to 1
+    late_points: float  # what that costs
+    score: float
+    known: bool  # False: nothing could be judged, so the score is no statement about the learner
+    review: tuple[str, ...]  # why an instructor should look; without times, so that a re-run says the same
+    comment: str  # the instructor's
+    checks: tuple[CheckScore, ...]
+    submitted: datetime | None  # UTC; the instructor's if they gave one
+    due: datetime | None
+    excused: bool
+
+
+def waits_for(outcome: Outcome) -> tuple[str, ...]:
+    """The checks that a skipped one waits for; empty when it was skipped for another reason."""
+    found = re.fullmatch(r"needs (.+) to pass first", outcome.reason or "")
+    return tuple(found[1].split(", ")) if outcome.status == "skipped" and found else ()
+
+
+def unjudged(outcomes: Sequence[Outcome]) -> set[str]:
+    """The checks nobody can hold against a learner.
+
+    They were inconclusive, the grader's fault, not possible on the grading machine, or they wait only for such.
+    """
+    names: set[str] = set()
+    for one in outcomes:
+        waits = waits_for(one)
+        lacks = one.status == "skipped" and (one.reason or "").startswith("this machine lacks")
+        if one.status in ("inconclusive", "error") or lacks or (waits and names.issuperset(waits)):
+            names.add(one.check)
+    return names
+
+
+def late_days(submitted: datetime | None, due: datetime | None, rule: LateRule | None) -> int:
+    """Started days after the deadline and its grace; 0 when in time or when one of the times is not known.
+
+    Both times are aware.
+    """
+    if submitted is None or due is None:
+        return 0
+    late = submitted - due - timedelta(minutes=rule.grace_minutes if rule else 0)
+    return max(0, -(-late // DAY))
+
+
+def score(
+    graded: Graded,
+    *,
+    full: float,
+    due: datetime | None,
+    rule: LateRule | None,
+    manual: Manual | None,
+) -> Score:
+    """The score of one submission.
+
+    :param full: the lab's points.
+    :param due: the deadline, aware; None: nothing is late.
+    :param rule: None: lateness is reported and costs nothing.
+    """
+    by_hand = manual or Manual()
+    outcomes = graded.result.outcomes if graded.result else []
+    plain = _check_scores(graded, Manual())
+    checks = _check_scores(graded, by_hand)
+    automatic = round(_scaled(plain, full), 2)
+    corrected = round(_scaled(checks, full) if _counted(plain) else sum(one.points for one in checks), 2)
+    submitted = by_hand.submitted or _time(graded.handed.submitted)
+    days = late_days(submitted, due, rule)
+    share = 0.0 if rule is None or by_hand.excused else min(days * rule.per_day, rule.at_most)
+    late_points = round(corrected * share, 2)
+    manual_points = round(corrected - automatic + by_hand.points, 2)
+    known = graded.status == "refused" or full == 0 or _counted(plain) > 0 or by_hand.judges
+    return Score(
+        points=sum(one.points for one in outcomes),
+        max_points=full,
+        uncounted=0.0 if graded.status == "refused" else max(0.0, full - _counted(plain)),
+        automatic=automatic,
+        manual=manual_points,
+        late_days=days,
+        late_share=share,
+        late_points=late_points,
+        score=max(0.0, round(automatic + manual_points - late_points, 2)),
+        known=known,
+        review=_review(graded, checks, by_hand),
+        comment=by_hand.comment,
+        checks=checks,
+        submitted=submitted,
+        due=due,
+        excused=by_hand.excused,
+    )
+
+
+def _check_scores(graded: Graded, manual: Manual) -> tuple[CheckScore, ...]:
+    """Every check that the grader or the instructor says something of."""
+    outcomes = graded.result.outcomes if graded.result else []
+    free = unjudged(outcomes)
+    out = []
+    for one in outcomes:
+        hand = manual.checks.get(one.check)
+        given = hand.points if hand else None
+        out.append(
+            CheckScore(
+                check=one.check,
+                points=one.points if given is None else given,
+                max_points=one.max_points,
+                status=one.status,
+                counted=given is not None or one.check not in free,
+                by_hand=given is not None,
+                comment=hand.comment if hand else "",
+            )
+        )
+    seen = {one.check for one in outcomes}
+    for name, hand in manual.checks.items():
+        if name not in seen:
+            given = hand.points is not None
+            out.append(CheckScore(name, hand.points or 0.0, hand.max_points, "", given, given, hand.comment))
+    return tuple(out)
+
+
+def _counted(checks: Sequence[CheckScore]) -> float:
+    return sum(one.max_points for one in checks if one.counted)
+
+
+def _scaled(checks: Sequence[CheckScore], full: float) -> float:
+    counted = _counted(checks)
+    earned = sum(one.points for one in checks if one.counted)
+    return earned * full / counted if counted else 0.0
+
+
+def _review(graded: Graded, checks: Sequence[CheckScore], manual: Manual) -> tuple[str, ...]:
+    """Why an instructor should look; what they have judged by hand is done."""
+    out = []
+    if graded.status == "refused" and not manual.judges:
+        out.append(f"refused: {graded.reason or 'nothing in it could be taken'}")
+    if graded.status == "error" and not manual.judges:
+        out.append("grader error")
+    outcomes = {one.check: one for one in (graded.result.outcomes if graded.result else [])}
+    mended = {one.check for one in checks if one.by_hand and one.points > 0 and one.status != "passed"}
+    groups: dict[str, list[str]] = {}
+    for one in checks:
+        if one.by_hand or not one.status:
+            continue
+        if not one.counted:
+            word = {"inconclusive": "inconclusive", "error": "grader error"}.get(one.status, "not judged")
+            groups.setdefault(word, []).append(one.check)
+        elif mended.intersection(waits_for(outcomes[one.check])):
+            groups.setdefault("waited for what you corrected", []).append(one.check)
+    out += [f"{word}: {', '.join(names)}" for word, names in groups.items()]
+    if graded.notebook.status == "stopped":
+        out.append("notebook stopped")
+    if graded.leftovers:
+        out.append("left something running")
+    return tuple(out)
+
+
+def _time(text: str | None) -> datetime | None:
+    """An ISO time as UTC; None when there is none, or it cannot be read."""
+    try:
+        found = datetime.fromisoformat(text or "")
+    except ValueError:
+        return None
+    return (found.replace(tzinfo=UTC) if found.tzinfo is None else found).astimezone(UTC)

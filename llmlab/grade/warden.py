@@ -1,0 +1,60 @@
+"""Where there is no bubblewrap: runs one program, and kills all that descends from it when it ends or the leash breaks.
+
+`python -m llmlab.grade.warden LEASH_FD ADDRESS_SPACE -- program …`. On Linux it is a subreaper: what the program
+detached (double fork, a session of its own) comes back to it and is killed too. macOS has no such thing.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import resource
+import select
+import signal
+import sys
+
+from ..keeper import PR_SET_CHILD_SUBREAPER, _kill_all_below, _prctl
+
+
+def main() -> None:
+    """Start it, wait for it or for the owner to let go, kill what is left."""
+    leash, space, program = int(sys.argv[1]), sys.argv[2], sys.argv[4:]
+    _prctl(PR_SET_CHILD_SUBREAPER, 1)
+    wake_out, wake_in = os.pipe()
+    os.set_blocking(wake_in, False)
+    os.set_blocking(wake_out, False)
+    signal.set_wakeup_fd(wake_in)
+    signal.signal(signal.SIGCHLD, lambda *_: None)
+    ended: list[int] = []
+    signal.signal(signal.SIGTERM, lambda number, _: ended.append(number))
+    pid = os.fork()
+    if pid == 0:
+        os.close(leash)
+        signal.set_wakeup_fd(-1)
+        signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+        signal.signal(signal.SIGTERM, signal.SIG_DFL)
+        if space:
+            with contextlib.suppress(OSError, ValueError):
+                resource.setrlimit(resource.RLIMIT_AS, (int(space), int(space)))
+        os.execvp(program[0], program)
+    for fd in (0, 1, 2):  # the pipes are the program's; they must end when it does
+        os.close(fd)
+    code = 255
+    while True:
+        done, status = os.waitpid(-1, os.WNOHANG)
+        if done == pid:
+            code = os.waitstatus_to_exitcode(status)
+            break
+        if done:
+            continue
+        ready, _, _ = select.select([leash, wake_out], [], [])
+        if leash in ready or ended:
+            break
+        with contextlib.suppress(BlockingIOError):
+            os.read(wake_out, 4096)
+    _kill_all_below()
+    os._exit(code if code >= 0 else 128 - code)
+
+
+if __name__ == "__main__":
+    main()
