@@ -179,6 +179,43 @@ def _memory_quota() -> Need:
     )
 
 
+def sandbox_line(program: str = "bwrap") -> list[str]:
+    """Bubblewrap with namespaces of its own, no capability, and the system's programs read-only; the rest is the caller's."""
+    line = [program, "--unshare-all", "--die-with-parent", "--new-session", "--cap-drop", "ALL", "--clearenv"]
+    line += ["--proc", "/proc", "--dev", "/dev"]
+    for name in ("/usr", "/bin", "/sbin", "/lib", "/lib32", "/lib64", "/libx32"):
+        if os.path.islink(name):
+            line += ["--symlink", os.readlink(name), name]
+        elif os.path.exists(name):
+            line += ["--ro-bind", name, name]
+    return line
+
+
+def _sandbox() -> Need:
+    if MAC:
+        return Need(
+            "sandbox", False, "macOS has no namespaces: submissions run in a process group", "grade on Linux"
+        )
+    mend = "sudo apt-get install bubblewrap"
+    if not shutil.which("bwrap"):
+        return Need("sandbox", False, "bubblewrap is not installed: submissions run in a process group", mend)
+    try:
+        done = subprocess.run(
+            [*sandbox_line(), "--", "/bin/true"], capture_output=True, text=True, timeout=10
+        )
+    except (OSError, subprocess.TimeoutExpired) as error:
+        return Need("sandbox", False, f"bubblewrap: {error}", mend)
+    if done.returncode == 0:
+        return Need("sandbox", True, "bubblewrap: each submission has its own processes, network and files")
+    why = (done.stderr.strip().splitlines() or ["it does not run"])[-1]
+    return Need(
+        "sandbox",
+        False,
+        why,
+        "sudo sysctl kernel.unprivileged_userns_clone=1, or run as root outside a container",
+    )
+
+
 NEEDS: dict[str, Callable[[], Need]] = {
     "process": _process,
     "cpu-quota": _cpu_quota,
@@ -190,6 +227,7 @@ NEEDS: dict[str, Callable[[], Need]] = {
     "kubernetes": _kubernetes,
     "terraform": _terraform,
     "node": _node,
+    "sandbox": _sandbox,
     "root": _root,
     "browser": _browser,
 }

@@ -8,6 +8,9 @@ from __future__ import annotations
 from .build import build, learner, solution
 from .drift import Drift, check
 from .lint import lint
+from .scaffold import course_for, new
 from .source import Cell, Source, read, sources
 
-__all__ = ["Cell", "Drift", "Source", "build", "check", "learner", "lint", "read", "solution", "sources"]
+__all__ = [
+    "Cell", "Drift", "Source", "build", "check", "course_for", "learner", "lint", "new", "read", "solution", "sources",
+]  # fmt: skip

@@ -1,4 +1,7 @@
-"""The README's table of labs, generated from the lab.toml files between two marks."""
+"""The README's table of labs, generated from the lab.toml files between two marks.
+
+A course without a README, or with one that has neither mark, has no such table.
+"""
 
 from __future__ import annotations
 
@@ -23,7 +26,7 @@ def table(course: Path) -> str:
 def rewritten(course: Path) -> str:
     """The README with its table brought up to date.
 
-    :raises LabError: when the marks are not there.
+    :raises LabError: when one of the marks is not there.
     """
     path = course / "README.md"
     text = path.read_text(encoding="utf-8")
@@ -39,10 +42,17 @@ def rewritten(course: Path) -> str:
 
 
 def write(course: Path) -> None:
-    """Bring the table up to date in the file."""
-    (course / "README.md").write_text(rewritten(course), encoding="utf-8")
+    """Bring the table up to date in the file, where there is one."""
+    if _has_table(course):
+        (course / "README.md").write_text(rewritten(course), encoding="utf-8")
 
 
 def drifted(course: Path) -> bool:
     """Whether the file's table is not what the lab.toml files say."""
-    return rewritten(course) != (course / "README.md").read_text(encoding="utf-8")
+    return _has_table(course) and rewritten(course) != (course / "README.md").read_text(encoding="utf-8")
+
+
+def _has_table(course: Path) -> bool:
+    path = course / "README.md"
+    text = path.read_text(encoding="utf-8") if path.is_file() else ""
+    return BEGIN in text or END in text

@@ -146,6 +146,7 @@ class Grading:
             root=self.root,
             say=lambda text: say(one, text),
             known=known,
+            stop=self._stop,
         )
 
     def _once_more(self, say: Say, heard: Heard) -> None:

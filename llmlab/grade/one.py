@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import hmac
 import tempfile
+import threading
 import time
 import traceback
 from collections.abc import Callable, Mapping
@@ -73,8 +74,9 @@ def seed(secret: bytes, lab: str, key: str, purpose: str) -> int:
 
 def fingerprint(info: LabInfo, taken: Taken, seeds: Mapping[str, int], rules: Rules) -> str:
     """The same when the same submission would be graded in the same way again."""
-    digest = hashlib.sha256(f"{__version__} {taken.sha256} {sorted(seeds.items())} {rules}".encode())
-    for name in ("checks.py", "lab.ipynb", "lab.toml"):
+    parts = (__version__, taken.sha256, sorted(seeds.items()), rules, info.artifacts, info.points)
+    digest = hashlib.sha256(repr(parts).encode())
+    for name in ("checks.py", "lab.ipynb"):  # of lab.toml only what is above: a new title is no reason
         digest.update((info.folder / name).read_bytes())
     return digest.hexdigest()
 
@@ -89,10 +91,12 @@ def grade_one(
     root: Path | None = None,
     say: Callable[[str], None] = lambda _: None,
     known: Graded | None = None,
+    stop: threading.Event | None = None,
 ) -> Work:
     """Take a submission apart, run its notebook in one sandbox and its deployment in another, write up what was found.
 
     :param root: paths in the result are told from here.
+    :param stop: set when everything was interrupted: nothing new is started then.
     :param known: an earlier result; returned as it is when nothing has changed since.
     """
     rules = rules or read_rules(info.folder)
@@ -133,12 +137,19 @@ def grade_one(
             artifacts=list(taken.artifacts),
             answer_cells=list(taken.cells),
         )
+
+        def step(text: str) -> None:
+            if stop is not None and stop.is_set():
+                raise InterruptedError
+            say(text)
+
         print_ = fingerprint(info, taken, seeds, rules)
         if known is not None and known.fingerprint == print_ and known.status == "graded":
             return Work(known)
-        remarks = [*one.remarks, *taken.remarks]
+        late = ["The platform that it was handed in on marks it as late."] if one.late_mark else []
+        remarks = [*late, *one.remarks, *taken.remarks]
         try:
-            return _graded(info, one, taken, rules, seeds, turn, say, told, handed, remarks, print_)
+            return _graded(info, one, taken, rules, seeds, turn, step, told, handed, remarks, print_)
         except Exception:  # a bug of ours must cost the learner nothing, stop nobody else, and be seen
             return Work(told("error", handed, reason=traceback.format_exc(limit=-4), remarks=remarks))
 

@@ -20,13 +20,12 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
 
-from .. import machine, owned
+from .. import doctor, machine, owned
 from ..paths import cache_dir, shared_cache_dir
 from .cage import Allowance, Cage
 
 COURSE = Path("/course")  # where a sandbox sees the one lab that is graded
 WORK = Path("/work")  # its scratch space
-_SYSTEM = ("/usr", "/bin", "/sbin", "/lib", "/lib32", "/lib64", "/libx32")
 _ETC = (
     "ld.so.cache",
     "ld.so.conf",
@@ -163,30 +162,8 @@ class Sandbox:
 
     def _bubblewrap(self, read: Sequence[Path], cwd: Path | None) -> list[str]:
         size = ["--size", str(self.allowance.disk), "--tmpfs"]
-        line = [
-            "bwrap",
-            "--unshare-all",
-            "--die-with-parent",
-            "--new-session",
-            "--cap-drop",
-            "ALL",
-            "--clearenv",
-        ]
-        line += [
-            "--hostname",
-            "llmlab",
-            "--proc",
-            "/proc",
-            "--dev",
-            "/dev",
-            "--tmpfs",
-            "/etc",
-            "--perms",
-            "0555",
-            "--tmpfs",
-            "/dev/shm",
-        ]
-        line += [*size, "/tmp", *size, str(WORK), *_system_binds()]
+        line = [*doctor.sandbox_line(), "--hostname", "llmlab", "--tmpfs", "/etc"]
+        line += ["--perms", "0555", "--tmpfs", "/dev/shm", *size, "/tmp", *size, str(WORK)]
         for one in _ETC:
             line += ["--ro-bind-try", f"/etc/{one}", f"/etc/{one}"]
         line += ["--ro-bind", str(_users()), "/etc/passwd"]
@@ -245,28 +222,10 @@ class Sandbox:
 _OWN_WORK = shutil.ignore_patterns("records", ".llmlab", ".ipynb_checkpoints", "__pycache__")
 
 
-@functools.cache
 def kind() -> str:
     """ "bubblewrap" or "process group": tried on a throw-away sandbox. `LLMLAB_SANDBOX=group` asks for the second."""
-    if os.environ.get("LLMLAB_SANDBOX") == "group" or not shutil.which("bwrap"):
-        return "process group"
-    line = [
-        "bwrap",
-        "--unshare-all",
-        "--die-with-parent",
-        "--cap-drop",
-        "ALL",
-        "--proc",
-        "/proc",
-        "--dev",
-        "/dev",
-    ]
-    line += _system_binds()
-    try:
-        done = subprocess.run([*line, "--", "/bin/true"], capture_output=True, timeout=10, check=False)
-    except (OSError, subprocess.TimeoutExpired):
-        return "process group"
-    return "bubblewrap" if done.returncode == 0 else "process group"
+    wanted = os.environ.get("LLMLAB_SANDBOX") != "group" and doctor.need("sandbox").met
+    return "bubblewrap" if wanted else "process group"
 
 
 def _joining(cage: Cage, line: list[str]) -> list[str]:
@@ -286,19 +245,6 @@ def _limits(allowance: Allowance, cage: Cage) -> list[str]:
     if "processes" not in cage.limited:
         line.append(f"--nproc={allowance.processes}")
     return [*line, "--"]
-
-
-@functools.cache
-def _system() -> list[str]:
-    return [path for path in _SYSTEM if os.path.lexists(path)]
-
-
-@functools.cache
-def _system_binds() -> list[str]:
-    line: list[str] = []
-    for name in _system():
-        line += ["--symlink", os.readlink(name), name] if os.path.islink(name) else ["--ro-bind", name, name]
-    return line
 
 
 @functools.cache
@@ -326,7 +272,7 @@ def _outermost(paths: Sequence[Path]) -> list[Path]:
     """Without what lies inside another of them, or inside the system's own folders."""
     kept: list[Path] = []
     for path in sorted(set(paths), key=lambda p: len(p.parts)):
-        if not any(path.is_relative_to(other) for other in [*kept, *map(Path, _system())]):
+        if not any(path.is_relative_to(other) for other in [*kept, *map(Path, ("/usr", "/lib", "/lib64"))]):
             kept.append(path)
     return kept
 

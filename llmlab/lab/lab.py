@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import atexit
+import json
 import os
 import shutil
 import tempfile
@@ -238,22 +239,20 @@ class Lab:
 
 
 def _unpacked(submission: Path, info: LabInfo) -> Path:
-    """A folder as it is; of anything else the lab's files and answers, in a folder that goes with this process."""
+    """A lab's folder as it is; of anything else the lab's files and answers, in a folder that goes with this process."""
     if not submission.exists():
         raise LabError("There is no such submission.", where=str(submission))
-    if submission.is_dir():
+    if submission.is_dir() and any((submission / name).exists() for name in (*info.artifacts, "lab.ipynb")):
         return submission.resolve()
-    from .answers import from_source
     from .submission import take
 
     folder = Path(tempfile.mkdtemp(prefix="llmlab-submission-"))
     atexit.register(shutil.rmtree, folder, ignore_errors=True)
     taken = take(submission, info, folder / "files")
-    found: dict[str, Any] = {}
-    for source in taken.cells.values():
-        found |= from_source(source)
-    if found:
-        progress.write_json(progress.work_folder(taken.folder) / "answers.json", found)
+    cells = [{"metadata": {"tags": ["answer"]}, "source": source} for source in taken.cells.values()]
+    (taken.folder / "lab.ipynb").write_text(
+        json.dumps({"cells": cells}), encoding="utf-8"
+    )  # where answers are read
     for remark in taken.remarks:
         warnings.warn(remark, stacklevel=3)
     return taken.folder

@@ -128,7 +128,8 @@ def describe_lab(lab: Lab) -> Shown:
             "limits": live.info().limiter or "none",
             "address": live.url,
         }
-        busy = [bool(slot["is_processing"]) for slot in live.slots()] if flags.get("slots", True) else []
+        told = flags.get("slots", True) and not flags.get("no-slots")
+        busy = [bool(slot["is_processing"]) for slot in live.slots()] if told else []
         drawing = _draw(slots, each, pool, shared=shared, busy=busy)
     return Shown([(name, asked[name], real[name]) for name in asked], notes, drawing=drawing)
 
