@@ -7,7 +7,7 @@ import json
 import os
 import secrets
 import threading
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass, replace
 from datetime import datetime
@@ -69,6 +69,8 @@ class Grading:
         self.class_ = handed_in(submissions, info)
         self.jobs = self.settings.jobs or machine.cpus_allowed()
         self.checks = [(one.name, one.points) for one in load_checks(info.folder)]
+        hints = info.folder / "hints.md"
+        self.hints: Mapping[str, Sequence[str]] = read_hints(hints) if hints.exists() else {}
         self.results: dict[str, Graded] = {}
         self._turn = Turn()
         self._stop = threading.Event()
@@ -116,7 +118,7 @@ class Grading:
             for graded, resumed in _as_they_come(waiting):
                 self.results[graded.key] = graded
                 heard(graded, resumed)
-                self._gradebook()
+                self._pages(row for row in self._gradebook() if row[0].key == graded.key)
         except BaseException:
             self._stop.set()
             pool.shutdown(wait=False, cancel_futures=True)
@@ -211,15 +213,17 @@ class Grading:
     def write(self) -> list[Row]:
         """The gradebook, and every learner's page and Gradescope document."""
         rows = self._gradebook()
-        path = self.info.folder / "hints.md"
-        hints: Mapping[str, Sequence[str]] = read_hints(path) if path.exists() else {}
+        self._pages(rows)
+        return rows
+
+    def _pages(self, rows: Iterable[Row]) -> None:
+        released = self.settings.released
         for graded, points in rows:
             folder = self.out / graded.key
-            page = feedback_page(graded, points, self.info, hints, released=self.settings.released)
+            page = feedback_page(graded, points, self.info, self.hints, released=released)
             write_whole(folder / "feedback.html", page.encode("utf-8", "backslashreplace"))
-            document = results_json(graded, points, released=self.settings.released)
+            document = results_json(graded, points, released=released)
             write_whole(folder / "results.json", json.dumps(document, indent=1).encode() + b"\n")
-        return rows
 
 
 AGAIN = "Something was too noisy to judge at first; everything was measured a second time, with nothing else running."
