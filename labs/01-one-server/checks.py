@@ -31,7 +31,7 @@ def slots(ctx: Context) -> Verdict:
     return verdict(
         expected=f"at least {USERS} slots",
         observed=f"{found} slots",
-        look=f"curl -s {server.url}/props | python3 -m json.tool | grep total_slots",
+        look='lab.serve("server.toml").props()["total_slots"]',
         slots=found,
     )
 
@@ -67,7 +67,7 @@ def closed_door(ctx: Context) -> Verdict:
     server = ctx.server()
     outside = listens_beyond_loopback(server)
     expected = "it listens on 127.0.0.1 only, or answers 401 to a request without a key"
-    look = f"ss -ltnp | grep :{server.port}"
+    look = 'lab.serve("server.toml").listening()'
     if not outside:
         return passed(expected=expected, observed=f"it listens on {server.host} only", look=look)
     status = ctx.status_without_key(server)
@@ -85,7 +85,7 @@ def counters(ctx: Context) -> Verdict:
     server = ctx.server()
     run = ctx.measure(server, [closed(2, requests=6, max_tokens=24, seed=ctx.seed)]).runs[0]
     tokens = sum(one.completion_tokens for one in run.samples)
-    look = f"curl -s {server.url}/metrics | grep tokens_predicted_total"
+    look = 'lab.serve("server.toml").metrics()["tokens_predicted_total"]'
     if run.counters is None:
         return failed(expected=f"/metrics counts {tokens} tokens", observed="/metrics does not answer", look=look)
     verdict = passed if run.counters.agrees else failed
@@ -119,7 +119,7 @@ def knee(ctx: Context) -> Verdict:
     """Load it at the learner's answer and at one more stream; count how often requests waited for a slot."""
     answer = ctx.answers.get("knee")
     expected = "lab.answer(knee=N): with N users nobody waits for a slot, with N + 1 somebody does"
-    look = f"while sleep 0.1; do curl -s {ctx.server().url}/metrics | grep requests_deferred; done  # during a load"
+    look = 'lab.serve("server.toml").load(concurrency=[3, 4, 5, 6]).plot()  # TTFT rises where waiting begins'
     if not isinstance(answer, int) or isinstance(answer, bool) or not 1 <= answer <= 64:
         return failed(expected=expected, observed=f"your answer is {answer!r}", look="lab.answer(knee=...)")
     server = ctx.server()

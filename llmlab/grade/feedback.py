@@ -223,7 +223,7 @@ def _how(graded: Graded, score: Score, released: bool) -> Html:
     rows += [
         ("Taken from you", ", ".join(taken)),
         ("Isolation", graded.isolation),
-        ("Engine", result.engine if result else ""),
+        ("Engine", result.engine.partition(" (built:")[0].partition(" (PATH:")[0] if result else ""),
         ("Machine", result.machine if result else ""),
         ("Graded", graded.graded.replace("T", " ").replace("+00:00", " UTC")),
     ]
