@@ -13,6 +13,7 @@ import contextlib
 import io
 import json
 import os
+import re
 import shutil
 import signal
 import sys
@@ -54,9 +55,10 @@ class Shown:
             text = text[: MOST_TEXT - self._text] + f"\n… cut off after {MOST_TEXT:,} characters\n"
         last = self.outputs[-1] if self.outputs else {}
         if last.get("output_type") == "stream" and last["name"] == name:
-            last["text"] += text
+            done, end, line = last["text"].rpartition("\n")
+            last["text"] = done + end + _overwritten(line + text)
         else:
-            self.outputs.append({"output_type": "stream", "name": name, "text": text})
+            self.outputs.append({"output_type": "stream", "name": name, "text": _overwritten(text)})
 
     def bundle(self, kind: str, data: dict[str, Any], metadata: dict[str, Any], **more: Any) -> None:
         """A result or a picture."""
@@ -93,6 +95,11 @@ class Shown:
         self.bundle("display_data", data, metadata)
         if name is not None and self.outputs:
             self._ids.setdefault(name, []).append(self.outputs[-1])
+
+
+def _overwritten(text: str) -> str:
+    """As a terminal shows it: after a carriage return a line is written anew (progress bars do that)."""
+    return re.sub(r"[^\n]*\r(?=[^\r\n])", "", text) if "\r" in text else text
 
 
 class _Stream(io.TextIOBase):

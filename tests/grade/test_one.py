@@ -9,6 +9,7 @@ import sys
 import zipfile
 from pathlib import Path
 
+import nbformat
 import psutil
 import pytest
 import tinylab
@@ -76,6 +77,34 @@ def test_without_bubblewrap_a_process_group_and_it_says_so(info, tmp_path, monke
     assert "NOT separated" in found.isolation
     if sys.platform.startswith("linux"):
         assert not psutil.pid_exists(int(note.read_text())), "a detached process outlived its sandbox"
+
+
+def test_the_executed_notebook_reads_as_in_jupyter(info, tmp_path):
+    """Streams, results, pictures, tracebacks and progress bars, in their order, as nbformat keeps them."""
+    cell = """
+import sys
+from IPython.display import HTML, display, clear_output
+print("one"); print("gone"); clear_output(); print("two"); print("noise", file=sys.stderr)
+for n in range(1000): print(f"\\rstep {n}", end="", file=sys.stderr)
+handle = display(HTML("<b>first</b>"), display_id="x")
+display(HTML("<b>second</b>"), display_id="x", update=True)
+lab.answer(slots=2)
+1 / 0
+"""
+    hand_in(tmp_path / "in" / "gus", answer_slots=cell)
+    with Grading(info, tmp_path / "in", tmp_path / "out") as grading:
+        ((graded, score),) = grading.run()
+    assert score.score == 6
+    assert [(one.id, one.status) for one in graded.notebook.cells] == [("answer-slots", "error")]
+    notebook = nbformat.read(tmp_path / "out" / "gus" / "lab.ipynb", 4)
+    nbformat.validate(notebook)
+    outputs = next(one.outputs for one in notebook.cells if one.id == "answer-slots")
+    assert [one.output_type for one in outputs] == ["stream", "stream", "display_data", "error"]
+    assert [outputs[0].text, outputs[1].text] == ["two\n", "noise\nstep 999"]
+    assert outputs[2].data["text/html"] == "<b>second</b>"
+    assert outputs[3].ename == "ZeroDivisionError"
+    checked = next(one.outputs for one in notebook.cells if one.id == "check")
+    assert "6 of 6 points" in checked[0].data["text/html"]
 
 
 @pytest.mark.needs("sandbox")
