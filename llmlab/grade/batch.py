@@ -32,6 +32,7 @@ from .one import Work, grade_one
 from .rules import Rules, read_rules
 from .schema import Graded
 from .scores import score
+from .warm import warm
 
 #: `(submission, what it is at)`, and a result as it comes.
 Say = Callable[[Submission, str], None]
@@ -112,6 +113,8 @@ class Grading:
         """
         with contextlib.suppress(LabError):  # without an engine the checks say so themselves
             engine.find().flags()  # asked once, outside: every sandbox then finds the answer in the cache
+        if sandbox.kind() == "bubblewrap":
+            warm()
         pool = ThreadPoolExecutor(self.jobs, thread_name_prefix="grade")
         waiting: set[Future[tuple[Graded, bool]]] = {pool.submit(self._one, one, say) for one in self.class_}
         try:

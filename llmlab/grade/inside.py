@@ -245,9 +245,9 @@ def main() -> None:
     files = Path(order["work"])
     shutil.copytree(order["files"], files, dirs_exist_ok=True)
     os.chdir(files)
-    from ..load import run as load
+    from ..load import turn
 
-    load.take_turn = asked.turn
+    turn.take = asked.turn
     run = Run(asked)
     sys.stdin = io.StringIO()  # input() answers at once, with an error, instead of never
     sys.stdout, sys.stderr = _Stream(run, "stdout"), _Stream(run, "stderr")

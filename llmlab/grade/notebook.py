@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import copy
 import functools
+import subprocess
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -57,6 +58,7 @@ def run_notebook(
     :param answer: seconds for each answer cell.
     :return: the executed notebook (nbformat), how it went, and the answers as the text that came out (unchecked).
     """
+    process = box.popen(["-m", "llmlab.grade.inside"])  # starts while papermill, once, is imported
     papermill = _papermill()
     notebook = copy.deepcopy(_template(info.folder / "lab.ipynb"))
     answer_cells = set()
@@ -75,6 +77,7 @@ def run_notebook(
             request_save_on_cell_execute=False,
             progress_bar=False,
             box=box,
+            process=process,
             order={"files": str(files), "work": work},
             quick=dict.fromkeys(answer_cells, answer),
             wall=wall,
@@ -171,6 +174,7 @@ def _papermill() -> Any:
             kernel_name: str,
             *,
             box: Sandbox,
+            process: subprocess.Popen[bytes],
             order: dict[str, Any],
             quick: Mapping[str, float],
             wall: float,
@@ -208,7 +212,6 @@ def _papermill() -> Any:
                 {"id": cell.id, "source": cell.source, "seconds": min(wall, quick.get(cell.id, wall))}
                 for cell in code
             ]
-            process = box.popen(["-m", "llmlab.grade.inside"])
             outcome["ended"] = converse(
                 process, order | {"cells": orders}, on_event=hear, wall=wall, turn=turn
             )

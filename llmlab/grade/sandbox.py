@@ -23,6 +23,7 @@ from types import TracebackType
 from .. import doctor, machine, owned
 from ..paths import cache_dir, shared_cache_dir
 from .cage import Allowance, Cage
+from .warm import warm
 
 COURSE = Path("/course")  # where a sandbox sees the one lab that is graded
 WORK = Path("/work")  # its scratch space
@@ -156,6 +157,8 @@ class Sandbox:
             "LLMLAB_COURSE": str(self.course),
             "LLMLAB_PROFILE": machine.profile(),
         }
+        if self.kind == "bubblewrap":
+            found["PYTHONPYCACHEPREFIX"] = str(warm() / "bytecode")
         if "LLMLAB_ENGINE" in os.environ:
             found["LLMLAB_ENGINE"] = os.environ["LLMLAB_ENGINE"]
         return found | self._env
@@ -167,11 +170,11 @@ class Sandbox:
         for one in _ETC:
             line += ["--ro-bind-try", f"/etc/{one}", f"/etc/{one}"]
         line += ["--ro-bind", str(_users()), "/etc/passwd"]
-        for folder in [*_python(), *_cached(), *read]:
+        for folder in [*_python(), *_cached(), warm() / "bytecode", *read]:
             line += ["--ro-bind", str(folder), str(folder)]
         line += ["--ro-bind", str(self._folder() / "course"), str(COURSE)]
         line += ["--dir", str(WORK / ".matplotlib")]
-        for path in _font_lists():
+        for path in sorted((warm() / "matplotlib").glob("fontlist-*.json")):
             line += ["--ro-bind", str(path), f"{WORK}/.matplotlib/{path.name}"]
         if self.cage.inside:
             line += ["--tmpfs", "/sys/fs/cgroup"]
@@ -285,12 +288,3 @@ def _users() -> Path:
     path = state_dir() / "sandbox-passwd"
     path.write_text(f"learner:x:{os.getuid()}:{os.getgid()}::{WORK}:/bin/sh\n")
     return path
-
-
-@functools.cache
-def _font_lists() -> list[Path]:
-    """Matplotlib's list of fonts, so that not every sandbox searches the disk for them."""
-    import matplotlib
-    import matplotlib.font_manager  # writes it where it is missing
-
-    return sorted(Path(matplotlib.get_cachedir()).glob("fontlist-*.json"))

@@ -13,7 +13,7 @@ from time import monotonic
 from .. import machine
 from ..errors import LabError
 from ..records.schema import Counters, Noise, Plan, Record, Run, Sample, Throttle
-from . import metrics
+from . import metrics, turn
 from .process import Worker
 from .protocol import Done, Order, Setup, Tick
 from .target import Progress, Target
@@ -28,9 +28,6 @@ CLIENT_LATE = 0.020
 #: four, 0.125 of eight: it halves a server that uses every core of a small machine, and fits beside `threads
 #: = cores - 1` on a larger one. Below 0.04 repeated runs agree (`shared/facts/load-testing.md`, 5c).
 FOREIGN = 0.15
-
-#: Held around a measurement. A grader of many submissions sets it, so that only one measures at a time.
-take_turn: Callable[[], contextlib.AbstractContextManager[None]] = contextlib.nullcontext
 
 QUIET = 10.0  # seconds a server may take to finish what the warm-up left (cancelled requests)
 
@@ -60,7 +57,7 @@ def measure(
     vocab = metrics.vocabulary(target.url, api_key=target.api_key, model=target.model)
     setup = Setup(url=target.url, api_key=target.api_key, model=target.model, vocab=vocab)
     runs: list[Run] = []
-    with take_turn(), Worker(setup, cancel=cancel) as worker:
+    with turn.take(), Worker(setup, cancel=cancel) as worker:
         for number, (repeat, plan) in enumerate(order):
             one = _Measurement(target, worker, plan, repeat, on_event, number, len(order), label)
             runs.append(one.carry_out())

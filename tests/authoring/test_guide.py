@@ -172,6 +172,7 @@ def course(tmp_path):
     return reader
 
 
+@pytest.mark.full
 @pytest.mark.needs("process")
 def test_grade_a_class(course):
     """Every command of the first part, word for word, in its order."""

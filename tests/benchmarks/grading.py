@@ -280,14 +280,13 @@ def grading(rounds: int, many: int, few: int) -> list[str]:
 
 def _table(spent: dict[str, list[tuple[float, float, float, float]]], jobs: int) -> list[str]:
     lines = [f"  {jobs} at a time"]
-    ours: Spread | None = None
+    ours = [one[0] for one in spent.get(Llmlab.name, ())]
     for name, rounds in spent.items():
         if not rounds:
             continue
         wall, cpu, more, more_cpu = (Spread.of(one) for one in zip(*rounds, strict=True))
-        against = f" | {wall.median / ours.median:.1f} times llmlab's" if ours else ""
-        ours = ours or wall
-        lines.append(f"  {name:15} seconds {wall} | CPU-s {cpu}{against}")
+        beside = f" | {wall.median / Spread.of(ours).median:.1f} times llmlab's" if ours else ""
+        lines.append(f"  {name:15} seconds {wall} | CPU-s {cpu}{beside if name != Llmlab.name else ''}")
         lines.append(f"  {'':15} without start-up: seconds {more} | CPU-s {more_cpu}")
     return lines
 

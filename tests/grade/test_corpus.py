@@ -385,6 +385,7 @@ def test_a_second_run_resumes_and_gives_the_same_gradebook(place, graded):
     assert {path.parent.name for path in again} <= refused
 
 
+@pytest.mark.full
 def test_killed_in_the_middle_it_goes_on_to_the_same_gradebook(place, graded, tmp_path):
     """kill -9 while submissions are in flight: nothing of them stays, and a second run ends as if nothing had been."""
     root, info, _ = place

@@ -205,6 +205,7 @@ def test_a_bug_of_a_check_costs_nothing_and_stops_nobody(info, tmp_path):
     assert (found.status, "nothing_of_that_name" in (found.reason or "")) == ("error", True)
 
 
+@pytest.mark.full
 def test_interrupted_it_keeps_what_is_done(info, tmp_path):
     """Ctrl-C as a terminal sends it; the same command goes on."""
     for name in ("a", "b", "c", "d"):
@@ -261,6 +262,7 @@ def test_what_was_inconclusive_is_measured_once_more_alone(info, tmp_path, monke
     assert AGAIN in graded.remarks
 
 
+@pytest.mark.full
 def test_regrade_manual_points_and_a_deadline(info, tmp_path):
     hand_in(tmp_path / "in" / "Zoë, Jr.", server=GOOD.replace("parallel = 2", "parallel = 1"))
     out = tmp_path / "out"
