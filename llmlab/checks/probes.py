@@ -100,7 +100,7 @@ def compare_speed(
     plan: Plan,
     at_least: float,
     pairs: int = 4,
-    budget: int = 12,
+    budget: int = 8,
     fix: str = "",
 ) -> Verdict:
     """Tokens/s of the learner's server as a share of a reference, in pairs measured in turn on this machine.
