@@ -62,9 +62,11 @@ class Grading:
         self.settings = settings or Settings()
         self.root = submissions.resolve()
         self.out = out.resolve()
-        if self.out == self.root or self.root.is_relative_to(self.out):
+        if self.root.is_relative_to(self.out) or self.out.is_relative_to(self.root):
             raise LabError(
-                "The results would be written over the submissions.", where=str(out), fix="--out grades/"
+                "The results would be written over the submissions.",
+                where=str(out),
+                fix="--out with a folder beside them",
             )
         self.rules: Rules = read_rules(info.folder)
         self.class_ = handed_in(submissions, info)
@@ -89,11 +91,15 @@ class Grading:
     def __enter__(self) -> Grading:
         self.out.mkdir(parents=True, exist_ok=True)
         self._lock = _only_one(self.out)
-        owned.clean()  # what a grader that was killed has left
-        self.secret = _secret(self.settings.secret or self.out / "secret.key")
-        self.due = _remember(self.out / "grading.json", self.info.name, self.settings.due)
-        ensure_template(self.out / "manual.toml")
-        self._manual()  # a mistake in it is said before an hour of grading
+        try:
+            owned.clean()  # what a grader that was killed has left
+            self.secret = _secret(self.settings.secret or self.out / "secret.key")
+            self.due = _remember(self.out / "grading.json", self.info.name, self.settings.due)
+            ensure_template(self.out / "manual.toml")
+            self._manual()  # a mistake in it is said before an hour of grading
+        except BaseException:
+            self.__exit__()
+            raise
         return self
 
     def __exit__(self, *_: object) -> None:

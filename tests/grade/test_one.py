@@ -302,8 +302,9 @@ def test_two_graders_do_not_share_a_folder_nor_two_labs(info, tmp_path):
     (tmp_path / "out" / "grading.json").write_text('{"lab": "02-budgets", "due": null}')
     with pytest.raises(LabError, match="02-budgets"):
         Grading(info, tmp_path / "in", tmp_path / "out").__enter__()
-    with pytest.raises(LabError, match="over the submissions"):
-        Grading(info, tmp_path / "in", tmp_path / "in")
+    for out in (tmp_path / "in", tmp_path, tmp_path / "in" / "grades"):
+        with pytest.raises(LabError, match="over the submissions"):
+            Grading(info, tmp_path / "in", out)
 
 
 @pytest.mark.parametrize("kind", ["folder", "zip", "notebook"])
