@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 import sys
+import tempfile
 from pathlib import Path
 
 from .errors import LabError
@@ -29,18 +30,37 @@ def cache_dir() -> Path:
     return path
 
 
-def shared_cache_dir() -> Path | None:
-    """A second, read-only cache for a classroom, from `LLMLAB_SHARED_CACHE`; None when unset."""
-    value = os.environ.get("LLMLAB_SHARED_CACHE")
-    return Path(value).expanduser() if value else None
+def shared_cache_dirs() -> list[Path]:
+    """Further, read-only caches (a classroom's), from `LLMLAB_SHARED_CACHE`: one, or several as in PATH."""
+    value = os.environ.get("LLMLAB_SHARED_CACHE", "")
+    return [Path(one).expanduser() for one in value.split(os.pathsep) if one]
 
 
 def cached(relative: str) -> Path | None:
-    """The first existing copy of `relative` in the user's cache, then in the shared one."""
-    for root in (cache_dir(), shared_cache_dir()):
-        if root is not None and (root / relative).exists():
+    """The first existing copy of `relative` in the user's cache, then in the shared ones."""
+    for root in (cache_dir(), *shared_cache_dirs()):
+        if (root / relative).exists():
             return root / relative
     return None
+
+
+def replace_file(path: Path, data: bytes) -> None:
+    """Write a file whole or not at all: beside its place, flushed to the disk, then renamed. Folders are made.
+
+    :raises OSError: when it cannot be written; what was there before is untouched.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}."[:60], suffix=".part")
+    try:
+        with os.fdopen(handle, "wb") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+        os.chmod(name, 0o644)  # mkstemp's 0600 would hide it from a classroom's other accounts
+        os.replace(name, path)
+    except BaseException:
+        Path(name).unlink(missing_ok=True)
+        raise
 
 
 def state_dir() -> Path:

@@ -9,13 +9,12 @@ compares; in all its other code cells nbval ignores the output.
 
 from __future__ import annotations
 
-import os
-import tempfile
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from ..errors import LabError
+from ..paths import replace_file
 from .source import Cell, Source, read, sources
 
 Outputs = Mapping[str, list[dict[str, Any]]]  # by cell id
@@ -139,16 +138,7 @@ def _write(path: Path, text: str) -> bool:
     try:
         if path.exists() and path.read_bytes() == data:
             return False
-        path.parent.mkdir(parents=True, exist_ok=True)
-        handle, name = tempfile.mkstemp(dir=path.parent, prefix=".lab-", suffix=".ipynb")
-        try:
-            with os.fdopen(handle, "wb") as out:
-                out.write(data)
-            os.chmod(name, 0o644)
-            os.replace(name, path)
-        except BaseException:
-            Path(name).unlink(missing_ok=True)
-            raise
+        replace_file(path, data)
     except OSError as error:
         raise LabError(f"The notebook was not written: {error.strerror}.", where=str(path)) from None
     return True

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import csv
 import io
-import os
 import statistics
-import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
 from ..errors import LabError
+from ..paths import replace_file
 from .schema import Graded
 from .scores import Score
 from .text import printable
@@ -93,18 +92,7 @@ def write_whole(path: Path, data: bytes) -> None:
     :raises LabError: when it cannot be written.
     """
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        handle, name = tempfile.mkstemp(dir=path.parent, prefix=".llmlab-", suffix=path.suffix)
-        try:
-            with os.fdopen(handle, "wb") as out:
-                out.write(data)
-                out.flush()
-                os.fsync(out.fileno())
-            os.chmod(name, 0o644)
-            os.replace(name, path)
-        except BaseException:
-            Path(name).unlink(missing_ok=True)
-            raise
+        replace_file(path, data)
     except OSError as error:
         raise LabError(
             f"{path.name} was not written: {error.strerror or error}.",

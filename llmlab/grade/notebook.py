@@ -22,6 +22,7 @@ from ..checks.result import Result
 from ..checks.talk import Ended, Turn, converse
 from ..lab.info import LabInfo
 from ..lab.lab import VERDICT
+from ..paths import replace_file
 from .sandbox import Sandbox
 from .schema import CellRun, NotebookRun
 
@@ -141,9 +142,7 @@ def write_notebook(notebook: Any, path: Path) -> None:
     """Write it whole or not at all."""
     import nbformat
 
-    part = path.with_suffix(".part")
-    part.write_text(nbformat.writes(notebook), encoding="utf-8")
-    part.replace(path)
+    replace_file(path, nbformat.writes(notebook).encode("utf-8", "backslashreplace"))
 
 
 @functools.lru_cache(maxsize=16)

@@ -10,6 +10,7 @@ from typing import Any
 import msgspec
 
 from ..checks import Result
+from ..paths import replace_file
 from .info import LabInfo, all_labs
 
 
@@ -29,10 +30,7 @@ def read_json(path: Path) -> dict[str, Any]:
 
 def write_json(path: Path, data: dict[str, Any]) -> None:
     """Write it whole or not at all."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_suffix(".tmp")
-    temporary.write_text(json.dumps(data, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
-    temporary.replace(path)
+    replace_file(path, (json.dumps(data, indent=1, ensure_ascii=False) + "\n").encode())
 
 
 def note_opened(info: LabInfo, files: Path) -> None:

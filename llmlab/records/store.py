@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import os
-import tempfile
 from pathlib import Path
 
 import msgspec
 
 from ..errors import LabError
+from ..paths import replace_file
 from .schema import SCHEMA, Record
 
 
@@ -32,17 +31,8 @@ def write(record: Record, path: str | Path) -> Path:
     """
     path = Path(path)
     data = dumps(record)
-    temporary: str | None = None
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        handle, temporary = tempfile.mkstemp(prefix=f".{path.name}.", suffix=".tmp", dir=path.parent)
-        with open(handle, "wb") as file:
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
-        os.chmod(temporary, 0o644)  # mkstemp's 0600 would hide a record from a classroom's other accounts
-        os.replace(temporary, path)
-        temporary = None
+        replace_file(path, data)
     except OSError as problem:
         raise LabError(
             f"The record was not written: {problem.strerror or problem}.",
@@ -50,9 +40,6 @@ def write(record: Record, path: str | Path) -> Path:
             fix="make room, or give another path",
             without=f"the record that was there is {'unchanged' if path.exists() else 'still none'}",
         ) from None
-    finally:
-        if temporary is not None:
-            Path(temporary).unlink(missing_ok=True)
     return path
 
 
