@@ -7,14 +7,13 @@ quota on its server does) and in which no larger limit helps.
 from __future__ import annotations
 
 import contextlib
-import os
 import uuid
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
 
 from .. import owned
-from ..serve.limits import CGROUP, PERIOD_US, _make, _own_cgroup, _remove
+from ..serve.limits import CGROUP, PERIOD_US, end_cgroup, make_cgroup, own_cgroup
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,7 +46,7 @@ class Cage:
         plan = self._version2(name) if (CGROUP / "cgroup.controllers").is_file() else self._version1(name)
         if plan:
             # Registered before anything is in it: a grader that is killed leaves folders that `clean` finds.
-            folders = [str(path) for outer in self._outer for path in (outer / "inner", outer)]
+            folders = [str(outer) for outer in self._outer]
             self._entry = owned.register("cgroup", f"sandbox {name}", folders=folders)
         return self
 
@@ -63,8 +62,8 @@ class Cage:
             "cpuacct": ("", {}),  # counts, where it is not one with "cpu"
         }
         for controller, (what, values) in wanted.items():
-            outer = _make(_own_cgroup(controller), name, **values)
-            inner = _make(outer, "inner")
+            outer = make_cgroup(own_cgroup(controller), name, **values)
+            inner = make_cgroup(outer, "inner")
             if outer is None or inner is None:
                 continue
             self._outer.append(outer)
@@ -82,11 +81,11 @@ class Cage:
             "memory__swap__max": 0,
             "pids__max": allowed.processes,
         }
-        for parent in (_own_cgroup(""), CGROUP):
+        for parent in (own_cgroup(""), CGROUP):
             if parent is not None:
                 with contextlib.suppress(OSError):
                     (parent / "cgroup.subtree_control").write_text("+cpu +memory +pids")
-                outer = _make(parent, name, **values)
+                outer = make_cgroup(parent, name, **values)
                 if outer is not None:
                     self._outer.append(outer)
                     self.join.append(outer / "cgroup.procs")
@@ -122,24 +121,8 @@ class Cage:
         self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None
     ) -> None:
         for outer in self._outer:
-            folders = sorted(
-                (path for path in outer.rglob("*") if path.is_dir()), key=lambda p: -len(p.parts)
-            )
-            for folder in (*folders, outer):
-                _remove(folder)
-                if folder.exists():
-                    self._end(folder)
+            self.outlived += end_cgroup(outer, wait=True)
         self._outer.clear()
         if self._entry is not None:
             owned.forget(self._entry)
             self._entry = None
-
-    def _end(self, folder: Path) -> None:
-        """Something outlived its sandbox: end it, and keep what it was."""
-        with contextlib.suppress(OSError):
-            for pid in (folder / "cgroup.procs").read_text().split():
-                with contextlib.suppress(OSError):
-                    self.outlived.append(f"process {pid}: {Path(f'/proc/{pid}/comm').read_text().strip()}")
-                with contextlib.suppress(OSError):
-                    os.kill(int(pid), 9)
-        _remove(folder)

@@ -40,7 +40,7 @@ class Limits:
         return self.cpus is not None or self.memory is not None
 
 
-def _own_cgroup(controller: str) -> Path | None:
+def own_cgroup(controller: str) -> Path | None:
     """The folder of this process's own cgroup for a v1 controller, or ("") the v2 tree."""
     try:
         lines = Path("/proc/self/cgroup").read_text().splitlines()
@@ -55,7 +55,7 @@ def _own_cgroup(controller: str) -> Path | None:
     return None
 
 
-def _make(parent: Path | None, name: str, **values: object) -> Path | None:
+def make_cgroup(parent: Path | None, name: str, **values: object) -> Path | None:
     """A new cgroup below `parent` with these files written; None when that is not allowed here."""
     if parent is None:
         return None
@@ -162,13 +162,29 @@ def _remove(folder: Path) -> None:
             os.sched_yield()
 
 
+def end_cgroup(folder: Path, *, wait: bool = False) -> list[str]:
+    """Remove a cgroup with all that was made below it, and end what still runs there; returns what that was.
+
+    :param wait: give what was killed just now up to 2 s to be gone before it counts as running.
+    """
+    found = []
+    below = [path for path in folder.rglob("*") if path.is_dir()]
+    for path in (*sorted(below, key=lambda one: -len(one.parts)), folder):
+        if wait:
+            _remove(path)
+        with contextlib.suppress(OSError, ValueError):
+            for pid in (path / "cgroup.procs").read_text().split():
+                with contextlib.suppress(OSError):
+                    found.append(f"process {pid}: {Path(f'/proc/{pid}/comm').read_text().strip()}")
+                with contextlib.suppress(OSError):
+                    os.kill(int(pid), 9)
+        _remove(path)
+    return found
+
+
 def _end_cgroups(data: dict[str, Any]) -> None:
     for name in data["folders"]:
-        folder = Path(name)
-        with contextlib.suppress(OSError, ValueError):
-            for pid in (folder / "cgroup.procs").read_text().split():
-                os.kill(int(pid), 9)
-        _remove(folder)
+        end_cgroup(Path(name))
 
 
 owned.ENDERS["cgroup"] = _end_cgroups
@@ -185,7 +201,7 @@ def _cgroup1(limits: Limits, name: str) -> Fence | None:
     if limits.memory is not None:
         wanted["memory"] = {"memory__limit_in_bytes": limits.memory, "memory__swappiness": 0}
     for controller, values in wanted.items():
-        folder = _make(_own_cgroup(controller), name, **values)
+        folder = make_cgroup(own_cgroup(controller), name, **values)
         if folder is None:
             fence.close()
             return None
@@ -204,11 +220,11 @@ def _cgroup2(limits: Limits, name: str) -> Fence | None:
         values |= {"memory__max": limits.memory, "memory__swap__max": 0}
     # Own cgroup first (delegated to us), then the root (we are root): a cgroup with processes in it
     # cannot hand controllers down (the "no internal processes" rule), the root can.
-    for parent in (_own_cgroup(""), CGROUP):
+    for parent in (own_cgroup(""), CGROUP):
         if parent is not None:
             with contextlib.suppress(OSError):
                 (parent / "cgroup.subtree_control").write_text("+cpu +memory")
-            folder = _make(parent, name, **values)
+            folder = make_cgroup(parent, name, **values)
             if folder is not None:
                 return Fence("cgroup2", limits, join=[folder / "cgroup.procs"], folders={"": folder})
     return None
