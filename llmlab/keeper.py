@@ -1,4 +1,4 @@
-"""The small process between llmlab and what it starts; run as a script, never imported.
+"""The small process between llmlab and what it starts; run as a script (a grader's warden borrows two of its functions).
 
 It exists so that nothing outlives its owner: whoever started it holds the other end of stdin, and when
 that closes, however the owner died (kill -9 of a Jupyter kernel included), everything below this process
@@ -24,7 +24,8 @@ import psutil
 PR_SET_PDEATHSIG, PR_SET_CHILD_SUBREAPER = 1, 36
 
 
-def _prctl(option: int, value: int) -> None:
+def prctl(option: int, value: int) -> None:
+    """`prctl(2)` on Linux, nothing elsewhere."""
     if sys.platform.startswith("linux"):
         ctypes.CDLL(None, use_errno=True).prctl(option, value, 0, 0, 0)
 
@@ -39,7 +40,7 @@ def _child(order: dict[str, Any], gate: int, status: int) -> None:
     """In the fork: take its place (session, cgroups, CPUs), wait for the gate, become the program."""
     try:
         os.setsid()
-        _prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
+        prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
         for procs in order["join"]:
             with open(procs, "w") as file:
                 file.write(str(os.getpid()))
@@ -75,7 +76,7 @@ def _register(order: dict[str, Any], pid: int, start: float) -> None:
     os.replace(temporary, order["registry"])
 
 
-def _kill_all_below() -> None:
+def kill_all_below() -> None:
     """Everything that descends from this process, strays in sessions of their own included."""
     for _ in range(3):  # a fork may slip in between the listing and the kill
         below = psutil.Process().children(recursive=True)
@@ -92,7 +93,7 @@ def main() -> None:
     os.setsid()  # a Ctrl-C in the owner's terminal is the owner's business
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, lambda *_: None)  # only the owner's going away ends us
-    _prctl(PR_SET_CHILD_SUBREAPER, 1)
+    prctl(PR_SET_CHILD_SUBREAPER, 1)
     wake_out, wake_in = os.pipe2(os.O_NONBLOCK) if hasattr(os, "pipe2") else os.pipe()
     os.set_blocking(wake_in, False)
     signal.set_wakeup_fd(wake_in)
@@ -133,7 +134,7 @@ def main() -> None:
                 break
             if wake_out in ready:
                 os.read(wake_out, 4096)
-    _kill_all_below()
+    kill_all_below()
     if abandoned:
         for procs in order["join"]:
             with contextlib.suppress(OSError):

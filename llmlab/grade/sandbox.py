@@ -21,7 +21,7 @@ from pathlib import Path
 from types import TracebackType
 
 from .. import doctor, machine, owned
-from ..paths import cache_dir, shared_cache_dir
+from ..paths import cache_dir, shared_cache_dirs
 from .cage import Allowance, Cage
 from .warm import warm
 
@@ -122,8 +122,9 @@ class Sandbox:
             theirs, mine = os.pipe()
             self._leash.append(mine)
             leash = (theirs,)
-            memory = "" if "memory" in self.cage.limited else str(2 * self.allowance.memory)
-            line = [sys.executable, "-P", "-m", "llmlab.grade.warden", str(theirs), memory, "--", *python]
+            space = 0 if "memory" in self.cage.limited else 2 * self.allowance.memory
+            numbers = map(str, (theirs, space, self.allowance.disk))
+            line = [sys.executable, "-P", "-m", "llmlab.grade.warden", *numbers, "--", *python]
         process = subprocess.Popen(
             _joining(self.cage, line),
             stdin=subprocess.PIPE,
@@ -152,7 +153,7 @@ class Sandbox:
             "MPLBACKEND": "agg",
             "IPYTHONDIR": str(work / ".ipython"),
             "LLMLAB_CACHE": str(work / ".cache"),
-            "LLMLAB_SHARED_CACHE": str(cache_dir()),
+            "LLMLAB_SHARED_CACHE": os.pathsep.join(map(str, (cache_dir(), *shared_cache_dirs()))),
             "LLMLAB_STATE": str(work / ".state"),
             "LLMLAB_COURSE": str(self.course),
             "LLMLAB_PROFILE": machine.profile(),
@@ -261,7 +262,7 @@ def _python() -> list[Path]:
 
 def _cached() -> list[Path]:
     """Engines and models; what else lies in the cache is nobody's business."""
-    roots = [cache_dir(), *([shared] if (shared := shared_cache_dir()) else [])]
+    roots = [cache_dir(), *shared_cache_dirs()]
     found = [
         root / name for root in roots for name in ("engine", "models", "checksums") if (root / name).exists()
     ]

@@ -1,7 +1,7 @@
 """Where there is no bubblewrap: runs one program, and kills all that descends from it when it ends or the leash breaks.
 
-`python -m llmlab.grade.warden LEASH_FD ADDRESS_SPACE -- program …`. On Linux it is a subreaper: what the program
-detached (double fork, a session of its own) comes back to it and is killed too. macOS has no such thing.
+`python -m llmlab.grade.warden LEASH_FD ADDRESS_SPACE FILE_SIZE -- program …`, sizes in bytes, 0 for no limit. On Linux it is a
+subreaper: what the program detached (double fork, a session of its own) comes back to it and is killed too. macOS has no such thing.
 """
 
 from __future__ import annotations
@@ -13,13 +13,14 @@ import select
 import signal
 import sys
 
-from ..keeper import PR_SET_CHILD_SUBREAPER, _kill_all_below, _prctl
+from ..keeper import PR_SET_CHILD_SUBREAPER, kill_all_below, prctl
 
 
 def main() -> None:
     """Start it, wait for it or for the owner to let go, kill what is left."""
-    leash, space, program = int(sys.argv[1]), sys.argv[2], sys.argv[4:]
-    _prctl(PR_SET_CHILD_SUBREAPER, 1)
+    leash, space, size = (int(one) for one in sys.argv[1:4])
+    program = sys.argv[5:]
+    prctl(PR_SET_CHILD_SUBREAPER, 1)
     wake_out, wake_in = os.pipe()
     os.set_blocking(wake_in, False)
     os.set_blocking(wake_out, False)
@@ -33,9 +34,11 @@ def main() -> None:
         signal.set_wakeup_fd(-1)
         signal.signal(signal.SIGCHLD, signal.SIG_DFL)
         signal.signal(signal.SIGTERM, signal.SIG_DFL)
-        if space:
-            with contextlib.suppress(OSError, ValueError):
-                resource.setrlimit(resource.RLIMIT_AS, (int(space), int(space)))
+        limits = {resource.RLIMIT_AS: space, resource.RLIMIT_FSIZE: size, resource.RLIMIT_NOFILE: 4096}
+        for what, limit in limits.items():
+            if limit:
+                with contextlib.suppress(OSError, ValueError):  # macOS knows no limit on address space
+                    resource.setrlimit(what, (limit, limit))
         os.execvp(program[0], program)
     for fd in (0, 1, 2):  # the pipes are the program's; they must end when it does
         os.close(fd)
@@ -52,7 +55,7 @@ def main() -> None:
             break
         with contextlib.suppress(BlockingIOError):
             os.read(wake_out, 4096)
-    _kill_all_below()
+    kill_all_below()
     os._exit(code if code >= 0 else 128 - code)
 
 

@@ -19,6 +19,7 @@ from llmlab import owned
 from llmlab.errors import LabError
 from llmlab.grade import Grading, Settings, grade
 from llmlab.grade.batch import AGAIN
+from llmlab.grade.cage import Allowance
 from llmlab.grade.one import seed
 from llmlab.grade.rules import Rules, read_rules
 from llmlab.grade.sandbox import Sandbox
@@ -129,6 +130,18 @@ def test_a_sandbox_that_is_left_leaves_nothing(info, tmp_path, monkeypatch, grou
     assert alive == []
     assert box.outlived == []
     assert owned.entries() == []
+
+
+@pytest.mark.parametrize("group", [False, True])
+def test_a_file_may_not_outgrow_the_disk_it_is_lent(info, monkeypatch, group):
+    if group:
+        monkeypatch.setenv("LLMLAB_SANDBOX", "group")
+    code = "open('big', 'wb').write(b'x' * (9 << 20))"
+    with Sandbox(lab=info.folder, allowance=Allowance(disk=8 << 20)) as box:
+        process = box.popen(["-c", f"import os; os.chdir({str(box.work)!r}); {code}"])
+        _, noise = process.communicate(timeout=30)
+    assert process.returncode != 0
+    assert b"OSError" in noise, noise
 
 
 @pytest.mark.needs("sandbox")
