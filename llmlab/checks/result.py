@@ -50,6 +50,8 @@ class Outcome(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     stands_in: str | None = None  # emulated: what stood in
     evidence: Evidence | None = None
     reason: str | None = None  # why skipped, inconclusive or error
+    waits: list[str] = field(default_factory=list)  # skipped: the checks that would have to pass first
+    lacks: list[str] = field(default_factory=list)  # skipped: what the machine has not
     seconds: float = 0.0
     data: dict[str, float | int | str | bool | None] = field(default_factory=dict)
 

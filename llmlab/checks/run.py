@@ -173,13 +173,13 @@ def run_here(
         began = time.monotonic()
         status, points, evidence, reason, data = "error", 0.0, None, None, {}
         blocked = [need for need in one.needs if need in outcomes and outcomes[need].status != "passed"]
-        missing = _missing(one.machine)
+        lacking = _lacking(one.machine)
         if problems:
             status, evidence = "failed", Evidence("the lab's files", "; ".join(problems), "llmlab reset")
         elif blocked:
             status, reason = "skipped", f"needs {', '.join(blocked)} to pass first"
-        elif missing:
-            status, reason = "skipped", missing
+        elif lacking:
+            status, reason = "skipped", "; ".join(lacking.values())
         else:
             try:
                 with context.turn() if one.timed else contextlib.nullcontext():
@@ -204,6 +204,8 @@ def run_here(
             stands_in=one.stands_in,
             evidence=evidence,
             reason=reason,
+            waits=blocked if status == "skipped" else [],
+            lacks=list(lacking) if status == "skipped" and not blocked else [],
             seconds=round(time.monotonic() - began, 3),
             data=data,
         )
@@ -211,16 +213,14 @@ def run_here(
     return list(outcomes.values())
 
 
-def _missing(needs: Sequence[str]) -> str | None:
+def _lacking(needs: Sequence[str]) -> dict[str, str]:
+    """What this machine has not, each with the command that brings it."""
     if not needs:
-        return None
+        return {}
     from ..doctor import need
 
-    lacking = [found for found in map(need, needs) if not found.met]
-    return (
-        "; ".join(f"this machine lacks {one.name}: {one.detail}. Bring it: {one.mend}" for one in lacking)
-        or None
-    )
+    found = [one for one in map(need, needs) if not one.met]
+    return {one.name: f"this machine lacks {one.name}: {one.detail}. Bring it: {one.mend}" for one in found}
 
 
 def main() -> None:

@@ -6,7 +6,6 @@ manual point never needs a regrade.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -59,12 +58,6 @@ class Score:
     excused: bool
 
 
-def waits_for(outcome: Outcome) -> tuple[str, ...]:
-    """The checks that a skipped one waits for; empty when it was skipped for another reason."""
-    found = re.fullmatch(r"needs (.+) to pass first", outcome.reason or "")
-    return tuple(found[1].split(", ")) if outcome.status == "skipped" and found else ()
-
-
 def unjudged(outcomes: Sequence[Outcome]) -> set[str]:
     """The checks nobody can hold against a learner.
 
@@ -72,9 +65,8 @@ def unjudged(outcomes: Sequence[Outcome]) -> set[str]:
     """
     names: set[str] = set()
     for one in outcomes:
-        waits = waits_for(one)
-        lacks = one.status == "skipped" and (one.reason or "").startswith("this machine lacks")
-        if one.status in ("inconclusive", "error") or lacks or (waits and names.issuperset(waits)):
+        free = one.status in ("inconclusive", "error") or one.lacks
+        if free or (one.waits and names.issuperset(one.waits)):
             names.add(one.check)
     return names
 
@@ -189,7 +181,7 @@ def _review(graded: Graded, checks: Sequence[CheckScore], manual: Manual) -> tup
         if not one.counted:
             word = {"inconclusive": "inconclusive", "error": "grader error"}.get(one.status, "not judged")
             groups.setdefault(word, []).append(one.check)
-        elif mended.intersection(waits_for(outcomes[one.check])):
+        elif mended.intersection(outcomes[one.check].waits):
             groups.setdefault("waited for what you corrected", []).append(one.check)
     out += [f"{word}: {', '.join(names)}" for word, names in groups.items()]
     if graded.notebook.status == "stopped":

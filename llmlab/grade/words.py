@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import datetime
 
 from ..checks import Outcome
 from ..lab import LabInfo
 from .schema import Graded
-from .scores import CheckScore, Score, waits_for
+from .scores import CheckScore, Score
 
 
 def number(value: float) -> str:
@@ -99,13 +100,12 @@ def note(outcome: Outcome, check: CheckScore) -> str:
     The grader's own traceback stays with the instructor.
     """
     out = []
-    waits = waits_for(outcome)
     if outcome.status == "inconclusive":
         out.append(f"The measurement could not tell: {(outcome.reason or 'too noisy').rstrip('.')}.")
     elif outcome.status == "error":
         out.append("The grader itself stumbled here; this is its fault and not yours.")
-    elif waits:
-        out.append(f"It waits for {_names(waits)}: once that passes, this one is looked at.")
+    elif outcome.waits:
+        out.append(f"It waits for {_names(outcome.waits)}: once that passes, this one is looked at.")
     elif outcome.status == "skipped" and not check.counted:
         out.append("The machine that graded could not run it.")
     elif outcome.status == "skipped":
@@ -117,7 +117,7 @@ def note(outcome: Outcome, check: CheckScore) -> str:
     return " ".join(out)
 
 
-def _names(names: tuple[str, ...]) -> str:
+def _names(names: Sequence[str]) -> str:
     return names[0] if len(names) == 1 else f"{', '.join(names[:-1])} and {names[-1]}"
 
 

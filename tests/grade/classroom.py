@@ -125,7 +125,7 @@ def rich() -> Graded:
             hidden=SECRET,
             data={"ctx_per_slot": 1024},
         ),
-        goodput=outcome("goodput", "skipped", reason="needs context-per-slot to pass first"),
+        goodput=outcome("goodput", "skipped", waits=["context-per-slot"]),
         counters=outcome(
             "counters", "inconclusive", reason="the machine is too noisy to say; run the check again"
         ),

@@ -2,27 +2,18 @@
 
 from __future__ import annotations
 
-import importlib.util
-import sys
 from datetime import timedelta, timezone
-from pathlib import Path
 from types import SimpleNamespace
 
+import classroom as room
 import pytest
 
 from llmlab import doctor
 from llmlab.checks import Context, Evidence, check, failed, inconclusive, passed
 from llmlab.checks.run import run_here
 from llmlab.grade.manual import Manual, ManualCheck
-from llmlab.grade.scores import late_days, unjudged, waits_for
+from llmlab.grade.scores import late_days, unjudged
 from llmlab.lab.info import LateRule
-
-_spec = importlib.util.spec_from_file_location("classroom", Path(__file__).parent / "classroom.py")
-assert _spec is not None
-assert _spec.loader is not None
-room = importlib.util.module_from_spec(_spec)
-sys.modules["classroom"] = room
-_spec.loader.exec_module(room)
 
 DAY, MINUTE, SECOND = timedelta(days=1), timedelta(minutes=1), timedelta(seconds=1)
 
@@ -110,7 +101,7 @@ def test_what_waits_for_something_unjudged_is_unjudged_too(monkeypatch, tmp_path
     monkeypatch.setattr(doctor, "need", lambda name: lacking)
     context = Context(files=tmp_path, seed=0, answers={}, profile="laptop")
     noisy = run_here(checks_of_a_lab(lambda: inconclusive("noisy", expected="", observed="")), context)
-    assert waits_for(noisy[1]) == ("first-one",)
+    assert noisy[1].waits == ["first-one"]
     assert unjudged(noisy) == {"first-one", "second", "third", "beyond"}
 
     failing = run_here(checks_of_a_lab(lambda: failed(expected="", observed="")), context)
@@ -167,7 +158,7 @@ def test_a_check_judged_by_hand_counts_and_needs_no_look():
 
 
 def test_what_waited_for_a_corrected_check_is_looked_at():
-    goodput = room.outcome("goodput", "skipped", reason="needs context-per-slot to pass first")
+    goodput = room.outcome("goodput", "skipped", waits=["context-per-slot"])
     one = room.graded(context_per_slot="failed", goodput=goodput)
     assert room.scored(one).review == ()
     hand = Manual(checks={"context-per-slot": ManualCheck(3, 3)})
