@@ -114,7 +114,7 @@ def gradescope(path: Path) -> dict[str, tuple[str, str]]:
     try:
         if path.is_symlink() or not path.is_file() or path.stat().st_size > MAX_METADATA:
             return {}
-        import yaml  # comes with jupyterlab and papermill
+        import yaml
 
         class Loader(getattr(yaml, "CSafeLoader", yaml.SafeLoader)):  # type: ignore[misc]
             """Builds plain values, also where Ruby notes its own classes."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 import io
 import math
 import sys
@@ -10,6 +9,7 @@ import time
 from itertools import pairwise
 from pathlib import Path
 
+import factory
 import msgspec
 import pytest
 
@@ -19,13 +19,6 @@ from llmlab.figures import style, words
 from llmlab.figures.timeline import in_flight
 from llmlab.records import stats
 from llmlab.records.schema import Device, Record
-
-_spec = importlib.util.spec_from_file_location("figure_factory", Path(__file__).parent / "factory.py")
-assert _spec is not None
-assert _spec.loader is not None
-factory = importlib.util.module_from_spec(_spec)
-sys.modules["figure_factory"] = factory
-_spec.loader.exec_module(factory)
 
 SLO = stats.SLO(ttft_ms=300, e2e_ms=600)
 DRAW = {

@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import html
-import importlib.util
 import re
-import sys
 from datetime import timedelta
 from html.parser import HTMLParser
 from itertools import pairwise
-from pathlib import Path
 
+import classroom as room
 import msgspec
 import pytest
 
@@ -18,13 +16,6 @@ from llmlab import doctor
 from llmlab.grade.feedback import POLICY, feedback_page
 from llmlab.grade.manual import Manual, ManualCheck
 from llmlab.lab.hints import read_hints
-
-_spec = importlib.util.spec_from_file_location("classroom", Path(__file__).parent / "classroom.py")
-assert _spec is not None
-assert _spec.loader is not None
-room = importlib.util.module_from_spec(_spec)
-sys.modules["classroom"] = room
-_spec.loader.exec_module(room)
 
 HINTS = read_hints(room.INFO.folder / "hints.md")
 HAND = Manual(points=1.5, comment="Nice.", checks={"knee": ManualCheck(2, 2, "Right for a wrong reason.")})

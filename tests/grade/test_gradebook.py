@@ -3,24 +3,15 @@
 from __future__ import annotations
 
 import csv
-import importlib.util
 import os
-import sys
-from pathlib import Path
 
+import classroom as room
 import pandas as pd
 import pytest
 
 from llmlab.errors import LabError
 from llmlab.grade.gradebook import FORMULA, HEAD, summary, write_gradebook, write_whole
 from llmlab.grade.manual import Manual, ManualCheck
-
-_spec = importlib.util.spec_from_file_location("classroom", Path(__file__).parent / "classroom.py")
-assert _spec is not None
-assert _spec.loader is not None
-room = importlib.util.module_from_spec(_spec)
-sys.modules["classroom"] = room
-_spec.loader.exec_module(room)
 
 CHECKS = list(room.POINTS.items())
 

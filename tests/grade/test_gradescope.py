@@ -2,23 +2,14 @@
 
 from __future__ import annotations
 
-import importlib.util
 import json
-import sys
 from datetime import timedelta
-from pathlib import Path
 
+import classroom as room
 import pytest
 
 from llmlab.grade.gradescope import results_json
 from llmlab.grade.manual import Manual, ManualCheck
-
-_spec = importlib.util.spec_from_file_location("classroom", Path(__file__).parent / "classroom.py")
-assert _spec is not None
-assert _spec.loader is not None
-room = importlib.util.module_from_spec(_spec)
-sys.modules["classroom"] = room
-_spec.loader.exec_module(room)
 
 TOP = {
     "score", "execution_time", "output", "output_format", "test_output_format", "test_name_format", "visibility",

@@ -2,24 +2,15 @@
 
 from __future__ import annotations
 
-import importlib.util
-import sys
 import tomllib
 import unicodedata
 from datetime import UTC, datetime
-from pathlib import Path
 
+import classroom as room
 import pytest
 
 from llmlab.errors import LabError
 from llmlab.grade.manual import Manual, ManualCheck, ensure_template, read_manual
-
-_spec = importlib.util.spec_from_file_location("classroom", Path(__file__).parent / "classroom.py")
-assert _spec is not None
-assert _spec.loader is not None
-room = importlib.util.module_from_spec(_spec)
-sys.modules["classroom"] = room
-_spec.loader.exec_module(room)
 
 KEYS = ["Zoë Müller", "alice", "bob@example.org"]
 GOOD = """\
