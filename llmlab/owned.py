@@ -68,10 +68,17 @@ class Entry:
 
     @property
     def alive(self) -> bool:
-        """Whether the thing itself is still there (what is neither process nor folder counts as there)."""
+        """Whether the thing itself is still there (what is neither process nor folder counts as there).
+
+        Folders are registered before they are made: while their owner lives they may be about to be.
+        """
         if "pid" in self.data:
             return _alive(self.data["pid"], self.data["start"])
-        return "folders" not in self.data or any(Path(name).exists() for name in self.data["folders"])
+        return (
+            "folders" not in self.data
+            or self.owner_alive
+            or any(Path(name).exists() for name in self.data["folders"])
+        )
 
     def end(self) -> None:
         """End it if it is still the registered thing, and forget it."""

@@ -13,7 +13,7 @@ from pathlib import Path
 from types import TracebackType
 
 from .. import owned
-from ..serve.limits import CGROUP, PERIOD_US, end_cgroup, make_cgroup, own_cgroup
+from ..serve.limits import CGROUP, PERIOD_US, end_cgroup, make_cgroup, own_cgroup, register_cgroup
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,14 +43,14 @@ class Cage:
 
     def __enter__(self) -> Cage:
         name = f"llmlab-{uuid.uuid4().hex[:12]}"
-        plan = self._version2(name) if (CGROUP / "cgroup.controllers").is_file() else self._version1(name)
-        if plan:
-            # Registered before anything is in it: a grader that is killed leaves folders that `clean` finds.
-            folders = [str(outer) for outer in self._outer]
-            self._entry = owned.register("cgroup", f"sandbox {name}", folders=folders)
+        self._entry = register_cgroup(name, f"sandbox {name}")
+        if (CGROUP / "cgroup.controllers").is_file():
+            self._version2(name)
+        else:
+            self._version1(name)
         return self
 
-    def _version1(self, name: str) -> bool:
+    def _version1(self, name: str) -> None:
         allowed = self.allowance
         wanted: dict[str, tuple[str, dict[str, object]]] = {
             "cpu": (
@@ -63,17 +63,18 @@ class Cage:
         }
         for controller, (what, values) in wanted.items():
             outer = make_cgroup(own_cgroup(controller), name, **values)
-            inner = make_cgroup(outer, "inner")
-            if outer is None or inner is None:
+            if outer is None:
                 continue
             self._outer.append(outer)
+            inner = make_cgroup(outer, "inner")
+            if inner is None:
+                continue
             self.join.append(inner / "cgroup.procs")
             self.limited += [what] if what else []
             if controller in ("cpu", "memory"):
                 self.inside[controller] = inner
-        return bool(self._outer)
 
-    def _version2(self, name: str) -> bool:
+    def _version2(self, name: str) -> None:
         allowed = self.allowance
         values: dict[str, object] = {
             "cpu__max": f"{round(allowed.cpus * PERIOD_US)} {PERIOD_US}",
@@ -90,8 +91,7 @@ class Cage:
                     self._outer.append(outer)
                     self.join.append(outer / "cgroup.procs")
                     self.limited += ["cpus", "memory", "processes"]
-                    return True
-        return False
+                    return
 
     def cpu_seconds(self) -> float:
         """CPU time of all that ran in it (0 where it is not counted)."""

@@ -162,6 +162,13 @@ def _remove(folder: Path) -> None:
             os.sched_yield()
 
 
+def register_cgroup(name: str, label: str) -> Path:
+    """Register a cgroup of this name before it is made, wherever it may be: whoever is killed half-way leaves no stray."""
+    parents = [own_cgroup(controller) for controller in ("cpu", "memory", "pids", "cpuacct", "")]
+    folders = {str(parent / name): None for parent in (*parents, CGROUP) if parent is not None}
+    return owned.register("cgroup", label, folders=list(folders))
+
+
 def end_cgroup(folder: Path, *, wait: bool = False) -> list[str]:
     """Remove a cgroup with all that was made below it, and end what still runs there; returns what that was.
 
@@ -273,13 +280,16 @@ def fence(limits: Limits) -> Fence:
         return Fence("none", limits)
     if limits.cpus is not None and limits.cpus <= 0:
         raise LabError(f"A CPU quota must be above 0, not {limits.cpus}.", fix="set limits.cpus, e.g. 1.0")
+    entry = register_cgroup(name, name)
     for make in (_cgroup2, _cgroup1, _systemd, _taskset):
         made = make(limits, name)
         if made is not None:
             if made.folders:
-                folders = [str(path) for path in made.folders.values()]
-                made._entry = owned.register("cgroup", name, folders=folders)
+                made._entry = entry
+            else:
+                owned.forget(entry)
             return made
+    owned.forget(entry)
     what = f"{limits.cpus:g} CPUs" if limits.cpus is not None else f"{limits.memory} bytes"
     system = "macOS" if sys.platform == "darwin" else "this machine"
     raise LabError(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -51,3 +52,17 @@ def test_after_a_killed_grader_clean_removes_all_of_it():
         ["find", "/sys/fs/cgroup", "-name", folder.rpartition("/")[2]], capture_output=True, text=True
     )
     assert left.stdout == ""
+
+
+def test_killed_while_it_is_made_it_is_found_all_the_same():
+    """The registry knows it before the first folder is there."""
+    code = (
+        "import os\nfrom llmlab.grade import cage\nmake = cage.make_cgroup\n"
+        "def once(*args, **kw):\n    made = make(*args, **kw)\n    print(made, flush=True)\n    os.kill(os.getpid(), 9)\n"
+        "cage.make_cgroup = once\ncage.Cage(cage.Allowance()).__enter__()"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    folder = Path(done.stdout.strip())
+    assert folder.is_dir(), done.stderr
+    owned.clean()
+    assert not folder.exists()
