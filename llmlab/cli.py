@@ -75,6 +75,9 @@ def _parser() -> argparse.ArgumentParser:
     one.add_argument(
         "--accept-licence", action="store_true", help="you have read the model's licence and accept it"
     )
+    one = verb("images", "the images of the container labs: pulled where possible, else built here")
+    one.add_argument("labs", nargs="*", metavar="lab", help="only those of these labs, e.g. 04")
+    one.add_argument("--list", action="store_true", help="only list")
     one = verb("clean", "end what llmlab started and nobody uses any more")
     one.add_argument("--list", action="store_true", help="only list")
     one.add_argument("--all", action="store_true", help="also what a running notebook still owns")
@@ -332,6 +335,37 @@ def _models(args: argparse.Namespace) -> int:
         count = f"{one.parameters / 1e6:.3g} M" if one.parameters else ""
         rows.append((one.name, size, count, "ready" if one.cached else "", one.licence or "", one.purpose))
     _table("", ["model", "size", "parameters", "cached", "licence", "for"], rows)
+    return 0
+
+
+def _images(args: argparse.Namespace) -> int:
+    from .platforms.containers import images, plugins
+
+    wanted = [
+        one for one in images.CATALOGUE if not args.labs or {lab[:2] for lab in args.labs} & set(one.labs)
+    ]
+    say = (lambda _: None) if args.json else _say
+    if not args.list:
+        for plugin in plugins.bring():
+            say(f"{plugin} plugin: brought into a private configuration")
+        for line in images.ensure([one.name for one in wanted], say=say):
+            say(line)
+    rows = [
+        {"image": one.name, "what": one.what, "labs": one.labs, "here": images.here(one.name)}
+        for one in wanted
+    ]
+    if args.json:
+        _print_json(rows)
+    else:
+        marks = {True: "✔", False: "–"}
+        _table(
+            "",
+            ("", "image", "what", "labs"),
+            [
+                (marks[bool(one["here"])], str(one["image"]), str(one["what"]), ", ".join(one["labs"]))
+                for one in rows
+            ],
+        )  # type: ignore[arg-type]
     return 0
 
 

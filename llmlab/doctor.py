@@ -71,20 +71,30 @@ def _compiler() -> Need:
 
 
 def _docker() -> Need:
-    start = "open -a Docker" if MAC else "sudo systemctl start docker"
-    if not shutil.which("docker"):
-        return Need("docker", False, "docker is not installed", "see docs.docker.com/get-docker")
-    met, detail = _program("docker", "info", "--format", "{{.ServerVersion}} on {{.OperatingSystem}}")
-    if met and detail:
-        return Need("docker", True, f"Docker {detail}")
-    if "permission denied" in detail:
-        return Need(
-            "docker",
-            False,
-            "you may not use the docker daemon",
-            "sudo usermod -aG docker $USER (then log in anew)",
-        )
-    return Need("docker", False, "the docker daemon does not answer", start)
+    from .errors import LabError
+    from .platforms.containers import daemon, plugins
+
+    try:
+        about = daemon.client().info()
+    except LabError as error:
+        return Need("docker", False, error.what, error.fix or "see docs.docker.com")
+    lacking = plugins.missing()
+    if lacking:
+        return Need("docker", False, f"docker has no {' and no '.join(lacking)} plugin", "llmlab images")
+    return Need("docker", True, f"Docker {about['ServerVersion']} on {about['OperatingSystem']}")
+
+
+def _images() -> Need:
+    from .errors import LabError
+    from .platforms.containers import images
+
+    try:
+        lacking = images.missing([one.name for one in images.CATALOGUE])
+    except LabError as error:
+        return Need("images", False, error.what, error.fix or "see docs.docker.com")
+    if lacking:
+        return Need("images", False, f"not brought yet: {', '.join(lacking)}", "llmlab images")
+    return Need("images", True, f"the {len(images.CATALOGUE)} images of the container labs")
 
 
 def _kubernetes() -> Need:
@@ -224,6 +234,7 @@ NEEDS: dict[str, Callable[[], Need]] = {
     "compiler": _compiler,
     "gpu": _gpu,
     "docker": _docker,
+    "images": _images,
     "kubernetes": _kubernetes,
     "terraform": _terraform,
     "node": _node,

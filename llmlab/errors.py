@@ -41,3 +41,7 @@ class LabError(Exception):
     def _render_traceback_(self) -> list[str]:
         """IPython shows these lines instead of a traceback."""
         return [f"✘ {line}" if n == 0 else line for n, line in enumerate(self.lines())]
+
+
+class Unavailable(LabError):
+    """The machine's trouble, not that of the learner's files: a daemon that is gone, a full disk. Costs nobody points."""

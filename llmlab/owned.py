@@ -8,6 +8,7 @@ Nothing is ever ended by name: only what has an entry, and only if pid *and* sta
 from __future__ import annotations
 
 import contextlib
+import importlib
 import json
 import os
 import select
@@ -28,8 +29,10 @@ from .paths import state_dir
 
 KEEPER = Path(__file__).with_name("keeper.py")
 
-#: How to end a thing that is no process, by kind: each platform adds its own. Takes the entry's data.
+#: How to end a thing that is no process, by kind: the module that knows adds its own. Takes the entry's data.
 ENDERS: dict[str, Callable[[dict[str, Any]], None]] = {}
+#: Which module that is: `llmlab clean` may meet an entry in a process that never imported it.
+_HOMES = {"cgroup": "llmlab.serve.limits", "docker": "llmlab.platforms.containers.owning"}
 
 
 def _registry() -> Path:
@@ -82,6 +85,8 @@ class Entry:
 
     def end(self) -> None:
         """End it if it is still the registered thing, and forget it."""
+        if self.kind in _HOMES:
+            importlib.import_module(_HOMES[self.kind])
         if self.kind in ENDERS:
             ENDERS[self.kind](self.data)
         for who in (self.data, self.data.get("keeper") or {}):

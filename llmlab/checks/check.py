@@ -4,17 +4,19 @@ from __future__ import annotations
 
 import contextlib
 import random
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
-from ..errors import LabError
+from ..errors import LabError, Unavailable
 from ..records.schema import Plan, Record
 from ..records.store import read
 from ..serve import Server, Spec
 from .genuine import foreign
 from .result import Evidence
+
+T = TypeVar("T")
 
 
 class DeploymentFailed(Exception):
@@ -112,6 +114,36 @@ class Context:
         self.deployed = False
         self._stack = contextlib.ExitStack()
         self._shared: dict[str, Server] = {}
+        self._once: dict[str, Any] = {}
+
+    def enter(self, thing: contextlib.AbstractContextManager[T]) -> T:
+        """Own something for the rest of this run."""
+        return self._stack.enter_context(thing)
+
+    def once(self, name: str, make: Callable[[], T]) -> T:
+        """What `make` gave the first time, or the same failure again: deployments that several checks share."""
+        if name not in self._once:
+            try:
+                self._once[name] = make()
+            except DeploymentFailed as error:
+                self._once[name] = error
+        found = self._once[name]
+        if isinstance(found, DeploymentFailed):
+            raise found
+        return found  # type: ignore[no-any-return]
+
+    @contextlib.contextmanager
+    def deploying(self) -> Iterator[None]:
+        """Around a deployment: what goes wrong is the files' fault, unless the machine itself is in trouble.
+
+        :raises DeploymentFailed: with the words of the tool, its paths as the learner knows them.
+        """
+        try:
+            yield
+        except Unavailable:
+            raise
+        except LabError as error:
+            raise DeploymentFailed(str(error).replace(str(self.files) + "/", "")) from error
 
     def random(self, purpose: str) -> random.Random:
         """A generator of its own for each purpose, so that one check's draws never move another's."""
@@ -208,3 +240,4 @@ class Context:
         """Stop all that was started."""
         self._stack.close()
         self._shared.clear()
+        self._once.clear()

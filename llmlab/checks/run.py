@@ -23,6 +23,7 @@ from typing import Any
 
 import msgspec
 
+from ..errors import Unavailable
 from .check import Check, Context, DeploymentFailed
 from .result import Evidence, Outcome, Result
 from .talk import Asked, Event, Turn, converse, unreadable
@@ -192,6 +193,8 @@ def run_here(
                 evidence = Evidence(
                     "what the files describe starts and serves", str(error), "lab.serve(), or llmlab check"
                 )
+            except Unavailable as error:
+                reason = str(error)
             except Exception:  # a bug of ours must cost the learner nothing, and be seen
                 reason = traceback.format_exc(limit=-4)
         outcomes[one.name] = Outcome(

@@ -17,6 +17,7 @@ from ..paths import course_dir
 from ..serve import Server, Spec
 from ..serve.ports import port_holder
 from . import progress
+from .containers import Containers
 from .info import LabInfo, all_labs, find_lab
 from .session import LiveServer, Measured
 
@@ -33,7 +34,7 @@ VERDICT = (
 MAX_ANSWER = 5_000  # characters
 
 
-class Lab:
+class Lab(Containers):
     """One lab, and the folder in which the learner works on it.
 
     Everything that a button of the panel does is a method here, so that a notebook, papermill, a shell and a
@@ -47,6 +48,7 @@ class Lab:
         self.running: LiveServer | None = None
         self.last: Measured | None = None
         self.result: Result | None = None
+        self.opened = []
         atexit.register(self.stop)
 
     @classmethod
@@ -126,6 +128,7 @@ class Lab:
         if self.running is not None:
             self.running.stop()
             self.running = None
+        self.close_opened()
 
     # -- check, hint, reset -------------------------------------------------------------------------
 

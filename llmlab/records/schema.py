@@ -160,3 +160,41 @@ class Record(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     seed: int = 0
     realism: str = "real"
     note: str | None = None
+
+
+TABLE = "llmlab/table/1"
+
+Cell = str | float | int | bool | None
+
+
+class Table(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """What was measured of a deployment rather than of its requests: image layers, shares per replica, exposure.
+
+    `columns` gives each column's unit or meaning; a row has one value for each, in that order.
+    """
+
+    kind: str  # image | shares | exposure | ...
+    created: str  # ISO 8601, UTC
+    machine: Machine
+    columns: dict[str, str]  # name -> unit ("s", "bytes", "requests") or meaning
+    rows: list[list[Cell]]
+    versions: dict[str, str]
+    schema: str = TABLE
+    lab: str | None = None
+    seed: int = 0
+    realism: str = "real"
+    note: str | None = None
+
+    def column(self, name: str) -> list[Cell]:
+        """The values of one column.
+
+        :raises KeyError: when there is no such column.
+        """
+        place = list(self.columns).index(name) if name in self.columns else None
+        if place is None:
+            raise KeyError(f"no column {name!r}; there are {', '.join(self.columns)}")
+        return [row[place] for row in self.rows]
+
+    def dicts(self) -> list[dict[str, Cell]]:
+        """The rows, each by the names of its columns."""
+        return [dict(zip(self.columns, row, strict=True)) for row in self.rows]

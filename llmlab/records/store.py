@@ -3,24 +3,27 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TypeVar
 
 import msgspec
 
 from ..errors import LabError
 from ..paths import replace_file
-from .schema import SCHEMA, Record
+from .schema import SCHEMA, TABLE, Record, Table
+
+T = TypeVar("T")
 
 
 class _Head(msgspec.Struct):
     schema: str = ""
 
 
-def dumps(record: Record) -> bytes:
+def dumps(record: Record | Table) -> bytes:
     """The record as one line of JSON."""
     return msgspec.json.encode(record) + b"\n"
 
 
-def write(record: Record, path: str | Path) -> Path:
+def write(record: Record | Table, path: str | Path) -> Path:
     """Write `record` to `path` (folders are made), and return the path.
 
     The document is written beside it, flushed to the disk and renamed, so a reader sees the old record or the
@@ -43,6 +46,12 @@ def write(record: Record, path: str | Path) -> Path:
     return path
 
 
+def read_table(path: str | Path) -> Table:
+    """The table in `path`; errors as in `read`."""
+    path = Path(path)
+    return _decode(_bytes(path), Table, TABLE, str(path))
+
+
 def read(path: str | Path) -> Record:
     """The record in `path`.
 
@@ -51,25 +60,32 @@ def read(path: str | Path) -> Record:
         place, e.g. `$.runs[0].samples[3].sent`).
     """
     path = Path(path)
-    try:
-        data = path.read_bytes()
-    except OSError as problem:
-        raise LabError(f"No record to read: {problem.strerror or problem}.", where=str(path)) from None
-    return loads(data, source=str(path))
+    return loads(_bytes(path), source=str(path))
 
 
 def loads(data: bytes, *, source: str = "this document") -> Record:
     """The record in `data`; `source` is named in errors. Errors as in `read`."""
+    return _decode(data, Record, SCHEMA, source)
+
+
+def _bytes(path: Path) -> bytes:
+    try:
+        return path.read_bytes()
+    except OSError as problem:
+        raise LabError(f"No record to read: {problem.strerror or problem}.", where=str(path)) from None
+
+
+def _decode(data: bytes, kind: type[T], schema: str, source: str) -> T:
     try:
         head = msgspec.json.decode(data, type=_Head)
-        if head.schema != SCHEMA:
+        if head.schema != schema:
             raise LabError(
-                f"This is not a record of {SCHEMA}: its schema is {head.schema or 'missing'!r}.",
+                f"This is not a record of {schema}: its schema is {head.schema or 'missing'!r}.",
                 where=source,
                 fix="measure again, or read it with the llmlab that wrote it",
             )
-        return msgspec.json.decode(data, type=Record)
+        return msgspec.json.decode(data, type=kind)
     except msgspec.ValidationError as problem:
-        raise LabError(f"The record does not keep to {SCHEMA}: {problem}.", where=source) from None
+        raise LabError(f"The record does not keep to {schema}: {problem}.", where=source) from None
     except msgspec.DecodeError as problem:
         raise LabError(f"This is not JSON: {problem}.", where=source, fix="measure again") from None

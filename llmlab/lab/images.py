@@ -1,0 +1,23 @@
+"""PLACEHOLDER."""
+
+from __future__ import annotations
+
+from typing import Any
+
+
+class LiveBuild:
+    """To come."""
+
+    def __init__(self, lab: Any, *args: Any, **options: Any) -> None: ...
+
+    def close(self) -> None:
+        """End it."""
+
+
+class LiveContainer:
+    """To come."""
+
+    def __init__(self, lab: Any, *args: Any, **options: Any) -> None: ...
+
+    def close(self) -> None:
+        """End it."""

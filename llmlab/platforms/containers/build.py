@@ -1,0 +1,218 @@
+"""One `docker build`, with what every step took and, when it fails, which step, which line and its last words."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import json
+import subprocess
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+from ...errors import LabError
+from .daemon import failure
+from .plugins import environment
+
+TAIL = 12  # last lines of a failed step that are shown
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """One step of a build: `seconds` it took, or `cached`; `error` when it failed."""
+
+    name: str  # as BuildKit says it: "[builder 2/5] RUN apt-get …"
+    seconds: float
+    cached: bool
+    error: str | None = None
+    log: str = ""
+
+    @property
+    def instruction(self) -> str:
+        """The Dockerfile's instruction: what follows the bracket."""
+        return self.name.partition("] ")[2] or self.name
+
+
+@dataclass(frozen=True, slots=True)
+class Build:
+    """What a build gave. `problem` is None when the image `tag` is there."""
+
+    tag: str
+    seconds: float
+    steps: tuple[Step, ...] = ()
+    problem: LabError | None = field(default=None)
+    command: tuple[str, ...] = ()
+
+    @property
+    def bases(self) -> tuple[str, ...]:
+        """The base images that the builder looked up, as it resolved their names."""
+        start = "[internal] load metadata for "
+        return tuple(step.name.removeprefix(start) for step in self.steps if step.name.startswith(start))
+
+    @property
+    def cached(self) -> bool:
+        """Whether every instruction came from the cache."""
+        return all(
+            step.cached for step in self.steps if step.instruction.startswith(("RUN ", "COPY ", "ADD "))
+        )
+
+    def image(self) -> str:
+        """The image's tag.
+
+        :raises LabError: when the build failed: the step, the line of the Dockerfile and the tool's last lines.
+        """
+        if self.problem is not None:
+            raise self.problem
+        return self.tag
+
+
+def build(
+    folder: Path,
+    *,
+    dockerfile: str = "Dockerfile",
+    tag: str,
+    labels: Mapping[str, str] | None = None,
+    args: Mapping[str, str] | None = None,
+    fresh: bool = False,
+    timeout: float = 1800,
+    on_step: Callable[[str], None] = lambda _: None,
+) -> Build:
+    """Build an image with BuildKit; a failed build is a `Build` with its `problem`, never an exception.
+
+    :param fresh: build everything anew (`--no-cache`).
+    :param on_step: hears the name of each step as it starts.
+    :raises LabError: when there is no daemon or no buildx.
+    """
+    line = [
+        "docker",
+        "buildx",
+        "build",
+        "--progress=rawjson",
+        "--load",
+        "-f",
+        str(folder / dockerfile),
+        "-t",
+        tag,
+    ]
+    for key, value in (labels or {}).items():
+        line += ["--label", f"{key}={value}"]
+    for key, value in (args or {}).items():
+        line += ["--build-arg", f"{key}={value}"]
+    if fresh:
+        line.append("--no-cache")
+    line.append(str(folder))
+    began = time.monotonic()
+    vertices: dict[str, dict[str, Any]] = {}
+    logs: dict[str, str] = {}
+    said: list[str] = []
+    process = subprocess.Popen(
+        line,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        text=True,
+        errors="replace",
+        env=environment(),
+    )
+    try:
+        _listen(process, vertices, logs, said, on_step, began + timeout)
+    finally:
+        if process.poll() is None:
+            process.kill()
+        process.wait()
+    seconds = time.monotonic() - began
+    steps = tuple(_step(one, logs.get(digest, "")) for digest, one in vertices.items())
+    problem = None
+    if process.returncode:
+        late = seconds >= timeout
+        problem = _problem(folder / dockerfile, steps, [f"not done after {timeout:.0f} s"] if late else said)
+    shown = ("docker", "build", "-f", dockerfile, "-t", tag, ".")
+    return Build(tag, seconds, steps, problem, shown)
+
+
+def _listen(
+    process: subprocess.Popen[str],
+    vertices: dict[str, dict[str, Any]],
+    logs: dict[str, str],
+    said: list[str],
+    on_step: Callable[[str], None],
+    deadline: float,
+) -> None:
+    """Read BuildKit's JSON documents, one after the other, and the plain lines between them, until it ends."""
+    decoder, buffer = json.JSONDecoder(), ""
+    assert process.stderr is not None
+    for text in process.stderr:
+        if time.monotonic() > deadline:
+            process.kill()
+        if not buffer and not text.startswith("{"):
+            if text.strip():
+                said.append(text.rstrip())
+            continue
+        buffer += text
+        if text[:1] not in ("}", "{"):
+            continue  # in the middle of a document (they are printed over several lines)
+        try:
+            status, _ = decoder.raw_decode(buffer)
+        except ValueError:
+            continue
+        buffer = ""
+        for one in status.get("vertexes") or []:
+            if one["digest"] not in vertices:
+                on_step(one["name"])
+            vertices.setdefault(one["digest"], {}).update(one)
+        for one in status.get("logs") or []:
+            try:
+                logs[one["vertex"]] = logs.get(one["vertex"], "") + base64.b64decode(one["data"]).decode(
+                    errors="replace"
+                )
+            except (binascii.Error, KeyError):
+                continue
+
+
+def _step(one: Mapping[str, Any], log: str) -> Step:
+    seconds = 0.0
+    if one.get("started") and one.get("completed"):
+        seconds = (_time(one["completed"]) - _time(one["started"])).total_seconds()
+    return Step(one["name"], max(0.0, seconds), bool(one.get("cached")), one.get("error") or None, log)
+
+
+def _time(text: str) -> datetime:
+    head, _, fraction = text.rstrip("Z").partition(".")
+    return datetime.fromisoformat(f"{head}.{(fraction + '000000')[:6]}+00:00")
+
+
+def _problem(dockerfile: Path, steps: tuple[Step, ...], said: list[str]) -> LabError:
+    broken = next((step for step in steps if step.error and "] " in step.name and step.log), None)
+    broken = broken or next((step for step in steps if step.error), None)
+    if broken is None:
+        return failure(("build",), "\n".join(said) or "it said nothing")
+    last = "\n".join((broken.log or broken.error or "").strip().splitlines()[-TAIL:])
+    line = _line(dockerfile, broken.instruction)
+    where = f"{dockerfile.name}:{line}" if line else dockerfile.name
+    ended = (broken.error or "").rpartition("exit code: ")[2]
+    how = f" ended with code {ended}" if ended.isdigit() else " failed"
+    return LabError(f"The build step {broken.name}{how}. Its last lines:\n{last}", where=where)
+
+
+def _line(dockerfile: Path, instruction: str) -> int | None:
+    """The line of the Dockerfile on which an instruction starts (BuildKit gives it with its line breaks joined)."""
+    try:
+        lines = dockerfile.read_text(encoding="utf-8", errors="replace").splitlines()
+    except OSError:
+        return None
+    wanted = "".join(instruction.split()).lower()
+    joined, start = "", 0
+    for number, text in enumerate(lines, 1):
+        if text.lstrip().startswith("#"):
+            continue
+        if not joined:
+            start = number
+        joined += text.rstrip().removesuffix("\\")
+        if text.rstrip().endswith("\\"):
+            continue
+        if joined.strip() and "".join(joined.split()).lower() == wanted:
+            return start
+        joined = ""
+    return None

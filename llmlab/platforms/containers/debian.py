@@ -1,0 +1,130 @@
+"""Single Debian 13 packages, unpacked into the cache through an apt configuration of our own; and base systems.
+
+Nothing is installed on the machine. Needs apt (Debian, Ubuntu); debootstrap also needs root.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import tempfile
+from pathlib import Path
+
+from ...errors import LabError
+from ...paths import cache_dir
+
+SUITE = "trixie"
+KEYRING = Path("/usr/share/keyrings/debian-archive-keyring.gpg")
+SOURCES = (Path("/etc/apt/sources.list.d/debian.sources"), Path("/etc/apt/sources.list"))
+#: What a Debian image on a registry leaves out too.
+_SPARE = (
+    "usr/share/doc",
+    "usr/share/man",
+    "usr/share/locale",
+    "usr/share/info",
+    "var/lib/apt/lists",
+    "var/cache/apt",
+)
+
+
+def mirror() -> str:
+    """Debian's mirror as this machine is configured, else the one everybody has."""
+    for path in SOURCES:
+        if path.is_file():
+            for word in path.read_text().split():
+                if word.startswith("http") and word.rstrip("/").endswith("/debian"):
+                    return word
+    return "http://deb.debian.org/debian"
+
+
+def unpack(package: str, suite: str = SUITE) -> Path:
+    """A package's files, unpacked below the cache; fetched once.
+
+    :raises LabError: without apt, or when it cannot be fetched.
+    """
+    target = cache_dir() / "debian" / suite / package
+    if target.is_dir():
+        return target
+    for program in ("apt-get", "dpkg"):
+        if not shutil.which(program):
+            raise LabError(f"{package} comes from Debian's packages, and there is no {program} here.")
+    if not KEYRING.is_file():
+        raise LabError(
+            f"{package} comes from Debian's packages, whose keys are not here.",
+            fix="sudo apt-get install debian-archive-keyring",
+        )
+    with tempfile.TemporaryDirectory(prefix="llmlab-apt-") as name:
+        folder = Path(name)
+        for one in ("lists/partial", "cache/archives/partial", "out"):
+            (folder / one).mkdir(parents=True)
+        (folder / "sources.list").write_text(f"deb [signed-by={KEYRING}] {mirror()} {suite} main\n")
+        (folder / "apt.conf").write_text(
+            f'Dir::State "{folder}"; Dir::State::lists "{folder}/lists"; Dir::Cache "{folder}/cache";\n'
+            f'Dir::Etc::SourceList "{folder}/sources.list"; Dir::Etc::SourceParts "-";\n'
+            f'Dir::State::status "{folder}/status"; APT::Sandbox::User "root"; Acquire::Languages "none";\n'
+        )
+        (folder / "status").touch()
+        env = {**os.environ, "APT_CONFIG": str(folder / "apt.conf")}
+        for argv in (["apt-get", "update", "-qq"], ["apt-get", "download", "-qq", package]):
+            done = subprocess.run(
+                argv, capture_output=True, text=True, env=env, cwd=folder / "out", timeout=300
+            )
+            if done.returncode:
+                raise LabError(
+                    f"{package} could not be fetched from Debian's packages.",
+                    where=done.stderr.strip()[-300:],
+                )
+        (deb,) = (folder / "out").glob("*.deb")
+        target.parent.mkdir(parents=True, exist_ok=True)
+        part = Path(tempfile.mkdtemp(dir=target.parent, prefix=f".{package}."))
+        try:
+            subprocess.run(["dpkg", "-x", str(deb), str(part)], check=True, capture_output=True)
+            part.chmod(0o755)
+            part.replace(target)
+        finally:
+            shutil.rmtree(part, ignore_errors=True)
+    return target
+
+
+def base_system(suite: str) -> Path:
+    """A minimal Debian as a tar file in the cache, made by debootstrap; made once.
+
+    :raises LabError: without debootstrap or root.
+    """
+    target = cache_dir() / "docker" / "bases" / f"{suite}.tar"
+    if target.is_file():
+        return target
+    if not shutil.which("debootstrap"):
+        raise LabError(
+            "A base image can be made here only with debootstrap, which is missing.",
+            fix="sudo apt-get install debootstrap, or an internet connection to pull it",
+        )
+    if os.geteuid() != 0:
+        raise LabError("debootstrap needs root to make a base image.", fix="sudo -E uv run llmlab images")
+    target.parent.mkdir(parents=True, exist_ok=True)
+    script = Path("/usr/share/debootstrap/scripts")
+    recipe = (
+        [] if (script / suite).exists() else [str(script / "sid")]
+    )  # an older debootstrap knows no newer suite
+    with tempfile.TemporaryDirectory(prefix=f"llmlab-{suite}-", dir=target.parent) as name:
+        root = Path(name) / "root"
+        line = ["debootstrap", "--variant=minbase", suite, str(root), mirror(), *recipe]
+        done = subprocess.run(line, capture_output=True, text=True, timeout=900)
+        if done.returncode:
+            raise LabError(f"debootstrap could not make Debian {suite}.", where=done.stdout.strip()[-400:])
+        for spare in _SPARE:
+            for one in (root / spare).glob("*"):
+                shutil.rmtree(one, ignore_errors=True) if one.is_dir() else one.unlink()
+        # Where this machine tells apt not to look at the dates of its mirror, an image's apt must not either.
+        for conf in Path("/etc/apt/apt.conf.d").glob("*"):
+            if conf.is_file() and "Check-Valid-Until" in conf.read_text(errors="replace"):
+                shutil.copyfile(conf, root / "etc/apt/apt.conf.d" / conf.name)
+        part = target.with_suffix(".part")
+        subprocess.run(
+            ["tar", "-C", str(root), "--numeric-owner", "-cf", str(part), "."],
+            check=True,
+            capture_output=True,
+        )
+        part.replace(target)
+    return target
