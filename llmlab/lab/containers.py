@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 if TYPE_CHECKING:
     from .images import LiveBuild, LiveContainer
     from .info import LabInfo
     from .machines import LiveMachine
     from .projects import LiveProject
+
+T = TypeVar("T", bound="Closes")
 
 
 class Closes(Protocol):
@@ -53,7 +55,7 @@ class Containers:
 
         return self._hold(LiveMachine(self, **options))
 
-    def _hold(self, thing: Any) -> Any:
+    def _hold(self, thing: T) -> T:
         self.opened.append(thing)
         return thing
 
