@@ -350,22 +350,14 @@ def _images(args: argparse.Namespace) -> int:
             say(f"{plugin} plugin: brought into a private configuration")
         for line in images.ensure([one.name for one in wanted], say=say):
             say(line)
-    rows = [
-        {"image": one.name, "what": one.what, "labs": one.labs, "here": images.here(one.name)}
-        for one in wanted
-    ]
+    rows = [(one, images.here(one.name)) for one in wanted]
     if args.json:
-        _print_json(rows)
+        _print_json(
+            [{"image": one.name, "what": one.what, "labs": one.labs, "here": there} for one, there in rows]
+        )
     else:
-        marks = {True: "✔", False: "–"}
-        _table(
-            "",
-            ("", "image", "what", "labs"),
-            [
-                (marks[bool(one["here"])], str(one["image"]), str(one["what"]), ", ".join(one["labs"]))
-                for one in rows
-            ],
-        )  # type: ignore[arg-type]
+        table = [("✔" if there else "–", one.name, one.what, ", ".join(one.labs)) for one, there in rows]
+        _table("", ("", "image", "what", "labs"), table)
     return 0
 
 
