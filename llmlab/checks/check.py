@@ -31,6 +31,7 @@ class Verdict:
     evidence: Evidence
     reason: str | None = None
     data: Mapping[str, Any] = field(default_factory=dict)
+    realism: str | None = None  # when it is another than the check's own: what the machine had decides
 
 
 def passed(*, expected: str, observed: str, look: str = "", hidden: str = "", **data: Any) -> Verdict:

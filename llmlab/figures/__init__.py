@@ -5,6 +5,8 @@ Nothing here measures, shows or prints; what a colour means is fixed in `style`,
 
 from __future__ import annotations
 
+from .exposure import exposure
+from .images import images
 from .latency import latency_cdf
 from .live import live
 from .picture import Picture
@@ -12,4 +14,4 @@ from .threads import threads
 from .throughput import throughput
 from .timeline import timeline
 
-__all__ = ["Picture", "latency_cdf", "live", "threads", "throughput", "timeline"]
+__all__ = ["Picture", "exposure", "images", "latency_cdf", "live", "threads", "throughput", "timeline"]

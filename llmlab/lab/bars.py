@@ -34,8 +34,11 @@ class _Notebook:
         if time.monotonic() - self._shown < 0.25:
             return
         self._shown = time.monotonic()
-        text = f"{text} ({done} of {self.total})"
-        bar = f'<progress value="{done}" max="{self.total}" aria-label="{html.escape(self.unit)}s done"></progress> '
+        known = (
+            f'value="{done}" max="{self.total}" ' if self.total else ""
+        )  # without: a bar that only says "at work"
+        text = f"{text} ({done} of {self.total})" if self.total else text
+        bar = f'<progress {known}aria-label="{html.escape(self.unit)}s done"></progress> '
         self._handle.update(_Html(bar + html.escape(text), text))
 
     def close(self, done: int) -> None:
@@ -62,7 +65,7 @@ class _Terminal:
         from tqdm import tqdm
 
         self._bar = tqdm(
-            total=total, unit=unit, file=sys.stderr, leave=False, dynamic_ncols=True, disable=quiet
+            total=total or None, unit=unit, file=sys.stderr, leave=False, dynamic_ncols=True, disable=quiet
         )
 
     def show(self, done: int, text: str) -> None:
@@ -130,6 +133,13 @@ def sweep_bar(total: int) -> Iterator[Callable[[str], None]]:
 
         yield say
         count.done = said
+
+
+@contextlib.contextmanager
+def steps_bar(unit: str) -> Iterator[Callable[[str], None]]:
+    """For work whose steps are not known beforehand (a build): the function it yields takes what is done next."""
+    with _Count(0, unit, quiet=False) as count:
+        yield lambda text: count.show(text[:100], count.done + 1)
 
 
 @contextlib.contextmanager

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..errors import LabError
-from ..records.schema import Plan, Record, Run
+from ..records.schema import Plan, Record, Run, Table
 from ..serve import Server
 
 if TYPE_CHECKING:
@@ -270,7 +270,7 @@ def target(server: Server) -> Any:
     )
 
 
-def store(record: Record, folder: Path) -> Path:
+def store(record: Record | Table, folder: Path) -> Path:
     """Save a record under a name that says when and what."""
     from ..records.store import write
 

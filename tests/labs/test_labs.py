@@ -78,12 +78,13 @@ def test_points_add_up_and_every_check_has_three_hints(info):
 
 @each_lab
 def test_what_the_repository_holds_is_the_untouched_starter(info):
-    listed = subprocess.run(
-        ["git", "-C", str(COURSE), "show", f"HEAD:labs/{info.name}/server.toml"], capture_output=True
-    )
-    if listed.returncode:
-        pytest.skip("not a git checkout. Bring it: git clone")
-    assert listed.stdout == (info.starter / "server.toml").read_bytes()
+    for name in info.artifacts:
+        listed = subprocess.run(
+            ["git", "-C", str(COURSE), "show", f"HEAD:labs/{info.name}/{name}"], capture_output=True
+        )
+        if listed.returncode:
+            pytest.skip("not a git checkout. Bring it: git clone")
+        assert listed.stdout == (info.starter / name).read_bytes(), name
 
 
 @each_lab

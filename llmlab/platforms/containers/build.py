@@ -6,6 +6,7 @@ import base64
 import binascii
 import json
 import subprocess
+import threading
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -14,6 +15,8 @@ from pathlib import Path
 from typing import Any
 
 from ...errors import LabError
+from . import bounds
+from . import vet as vetting
 from .daemon import failure
 from .plugins import environment
 
@@ -76,16 +79,29 @@ def build(
     tag: str,
     labels: Mapping[str, str] | None = None,
     args: Mapping[str, str] | None = None,
+    target: str | None = None,
     fresh: bool = False,
     timeout: float = 1800,
+    vet: bool | None = None,
     on_step: Callable[[str], None] = lambda _: None,
 ) -> Build:
     """Build an image with BuildKit; a failed build is a `Build` with its `problem`, never an exception.
 
     :param fresh: build everything anew (`--no-cache`).
+    :param vet: refuse a Dockerfile that asks for more than a sandbox of its own; None: as `vet.on()` says.
     :param on_step: hears the name of each step as it starts.
     :raises LabError: when there is no daemon or no buildx.
     """
+    shown = ("docker", "build", "-f", dockerfile, "-t", tag, ".")
+    limits = bounds.here()
+    if limits is not None:
+        timeout = min(timeout, limits.build)
+        args = {**(args or {}), "BUILDKIT_CACHE_MOUNT_NS": limits.apart}
+    if vetting.on() if vet is None else vet:
+        try:
+            vetting.dockerfile(folder / dockerfile)
+        except LabError as error:
+            return Build(tag, 0.0, (), error, shown)
     line = [
         "docker",
         "buildx",
@@ -101,6 +117,8 @@ def build(
         line += ["--label", f"{key}={value}"]
     for key, value in (args or {}).items():
         line += ["--build-arg", f"{key}={value}"]
+    if target:
+        line += ["--target", target]
     if fresh:
         line.append("--no-cache")
     line.append(str(folder))
@@ -110,15 +128,21 @@ def build(
     said: list[str] = []
     process = subprocess.Popen(
         line,
+        stdin=subprocess.DEVNULL,
         stdout=subprocess.DEVNULL,
         stderr=subprocess.PIPE,
         text=True,
         errors="replace",
         env=environment(),
     )
+    alarm = threading.Timer(
+        timeout, process.kill
+    )  # a step may be silent for ever; the builder ends with its client
+    alarm.start()
     try:
-        _listen(process, vertices, logs, said, on_step, began + timeout)
+        _listen(process, vertices, logs, said, on_step)
     finally:
+        alarm.cancel()
         if process.poll() is None:
             process.kill()
         process.wait()
@@ -126,9 +150,10 @@ def build(
     steps = tuple(_step(one, logs.get(digest, "")) for digest, one in vertices.items())
     problem = None
     if process.returncode:
-        late = seconds >= timeout
-        problem = _problem(folder / dockerfile, steps, [f"not done after {timeout:.0f} s"] if late else said)
-    shown = ("docker", "build", "-f", dockerfile, "-t", tag, ".")
+        if seconds >= timeout:
+            problem = _late(folder / dockerfile, vertices, timeout)
+        else:
+            problem = _problem(folder / dockerfile, steps, said)
     return Build(tag, seconds, steps, problem, shown)
 
 
@@ -138,14 +163,11 @@ def _listen(
     logs: dict[str, str],
     said: list[str],
     on_step: Callable[[str], None],
-    deadline: float,
 ) -> None:
     """Read BuildKit's JSON documents, one after the other, and the plain lines between them, until it ends."""
     decoder, buffer = json.JSONDecoder(), ""
     assert process.stderr is not None
     for text in process.stderr:
-        if time.monotonic() > deadline:
-            process.kill()
         if not buffer and not text.startswith("{"):
             if text.strip():
                 said.append(text.rstrip())
@@ -181,6 +203,19 @@ def _step(one: Mapping[str, Any], log: str) -> Step:
 def _time(text: str) -> datetime:
     head, _, fraction = text.rstrip("Z").partition(".")
     return datetime.fromisoformat(f"{head}.{(fraction + '000000')[:6]}+00:00")
+
+
+def _late(dockerfile: Path, vertices: Mapping[str, Mapping[str, Any]], timeout: float) -> LabError:
+    """Which step it was at when the time was over."""
+    at = [
+        Step(one["name"], 0, False)
+        for one in vertices.values()
+        if one.get("started") and (one.get("error") or not one.get("completed")) and "] " in one["name"]
+    ]
+    line = _line(dockerfile, at[-1].instruction) if at else None
+    step = f" It was at {at[-1].name}." if at else ""
+    where = f"{dockerfile.name}:{line}" if line else dockerfile.name
+    return LabError(f"The build was not done after {timeout:.0f} s.{step}", where=where)
 
 
 def _problem(dockerfile: Path, steps: tuple[Step, ...], said: list[str]) -> LabError:

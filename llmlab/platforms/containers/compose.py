@@ -1,19 +1,31 @@
-"""One Compose project: the learner's file brought up under a name of ours, on ports that nobody else has."""
+"""One Compose project: the learner's file brought up under a name of ours, beside whatever else of it may run."""
 
 from __future__ import annotations
 
+import contextlib
+import copy
 import json
 import re
+import subprocess
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Any
 
-from ...errors import LabError
-from .daemon import client, docker, speaking
+from ...errors import LabError, Unavailable
+from ...serve.ports import free_port, port_holder
+from . import vet as vetting
+from . import vetted
+from .daemon import client, docker, failure, speaking
 from .owning import PROJECT, Claim
+from .yaml_lines import unreadable
 
 TAIL = 12
+SERVICE = "com.docker.compose.service"
+#: What Compose prints while it works; none of it says what went wrong.
+_PROGRESS = re.compile(
+    r"\s(Creat|Recreat|Start|Wait|Stop|Runn|Remov|Health)(ing|ed|e|y)?\s*$|\sError\s*$|level=warning"
+)
 
 
 class Project:
@@ -21,8 +33,10 @@ class Project:
 
     :param file: the Compose file; relative paths in it count from its folder.
     :param own_ports: publish on free ports of 127.0.0.1 instead of those that the file names, so that the learner's
-        own deployment of the same file may run beside it.
-    :param env: what `${…}` in the file stands for, besides this process's environment.
+        own deployment of the same file may run beside it. What clashes in the file still clashes.
+    :param env: what `${…}` in the file stands for, besides this process's environment. What it names with a full path
+        may be mounted read-only, also where the file is vetted.
+    :param vet: refuse a file that asks for more than containers of its own; None: as `vet.on()` says, so in all checks.
     """
 
     def __init__(
@@ -32,13 +46,17 @@ class Project:
         own_ports: bool = False,
         env: Mapping[str, str] | None = None,
         profiles: Sequence[str] = (),
+        vet: bool | None = None,
     ) -> None:
         self.file = file
         self.own_ports = own_ports
         self.env = dict(env or {})
         self.profiles = tuple(profiles)
+        self.vet = vetting.on() if vet is None else vet
         self.claim: Claim | None = None
         self._config: dict[str, Any] | None = None
+        self._given: str | None = None  # what Compose was handed
+        self._renamed: dict[str, str] = {}  # our name of a container -> the file's
 
     def config(self) -> dict[str, Any]:
         """The file as Compose understands it: names resolved, variables replaced, defaults filled in.
@@ -46,83 +64,119 @@ class Project:
         :raises LabError: when it cannot be read, with Compose's words and the line they name.
         """
         if self._config is None:
-            profiles = [word for one in self.profiles for word in ("--profile", one)]
-            done = docker(
-                "compose",
-                "-f",
-                str(self.file),
-                *profiles,
-                "config",
-                "--format",
-                "json",
-                env=self.env,
-                cwd=self.file.parent,
-            )
+            if not self.file.is_file():
+                raise LabError(
+                    f"There is no {self.file.name}.", where=str(self.file.parent), fix="llmlab reset"
+                )
+            if self.vet:
+                vetting.before_reading(self.file)
+            line = ["compose", "-p", "llmlab", "-f", str(self.file), *self._profiles()]
+            done = docker(*line, "config", "--format", "json", env=self.env, cwd=self.file.parent, timeout=60)
             if done.returncode:
-                raise _unreadable(self.file, done.stderr)
-            self._config = json.loads(done.stdout)
+                raise unreadable(self.file, done.stderr)
+            config = json.loads(done.stdout)
+            if self.vet:
+                lent = [Path(one) for one in self.env.values() if one.startswith("/")]
+                vetting.refuse(config, self.file, lent=lent)
+            self._config = config
         assert self._config is not None
         return self._config
 
-    def up(self, *, scale: Mapping[str, int] | None = None, timeout: float = 180) -> None:
-        """`docker compose up --wait`, under a name of its own; after a failure nothing of it is left.
+    def services(self) -> dict[str, Any]:
+        """The services of the file, those of the chosen profiles; errors as in `config`."""
+        return dict(self.config().get("services") or {})
+
+    def up(self, *, scale: Mapping[str, int] | None = None, timeout: float = 120) -> None:
+        """`docker compose up --wait`, under a name of its own; when the first fails, nothing of it is left.
 
         :raises LabError: with the last lines of Compose and of the container that is not well.
         """
-        wanted = self._deployed()
         first = self.claim is None
+        self.config()  # what is wrong with the file is said before anything is made
         self.claim = self.claim or Claim(f"Compose project of {self.file.name}")
         scales = [word for name, count in (scale or {}).items() for word in ("--scale", f"{name}={count}")]
-        done = self._compose(
-            "up",
-            "-d",
-            "--wait",
-            "--wait-timeout",
-            str(int(timeout)),
-            *scales,
-            stdin=wanted,
-            timeout=timeout + 120,
-        )
-        if done.returncode:
-            words = self._failed(done.stderr)
+        waits = ["up", "-d", "--wait", "--wait-timeout", str(int(timeout)), *scales]
+        try:
+            self._given = self._given or self._deployed(self.claim)
+            done = self._compose(*waits, timeout=timeout + 120)
+            if done.returncode:
+                raise self._failed(done.stderr)
+        except BaseException:
             if first:
-                self.down()
-            raise LabError(f"docker compose up failed:\n{words}", where=self.file.name)
+                with contextlib.suppress(LabError):  # what went wrong first is what to say
+                    self.down()
+            raise
 
-    def _deployed(self) -> str:
-        """What is handed to Compose: the resolved file, with ports of our own where asked for."""
-        config = json.loads(json.dumps(self.config()))
+    def _deployed(self, claim: Claim) -> str:
+        """What is handed to Compose: the resolved file, its fixed names and ports made ours where asked for."""
+        config = vetted.project(self.config(), claim) if self.vet else copy.deepcopy(self.config())
         config.pop("name", None)
-        for service in config.get("services", {}).values():
-            if self.own_ports:
-                for port in service.get("ports") or []:
+        for kind in ("networks", "volumes"):
+            for one in (config.get(kind) or {}).values():
+                if one and not one.get("external"):
+                    one.pop(
+                        "name", None
+                    )  # Compose names it after the project; two projects must not share it
+        moved: dict[str, str] = {}
+        for name, service in (config.get("services") or {}).items():
+            if not self.own_ports:
+                continue
+            if service.get("container_name"):  # still a fixed name, so still one container
+                self._renamed[f"{claim.name}-{name}"] = str(service["container_name"])
+                service["container_name"] = f"{claim.name}-{name}"
+            for port in service.get("ports") or []:
+                wanted = str(port.get("published") or "")
+                port["host_ip"] = "127.0.0.1"
+                if wanted.isdigit():  # the same port for all who ask for it: what clashed must clash
+                    port["published"] = moved.setdefault(wanted, str(free_port()))
+                else:
                     port.pop("published", None)
-                    port["host_ip"] = "127.0.0.1"
         return json.dumps(config)
 
-    def _compose(self, *argv: str, stdin: str | None = None, timeout: float = 120) -> Any:
-        assert self.claim is not None
-        line = ["compose", "-p", self.claim.name]
-        if stdin is not None:
-            line += ["-f", "-"]
-        line += [word for one in self.profiles for word in ("--profile", one)]
-        return docker(*line, *argv, stdin=stdin, timeout=timeout, env=self.env, cwd=self.file.parent)
+    def _profiles(self) -> list[str]:
+        return [word for one in self.profiles for word in ("--profile", one)]
 
-    def _failed(self, said: str) -> str:
+    def _compose(self, *argv: str, timeout: float = 120) -> subprocess.CompletedProcess[str]:
+        assert self.claim is not None
+        line = ["compose", "-p", self.claim.name, "-f", "-", *self._profiles(), *argv]
+        return docker(*line, stdin=self._given, timeout=timeout, env=self.env, cwd=self.file.parent)
+
+    def taken(self) -> list[tuple[int, str]]:
+        """Ports that the file publishes and somebody else holds, with who it is."""
+        found = []
+        for service in self.services().values():
+            for port in service.get("ports") or []:
+                wanted = str(port.get("published") or "")
+                if wanted.isdigit() and (holder := _holder(int(wanted))):
+                    found.append((int(wanted), holder))
+        return found
+
+    def _failed(self, said: str) -> LabError:
         """Compose's last lines, without its progress, and the last lines of what is not well."""
-        lines = [
-            line
-            for line in said.splitlines()
-            if not re.search(r"(Creat|Start|Wait|Stop|Runn)(ing|ed)\s*$", line)
-        ]
+        plain = failure(("compose", "up"), said)
+        if isinstance(plain, Unavailable):
+            return plain
+        lines = [line.strip() for line in said.splitlines() if line.strip() and not _PROGRESS.search(line)]
+        port = re.search(r"(?:Bind for|listen tcp4?) [\d.]+:(\d+)", said)
+        unwell = []
         for container in self.containers():
             state = container.attrs["State"]
             health = (state.get("Health") or {}).get("Status")
-            if not state.get("Running") or health == "unhealthy":
-                log = container.logs(tail=TAIL).decode(errors="replace").strip()
-                how = health if state.get("Running") else f"ended with code {state.get('ExitCode')}"
-                lines += [f"{_service(container)} ({how}) said last:", *log.splitlines()[-TAIL:]]
-        return "\n".join(lines[-3 * TAIL :])
+            if state["Status"] == "created" or (state.get("Running") and health in (None, "healthy")):
+                continue
+            log = container.logs(tail=TAIL).decode(errors="replace").strip()
+            how = health if state.get("Running") else f"ended with code {state.get('ExitCode')}"
+            key = (service_of(container), log.splitlines()[-1:])
+            if key not in unwell:  # three replicas that fail alike say it once
+                unwell.append(key)
+                lines += [f"{service_of(container)} ({how}) said last:", *log.splitlines()[-TAIL:]]
+        words = "\n".join(lines[-3 * TAIL :]) or said.strip()[-2000:]
+        for ours, theirs in self._renamed.items():
+            words = words.replace(ours, theirs)
+        fix = None
+        if port and not self.own_ports:
+            fix = f"port {port[1]} is held by {_holder(int(port[1])) or 'somebody else'}: stop it, or publish another"
+        return LabError(f"docker compose up failed:\n{words}", where=self.file.name, fix=fix)
 
     def containers(self, service: str | None = None) -> list[Any]:
         """Its containers (docker SDK objects), also those that have ended, in the order of their numbers."""
@@ -132,8 +186,8 @@ class Project:
             found = client().containers.list(
                 all=True, filters={"label": f"{PROJECT}={self.claim.name}"}, ignore_removed=True
             )
-        found = [one for one in found if service is None or _service(one) == service]
-        return sorted(found, key=lambda one: (_service(one), one.name))
+        found = [one for one in found if service is None or service_of(one) == service]
+        return sorted(found, key=lambda one: (service_of(one), _number(one)))
 
     def published(self, service: str, port: int) -> str | None:
         """Where a container port of a service answers on this machine, as http://127.0.0.1:PORT."""
@@ -142,16 +196,23 @@ class Project:
                 return f"http://127.0.0.1:{one['HostPort']}"
         return None
 
+    def addresses(self) -> list[tuple[Any, str]]:
+        """Every published TCP port as (container, http://127.0.0.1:PORT)."""
+        found = []
+        for container in self.containers():
+            for name, places in (container.ports or {}).items():
+                for one in {place["HostPort"] for place in places or []} if name.endswith("/tcp") else ():
+                    found.append((container, f"http://127.0.0.1:{one}"))
+        return found
+
     @property
     def address(self) -> str:
         """Where its first published port answers.
 
         :raises LabError: when it publishes none.
         """
-        for container in self.containers():
-            for found in (container.ports or {}).values():
-                if found:
-                    return f"http://127.0.0.1:{found[0]['HostPort']}"
+        for _, found in self.addresses():
+            return found
         raise LabError("The project publishes no port.", where=self.file.name)
 
     def down(self) -> None:
@@ -159,10 +220,11 @@ class Project:
         if self.claim is None:
             return
         try:
-            self._compose("down", "-v", "--remove-orphans", "--timeout", "2")
+            if self._given:
+                self._compose("down", "-v", "--remove-orphans", "--timeout", "2")
         finally:
             self.claim.close()
-            self.claim = None
+            self.claim = self._given = None  # the next one has other names, and images of its own
 
     def __enter__(self) -> Project:
         return self
@@ -170,16 +232,25 @@ class Project:
     def __exit__(
         self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self.down()
+        # A daemon that is gone has said so already; what was registered stays, and `llmlab clean` ends it later.
+        with contextlib.suppress(Unavailable):
+            self.down()
 
 
-def _service(container: Any) -> str:
-    return str(container.labels.get("com.docker.compose.service", ""))
+def service_of(container: Any) -> str:
+    """The name of the service that a container belongs to."""
+    return str(container.labels.get(SERVICE, ""))
 
 
-def _unreadable(file: Path, said: str) -> LabError:
-    last = "\n".join(line for line in said.strip().splitlines()[-TAIL:] if "level=warning" not in line)
-    found = re.search(r"line (\d+)", last)
-    return LabError(
-        f"Compose cannot read {file.name}:\n{last}", where=f"{file.name}:{found[1]}" if found else file.name
-    )
+def _number(container: Any) -> int:
+    return int(container.labels.get("com.docker.compose.container-number", 0))
+
+
+def _holder(port: int) -> str | None:
+    """Who holds a port of this machine: a container by its name, else a process."""
+    with contextlib.suppress(LabError), speaking():
+        for container in client().containers.list(ignore_removed=True):
+            for places in (container.ports or {}).values():
+                if any(place["HostPort"] == str(port) for place in places or []):
+                    return f"container {container.name}"
+    return port_holder(port)

@@ -10,6 +10,7 @@ from types import TracebackType
 from typing import Any
 
 from ...errors import LabError
+from . import bounds
 from .daemon import client, speaking
 from .owning import Claim
 
@@ -32,10 +33,12 @@ class Container:
         claim: Claim | None = None,
         publish: int | None = None,
         mounts: Mapping[Path, str] | None = None,
+        start: bool = True,
         **options: Any,
     ) -> None:
         from docker.errors import APIError, ContainerError, ImageNotFound
 
+        self.raw: Any = None
         self._claim = claim or Claim(f"container of {image}")
         self._own = claim is None
         self.publish = publish
@@ -43,22 +46,27 @@ class Container:
         volumes |= options.pop("volumes", {})
         if publish:
             options["ports"] = {f"{publish}/tcp": ("127.0.0.1", None)}
+        options = bounds.container(options)
         options["labels"] = {**self._claim.labels, **options.get("labels", {})}
         try:
             with speaking():
-                self.raw = client().containers.run(
-                    image, list(command) or None, detach=True, volumes=volumes, **options
+                # Made first and started then: what cannot be started is left with our label on it, and removed below.
+                self.raw = client().containers.create(
+                    image, list(command) or None, volumes=volumes, **options
                 )
+                if start:
+                    self.raw.start()
         except (APIError, ContainerError, ImageNotFound) as error:
-            self.close_claim()
+            self.close()
             raise LabError(
                 f"The container did not start: {getattr(error, 'explanation', None) or error}", where=image
             ) from None
 
-    def close_claim(self) -> None:
-        """End what was made for it alone."""
-        if self._own:
-            self._claim.close()
+    @classmethod
+    def created(cls, image: str, *, claim: Claim, **options: Any) -> Container:
+        """One that is made and not started: for its file system."""
+        # An image without a command can be made all the same.
+        return cls(image, ["none"], claim=claim, start=False, **options)
 
     @property
     def address(self) -> str:
@@ -134,6 +142,18 @@ class Container:
             time.sleep(every)
         return time.monotonic() - began
 
+    def exit(self, *, within: float) -> int:
+        """Wait until it ends; its exit code.
+
+        :raises LabError: when it still runs then.
+        """
+        deadline = time.monotonic() + within
+        while self.state["Running"]:
+            if time.monotonic() > deadline:
+                raise self.ended(f"had not ended after {within:.0f} s")
+            time.sleep(0.05)
+        return int(self.state["ExitCode"])
+
     def stop(self, grace: int = 10) -> tuple[float, int]:
         """`docker stop`: the seconds it took and the exit code (137: it had to be killed)."""
         began = time.monotonic()
@@ -147,7 +167,7 @@ class Container:
 
         if self._own:
             self._claim.close()
-        else:
+        elif self.raw is not None:
             with contextlib.suppress(APIError), speaking():
                 self.raw.remove(force=True, v=True)
 

@@ -129,7 +129,7 @@ def docker(
     try:
         done = subprocess.run(
             ["docker", *argv],
-            input=stdin,
+            input=stdin or "",  # never this process's own: a grader is spoken to there
             capture_output=True,
             text=True,
             errors="replace",

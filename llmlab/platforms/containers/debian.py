@@ -87,12 +87,26 @@ def unpack(package: str, suite: str = SUITE) -> Path:
     return target
 
 
+#: How Debian's images on a registry set up apt and dpkg, in our words: nothing kept that an image does not need.
+_LIKE_AN_IMAGE = {
+    "etc/apt/apt.conf.d/docker-clean": (
+        'DPkg::Post-Invoke { "rm -f /var/cache/apt/archives/*.deb /var/cache/apt/*.bin || true"; };\n'
+        'APT::Update::Post-Invoke { "rm -f /var/cache/apt/archives/*.deb /var/cache/apt/*.bin || true"; };\n'
+        'Dir::Cache::pkgcache ""; Dir::Cache::srcpkgcache "";\n'
+    ),
+    "etc/apt/apt.conf.d/docker-no-languages": 'Acquire::Languages "none";\n',
+    "etc/dpkg/dpkg.cfg.d/docker": "".join(
+        f"path-exclude /usr/share/{name}/*\n" for name in ("doc", "man", "locale", "info", "groff", "lintian")
+    ),
+}
+
+
 def base_system(suite: str) -> Path:
     """A minimal Debian as a tar file in the cache, made by debootstrap; made once.
 
     :raises LabError: without debootstrap or root.
     """
-    target = cache_dir() / "docker" / "bases" / f"{suite}.tar"
+    target = cache_dir() / "docker" / "bases" / f"{suite}-2.tar"  # the number counts changes of this recipe
     if target.is_file():
         return target
     if not shutil.which("debootstrap"):
@@ -120,6 +134,12 @@ def base_system(suite: str) -> Path:
         for conf in Path("/etc/apt/apt.conf.d").glob("*"):
             if conf.is_file() and "Check-Valid-Until" in conf.read_text(errors="replace"):
                 shutil.copyfile(conf, root / "etc/apt/apt.conf.d" / conf.name)
+        for file, text in _LIKE_AN_IMAGE.items():
+            (root / file).write_text(text)
+        (root / "etc/apt/sources.list").unlink(missing_ok=True)
+        (root / "etc/apt/sources.list.d/debian.sources").write_text(
+            f"Types: deb\nURIs: {mirror()}\nSuites: {suite}\nComponents: main\nSigned-By: {KEYRING}\n"
+        )
         part = target.with_suffix(".part")
         subprocess.run(
             ["tar", "-C", str(root), "--numeric-owner", "-cf", str(part), "."],

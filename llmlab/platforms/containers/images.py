@@ -37,9 +37,12 @@ class Image:
 
 LLAMA_SERVER = "llmlab/llama-server:1"
 SYSTEMD = "llmlab/systemd:1"
+QEMU = "llmlab/qemu:1"
 CATALOGUE = (
     Image("debian:forky-slim", "Debian 14, whose packages include llama.cpp", ("03", "04")),
+    Image("debian:forky-20260918-slim", "the same under a name that never moves", ("03",)),
     Image("debian:trixie-slim", "Debian 13", ("03", "04", "05")),
+    Image(QEMU, "emulates an older CPU", ("03",), "qemu", pull=False),
     Image("haproxy:3.0", "the proxy in front of the replicas", ("04",), "haproxy"),
     Image("prom/prometheus:v2.53.3", "metrics and alert rules", ("04",), "prometheus"),
     Image("prom/alertmanager:v0.28.1", "where alerts go", ("04",), "alertmanager"),
@@ -110,6 +113,8 @@ def _bring(image: Image, say: Callable[[str], None]) -> str:
     if image.base:
         say(f"{image.name} cannot be pulled; making Debian {image.base} with debootstrap")
         try:
+            if (twin := _twin(image)) is not None:
+                return f"built here (the same as {twin})"
             _import(image, base_system(image.base))
         except LabError as error:
             raise LabError(f"{image.name} is not here. {error.what}", where=why, fix=error.fix) from None
@@ -127,8 +132,10 @@ def _bring(image: Image, say: Callable[[str], None]) -> str:
 
 
 def _bases(dockerfile: Path) -> list[str]:
-    words = [line.split() for line in dockerfile.read_text().splitlines()]
-    return [line[1] for line in words if line[:1] == ["FROM"]]
+    """The images that a recipe builds on; not its own stages."""
+    words = [line.split() for line in dockerfile.read_text().splitlines() if line.startswith("FROM ")]
+    stages = {line[3] for line in words if len(line) == 4}
+    return [line[1] for line in words if line[1] not in stages | {"scratch"}]
 
 
 def _pull(name: str) -> str | None:
@@ -142,6 +149,17 @@ def _pull(name: str) -> str | None:
             daemon.images.pull(repository, tag=tag)
         except APIError as error:
             return str(error.explanation or error)
+    return None
+
+
+def _twin(image: Image) -> str | None:
+    """Another name of the same stand-in, which now has this one too."""
+    daemon = client()
+    repository, _, tag = image.name.rpartition(":")
+    with speaking():
+        for one in daemon.images.list(filters={"label": f"{STAND_IN}=debootstrap-{image.base}"}):
+            if one.tags and one.tag(repository, tag):
+                return str(one.tags[0])
     return None
 
 

@@ -81,6 +81,8 @@ def _private(folders: set[str]) -> Path:
     theirs = Path(os.environ.get("DOCKER_CONFIG") or Path.home() / ".docker")
     mine = cache_dir() / "docker" / "config"
     mine.mkdir(parents=True, exist_ok=True)
+    extra = config().get("cliPluginsExtraDirs")
+    folders |= {str(theirs / "cli-plugins"), *(extra if isinstance(extra, list) else [])}
     wanted = json.dumps({**config(), "cliPluginsExtraDirs": sorted(folders)}).encode()
     path = mine / "config.json"
     if not path.exists() or path.read_bytes() != wanted:

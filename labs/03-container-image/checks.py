@@ -1,0 +1,180 @@
+"""Lab 03: an image that serves. Each check builds or runs it; only the CUDA file may have to be read."""
+
+import re
+
+from llmlab.checks import Context, Verdict, check, failed, passed
+from llmlab.checks import images as image
+from llmlab.checks.cuda import judge
+from llmlab.errors import LabError
+from llmlab.platforms.containers import Container
+from llmlab.platforms.containers.older import cpu, run_on_older_cpu
+
+SECONDS_TO_STOP = 10
+DATED = re.compile(r"[-.:_]20\d{6}(T\d+Z?)?([-.]|$)")  # debian:forky-20260918-slim, ubuntu:noble-20261013
+
+
+@check(title="The Dockerfile builds", points=1, machine=("docker",))
+def builds(ctx: Context) -> Verdict:
+    """Build it (from the cache where nothing changed)."""
+    made = image.built(ctx)
+    return passed(expected="an image", observed=f"{len(made.steps)} steps in {made.seconds:.0f} s", look="docker build .")
+
+
+@check(title="Its base is pinned: the same bits next month", points=1, needs=("builds",), machine=("docker",))
+def pinned(ctx: Context) -> Verdict:
+    """Ask the builder which bases it looked up; each has a digest, or a dated tag, which its publisher never moves."""
+    bases = image.built(ctx).bases
+    loose = [one for one in bases if "@sha256:" not in one and not DATED.search(one)]
+    return (failed if loose else passed)(
+        expected="every base by digest (NAME@sha256:…) or by a dated tag",
+        observed="; ".join(f"{one} may be another image tomorrow" for one in loose) or ", ".join(bases) or "no base",
+        look='lab.pin("debian:forky-slim")',
+    )
+
+
+@check(title="Nothing is missing inside: the program starts", points=2, needs=("builds",), machine=("docker",))
+def libraries(ctx: Context) -> Verdict:
+    """Run `IMAGE --version`: the loader needs every library for that."""
+    with ctx.deploying():
+        one = Container(image.built(ctx).image(), ["--version"], claim=image.claim(ctx))
+    code = one.exit(within=60)
+    said = one.log(6)
+    return (failed if code else passed)(
+        expected="llama-server's version, exit code 0", observed=f"exit code {code}: {said}", look="docker run --rm IMAGE --version"
+    )
+
+
+@check(title="Run with only -m, the published port answers", points=3, needs=("libraries",), machine=("docker",))
+def answers(ctx: Context) -> Verdict:
+    """`docker run -p … IMAGE -m MODEL`, then a completion from outside the container."""
+    expected = f"4 tokens from the published port {image.PORT}, the image run with nothing but -m"
+    look = "docker run -p 127.0.0.1:8080:8080 -v MODELS:/models:ro IMAGE -m /models/tiny.gguf; curl -i 127.0.0.1:8080/health"
+    with image.serving(ctx) as one:
+        try:
+            tokens = image.completion(image.ready(one, within=30))
+        except LabError as error:
+            inside = "listening on" in one.log(200) or "HTTP server is listening" in one.log(200)
+            why = "; inside the container it does listen, so look at its address" if inside and one.state["Running"] else ""
+            return failed(expected=expected, observed=f"no answer from outside{why}. {error.what}", look=look)
+    return (passed if tokens == 4 else failed)(expected=expected, observed=f"{tokens} tokens", look=look)
+
+
+@check(title="It does not run as root", points=1, needs=("answers",), machine=("docker",))
+def user(ctx: Context) -> Verdict:
+    """The user of every process in the container, as the host sees it."""
+    with image.serving(ctx) as one:
+        image.ready(one)
+        seen = image.processes(one)
+    root = [row for row in seen if row["uid"] == "0"]
+    return (failed if root else passed)(
+        expected="no process with uid 0",
+        observed=", ".join(f"uid {row['uid']}: {row['args'].split()[0]}" for row in seen),
+        look="docker top CONTAINER -eo pid,uid,args",
+    )
+
+
+@check(title="It serves with nothing to write to", points=1, needs=("answers",), machine=("docker",))
+def read_only(ctx: Context) -> Verdict:
+    """A read-only file system, no capability, no way to gain any: a completion all the same."""
+    with image.serving(ctx, read_only=True, cap_drop=["ALL"], security_opt=["no-new-privileges"]) as one:
+        try:
+            tokens = image.completion(image.ready(one, within=30))
+            observed = f"{tokens} tokens"
+        except LabError as error:
+            tokens, observed = 0, error.what
+    return (passed if tokens else failed)(
+        expected="a completion under --read-only --cap-drop ALL",
+        observed=observed,
+        look="docker run --read-only --cap-drop ALL --security-opt no-new-privileges … IMAGE -m /models/tiny.gguf",
+    )
+
+
+@check(title="No compiler inside", points=1, needs=("builds",), machine=("docker",))
+def toolchain(ctx: Context) -> Verdict:
+    """Look through the image's file system, whatever layers hide."""
+    tools = [str(path) for path in image.files(ctx) if path.parent.name in ("bin", "sbin") and is_tool(path.name)]
+    return (failed if tools else passed)(
+        expected="no compiler, linker or git in the image: they are weight for you and tools for an intruder",
+        observed=", ".join(tools[:8]) or "none",
+        look="docker export CONTAINER | tar -t | grep bin/",
+    )
+
+
+def is_tool(name: str) -> bool:
+    """gcc, x86_64-linux-gnu-gcc-15, clang++-19 …"""
+    plain = re.sub(r"-[\d.]+$", "", name)
+    return plain in image.TOOLCHAIN or any(plain.endswith(f"-{tool}") for tool in ("gcc", "g++", "ld", "clang"))
+
+
+@check(title="docker stop is a request, not a kill", points=1, needs=("answers",), machine=("docker",))
+def stops(ctx: Context) -> Verdict:
+    """Stop it: SIGTERM reaches the server, and it ends by itself."""
+    with image.serving(ctx) as one:
+        image.ready(one)
+        seconds, code = one.stop(SECONDS_TO_STOP)
+    good = code in (0, 143) and seconds < SECONDS_TO_STOP
+    return (passed if good else failed)(
+        expected=f"ended within {SECONDS_TO_STOP} s by itself (exit code 0 or 143)",
+        observed=f"{seconds:.1f} s, exit code {code}" + (": it had to be killed" if code == 137 else ""),
+        look="time docker stop CONTAINER; docker inspect --format '{{.State.ExitCode}}' CONTAINER",
+    )
+
+
+@check(title="Its health is the truth", points=3, needs=("answers",), machine=("docker",))
+def health(ctx: Context) -> Verdict:
+    """Not healthy while the model loads, healthy when it serves, unhealthy when it hangs."""
+    soon = {"interval": 10**9, "timeout": 20 * 10**9, "retries": 1}  # the image's own test, asked more often
+    look = "docker inspect --format '{{json .State.Health}}' CONTAINER"
+    expected = "a HEALTHCHECK that fails while /health says 503, passes when it says 200, and fails when nobody answers"
+    # So little CPU that the model takes seconds to load; given back as soon as the test was seen to fail.
+    with image.serving(ctx, model="20m", cpu_period=100_000, cpu_quota=4_000, healthcheck=soon) as one:
+        if one.health is None:
+            return failed(expected=expected, observed="the image has no HEALTHCHECK", look=look)
+        tests = image.seen_while_loading(one)
+        one.raw.update(cpu_quota=200_000)
+        if any(test["ExitCode"] == 0 for test in tests):
+            return failed(expected=expected, observed="it passed while /health still said 503: loading", look=look)
+        url = one.address
+        try:
+            one.wait(lambda: one.health == "healthy", within=40, what="healthy")
+        except LabError:
+            last = (one.state["Health"]["Log"] or [{"Output": "it never ran"}])[-1]
+            said = f"/health says {image.health(url)}, the HEALTHCHECK: {last['Output'].strip()[-200:]}"
+            return failed(expected=expected, observed=said, look=look)
+        image.freeze(one, image.claim(ctx))  # a server that hangs: its port accepts, and nobody answers
+        try:
+            one.wait(lambda: one.health == "unhealthy", within=45, what="unhealthy")
+        except LabError:
+            return failed(expected=expected, observed="still healthy while the server hangs", look=look)
+    seen = f"{len(tests)} tests while loading failed, " if tests else "loaded too fast to be tested while loading, "
+    return passed(expected=expected, observed=f"{seen}then healthy; unhealthy when it hung", look=look)
+
+
+@check(title="It runs on an older CPU", points=2, needs=("answers",), machine=("docker",))
+def older_cpu(ctx: Context) -> Verdict:
+    """The same program under an emulator of an older CPU: what was compiled for the build machine ends here."""
+    found, inside = image.mounted()
+    expected = f"a completion on a {cpu()}"
+    look = 'lab.run(image, "-m", "/models/tiny.gguf", cpu="older")'
+    with ctx.deploying():
+        one = run_on_older_cpu(
+            image.built(ctx).image(),
+            image.program(ctx),
+            ["-m", inside],
+            claim=image.claim(ctx),
+            publish=image.PORT,
+            mounts={found.path.parent: "/models"},
+        )
+    try:
+        tokens = image.completion(image.ready(one, within=90))
+    except LabError as error:
+        return failed(expected=expected, observed=error.what, look=look)
+    finally:
+        one.close()
+    return (passed if tokens else failed)(expected=expected, observed=f"{tokens} tokens on a {cpu()}", look=look)
+
+
+@check(title="The CUDA image has machine code for the whole fleet", points=2, realism="schema")
+def cuda(ctx: Context) -> Verdict:
+    """Toolkit and architectures against the fleet, T4 to Blackwell; built where the toolchain image is at hand."""
+    return judge(ctx, "Dockerfile.cuda")
