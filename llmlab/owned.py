@@ -29,6 +29,9 @@ from .paths import state_dir
 
 KEEPER = Path(__file__).with_name("keeper.py")
 
+#: A variable of the processes that make something for somebody else, who then finds all of it in the registry.
+ON_BEHALF = "LLMLAB_ON_BEHALF"
+
 #: How to end a thing that is no process, by kind: the module that knows adds its own. Takes the entry's data.
 ENDERS: dict[str, Callable[[dict[str, Any]], None]] = {}
 #: Which module that is: `llmlab clean` may meet an entry in a process that never imported it.
@@ -118,11 +121,20 @@ def entries() -> list[Entry]:
 
 
 def clean(*, everything: bool = False) -> list[Entry]:
-    """End what has lost its owner; with `everything`, also what a living kernel or shell still owns."""
+    """End what has lost its owner; with `everything`, also what a living kernel or shell still owns.
+
+    :raises LabError: when something could not be ended (a daemon is gone): after all else was. Its entry stays.
+    """
     ended = [entry for entry in entries() if everything or not entry.owner_alive]
+    trouble: LabError | None = None
     # Processes first: a cgroup can only be removed when it is empty.
     for entry in sorted(ended, key=lambda e: "pid" not in e.data):
-        entry.end()
+        try:
+            entry.end()
+        except LabError as error:
+            trouble = trouble or error
+    if trouble is not None:
+        raise trouble
     return ended
 
 
@@ -130,7 +142,8 @@ def register(kind: str, label: str, **data: Any) -> Path:
     """Write an entry for a thing about to be made; returns the file that `forget` takes."""
     path = _registry() / f"{time.time_ns()}-{uuid.uuid4().hex[:8]}.json"
     temporary = path.with_suffix(".tmp")
-    temporary.write_text(json.dumps({"kind": kind, "label": label, "owner": _me(), **data}))
+    mine = {"on_behalf": os.environ[ON_BEHALF]} if ON_BEHALF in os.environ else {}
+    temporary.write_text(json.dumps({"kind": kind, "label": label, "owner": _me(), **mine, **data}))
     temporary.replace(path)
     return path
 

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import base64
-import binascii
+import contextlib
 import json
+import re
 import subprocess
 import threading
 import time
@@ -14,10 +15,10 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from ...errors import LabError
+from ...errors import LabError, Unavailable
 from . import bounds
 from . import vet as vetting
-from .daemon import failure
+from .daemon import failure, machine_trouble
 from .plugins import environment
 
 TAIL = 12  # last lines of a failed step that are shown
@@ -124,7 +125,7 @@ def build(
     line.append(str(folder))
     began = time.monotonic()
     vertices: dict[str, dict[str, Any]] = {}
-    logs: dict[str, str] = {}
+    logs: dict[str, list[tuple[str, str]]] = {}  # by step: when, what (stdout and stderr come separately)
     said: list[str] = []
     process = subprocess.Popen(
         line,
@@ -146,8 +147,13 @@ def build(
         if process.poll() is None:
             process.kill()
         process.wait()
+        assert process.stderr is not None
+        process.stderr.close()
     seconds = time.monotonic() - began
-    steps = tuple(_step(one, logs.get(digest, "")) for digest, one in vertices.items())
+    steps = tuple(
+        _step(one, "".join(text for _, text in sorted(logs.get(digest, []))))
+        for digest, one in vertices.items()
+    )
     problem = None
     if process.returncode:
         if seconds >= timeout:
@@ -160,7 +166,7 @@ def build(
 def _listen(
     process: subprocess.Popen[str],
     vertices: dict[str, dict[str, Any]],
-    logs: dict[str, str],
+    logs: dict[str, list[tuple[str, str]]],
     said: list[str],
     on_step: Callable[[str], None],
 ) -> None:
@@ -185,12 +191,8 @@ def _listen(
                 on_step(one["name"])
             vertices.setdefault(one["digest"], {}).update(one)
         for one in status.get("logs") or []:
-            try:
-                logs[one["vertex"]] = logs.get(one["vertex"], "") + base64.b64decode(one["data"]).decode(
-                    errors="replace"
-                )
-            except (binascii.Error, KeyError):
-                continue
+            text = base64.b64decode(one.get("data") or "").decode(errors="replace")
+            logs.setdefault(one["vertex"], []).append((one["timestamp"], text))
 
 
 def _step(one: Mapping[str, Any], log: str) -> Step:
@@ -221,9 +223,17 @@ def _late(dockerfile: Path, vertices: Mapping[str, Mapping[str, Any]], timeout: 
 def _problem(dockerfile: Path, steps: tuple[Step, ...], said: list[str]) -> LabError:
     broken = next((step for step in steps if step.error and "] " in step.name and step.log), None)
     broken = broken or next((step for step in steps if step.error), None)
-    if broken is None:
-        return failure(("build",), "\n".join(said) or "it said nothing")
+    words = "\n".join(said) or "it said nothing"
+    if broken is None or "dockerfile parse error" in words:
+        found = failure(("build",), words)
+        at = re.search(r"parse error line (\d+)", words)
+        if not isinstance(found, Unavailable):
+            found.where = f"{dockerfile.name}:{at[1]}" if at else dockerfile.name
+        return found
     last = "\n".join((broken.log or broken.error or "").strip().splitlines()[-TAIL:])
+    trouble = machine_trouble(last)
+    if trouble is not None:
+        return trouble
     line = _line(dockerfile, broken.instruction)
     where = f"{dockerfile.name}:{line}" if line else dockerfile.name
     ended = (broken.error or "").rpartition("exit code: ")[2]
@@ -233,21 +243,15 @@ def _problem(dockerfile: Path, steps: tuple[Step, ...], said: list[str]) -> LabE
 
 def _line(dockerfile: Path, instruction: str) -> int | None:
     """The line of the Dockerfile on which an instruction starts (BuildKit gives it with its line breaks joined)."""
-    try:
-        lines = dockerfile.read_text(encoding="utf-8", errors="replace").splitlines()
-    except OSError:
-        return None
+    from dockerfile_parse import DockerfileParser
+
+    base = instruction.removeprefix("load metadata for ").removeprefix("docker.io/library/")
     wanted = "".join(instruction.split()).lower()
-    joined, start = "", 0
-    for number, text in enumerate(lines, 1):
-        if text.lstrip().startswith("#"):
-            continue
-        if not joined:
-            start = number
-        joined += text.rstrip().removesuffix("\\")
-        if text.rstrip().endswith("\\"):
-            continue
-        if joined.strip() and "".join(joined.split()).lower() == wanted:
-            return start
-        joined = ""
+    with contextlib.suppress(OSError), dockerfile.open("rb") as file:
+        for step in DockerfileParser(fileobj=file).structure:  # type: ignore[arg-type] # it reads bytes
+            words = f"{step['instruction']} {step['value']}"
+            if "".join(words.split()).lower() == wanted or (
+                step["instruction"] == "FROM" and base in words.split()
+            ):
+                return int(step["startline"]) + 1
     return None

@@ -7,7 +7,9 @@ import copy
 import json
 import re
 import subprocess
+import time
 from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -17,8 +19,9 @@ from ...serve.ports import free_port, port_holder
 from . import vet as vetting
 from . import vetted
 from .daemon import client, docker, failure, speaking
+from .logs import telling
 from .owning import PROJECT, Claim
-from .yaml_lines import unreadable
+from .yaml_lines import scalar_line, unreadable
 
 TAIL = 12
 SERVICE = "com.docker.compose.service"
@@ -92,7 +95,7 @@ class Project:
         :raises LabError: with the last lines of Compose and of the container that is not well.
         """
         first = self.claim is None
-        self.config()  # what is wrong with the file is said before anything is made
+        self._mounts()  # what is wrong with the file is said before anything is made
         self.claim = self.claim or Claim(f"Compose project of {self.file.name}")
         scales = [word for name, count in (scale or {}).items() for word in ("--scale", f"{name}={count}")]
         waits = ["up", "-d", "--wait", "--wait-timeout", str(int(timeout)), *scales]
@@ -106,6 +109,18 @@ class Project:
                 with contextlib.suppress(LabError):  # what went wrong first is what to say
                     self.down()
             raise
+
+    def _mounts(self) -> None:
+        """Refuse a mounted file that is not there: Docker would make an empty folder of that name, and go on."""
+        for name, service in self.services().items():
+            for volume in service.get("volumes") or []:
+                source = Path(str(volume.get("source") or ""))
+                if volume.get("type") == "bind" and source.suffix and not source.exists():
+                    line = scalar_line(self.file, source.name)
+                    raise LabError(
+                        f"{name} mounts {source.name}, and there is no such file.",
+                        where=f"{self.file.name}:{line}" if line else self.file.name,
+                    )
 
     def _deployed(self, claim: Claim) -> str:
         """What is handed to Compose: the resolved file, its fixed names and ports made ours where asked for."""
@@ -158,18 +173,7 @@ class Project:
             return plain
         lines = [line.strip() for line in said.splitlines() if line.strip() and not _PROGRESS.search(line)]
         port = re.search(r"(?:Bind for|listen tcp4?) [\d.]+:(\d+)", said)
-        unwell = []
-        for container in self.containers():
-            state = container.attrs["State"]
-            health = (state.get("Health") or {}).get("Status")
-            if state["Status"] == "created" or (state.get("Running") and health in (None, "healthy")):
-                continue
-            log = container.logs(tail=TAIL).decode(errors="replace").strip()
-            how = health if state.get("Running") else f"ended with code {state.get('ExitCode')}"
-            key = (service_of(container), log.splitlines()[-1:])
-            if key not in unwell:  # three replicas that fail alike say it once
-                unwell.append(key)
-                lines += [f"{service_of(container)} ({how}) said last:", *log.splitlines()[-TAIL:]]
+        lines += self.unwell()
         words = "\n".join(lines[-3 * TAIL :]) or said.strip()[-2000:]
         for ours, theirs in self._renamed.items():
             words = words.replace(ours, theirs)
@@ -177,6 +181,38 @@ class Project:
         if port and not self.own_ports:
             fix = f"port {port[1]} is held by {_holder(int(port[1])) or 'somebody else'}: stop it, or publish another"
         return LabError(f"docker compose up failed:\n{words}", where=self.file.name, fix=fix)
+
+    def unwell(self) -> list[str]:
+        """What containers said last that do not run, are unhealthy, or have been restarted again and again."""
+        told: list[tuple[str, list[str]]] = []
+        for container in self.containers():
+            state = container.attrs["State"]
+            health = (state.get("Health") or {}).get("Status")
+            fine = (
+                state.get("Running") and health != "unhealthy" and container.attrs.get("RestartCount", 0) < 2
+            )
+            if (
+                fine
+                or state["Status"] == "created"
+                or (state["Status"] == "exited" and not state["ExitCode"])
+            ):
+                continue
+            how = "unhealthy" if health == "unhealthy" else f"ended with code {state.get('ExitCode')}"
+            said = telling(container.logs(tail=100).decode(errors="replace"))
+            if (service_of(container), said[-1:]) not in [(name, lines[-1:]) for name, lines in told]:
+                told.append(
+                    (f"{service_of(container)}", [f"{service_of(container)} ({how}) said last:", *said])
+                )
+        return [line for _, lines in told for line in lines]
+
+    def settle(self, *, seconds: float = 2.5, within: float = 15) -> list[str]:
+        """Wait until every container has run for a while; what those said that have not (see `unwell`)."""
+        deadline = time.monotonic() + within
+        while True:
+            young = [one for one in self.containers() if one.status != "exited" and _age(one) < seconds]
+            if not young or time.monotonic() > deadline:
+                return self.unwell()
+            time.sleep(0.2)
 
     def containers(self, service: str | None = None) -> list[Any]:
         """Its containers (docker SDK objects), also those that have ended, in the order of their numbers."""
@@ -240,6 +276,15 @@ class Project:
 def service_of(container: Any) -> str:
     """The name of the service that a container belongs to."""
     return str(container.labels.get(SERVICE, ""))
+
+
+def _age(container: Any) -> float:
+    """Seconds since it was started last; 0 while it does not run."""
+    state = container.attrs["State"]
+    if not state.get("Running"):
+        return 0.0
+    started = datetime.fromisoformat(state["StartedAt"][:19] + "+00:00")
+    return (datetime.now(UTC) - started).total_seconds()
 
 
 def _number(container: Any) -> int:

@@ -43,12 +43,12 @@ def _client(where: str) -> DockerClient:
     return sdk.DockerClient(base_url=where, timeout=60)
 
 
-def client() -> DockerClient:
-    """The daemon, through the docker SDK; it has just answered.
+def client(where: str | None = None) -> DockerClient:
+    """The daemon (at `where`; default: `address()`), through the docker SDK; it has just answered.
 
     :raises LabError: when Docker is missing, stopped or forbidden: one sentence each, with what mends it.
     """
-    where = address()
+    where = where or address()
     try:
         found = _client(where)
         found.ping()
@@ -69,7 +69,7 @@ def speaking() -> Iterator[None]:
         raise trouble(error, address()) from None
 
 
-def trouble(error: Exception, where: str) -> LabError:
+def trouble(error: Exception, where: str) -> Unavailable:
     """Why the daemon does not answer, in one sentence with the command that mends it."""
     text = str(error)
     path = where.removeprefix("unix://")
@@ -150,14 +150,34 @@ def docker(
 
 def failure(argv: Sequence[str], said: str, *, lines: int = 12) -> LabError:
     """What the docker command said last, as an error."""
-    if "Cannot connect to the Docker daemon" in said:
-        return trouble(ConnectionError(said), address())
     last = "\n".join(said.strip().splitlines()[-lines:])
-    if "no space left on device" in said:
-        return Unavailable(
-            f"The disk is full:\n{last}", fix="docker system df shows by what; docker system prune"
-        )
+    found = machine_trouble(last)
+    if found is not None:
+        return found
     return LabError(f"docker {argv[0]} failed:\n{last}", where=" ".join(["docker", *argv[:8]]))
+
+
+def machine_trouble(said: str) -> Unavailable | None:
+    """Whether what went wrong is the machine's fault: the daemon is gone, or its disk is full. It is asked, not believed.
+
+    :param said: the tool's last lines, shown with a full disk.
+    """
+    try:
+        root = Path(str(client().info()["DockerRootDir"]))
+    except Unavailable as error:
+        return error
+    except LabError:
+        return None
+    if root.is_dir() and disk_full(root):  # elsewhere than on this machine it cannot be seen
+        fix = "docker system df shows by what; docker system prune removes what nothing uses"
+        return Unavailable(f"The disk is full. The last lines:\n{said}", where=str(root), fix=fix)
+    return None
+
+
+def disk_full(folder: Path) -> bool:
+    """Less than 1 % or 64 MiB of the disk below `folder` is free."""
+    usage = shutil.disk_usage(folder)
+    return usage.free < min(64 << 20, usage.total // 100)
 
 
 def config() -> dict[str, object]:

@@ -9,6 +9,7 @@ from types import TracebackType
 from typing import Any
 
 from ... import owned
+from ...errors import Unavailable
 from .daemon import address, client, speaking
 
 LABEL = "org.llmlab.owner"
@@ -24,14 +25,19 @@ class Claim:
     def __init__(self, label: str) -> None:
         self.name = f"llmlab-{uuid.uuid4().hex[:10]}"
         self.labels = {LABEL: self.name}
-        self._entry: Path | None = owned.register("docker", label, name=self.name, daemon=address())
+        self._daemon = address()
+        self._entry: Path | None = owned.register("docker", label, name=self.name, daemon=self._daemon)
 
     def close(self) -> None:
-        """Remove everything that carries the name; may be called twice."""
+        """Remove everything that carries the name; may be called twice.
+
+        When the daemon is gone the entry stays: `llmlab clean` ends what it names once the daemon is back.
+        """
         if self._entry is not None:
-            end({"name": self.name})
-            owned.forget(self._entry)
-            self._entry = None
+            entry, self._entry = self._entry, None
+            with contextlib.suppress(Unavailable):
+                end({"name": self.name, "daemon": self._daemon})
+                owned.forget(entry)
 
     def __enter__(self) -> Claim:
         return self
@@ -49,7 +55,7 @@ def end(data: dict[str, Any]) -> None:
     """
     from docker.errors import APIError, NotFound
 
-    daemon, name = client(), data["name"]
+    daemon, name = client(data.get("daemon")), data["name"]
     with speaking():
         for label in (f"{LABEL}={name}", f"{PROJECT}={name}"):
             wanted: dict[str, Any] = {"label": label}

@@ -234,7 +234,10 @@ def _boots() -> dict[str, Any]:
         version = str(client().info().get("CgroupVersion") or "1")
     options: dict[str, Any] = {
         "cap_add": ["SYS_ADMIN", "SYS_PTRACE"],
-        "cap_drop": ["MKNOD", "NET_RAW"],  # with SYS_ADMIN, the shortest ways to the host's disks and its neighbours
+        "cap_drop": [
+            "MKNOD",
+            "NET_RAW",
+        ],  # with SYS_ADMIN, the shortest ways to the host's disks and its neighbours
         "security_opt": ["seccomp=unconfined", "apparmor=unconfined"],
         "dns": ["127.0.0.1"],  # names lead nowhere: what is installed comes from what the machine has
         "hostname": "machine",

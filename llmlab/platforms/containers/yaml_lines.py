@@ -20,7 +20,7 @@ def unreadable(file: Path, said: str) -> LabError:
         return plain
     lines = [line for line in said.strip().splitlines() if "level=warning" not in line]
     last = "\n".join(lines[-TAIL:]).replace(f"{file.parent}/", "")
-    line = _named(last) or _searched(file, last)
+    line = _searched(file, last) or _named(last)
     where = f"{file.name}:{line}" if line else file.name
     return LabError(f"Compose cannot read {file.name}:\n{last}", where=where)
 
@@ -31,20 +31,49 @@ def _named(said: str) -> int | None:
 
 
 def _searched(file: Path, said: str) -> int | None:
-    """The line of the deepest place that a message such as `services.llama.ports.0 …` or `services.llama …` names."""
+    """The line of what a message names: a place such as `services.llama.ports.0`, or a name that is not defined."""
     try:
         root = yaml.compose(file.read_text(encoding="utf-8", errors="replace"), Loader=yaml.SafeLoader)
-    except yaml.YAMLError as error:
+    except (
+        yaml.YAMLError
+    ) as error:  # Compose names the line where the block began, this the one where it broke
         mark = getattr(error, "problem_mark", None)
         return mark.line + 1 if mark else None
+    undefined = re.search(r'undefined \w+ "?([\w.-]+)"?', said)
+    if undefined and (line := scalar_line(file, undefined[1])):
+        return line
+    extra = re.search(r"[Aa]dditional property (\S+) is not allowed", said)
+    more = [extra[1]] if extra else []
+    if "(root)" in said and extra:
+        return line_of(root, more)
     best: int | None = None
     for dotted in re.findall(r"[A-Za-z_][\w-]*(?:\.[\w-]+)+", said):
-        extra = re.search(r"[Aa]dditional property (\S+) is not allowed", said)
-        best = line_of(root, [*dotted.split("."), *([extra[1]] if extra else [])]) or best
+        best = line_of(root, [*dotted.split("."), *more]) or best
     service = re.search(r'service "([^"]+)"', said)
     if best is None and service:
         best = line_of(root, ["services", service[1]])
     return best
+
+
+def scalar_line(file: Path, text: str) -> int | None:
+    """The line of the first key or value that holds `text` as a whole word; None when there is none, or no YAML."""
+    try:
+        root = yaml.compose(file.read_text(encoding="utf-8", errors="replace"), Loader=yaml.SafeLoader)
+    except yaml.YAMLError:
+        return None
+    word = re.compile(rf"(?<![\w.-]){re.escape(text)}(?![\w.-])")
+    left, lines = [root] if root else [], []
+    while left:
+        node = left.pop()
+        if isinstance(node, yaml.ScalarNode) and word.search(node.value):
+            lines.append(node.start_mark.line + 1)
+        elif isinstance(node, yaml.MappingNode):
+            left += [part for pair in node.value for part in pair]
+        elif isinstance(node, yaml.SequenceNode):
+            left += node.value
+        if len(lines) + len(left) > 10_000:  # anchors may multiply
+            break
+    return min(lines, default=None)
 
 
 def line_of(node: yaml.Node | None, path: list[str]) -> int | None:
