@@ -44,7 +44,7 @@ def images(tables: Sequence[Table]) -> Picture:
     caption = (
         f"Bytes as the daemon counts them, uncompressed. Builds: one each; warm is the same build again. "
         f"Starts: n = {count}, the mark is the median, the line the range. "
-        f"{first.machine.line}, Docker {first.versions.get('docker', '?')}."
+        f"{first.machine.line} ({first.machine.profile}), Docker {first.versions.get('docker', '?')}."
         + "".join(f" {note.splitlines()[0]}" for note in notes)
     )
     return finish(figure, alt=alt, caption=caption, data={"images": [one.numbers() for one in shown]})

@@ -169,6 +169,37 @@ def test_what_stands_beside_the_services_is_looked_at_too(folder, name):
     assert (error.where or "").startswith("compose.yaml"), error
 
 
+FILE = "/etc/hostname"
+#: Ways to write the same that a second reader could take for something else.
+SPELLINGS = {
+    "escaped": f'{SERVICE}    "env\\u005ffile": {FILE}\n',
+    "question": f"{SERVICE}    ? env_file\n    : {FILE}\n",
+    "tagged": f"{SERVICE}    !!str env_file: !!str {FILE}\n",
+    "long tag": f"{SERVICE}    env_file: !<tag:yaml.org,2002:str> {FILE}\n",
+    "another binary": f"%TAG !x! tag:yaml.org,2002:\n---\n{SERVICE}    env_file: !x!binary L2V0Yy9ob3N0bmFtZQ==\n",
+    "override": f"{SERVICE}    env_file: !override [{FILE}]\n",
+    "JSON": json.dumps({"services": {"web": {"image": "x", "env_file": FILE}}}),
+    "alias": f"x-e: &e {FILE}\n{SERVICE}    env_file: *e\n",
+    "alias as key": f"x-k: &k env_file\n{SERVICE}    *k : {FILE}\n",
+    "merged list": f"x-e: &e {{env_file: [{{path: {FILE}}}]}}\n{SERVICE}    <<: [*e]\n",
+    "folded": f"{SERVICE}    env_file: >-\n      {FILE}\n",
+    "broken up": f'{SERVICE}    env_file: "/etc/\\\n      hostname"\n',
+    "carriage returns": f"{SERVICE}    env_file: {FILE}\n".replace("\n", "\r"),
+    "line separator": f"{SERVICE}    x-a: b\u2028    env_file: {FILE}\n",
+    "up and down": f"{SERVICE}    env_file: a/../../../../../../../etc/hostname\n",
+    "NUL": f'{SERVICE}    env_file: "{FILE}\\0"\n',
+    "NUL in a mount": f'{SERVICE}    volumes: ["./a\\0b:/x"]\n',
+}
+
+
+@pytest.mark.parametrize("name", SPELLINGS)
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16"])
+def test_however_it_is_spelt_nothing_outside_is_read(folder, name, encoding):
+    (folder / "compose.yaml").write_text(SPELLINGS[name], encoding=encoding, newline="")
+    with pytest.raises(LabError):
+        Project(folder / "compose.yaml", vet=True).config()
+
+
 def test_every_finding_is_told_at_once_and_not_a_hundred(folder):
     lines = "    privileged: true\n    pid: host\n    cap_add: [SYS_ADMIN, NET_ADMIN, SYS_TIME, SYS_BOOT]\n"
     error = refusal(folder, SERVICE + lines)
