@@ -10,6 +10,9 @@ from llmlab.platforms.containers import Container
 from llmlab.platforms.containers.older import cpu, run_on_older_cpu
 
 SECONDS_TO_STOP = 10
+BUILD = "docker build -t mine ."
+RUN = f"docker run -d --name c -p 127.0.0.1:8080:8080 -v {image.mounted()[0].path.parent}:/models:ro"
+ALONE = f"{RUN} mine -m {image.mounted()[1]}"
 DATED = re.compile(r"[-.:_]20\d{6}(T\d+Z?)?([-.]|$)")  # debian:forky-20260918-slim, ubuntu:noble-20261013
 
 
@@ -17,7 +20,7 @@ DATED = re.compile(r"[-.:_]20\d{6}(T\d+Z?)?([-.]|$)")  # debian:forky-20260918-s
 def builds(ctx: Context) -> Verdict:
     """Build it (from the cache where nothing changed)."""
     made = image.built(ctx)
-    return passed(expected="an image", observed=f"{len(made.steps)} steps in {made.seconds:.0f} s", look="docker build .")
+    return passed(expected="an image", observed=f"{len(made.steps)} steps in {made.seconds:.0f} s", look=BUILD)
 
 
 @check(title="Its base is pinned: the same bits next month", points=1, needs=("builds",), machine=("docker",))
@@ -40,7 +43,7 @@ def libraries(ctx: Context) -> Verdict:
     code = one.exit(within=60)
     said = one.log(6)
     return (failed if code else passed)(
-        expected="llama-server's version, exit code 0", observed=f"exit code {code}: {said}", look="docker run --rm IMAGE --version"
+        expected="llama-server's version, exit code 0", observed=f"exit code {code}: {said}", look=f"{BUILD} && docker run --rm mine --version"
     )
 
 
@@ -48,7 +51,7 @@ def libraries(ctx: Context) -> Verdict:
 def answers(ctx: Context) -> Verdict:
     """`docker run -p … IMAGE -m MODEL`, then a completion from outside the container."""
     expected = f"4 tokens from the published port {image.PORT}, the image run with nothing but -m"
-    look = "docker run -p 127.0.0.1:8080:8080 -v MODELS:/models:ro IMAGE -m /models/tiny.gguf; curl -i 127.0.0.1:8080/health"
+    look = f"{ALONE}; curl -i 127.0.0.1:8080/health; docker logs c"
     with image.serving(ctx) as one:
         try:
             tokens = image.completion(image.ready(one, within=30))
@@ -69,7 +72,7 @@ def user(ctx: Context) -> Verdict:
     return (failed if root else passed)(
         expected="no process with uid 0",
         observed=", ".join(f"uid {row['uid']}: {row['args'].split()[0]}" for row in seen),
-        look="docker top CONTAINER -eo pid,uid,args",
+        look=f"{ALONE} && docker top c -eo pid,uid,args",
     )
 
 
@@ -85,7 +88,7 @@ def read_only(ctx: Context) -> Verdict:
     return (passed if tokens else failed)(
         expected="a completion under --read-only --cap-drop ALL",
         observed=observed,
-        look="docker run --read-only --cap-drop ALL --security-opt no-new-privileges … IMAGE -m /models/tiny.gguf",
+        look=f"{RUN} --read-only --cap-drop ALL --security-opt no-new-privileges mine -m {image.mounted()[1]}; docker logs c",
     )
 
 
@@ -96,7 +99,7 @@ def toolchain(ctx: Context) -> Verdict:
     return (failed if tools else passed)(
         expected="no compiler, linker or git in the image: they are weight for you and tools for an intruder",
         observed=", ".join(tools[:8]) or "none",
-        look="docker export CONTAINER | tar -t | grep bin/",
+        look="docker export $(docker create mine none) | tar -t | grep bin/",
     )
 
 
@@ -116,7 +119,7 @@ def stops(ctx: Context) -> Verdict:
     return (passed if good else failed)(
         expected=f"ended within {SECONDS_TO_STOP} s by itself (exit code 0 or 143)",
         observed=f"{seconds:.1f} s, exit code {code}" + (": it had to be killed" if code == 137 else ""),
-        look="time docker stop CONTAINER; docker inspect --format '{{.State.ExitCode}}' CONTAINER",
+        look=f"{ALONE}; time docker stop c; docker inspect --format '{{{{.State.ExitCode}}}}' c",
     )
 
 
@@ -124,7 +127,7 @@ def stops(ctx: Context) -> Verdict:
 def health(ctx: Context) -> Verdict:
     """Not healthy while the model loads, healthy when it serves, unhealthy when it hangs."""
     soon = {"interval": 10**9, "timeout": 20 * 10**9, "retries": 1}  # the image's own test, asked more often
-    look = "docker inspect --format '{{json .State.Health}}' CONTAINER"
+    look = f"{ALONE}; docker inspect --format '{{{{json .State.Health}}}}' c"
     expected = "a HEALTHCHECK that fails while /health says 503, passes when it says 200, and fails when nobody answers"
     # So little CPU that the model takes seconds to load; given back as soon as the test was seen to fail.
     with image.serving(ctx, model="20m", cpu_period=100_000, cpu_quota=4_000, healthcheck=soon) as one:

@@ -95,7 +95,13 @@ class LiveBuild:
         how = "all of it from the cache" if self.build.cached else f"in {self.build.seconds:.0f} s"
         lines = [f"{self.dockerfile}: {self.bytes / 1e6:.0f} MB, built {how}"]
         lines += [f"{size / 1e6:8.1f} MB  {label[:90]}" for label, size in self.layers()]
-        return "\n".join([*lines, "the same from a shell:", shlex.join(self.build.command)])
+        return "\n".join(
+            [
+                *lines,
+                "the same from a shell:",
+                shlex.join(["docker", "build", "-f", self.dockerfile, "-t", "mine", "."]),
+            ]
+        )
 
 
 class MeasuredImage:
@@ -145,7 +151,7 @@ class LiveContainer:
     ) -> None:
         self._tag = image.tag if isinstance(image, LiveBuild) else image
         found = models.get(options.pop("model", "tiny"))
-        self._arguments = arguments
+        self._arguments, self._models = arguments, found.path.parent
         options |= {"publish": PORT, "mounts": {found.path.parent: "/models"}}
         self._claim = Claim(f"container of {self._tag}")
         try:
@@ -182,6 +188,8 @@ class LiveContainer:
 
     def _outside(self) -> tuple[int | None, str]:
         try:
+            if not self.container.state["Running"]:
+                return None, "it has ended"
             return outside(self.container.address)
         except LabError as error:
             return None, error.what.splitlines()[0]

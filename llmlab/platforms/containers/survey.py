@@ -86,7 +86,8 @@ def survey(
                 for label, seconds in _start(tag, arguments, mounts, port, claim):
                     rows.append([name, "start", label, None, round(seconds, 3), None])
             except LabError as error:
-                note = f"{name} does not start: {error.what}"
+                head, _, said = error.what.partition(" Its last lines:\n")
+                note = f"{name} does not start. {head} It said last: {(said.splitlines() or ['nothing'])[-1]}"
                 break
         if speed is not None and note is None:
             say("measuring its speed")
