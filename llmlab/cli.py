@@ -252,7 +252,7 @@ def _grade(args: argparse.Namespace) -> int:
             many = len(it.class_)
             print(
                 f"Lab {info.number}, {many} submission{'' if many == 1 else 's'}, "
-                f"{it.jobs} at a time, each in a sandbox ({kind()})",
+                f"{it.jobs} at a time, each in a sandbox ({kind(info)})",
                 flush=True,
             )
         with board(len(it.class_), quiet=args.json) as shown:

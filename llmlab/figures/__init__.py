@@ -9,9 +9,22 @@ from .exposure import exposure
 from .images import images
 from .latency import latency_cdf
 from .live import live
+from .panels import panels
 from .picture import Picture
+from .shares import shares
 from .threads import threads
 from .throughput import throughput
 from .timeline import timeline
 
-__all__ = ["Picture", "exposure", "images", "latency_cdf", "live", "threads", "throughput", "timeline"]
+__all__ = [
+    "Picture",
+    "exposure",
+    "images",
+    "latency_cdf",
+    "live",
+    "panels",
+    "shares",
+    "threads",
+    "throughput",
+    "timeline",
+]

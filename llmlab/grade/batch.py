@@ -21,7 +21,7 @@ from ..checks.talk import Turn
 from ..errors import LabError
 from ..lab.hints import read_hints
 from ..lab.info import LabInfo
-from . import sandbox
+from . import daemon, sandbox
 from .feedback import feedback_page
 from .gradebook import Row, write_gradebook, write_whole
 from .gradescope import results_json
@@ -59,6 +59,7 @@ class Grading:
 
     def __init__(self, info: LabInfo, submissions: Path, out: Path, settings: Settings | None = None) -> None:
         self.info = info
+        daemon.require(info)
         self.settings = settings or Settings()
         self.root = submissions.resolve()
         self.out = out.resolve()
@@ -117,9 +118,13 @@ class Grading:
 
         An interrupt ends what is in flight and loses only that.
         """
+        with daemon.held(self.info, self.jobs * self.rules.processes):
+            return self._run(say, heard)
+
+    def _run(self, say: Say, heard: Heard) -> list[Row]:
         with contextlib.suppress(LabError):  # without an engine the checks say so themselves
             engine.find().flags()  # asked once, outside: every sandbox then finds the answer in the cache
-        if sandbox.kind() == "bubblewrap":
+        if sandbox.kind() == "bubblewrap":  # also where only the notebook runs in it
             warm()
         pool = ThreadPoolExecutor(self.jobs, thread_name_prefix="grade")
         waiting: set[Future[tuple[Graded, bool]]] = {pool.submit(self._one, one, say) for one in self.class_}

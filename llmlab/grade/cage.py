@@ -24,6 +24,7 @@ class Allowance:
     memory: int = 2 << 30  # bytes
     processes: int = 256  # threads count as well
     disk: int = 512 << 20  # bytes
+    build: float = 120.0  # seconds for a container image
 
 
 @dataclass(slots=True)

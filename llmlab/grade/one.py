@@ -24,11 +24,17 @@ from ..lab.answers import from_source
 from ..lab.info import LabInfo, find_lab, read_info
 from ..lab.submission import Taken, take
 from ..models.known import NAMES
+from . import daemon
 from .handed_in import Submission, key_of
 from .notebook import Answers, read_answers, run_notebook, show_verdict
 from .rules import Rules, read_rules
-from .sandbox import Sandbox
+from .sandbox import Sandbox, kind
 from .schema import Graded, Handed, NotebookRun
+
+#: A notebook of a container lab, where a sandbox cannot keep the Docker daemon from its cells.
+NOT_RUN = (
+    "The notebook was not run, because bubblewrap is not here; answers count as they stand in their cells."
+)
 
 #: For a call that gives no secret: the same inputs for everybody who grades with it. A class has one of its own.
 NO_SECRET = b"llmlab"
@@ -53,13 +59,15 @@ def grade(
 
     :param lab: number or name of a lab of the course at hand, or the folder of any lab.
     :param secret: what the learner's own inputs are drawn from.
-    :raises LabError: there is no such lab. What is wrong with the submission stands in the result.
+    :raises LabError: there is no such lab, or no Docker for a container lab. What is wrong with the submission stands in the result.
     """
     info = lab if isinstance(lab, LabInfo) else _lab(lab)
+    rules = read_rules(info.folder)
     path = Path(submission)
     name = learner or path.name.removesuffix(path.suffix) or "learner"
     one = Submission(name, key_of(name), path.absolute())
-    return grade_one(info, one, secret=secret).graded
+    with daemon.held(info, rules.processes):
+        return grade_one(info, one, secret=secret, rules=rules).graded
 
 
 def _lab(lab: str | Path) -> LabInfo:
@@ -172,7 +180,10 @@ def _graded(
     answers: Answers = {}
     cpu, outlived = 0.0, []
     common: dict[str, Any] = {"lab": info.folder, "allowance": rules.allowance}
-    if rules.notebook:
+    runs = rules.notebook > 0
+    if runs and daemon.needed(info) and kind() != "bubblewrap":
+        runs, remarks = False, [*remarks, NOT_RUN]
+    if runs:
         say("notebook")
         env = {"LLMLAB_GRADING": "1", "LLMLAB_PROFILE": "binder", "LLMLAB_READY": str(rules.ready)}
         with Sandbox(**common, read=[taken.folder], env=env, label=f"notebook of {one.key}") as box:
@@ -191,10 +202,10 @@ def _graded(
         answers, unread = read_answers(text)
         remarks += unread
     # Where a cell failed or was not reached, what stands in it as a plain value counts all the same.
-    unfinished = {cell.id for cell in ran.cells} if rules.notebook else set(taken.cells)
+    unfinished = {cell.id for cell in ran.cells} if runs else set(taken.cells)
     answers = _literal(taken, unfinished) | answers
     say("checks")
-    with Sandbox(**common, label=f"deployment of {one.key}") as box:
+    with Sandbox(**common, label=f"deployment of {one.key}", containers=daemon.needed(info)) as box:
         result = checks.run(
             box.course / "labs" / info.name,
             taken.folder,

@@ -28,11 +28,14 @@ class Rules:
     memory: int = 2 << 30
     disk: int = 512 << 20
     processes: int = 256
+    build: float = 120.0  # seconds for each image that a container lab builds
 
     @property
     def allowance(self) -> Allowance:
         """The part that a sandbox enforces."""
-        return Allowance(cpus=self.cpus, memory=self.memory, processes=self.processes, disk=self.disk)
+        return Allowance(
+            cpus=self.cpus, memory=self.memory, processes=self.processes, disk=self.disk, build=self.build
+        )
 
 
 _SIZES = ("memory", "disk")

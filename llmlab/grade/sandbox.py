@@ -2,31 +2,35 @@
 
 In bubblewrap: namespaces of its own (processes, network with its own loopback, mounts, IPC), no capability, a read-only
 view of Python, of llmlab and of what the caller names, scratch space with a size limit, an environment made from nothing.
+
+The checks of a container lab need the Docker daemon, and whoever has that is root: only the lab's own code runs there, in a
+process group, and what was handed in runs in containers (`llmlab.platforms.containers.vet` says what those may ask for).
 """
 
 from __future__ import annotations
 
 import contextlib
-import functools
 import os
 import shutil
 import signal
 import subprocess
 import sys
-import sysconfig
 import tempfile
+import uuid
 import weakref
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
 
 from .. import doctor, machine, owned
-from ..paths import cache_dir, shared_cache_dirs
+from ..lab.info import LabInfo
+from ..paths import cache_dir, shared_cache_dirs, state_dir
+from . import daemon
 from .cage import Allowance, Cage
+from .view import WORK, cached, python, users
 from .warm import warm
 
 COURSE = Path("/course")  # where a sandbox sees the one lab that is graded
-WORK = Path("/work")  # its scratch space
 _ETC = (
     "ld.so.cache",
     "ld.so.conf",
@@ -38,6 +42,7 @@ _ETC = (
     "localtime",
 )
 _NO_FILES = 4096  # open files of one process
+CONTAINERS = "containers"
 
 
 _open: weakref.WeakSet[Sandbox] = weakref.WeakSet()
@@ -55,6 +60,8 @@ class Sandbox:
     :param lab: the lab's folder, seen as `/course/labs/NN-slug`; its solution is not there.
     :param read: further files and folders, seen read-only under their own paths.
     :param env: variables besides the few it needs; nothing is inherited.
+    :param containers: for the checks of a container lab: with the Docker daemon, so without bubblewrap. What was made in
+        the daemon is gone when it is left.
     """
 
     def __init__(
@@ -65,13 +72,16 @@ class Sandbox:
         env: Mapping[str, str] | None = None,
         allowance: Allowance | None = None,
         label: str = "sandbox",
+        containers: bool = False,
     ) -> None:
         self.lab = lab
         self.read = [path.resolve() for path in read]
         self.allowance = allowance or Allowance()
         self.label = label
         self.cage = Cage(self.allowance)
-        self.kind = kind()
+        self.kind = CONTAINERS if containers else _kind()
+        self._mine = uuid.uuid4().hex[:10]
+        self._left: list[str] = []  # in the daemon, which could not be removed
         self._env = dict(env or {})
         self._scratch: Path | None = None
         self._processes: list[subprocess.Popen[bytes]] = []
@@ -82,7 +92,7 @@ class Sandbox:
         """End everything in it now; leaving the `with` block then tidies up."""
         for process in self._processes:
             with contextlib.suppress(OSError):
-                process.kill() if self.kind == "bubblewrap" else process.terminate()
+                process.kill()
 
     def __enter__(self) -> Sandbox:
         _open.add(self)
@@ -90,6 +100,9 @@ class Sandbox:
         # The lab as it is handed out: without what the one who grades has done in that folder.
         self._scratch = Path(tempfile.mkdtemp(prefix="llmlab-sandbox-")).resolve()
         shutil.copytree(self.lab, self._scratch / "course" / "labs" / self.lab.name, ignore=_OWN_WORK)
+        for path in (self.lab.parent.parent / "data").glob("*.json"):  # what was measured once, to be drawn
+            (self._scratch / "course" / "data").mkdir(exist_ok=True)
+            shutil.copy(path, self._scratch / "course" / "data")
         return self
 
     @property
@@ -122,10 +135,13 @@ class Sandbox:
             theirs, mine = os.pipe()
             self._leash.append(mine)
             leash = (theirs,)
-            space = 0 if "memory" in self.cage.limited else 2 * self.allowance.memory
+            # The docker command reserves far more addresses than it fills.
+            held = "memory" in self.cage.limited or self.kind == CONTAINERS
+            space = 0 if held else 2 * self.allowance.memory
             numbers = map(str, (theirs, space, self.allowance.disk))
             line = [sys.executable, "-P", "-m", "llmlab.grade.warden", *numbers, "--", *python]
-        process = subprocess.Popen(
+        start = subprocess.Popen if self.kind == "bubblewrap" else _Warded
+        process = start(
             _joining(self.cage, line),
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
@@ -162,6 +178,11 @@ class Sandbox:
             found["PYTHONPYCACHEPREFIX"] = str(warm() / "bytecode")
         if "LLMLAB_ENGINE" in os.environ:
             found["LLMLAB_ENGINE"] = os.environ["LLMLAB_ENGINE"]
+        if (
+            self.kind == CONTAINERS
+        ):  # registered where `llmlab clean` finds it, whatever becomes of the grader
+            found |= {"LLMLAB_STATE": str(state_dir()), owned.ON_BEHALF: self._mine}
+            found |= daemon.variables(self._folder(), self.allowance, self._mine, path=found["PATH"])
         return found | self._env
 
     def _bubblewrap(self, read: Sequence[Path], cwd: Path | None) -> list[str]:
@@ -170,8 +191,8 @@ class Sandbox:
         line += ["--perms", "0555", "--tmpfs", "/dev/shm", *size, "/tmp", *size, str(WORK)]
         for one in _ETC:
             line += ["--ro-bind-try", f"/etc/{one}", f"/etc/{one}"]
-        line += ["--ro-bind", str(_users()), "/etc/passwd"]
-        for folder in [*_python(), *_cached(), warm() / "bytecode", *read]:
+        line += ["--ro-bind", str(users()), "/etc/passwd"]
+        for folder in [*python(), *cached(), warm() / "bytecode", *read]:
             line += ["--ro-bind", str(folder), str(folder)]
         line += ["--ro-bind", str(self._folder() / "course"), str(COURSE)]
         line += ["--dir", str(WORK / ".matplotlib")]
@@ -192,12 +213,14 @@ class Sandbox:
         limits = ", ".join(self.cage.limited) or "time and files only"
         if self.kind == "bubblewrap":
             return f"bubblewrap: its own processes, network and files; limits on {limits}, disk"
+        if self.kind == CONTAINERS:
+            return f"{CONTAINERS}: {daemon.WORDS}; the lab's own checks run as a process group, limits on {limits}"
         return f"process group: its files and network are NOT separated from the grader's; limits on {limits}"
 
     @property
     def outlived(self) -> list[str]:
         """What was still there after everything was killed: the grader's own fault."""
-        return self.cage.outlived
+        return self.cage.outlived + self._left
 
     def __exit__(
         self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None
@@ -216,6 +239,8 @@ class Sandbox:
                 if pipe is not None:
                     pipe.close()
         self.cage.__exit__(kind, value, trace)
+        if self.kind == CONTAINERS:
+            self._left += daemon.remove(self._mine)
         _open.discard(self)
         for entry in self._entries:
             owned.forget(entry)
@@ -223,11 +248,31 @@ class Sandbox:
             shutil.rmtree(self._scratch, ignore_errors=True)
 
 
+class _Warded(subprocess.Popen[bytes]):
+    """A warden: told to end, it ends first what it watches over; killed, it could not."""
+
+    _told = False
+
+    def kill(self) -> None:
+        if not self._told:
+            self._told = True
+            self.terminate()
+        else:
+            super().kill()
+
+
 _OWN_WORK = shutil.ignore_patterns("records", ".llmlab", ".ipynb_checkpoints", "__pycache__")
 
 
-def kind() -> str:
-    """ "bubblewrap" or "process group": tried on a throw-away sandbox. `LLMLAB_SANDBOX=group` asks for the second."""
+def kind(info: LabInfo | None = None) -> str:
+    """What holds the deployments of a lab: "containers", else "bubblewrap" or "process group", tried on a throw-away sandbox.
+
+    `LLMLAB_SANDBOX=group` asks for the process group.
+    """
+    return CONTAINERS if info is not None and daemon.needed(info) else _kind()
+
+
+def _kind() -> str:
     wanted = os.environ.get("LLMLAB_SANDBOX") != "group" and doctor.need("sandbox").met
     return "bubblewrap" if wanted else "process group"
 
@@ -249,43 +294,3 @@ def _limits(allowance: Allowance, cage: Cage) -> list[str]:
     if "processes" not in cage.limited:
         line.append(f"--nproc={allowance.processes}")
     return [*line, "--"]
-
-
-@functools.cache
-def _python() -> list[Path]:
-    """Python, what is installed in its environment, and llmlab itself."""
-    package = Path(__file__).resolve().parents[1]
-    wanted = [Path(sys.base_prefix), Path(sys.prefix), Path(sys.base_exec_prefix), package]
-    wanted += [Path(sysconfig.get_paths()[name]) for name in ("purelib", "platlib", "stdlib")]
-    return _outermost([path for path in wanted if path.exists()])
-
-
-def _cached() -> list[Path]:
-    """Engines and models; what else lies in the cache is nobody's business."""
-    roots = [cache_dir(), *shared_cache_dirs()]
-    found = [
-        root / name for root in roots for name in ("engine", "models", "checksums") if (root / name).exists()
-    ]
-    engine = os.environ.get("LLMLAB_ENGINE")
-    if engine and engine not in ("wheel", "built") and Path(engine).exists():
-        found.append(Path(engine).resolve().parent)
-    return found
-
-
-def _outermost(paths: Sequence[Path]) -> list[Path]:
-    """Without what lies inside another of them, or inside the system's own folders."""
-    kept: list[Path] = []
-    for path in sorted(set(paths), key=lambda p: len(p.parts)):
-        if not any(path.is_relative_to(other) for other in [*kept, *map(Path, ("/usr", "/lib", "/lib64"))]):
-            kept.append(path)
-    return kept
-
-
-@functools.cache
-def _users() -> Path:
-    """An /etc/passwd that says who we are and nothing else."""
-    from ..paths import state_dir
-
-    path = state_dir() / "sandbox-passwd"
-    path.write_text(f"learner:x:{os.getuid()}:{os.getgid()}::{WORK}:/bin/sh\n")
-    return path

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from ..checks import units
 from ..errors import LabError
-from ..platforms.containers import quadlets, systemd
+from ..platforms.containers import quadlets, systemd, unit_files
 from ..platforms.containers.systemd import HOME, Installed
 from ..records.schema import Cell, Table
 from .session import store
@@ -71,7 +71,7 @@ class LiveMachine:
     def verify(self, name: str = UNIT) -> Said:
         """`systemd-analyze verify`: what systemd does not understand, with file and line."""
         self._fresh()
-        return Said("\n".join(systemd.complaints(self.machine, f"{HOME}/{name}")))
+        return Said("\n".join(unit_files.complaints(self.machine, f"{HOME}/{name}")))
 
     def exposure(self) -> Exposed:
         """`systemd-analyze security` of the guide's unit and of yours; kept as a record."""
@@ -79,7 +79,7 @@ class LiveMachine:
         self.machine.put({"/var/lib/llmlab/guide.service": _read(self.lab.info.starter / UNIT)})
         rows: list[list[Cell]] = []
         for name, path in ((GUIDE, "/var/lib/llmlab/guide.service"), (YOURS, f"{HOME}/{UNIT}")):
-            found = systemd.exposure(self.machine, path)
+            found = unit_files.exposure(self.machine, path)
             rows.append([name, "overall", found.overall])
             rows += [[name, one.family, one.exposure] for one in found.directives]
         from ..machine import describe

@@ -188,7 +188,7 @@ SPELLINGS = {
     "line separator": f"{SERVICE}    x-a: b\u2028    env_file: {FILE}\n",
     "up and down": f"{SERVICE}    env_file: a/../../../../../../../etc/hostname\n",
     "NUL": f'{SERVICE}    env_file: "{FILE}\\0"\n',
-    "NUL in a mount": f'{SERVICE}    volumes: ["./a\\0b:/x"]\n',
+    "NUL in a mount": f'{SERVICE}    volumes: [{{type: bind, source: "./a\\0b", target: /x}}]\n',
 }
 
 

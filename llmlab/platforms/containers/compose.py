@@ -19,6 +19,7 @@ from ...serve.ports import free_port, port_holder
 from . import vet as vetting
 from . import vetted
 from .daemon import client, docker, failure, speaking
+from .images import here
 from .logs import telling
 from .owning import PROJECT, Claim
 from .yaml_lines import scalar_line, unreadable
@@ -174,13 +175,22 @@ class Project:
         lines = [line.strip() for line in said.splitlines() if line.strip() and not _PROGRESS.search(line)]
         port = re.search(r"(?:Bind for|listen tcp4?) [\d.]+:(\d+)", said)
         lines += self.unwell()
+        where = self.file.name
+        for name, image in self._absent() if "Pulling" in said else ():
+            lines.append(f"{name} needs the image {image}, which is not here and could not be pulled.")
+            where = f"{self.file.name}:{scalar_line(self.file, image) or 1}"
         words = "\n".join(lines[-3 * TAIL :]) or said.strip()[-2000:]
         for ours, theirs in self._renamed.items():
             words = words.replace(ours, theirs)
         fix = None
         if port and not self.own_ports:
             fix = f"port {port[1]} is held by {_holder(int(port[1])) or 'somebody else'}: stop it, or publish another"
-        return LabError(f"docker compose up failed:\n{words}", where=self.file.name, fix=fix)
+        return LabError(f"docker compose up failed:\n{words}", where=where, fix=fix)
+
+    def _absent(self) -> list[tuple[str, str]]:
+        """Services and images that the daemon has not."""
+        wanted = [(name, str(one.get("image") or "")) for name, one in self.services().items()]
+        return [(name, image) for name, image in wanted if image and not here(image)]
 
     def unwell(self) -> list[str]:
         """What containers said last that do not run, are unhealthy, or have been restarted again and again."""
@@ -206,11 +216,16 @@ class Project:
         return [line for _, lines in told for line in lines]
 
     def settle(self, *, seconds: float = 2.5, within: float = 15) -> list[str]:
-        """Wait until every container has run for a while; what those said that have not (see `unwell`)."""
+        """Wait until every container has run well for a while; what those said that have not (see `unwell`).
+
+        One that was just restarted is unhealthy until it is asked the next time.
+        """
         deadline = time.monotonic() + within
         while True:
-            young = [one for one in self.containers() if one.status != "exited" and _age(one) < seconds]
-            if not young or time.monotonic() > deadline:
+            containers = [one for one in self.containers() if one.status != "exited"]
+            if all(_age(one) >= seconds and not _unhealthy(one) for one in containers):
+                return self.unwell()
+            if time.monotonic() > deadline:
                 return self.unwell()
             time.sleep(0.2)
 
@@ -276,6 +291,10 @@ class Project:
 def service_of(container: Any) -> str:
     """The name of the service that a container belongs to."""
     return str(container.labels.get(SERVICE, ""))
+
+
+def _unhealthy(container: Any) -> bool:
+    return bool((container.attrs["State"].get("Health") or {}).get("Status") == "unhealthy")
 
 
 def _age(container: Any) -> float:

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from ...errors import LabError
 from .systemd import Machine
+from .unit_files import complaints
 
 #: Options of `podman run`, as the generator writes them, that take no value (podman-run(1)).
 _BARE = frozenset(
@@ -46,8 +47,6 @@ def generate(machine: Machine, file: str) -> str:
         raise LabError(f"Podman's generator makes no service of it:\n{_plain(said)}", where=name)
     path = f"/var/lib/llmlab/{Path(file).stem}.service"
     machine.put({path: service.encode()})
-    from .systemd import complaints
-
     wrong = [one for one in complaints(machine, path) if "[X-" not in one and "[Container]" not in one]
     if wrong:
         raise LabError("systemd does not understand the service made of it:\n" + "\n".join(wrong), where=name)

@@ -102,6 +102,8 @@ def refuse(config: Mapping[str, Any], file: Path, *, lent: Iterable[Path] = ()) 
     :param lent: files and folders outside that may be mounted read-only: what the lab itself hands in.
     :raises LabError: with the service, the key and, where it can be found, the line of the file.
     """
+    if "\0" in str(config) or "\\x00" in str(config):  # no path of the system has it
+        raise LabError("There is a NUL in it, which no name can have.", where=file.name, fix="leave it out")
     found = _Look(file.parent.resolve(), [one.resolve() for one in lent]).config(config)
     _raise(((path, why, None) for path, why in found), file, "asks for more than containers of its own")
 

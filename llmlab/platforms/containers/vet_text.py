@@ -112,6 +112,8 @@ def _nodes(root: yaml.Node) -> Iterator[yaml.Node]:
 def _outside(text: str, bases: set[Path], folder: Path) -> str | None:
     if "$" in text:
         return "depends on a variable"
+    if "\0" in text:
+        return "is no path"
     remote = "://" in text or text.startswith(("~", "git@", "oci:", "github.com/"))
     if remote or not all((base / text).resolve().is_relative_to(folder) for base in bases):
         return "lies outside of this folder"

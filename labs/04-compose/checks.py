@@ -1,0 +1,412 @@
+"""Lab 04: three replicas of two slots behind one door, watched. The project is brought up afresh, on ports of the grader's."""
+
+import json
+import re
+import threading
+from pathlib import Path
+
+from llmlab.checks import Context, DeploymentFailed, Verdict, check, failed, passed
+from llmlab.checks.dashboards import filled, panels, read_dashboard
+from llmlab.checks.fleet import CLEAN, Fleet, opens, processes, served, wait
+from llmlab.checks.furnish import furnish
+from llmlab.errors import LabError, Unavailable
+from llmlab.load import closed, constant, measure, trace
+from llmlab.platforms.containers import Project
+from llmlab.platforms.containers.compose import service_of
+
+HERE = Path(__file__).parent
+FILE = "compose.yaml"
+REPLICAS, SLOTS, CONTEXT = 3, 2, 2048
+DEPTH, SLACK = 12, 6  # requests that may wait; and how many may be answered while a burst is still arriving
+FAIR = 0.15
+LOST = 0.05  # of the requests, when one replica of three is killed
+FIRES, RESOLVES = 30, 60  # seconds
+WELL_KNOWN = ("", "secret", "admin", "password", "changeme", "llama", "default", "test", "key", "123456", "sk-no-key-required")
+
+
+def stack(ctx: Context) -> Fleet:
+    """The learner's project, up once for all checks of a run, from a folder that nothing ran in before."""
+
+    def make() -> Fleet:
+        key = furnish(ctx.files, HERE, fresh=True)
+        with ctx.deploying():
+            project = ctx.enter(Project(ctx.files / FILE, own_ports=True, env=CLEAN))
+            project.up()
+            fleet = ctx.enter(Fleet(project, key))
+            fleet.door()
+            fleet.service  # noqa: B018 - raises when no container runs llama-server
+        return fleet
+
+    return ctx.once("stack", make)
+
+
+def load(ctx: Context, fleet: Fleet, plan, **more):
+    """Requests through the door: their samples."""
+    return measure(fleet.target(), [plan], **more).runs[0].samples
+
+
+def ps(what: str = "") -> str:
+    return f"docker compose ps -a{what}"
+
+
+@check(title="`docker compose up` starts everything from a clean project", points=2)
+def up(ctx: Context) -> Verdict:
+    """Bring it up as a stranger would; everything runs, and the door answers."""
+    fleet = stack(ctx)
+    unwell = fleet.project.settle()
+    return (failed if unwell else passed)(
+        expected="all services run and a published port answers",
+        observed="\n".join(unwell) or f"{len(fleet.project.containers())} containers, the door answers",
+        look="docker compose up -d --wait; " + ps(),
+    )
+
+
+@check(title="Each replica has two slots of 2,048 tokens", points=2, needs=("up",))
+def slots(ctx: Context) -> Verdict:
+    """Ask a replica for its slots and the context of each."""
+    with ctx.deploying():
+        count, context, _ = stack(ctx).slots()
+    good = set(count) == {SLOTS} and min(context) >= CONTEXT
+    return (passed if good else failed)(
+        expected=f"{SLOTS} slots of at least {CONTEXT:,} tokens",
+        observed=f"{min(count)} slots of {min(context):,} tokens",
+        look="curl -H \"Authorization: Bearer $(cat secrets/api_key)\" localhost:8080/props",
+    )
+
+
+@check(title="`--scale` to three gives three that run", points=3, needs=("up",))
+def scale(ctx: Context) -> Verdict:
+    """Scale the service that runs llama-server, and count."""
+    fleet = stack(ctx)
+    service = fleet.service
+    before = max(1, len(fleet.replicas()))
+    expected = f"{REPLICAS} running containers of {service}"
+    look = f"docker compose up -d --scale {service}={REPLICAS}; {ps()}"
+    try:
+        fleet.project.up(scale={service: REPLICAS})
+    except Unavailable:
+        raise
+    except LabError as error:
+        running = len(fleet.replicas())
+        try:  # back to what it was, for the checks that need no three
+            fleet.project.up(scale={service: 1})
+        except LabError:
+            pass
+        return failed(expected=expected, observed=f"{running} running. {error}", look=look, before=before)
+    running = len(fleet.replicas())
+    return (passed if running == REPLICAS else failed)(expected=expected, observed=f"{running} running", look=look)
+
+
+@check(title="Each replica gets its share of the requests", points=2, needs=("scale",))
+def share(ctx: Context) -> Verdict:
+    """Send a steady stream through the door and count at the replicas."""
+    fleet = stack(ctx)
+    count, tokens = 60, 8
+    before = fleet.quiet()
+    samples = load(ctx, fleet, constant(20, requests=count, warmup=0, max_tokens=tokens, seed=ctx.seed))
+    got = sorted(served(before, fleet.quiet(), tokens=tokens).values())
+    answered = sum(one.ok for one in samples)
+    low, high = (1 - FAIR) * count / REPLICAS, (1 + FAIR) * count / REPLICAS
+    good = answered == count and low <= got[0] and got[-1] <= high
+    return (passed if good else failed)(
+        expected=f"{count} answered, from {low:.0f} to {high:.0f} by each replica",
+        observed=f"{answered} answered; by replica {', '.join(map(str, got))}",
+        look="stack.shares()",
+    )
+
+
+@check(title="A stream comes as it is written", points=2, needs=("up",))
+def streaming(ctx: Context) -> Verdict:
+    """Of the time of a whole reply, how much lies between its first and its last token."""
+    fleet = stack(ctx)
+    samples = load(ctx, fleet, closed(1, requests=8, warmup=1, max_tokens=48, seed=ctx.seed))
+    # The best of eight: a busy machine reads late what came in time, but nothing makes a buffered reply look like a stream.
+    spread = [(one.end - one.first) / (one.end - one.sent) for one in samples if one.ok]
+    best = max(spread, default=0.0)
+    why = next((f" ({one.error})" for one in samples if one.error), "")
+    return (passed if best >= 0.3 else failed)(
+        expected="at least 30 % of a reply's time lies after its first token",
+        observed=f"{best:.0%}, the most of {len(spread)} replies{why}",
+        look='curl -N localhost:8080/v1/completions -H "Authorization: Bearer $(cat secrets/api_key)" '
+        '-d \'{"prompt": "x", "stream": true, "max_tokens": 48}\'',
+    )
+
+
+@check(title="The key is nowhere to be seen", points=3, needs=("up",))
+def secrets(ctx: Context) -> Verdict:
+    """Look where others can: `docker inspect`, command lines, logs; and try as a key whatever stands in an environment."""
+    fleet = stack(ctx)
+    accepted = {word for word in words(fleet) if opens(fleet.door(), word)} | {fleet.key}
+    seen = []
+    for container in fleet.project.containers():
+        places = {
+            "environment": "\n".join(container.attrs["Config"]["Env"] or []),
+            "docker inspect": json.dumps(container.attrs),
+            "command line": "\n".join(processes(container)),
+            "log": container.logs().decode(errors="replace"),
+        }
+        found = next((place for place, text in places.items() if any(key in text for key in accepted)), None)
+        if found:
+            seen.append(f"{service_of(container)}: {found}")
+    seen = list(dict.fromkeys(seen))
+    return (failed if seen else passed)(
+        expected="no key that opens the server in inspect, environment, command line or log",
+        observed="a working key in " + "; ".join(seen) if seen else "none found",
+        look="docker inspect $(docker compose ps -q) | grep -i key; docker compose logs | grep -i bearer",
+    )
+
+
+def words(fleet: Fleet) -> set[str]:
+    """What stands openly in environments and command lines, and might be a key."""
+    found = set()
+    for container in fleet.project.containers():
+        config = container.attrs["Config"]
+        values = [one.partition("=")[2] for one in config["Env"] or [] if "KEY" in one.upper() or "TOKEN" in one.upper()]
+        argv = " ".join([*(config["Entrypoint"] or []), *(config["Cmd"] or []), *processes(container)])
+        values += re.findall(r"(?:--api-key|Bearer)[ =]+(\S+)", argv)
+        found |= {part for value in values for part in value.split(",")}
+    return {one.strip("'\"") for one in found if len(one) >= 4}
+
+
+@check(title="No default password opens anything", points=2, needs=("up",))
+def defaults(ctx: Context) -> Verdict:
+    """Try well-known keys at the door; what asks for none may be published on this machine's own address only."""
+    fleet = stack(ctx)
+    open_to = [repr(key) if key else "no key" for key in WELL_KNOWN if opens(fleet.door(), key)]
+    wide = []
+    doors = {container.id for container, address in fleet.project.addresses() if address == fleet.door()}
+    door_service = next(service_of(one) for one in fleet.project.containers() if one.id in doors)
+    for name, service in fleet.project.services().items():
+        for port in service.get("ports") or []:
+            if name != door_service and not str(port.get("host_ip", "")).startswith(("127.", "::1")):
+                wide.append(f"{name}:{port['target']}")
+    works = opens(fleet.door(), fleet.key)
+    bad = [f"opened by {', '.join(open_to)}"] if open_to else []
+    bad += [] if works else ["the key in secrets/api_key does not open it"]
+    bad += [f"published on every address without a password: {', '.join(wide)}"] if wide else []
+    return (failed if bad else passed)(
+        expected=f"of {len(WELL_KNOWN) + 1} keys only the one in secrets/api_key opens the door; nothing else is published widely",
+        observed="; ".join(bad) or "so it is",
+        look='curl -H "Authorization: Bearer secret" localhost:8080/v1/models; docker compose ps',
+    )
+
+
+@check(title="Prometheus sees every replica, with the key set", points=3, needs=("up",))
+def targets(ctx: Context) -> Verdict:
+    """All targets are up, and each replica is one of them."""
+    fleet = stack(ctx)
+    what: dict = {"expected": "every target up, and one for each replica", "look": "http://localhost:9090/targets"}
+
+    def look() -> tuple[Verdict | None, str]:
+        active, replicas = fleet.scraped()
+        down = [f"{one['scrapeUrl']}: {one['lastError'] or one['health']}" for one in active if one["health"] != "up"]
+        missed = [name for name, state in replicas.items() if state != "up"]
+        said = f"{len(active)} targets; down: {'; '.join(down) or 'none'}; {len(missed)} of {len(replicas)} replicas not scraped"
+        if active and not down and not missed:
+            return passed(observed=f"{len(active)} targets up, {len(replicas)} of them replicas", **what), ""
+        if any("401" in one["lastError"] or "403" in one["lastError"] for one in active):
+            return failed(observed=said, **what), ""
+        return None, said
+
+    try:
+        return wait(look, within=45, what="the targets")
+    except Unavailable:
+        raise
+    except LabError as error:
+        return failed(observed=error.what, **what)
+
+
+@check(title="Every panel of the dashboard shows something", points=2, needs=("targets",))
+def dashboard(ctx: Context) -> Verdict:
+    """Load the door, then run every query of the dashboard in Prometheus."""
+    fleet = stack(ctx)
+    what: dict = {"expected": "at least four panels, and data for every query", "look": "stack.dashboard()"}
+    try:
+        queries = panels(read_dashboard(ctx.files / "dashboard.json"))
+    except LabError as error:
+        return failed(observed=str(error), **what)
+    known = set(fleet.prometheus("/api/v1/label/__name__/values"))
+    load(ctx, fleet, closed(6, requests=60, warmup=0, max_tokens=32, cache_prompt=True, seed=ctx.seed))
+    told: dict[str, str] = {}
+
+    def look() -> tuple[bool | None, str]:
+        told.clear()
+        for title, _, expr, _ in queries:
+            try:
+                if not set(re.findall(r"[a-zA-Z_:][\w:]*", expr)) & known:
+                    told[title] = f"no such metric in {expr}"
+                elif not fleet.series(filled(expr)):
+                    told[title] = f"no data for {expr}"
+            except Unavailable:
+                raise
+            except LabError as error:
+                told[title] = error.what
+        return (None if told else True), ""
+
+    try:
+        wait(look, within=20, what="data", every=1)
+    except Unavailable:
+        raise
+    except LabError:
+        pass
+    titles = {title for title, *_ in queries}
+    empty = "; ".join(f"{title}: {why}" for title, why in told.items())
+    good = not told and len(titles) >= 4
+    return (passed if good else failed)(observed=f"{len(titles)} panels, {len(queries)} queries" + (f"; {empty}" if empty else ""), **what)
+
+
+@check(title="A full house says 429 at once", points=2, needs=("up",))
+def queue(ctx: Context) -> Verdict:
+    """Forty-eight requests in one moment: those that fit and those that may wait are answered, the others told so."""
+    fleet = stack(ctx)
+    total = sum(fleet.slots()[0])
+    most, least = total + DEPTH + SLACK, total + DEPTH // 2
+    samples = load(ctx, fleet, trace([0.0] * 48, warmup=0, max_tokens=128, timeout=60, seed=ctx.seed))
+    answered = sum(one.ok for one in samples)
+    refused = sum(one.status == 429 for one in samples)
+    other = sorted({one.error for one in samples if not one.ok and one.status != 429})
+    good = least <= answered <= most and not other
+    return (passed if good else failed)(
+        expected=f"of 48 about {total} + {DEPTH} are answered ({least} to {most}), the others get 429",
+        observed=f"{answered} answered, {refused} got 429" + (f", others: {'; '.join(other)[:200]}" if other else ""),
+        look="stack.burst()",
+        answered=answered,
+        refused=refused,
+    )
+
+
+@check(title="The alert fires when the queue is longer than the slots, and resolves", points=3, needs=("targets", "queue", "scale"))
+def alert(ctx: Context) -> Verdict:
+    """Keep ten waiting, and ask Alertmanager."""
+    fleet = stack(ctx)
+    waiting = sum(fleet.slots()[0]) + DEPTH - 2
+    what: dict = {
+        "expected": f"none at rest, one within {FIRES} s while {DEPTH - 2} wait, none again within {RESOLVES} s",
+        "look": "docker compose exec alertmanager wget -qO- localhost:9093/api/v2/alerts",
+    }
+    try:
+        early = names(fleet)
+        if early:
+            return failed(observed=f"firing at rest: {', '.join(early)}", **what)
+        fired = under_load(ctx, fleet, waiting)
+        wait(lambda: (None, ", ".join(names(fleet))) if names(fleet) else (True, ""), within=RESOLVES, what="it to resolve")
+    except Unavailable:
+        raise
+    except LabError as error:
+        return failed(observed=error.what, **what)
+    return passed(observed=f"{', '.join(fired)} fired and resolved", **what)
+
+
+def names(fleet: Fleet) -> list[str]:
+    """The alerts that are firing."""
+    return sorted({one["labels"]["alertname"] for one in fleet.alerts()})
+
+
+def under_load(ctx: Context, fleet: Fleet, streams: int) -> list[str]:
+    """Which alerts fire while so many streams are kept open; the load ends with the first."""
+    stop = threading.Event()
+    plan = closed(streams, requests=20_000, warmup=0, max_tokens=96, seed=ctx.seed)
+
+    def press() -> None:
+        try:
+            load(ctx, fleet, plan, cancel=stop)
+        except LabError:
+            pass  # stopped
+
+    thread = threading.Thread(target=press, daemon=True)
+    thread.start()
+    try:
+        return wait(lambda: (names(fleet) or None, "none fired"), within=FIRES, what="an alert in Alertmanager")
+    finally:
+        stop.set()
+        thread.join(timeout=20)
+
+
+@check(title="A replica dies under load, few notice, and it comes back", points=3, needs=("scale",))
+def killed(ctx: Context) -> Verdict:
+    """Kill the main process of one replica in the middle of a load, as a crash would."""
+    fleet = stack(ctx)
+    victim = fleet.replicas()[0]
+    began = victim.attrs["State"]["StartedAt"]
+    done = threading.Event()
+
+    def on_event(progress) -> None:
+        if progress.phase == "run" and progress.done >= 20 and not done.is_set():
+            done.set()
+            fleet.crash(victim)
+
+    count = 120
+    plan = closed(REPLICAS * SLOTS, requests=count, warmup=0, max_tokens=64, timeout=30, seed=ctx.seed)
+    samples = load(ctx, fleet, plan, on_event=on_event)
+    lost = [one for one in samples if not one.ok]
+    what: dict = {
+        "expected": f"at most {LOST:.0%} of {count} requests fail, and the replica runs and serves again within 30 s",
+        "look": f"docker top {victim.name}; sudo kill -9 PID; {ps()}",
+        "lost": len(lost),
+    }
+    why = f" ({lost[0].error})" if lost else ""
+
+    def back() -> tuple[bool | None, str]:
+        victim.reload()
+        if victim.status != "running" or victim.attrs["State"]["StartedAt"] == began:
+            return None, f"{victim.name} is {victim.status}"
+        if fleet.ask(victim, "/health").status_code != 200:
+            return None, f"{victim.name} is not healthy"
+        before = fleet.counters().get(victim.name, {})
+        load(ctx, fleet, closed(REPLICAS, requests=12, warmup=0, max_tokens=8, seed=ctx.seed))
+        moved = served({victim.name: before}, {victim.name: fleet.quiet()[victim.name]}, tokens=8)[victim.name]
+        return (True, "") if moved else (None, f"{victim.name} runs but gets no requests")
+
+    try:
+        wait(again(back), within=30, what="the replica", every=0.5)
+    except Unavailable:
+        raise
+    except LabError as error:
+        return failed(observed=f"{len(lost)} of {count} failed{why}; {error.what}", **what)
+    good = done.is_set() and len(lost) <= LOST * count
+    return (passed if good else failed)(observed=f"{len(lost)} of {count} failed{why}; it came back", **what)
+
+
+def again(look):
+    """A look that may fail while something restarts."""
+
+    def patient():
+        try:
+            return look()
+        except Unavailable:
+            raise
+        except LabError as error:
+            return None, error.what
+
+    return patient
+
+
+@check(title="Grafana is provisioned, and without a default password", points=1, needs=("up",), realism="schema")
+def grafana(ctx: Context) -> Verdict:
+    """Read what the file would start behind its profile: Grafana itself is not run here."""
+    project = Project(ctx.files / FILE, env=CLEAN, profiles=["*"])
+    with ctx.deploying():
+        found = {name: one for name, one in project.services().items() if "grafana" in str(one.get("image", ""))}
+    if not found:
+        problems = ["no service runs a grafana image"]
+    else:
+        (service, *_) = found.values()
+        problems = [] if service.get("profiles") else ["it has no profile, so that every `up` starts it"]
+        env = {name: str(value) for name, value in (service.get("environment") or {}).items()}
+        if "GF_SECURITY_ADMIN_PASSWORD__FILE" not in env:
+            problems.append(f"its admin password is {env.get('GF_SECURITY_ADMIN_PASSWORD') or 'admin'!r}")
+        elif not any(one.get("source") for one in service.get("secrets") or []):
+            problems.append("its password file is not given to it as a secret")
+        inside = [str(one.get("target", "")) for one in service.get("volumes") or [] if one.get("type") == "bind"]
+        sources = [Path(str(one.get("source", ""))).name for one in service.get("volumes") or []]
+        if not any(path.startswith("/etc/grafana/provisioning") for path in inside):
+            problems.append("nothing is mounted at /etc/grafana/provisioning: no datasource, no dashboard")
+        if "dashboard.json" not in sources and not any(path == "/var/lib/grafana/dashboards" for path in inside):
+            problems.append("dashboard.json is not mounted below /var/lib/grafana/dashboards")
+        if "prometheus" not in project.services():
+            problems.append("its datasource asks http://prometheus:9090, and no service has that name")
+    return (failed if problems else passed)(
+        expected="behind a profile, password from a file, datasource and dashboard mounted",
+        observed="; ".join(problems) or "so it is",
+        look="docker compose --profile grafana config grafana",
+    )

@@ -1,0 +1,311 @@
+"""Lab 05: a server on a machine of its own, installed by a script, held by systemd. The promises are the lab's, the ways yours."""
+
+import math
+import secrets
+
+from llmlab.checks import Context, DeploymentFailed, Verdict, check, failed, passed, units
+from llmlab.checks.units import Site
+from llmlab.platforms.containers import quadlets, systemd, unit_files
+from llmlab.platforms.containers.systemd import HOME, Machine
+
+FILES = ("llama-server.service", "llama.container", "install.sh")
+EXPOSURE = 2.5  # of 10; several quite different units stay below it
+CPUS, MEMORY = 1.0, 512 << 20  # what the service may take at most
+GIVES_UP = 60  # seconds within which a service that cannot start is given up
+PORT = "127.0.0.1:8080"  # where the Quadlet publishes
+
+MACHINE = "machine = lab.boot(); machine.install(); "
+
+
+def machine_of(ctx: Context) -> tuple[Machine, str]:
+    """One machine for all checks of a run."""
+
+    def make() -> tuple[Machine, str]:
+        key = secrets.token_hex(16)
+        with ctx.deploying():
+            return ctx.enter(systemd.furnished(ctx.files, FILES, key=key)), key
+
+    return ctx.once("machine", make)
+
+
+def site(ctx: Context) -> Site:
+    """That machine, installed on; the service answers.
+
+    :raises DeploymentFailed: with the line of install.sh, or the journal's last lines.
+    """
+
+    def make() -> Site:
+        machine, key = machine_of(ctx)
+        with ctx.deploying():
+            done = machine.install()
+            if done.problem:
+                raise done.problem
+            units.await_answer(machine, key)
+        return Site(machine, key, done)
+
+    return ctx.once("site", make)
+
+
+@check(title="systemd understands every line of the unit")
+def unit(ctx: Context) -> Verdict:
+    """`systemd-analyze verify`: a misspelt directive is only a warning to systemd, which then runs without it."""
+    machine, _ = machine_of(ctx)
+    said = unit_files.complaints(machine, f"{HOME}/llama-server.service")
+    return (failed if said else passed)(
+        expected="systemd-analyze verify has nothing to say",
+        observed="\n".join(said[:6]) or "nothing",
+        look='machine = lab.boot(); machine.verify("llama-server.service")',
+    )
+
+
+@check(title="Its exposure is low", points=2)
+def exposure(ctx: Context) -> Verdict:
+    """`systemd-analyze security`: how much a break-in to this service would reach, 0 to 10."""
+    machine, _ = machine_of(ctx)
+    with ctx.deploying():
+        found = unit_files.exposure(machine, f"{HOME}/llama-server.service")
+    worst = sorted(found.directives, key=lambda one: -(one.exposure or 0))[:3]
+    most = "; most from " + ", ".join(f"{one.name} ({one.exposure})" for one in worst if one.exposure)
+    good = found.overall <= EXPOSURE
+    return (passed if good else failed)(
+        expected=f"an exposure level of at most {EXPOSURE}",
+        observed=f"{found.overall}" + ("" if good else most),
+        look="machine = lab.boot(); machine.exposure()",
+        exposure=found.overall,
+    )
+
+
+@check(title="install.sh brings a fresh machine to where it answers", points=2)
+def installs(ctx: Context) -> Verdict:
+    """Run it as root on a machine without a network, then ask from outside that machine, with the key."""
+    found = site(ctx)
+    return passed(
+        expected="install.sh ends with code 0 and port 8080 answers a completion with the key",
+        observed=f"200, {found.installed.seconds:.1f} s after install.sh was started",
+        look=MACHINE + "machine.ask()",
+        seconds=round(found.installed.seconds, 2),
+    )
+
+
+@check(title="The key opens the door, and only root can find it", points=2, needs=("installs",))
+def key(ctx: Context) -> Verdict:
+    """Ask with the key, with another and without; then look for it as another user of the machine would."""
+    found = site(ctx)
+    codes = [units.status(found.machine, one) for one in (found.key, "wrong", None)]
+    leaks = units.leaks(found.machine, found.key)
+    said = f"{codes[0]}, {codes[1]} and {codes[2]}"
+    return (passed if codes == [200, 401, 401] and not leaks else failed)(
+        expected="200 with the key, 401 with another, 401 without; the key in no place that users can read",
+        observed=f"{said}; the key stands in {'; '.join(leaks)}" if leaks else f"{said}; found nowhere",
+        look=MACHINE
+        + 'machine.run("runuser -u alice -- systemctl cat llama-server; systemctl show -p Environment llama-server")',
+    )
+
+
+@check(title="It runs as nobody special", needs=("installs",))
+def user(ctx: Context) -> Verdict:
+    """Who the kernel says its process is, what it may do, and whether it could become more."""
+    main = units.process(site(ctx).machine)
+    good = main.uid != 0 and main.capabilities == 0 and main.no_new_privileges
+    return (passed if good else failed)(
+        expected="not user 0, no capability, no new privileges",
+        observed=f"user {main.uid}, capabilities {main.capabilities:x}, "
+        + ("no new privileges" if main.no_new_privileges else "may gain privileges (NoNewPrivs 0)"),
+        look=MACHINE
+        + "machine.run(\"grep -E 'Uid|CapEff|NoNewPrivs' /proc/$(systemctl show -P MainPID llama-server)/status\")",
+    )
+
+
+@check(title="Its sandbox holds", points=2, needs=("installs",))
+def sandbox(ctx: Context) -> Verdict:
+    """Try, from the service's own view, to write where everybody may, to read a home, and to use its own folder."""
+    machine = site(ctx).machine
+    main = units.process(machine)
+    through = units.escapes(machine, main)
+    own = units.own_folder(machine, main)
+    if own is None:
+        through.append("it has no folder of its own that it can write to")
+    return (failed if through else passed)(
+        expected="it can write to its own folder and nowhere else, sees no home, and has /tmp to itself",
+        observed="; ".join(through) or f"it can write to {own} alone",
+        look=MACHINE + 'machine.run("touch /proc/$(systemctl show -P MainPID llama-server)/root/srv/probe")',
+    )
+
+
+@check(title="It stays within its budget, with as many threads", points=2, needs=("installs",))
+def budget(ctx: Context) -> Verdict:
+    """Read the limits of its cgroup, run into both of them from inside, and compare the quota with its threads."""
+    found = site(ctx)
+    held = units.budget(found.machine, units.process(found.machine))
+    wrong = []
+    if held.memory is None or held.memory > MEMORY:
+        wrong.append(f"memory {'unlimited' if held.memory is None else f'{held.memory >> 20} MiB'}")
+    elif not units.overfill(found.machine, held):
+        wrong.append(f"it got more memory than its {held.memory >> 20} MiB")
+    if held.cpus is None or held.cpus > CPUS:
+        wrong.append(f"CPUs {'unlimited' if held.cpus is None else f'{held.cpus:g}'}")
+    elif held.threads is None or held.threads > math.ceil(held.cpus):
+        wrong.append(f"{held.threads or 'an unknown number of'} threads on {held.cpus:g} CPU")
+    elif not units.held_back(found.machine, held)[0]:
+        wrong.append("the kernel counts no quota periods for it")
+    units.settle(found)  # systemd may have stopped it for the memory that we asked for
+    limits = [
+        f"{(held.memory or 0) >> 20} MiB",
+        f"{held.cpus:g} CPU" if held.cpus else "",
+        f"{held.threads} threads",
+    ]
+    return (failed if wrong else passed)(
+        expected=f"at most {MEMORY >> 20} MiB and {CPUS:g} CPU, both in force, and no more threads than CPUs",
+        observed="; ".join(wrong) or ", ".join(limits),
+        look=MACHINE
+        + 'machine.run("systemctl show -p MemoryMax,CPUQuotaPerSecUSec llama-server; journalctl -u llama-server | grep n_threads")',
+    )
+
+
+@check(title="It comes back after a crash", needs=("installs",))
+def crash(ctx: Context) -> Verdict:
+    """Kill its main process as a crash would, and wait until another one answers."""
+    found = site(ctx)
+    machine = found.machine
+    before = units.process(machine)
+    restarts = int(machine.show("NRestarts")["NRestarts"])
+    machine.run(f"kill -SEGV {before.pid}")
+    expected, look = (
+        "another process answers after kill -SEGV",
+        MACHINE
+        + 'machine.run("systemctl kill -s SEGV llama-server; sleep 5; systemctl status llama-server")',
+    )
+
+    def another() -> bool:
+        seen = machine.show("MainPID", "ActiveState")
+        return seen["ActiveState"] == "failed" or (
+            seen["MainPID"] not in ("0", str(before.pid)) and units.status(machine, found.key) == 200
+        )
+
+    try:
+        with ctx.deploying():
+            took = machine.wait(another, within=GIVES_UP, what="back after a crash")
+            units.await_answer(machine, found.key, within=1)
+    except DeploymentFailed:
+        said = units.last_words(machine)
+        units.settle(found)
+        return failed(expected=expected, observed=said, look=look)
+    after = int(machine.show("NRestarts")["NRestarts"])
+    return passed(
+        expected=expected,
+        observed=f"restarted ({restarts} → {after}), answered after {took:.1f} s",
+        look=look,
+    )
+
+
+@check(title="install.sh run again changes nothing", points=2, needs=("installs",))
+def again(ctx: Context) -> Verdict:
+    """Compare every file and the service before and after a second run."""
+    found = site(ctx)
+    units.settle(found)
+    before = units.snapshot(found.machine)
+    with ctx.deploying():
+        done = found.machine.install()
+        if done.problem:
+            raise done.problem
+    changes = before.changes(units.snapshot(found.machine))
+    more = f" and {len(changes) - 6} more" if len(changes) > 6 else ""
+    return (failed if changes else passed)(
+        expected="code 0; no file new, changed or touched; the service not restarted",
+        observed=(", ".join(changes[:6]) + more) if changes else f"nothing of {len(before.files):,} files",
+        look=MACHINE + "machine.changes()",
+    )
+
+
+@check(title="install.sh with a new key puts it to use", needs=("installs",))
+def rotate(ctx: Context) -> Verdict:
+    """Put another key beside install.sh and run it: the new key opens, the old one no longer does."""
+    found = site(ctx)
+    units.settle(found)
+    old, new = found.key, secrets.token_hex(16)
+    found.machine.put({f"{HOME}/api-key": f"{new}\n".encode()})
+    done = found.machine.install()
+    try:
+        with ctx.deploying():
+            units.await_answer(found.machine, new)
+    except DeploymentFailed:
+        pass  # seen in the codes below
+    codes = [units.status(found.machine, one) for one in (new, old)]
+    if codes[0] == 200:
+        found.key = new  # what the checks after this one ask with
+    with ctx.deploying():
+        if done.problem:
+            raise done.problem
+    expected = "200 with the new key, 401 with the old one"
+    look = MACHINE + 'machine.run("echo new > api-key; ./install.sh"); [machine.ask("new"), machine.ask()]'
+    return (passed if codes == [200, 401] else failed)(
+        expected=expected, observed=f"{codes[0]} with the new key, {codes[1]} with the old one", look=look
+    )
+
+
+@check(title="It is there again after a reboot", needs=("installs",))
+def reboot(ctx: Context) -> Verdict:
+    """Shut the machine down, boot it, and ask, without touching anything."""
+    found = site(ctx)
+    found.machine.reboot()
+    try:
+        with ctx.deploying():
+            units.await_answer(found.machine, found.key)
+    except DeploymentFailed as error:
+        return failed(
+            expected="200 after a reboot",
+            observed=str(error),
+            look=MACHINE + "machine.reboot(); machine.ask()",
+        )
+    return passed(
+        expected="200 after a reboot", observed="200", look=MACHINE + "machine.reboot(); machine.ask()"
+    )
+
+
+@check(title="It is given up when it cannot start", needs=("installs",))
+def start_limit(ctx: Context) -> Verdict:
+    """Make every start fail and see whether systemd stops trying."""
+    machine = site(ctx).machine
+    folder = "/run/systemd/system/llama-server.service.d"
+    machine.run(
+        f"mkdir -p {folder} && printf '[Service]\\nExecStartPre=/bin/false\\n' > {folder}/broken.conf"
+    )
+    machine.run(
+        "systemctl daemon-reload; systemctl reset-failed llama-server; systemctl restart --no-block llama-server"
+    )
+    seen: dict[str, str] = {}
+
+    def over() -> bool:
+        seen.update(
+            machine.show("ActiveState", "SubState", "NRestarts", "Result", "RestartUSec", "StartLimitBurst")
+        )
+        return seen["ActiveState"] == "failed"
+
+    try:
+        with ctx.deploying():
+            took = machine.wait(over, within=GIVES_UP, what="given up")
+    except DeploymentFailed:
+        took = math.inf
+    tries = int(seen["NRestarts"]) + 1
+    return (passed if took < math.inf else failed)(
+        expected=f"it has failed for good within {GIVES_UP} s",
+        observed=f"given up after {tries} tries in {took:.0f} s"
+        if took < math.inf
+        else f"still trying after {tries} tries (RestartSec {seen['RestartUSec']}, {seen['StartLimitBurst']} starts allowed per interval)",
+        look=MACHINE
+        + 'machine.run("systemctl show -p RestartUSec,StartLimitBurst,StartLimitIntervalUSec llama-server")',
+    )
+
+
+@check(title="The Quadlet describes the same service in a container", points=2, realism="schema")
+def quadlet(ctx: Context) -> Verdict:
+    """Podman's generator makes a service of it; that service is what is looked at, not the file."""
+    machine, _ = machine_of(ctx)
+    with ctx.deploying():
+        made = quadlets.generate(machine, f"{HOME}/llama.container")
+        wrong = quadlets.faults(quadlets.parse(made), publish=PORT)
+    return (failed if wrong else passed)(
+        expected=f"image pinned by digest, read-only, no new privileges, no capabilities, the key as a secret, {PORT} published",
+        observed="; ".join(wrong) or "all of that",
+        look="machine = lab.boot(); machine.quadlet()",
+    )

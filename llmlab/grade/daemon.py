@@ -1,0 +1,140 @@
+"""The Docker daemon for the checks of a container lab: how they reach it, what they may take of it, what is removed afterwards."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import shutil
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+from .. import doctor, owned
+from ..errors import LabError
+from ..lab.info import LabInfo
+from ..platforms.containers import bounds, images
+from ..platforms.containers import daemon as docker
+from ..serve.limits import CGROUP
+from .cage import Allowance
+
+WORDS = "what was handed in runs in containers of its own, each with limits on cpus, memory, processes"
+SETTLED = 3  # seconds in which the daemon may still finish what it was asked for by a process that was killed
+
+
+def needed(info: LabInfo) -> bool:
+    """Whether what a lab's learners hand in runs in containers (`needs` in its lab.toml names docker)."""
+    return "docker" in info.needs
+
+
+def require(info: LabInfo) -> None:
+    """Whether this machine has what a container lab is graded with; any other lab needs nothing of it.
+
+    :raises LabError: when it has not, with the command that mends it.
+    """
+    if not needed(info):
+        return
+    need = doctor.need("docker")
+    if not need.met:
+        raise LabError(f"Lab {info.number} is graded in containers: {need.detail}", fix=need.mend)
+    lacking = images.missing(images.for_lab(info.number))
+    if lacking:
+        raise LabError(
+            f"Images of lab {info.number} are not here: {', '.join(lacking)}.",
+            fix=f"llmlab images {info.number}",
+        )
+
+
+def variables(home: Path, allowance: Allowance, mine: str, *, path: str) -> dict[str, str]:
+    """The environment of a process that deploys in the daemon; nobody's credentials are in it.
+
+    :param mine: under which name what it makes is registered.
+    """
+    command = shutil.which("docker")
+    theirs = Path(os.environ.get("DOCKER_CONFIG") or Path.home() / ".docker")
+    extra = docker.config().get("cliPluginsExtraDirs")
+    folders = [str(theirs / "cli-plugins"), *(extra if isinstance(extra, list) else [])]
+    folder = home / ".docker"
+    folder.mkdir(exist_ok=True)
+    (folder / "config.json").write_text(json.dumps({"cliPluginsExtraDirs": folders}))
+    limits = bounds.Bounds(
+        cpus=allowance.cpus,
+        memory=allowance.memory,
+        processes=allowance.processes,
+        build=allowance.build,
+        apart=mine,
+    )
+    kept = ("DOCKER_TLS_VERIFY", "DOCKER_CERT_PATH", "DOCKER_API_VERSION")
+    return {
+        "PATH": os.pathsep.join([path, str(Path(command).parent)]) if command else path,
+        "DOCKER_HOST": docker.address(),
+        "DOCKER_CONFIG": str(folder),
+        bounds.VARIABLE: limits.text(),
+        **{name: os.environ[name] for name in kept if name in os.environ},
+    }
+
+
+@contextlib.contextmanager
+def held(info: LabInfo, processes: int) -> Iterator[None]:
+    """While a container lab is graded, all build steps of the daemon together have this many processes.
+
+    BuildKit limits no step of its own accord; below `docker/buildkit`, the parent of them all, the kernel does. Where that is
+    not ours to write (no root, or systemd's cgroups) a step is held by its time alone.
+
+    :raises LabError: as `require`.
+    """
+    require(info)
+    held = []
+    for place in ("pids/docker/buildkit", "docker/buildkit") if needed(info) else ():
+        path = CGROUP / place / "pids.max"
+        with contextlib.suppress(OSError):
+            if (CGROUP / place).parent.is_dir():
+                path.parent.mkdir(exist_ok=True)
+            if path.read_text().strip() == "max":  # else somebody else holds them
+                path.write_text(str(processes))
+                held.append(path)
+    try:
+        yield
+    finally:
+        for path in held:
+            with contextlib.suppress(OSError):
+                path.write_text("max")
+
+
+def remove(mine: str) -> list[str]:
+    """Remove all that was made in the daemon on behalf of one submission; returns what could not be.
+
+    The daemon may be in the middle of making something for a process that was killed just now, so a name that was still
+    registered is looked through until nothing more comes.
+    """
+    left = []
+    for entry in owned.entries():
+        if entry.data.get("on_behalf") != mine:
+            continue
+        try:
+            if entry.kind == "docker":
+                _settle(entry)
+            entry.end()
+        except LabError as error:
+            left.append(f"{entry.label}: {error.what}")
+    return left
+
+
+def _settle(entry: owned.Entry) -> None:
+    from ..platforms.containers.owning import LABEL, PROJECT, end
+
+    name = entry.data["name"]
+    deadline, last = time.monotonic() + SETTLED, time.monotonic() + 10 * SETTLED
+    while time.monotonic() < min(deadline, last):
+        end(entry.data)
+        with docker.speaking():
+            found = [
+                one
+                for label in (LABEL, PROJECT)
+                for one in docker.client().containers.list(
+                    all=True, filters={"label": f"{label}={name}"}, ignore_removed=True
+                )
+            ]
+        if found:
+            deadline = time.monotonic() + SETTLED
+        time.sleep(0.5)

@@ -1,0 +1,52 @@
+"""What a sandbox sees of the machine: Python, llmlab, engines and models; nothing of anybody's."""
+
+from __future__ import annotations
+
+import functools
+import os
+import sys
+import sysconfig
+from collections.abc import Sequence
+from pathlib import Path
+
+from ..paths import cache_dir, shared_cache_dirs, state_dir
+
+WORK = Path("/work")  # its scratch space
+
+
+@functools.cache
+def python() -> list[Path]:
+    """Python, what is installed in its environment, and llmlab itself."""
+    package = Path(__file__).resolve().parents[1]
+    wanted = [Path(sys.base_prefix), Path(sys.prefix), Path(sys.base_exec_prefix), package]
+    wanted += [Path(sysconfig.get_paths()[name]) for name in ("purelib", "platlib", "stdlib")]
+    return _outermost([path for path in wanted if path.exists()])
+
+
+def cached() -> list[Path]:
+    """Engines and models; what else lies in the cache is nobody's business."""
+    roots = [cache_dir(), *shared_cache_dirs()]
+    found = [
+        root / name for root in roots for name in ("engine", "models", "checksums") if (root / name).exists()
+    ]
+    engine = os.environ.get("LLMLAB_ENGINE")
+    if engine and engine not in ("wheel", "built") and Path(engine).exists():
+        found.append(Path(engine).resolve().parent)
+    return found
+
+
+def _outermost(paths: Sequence[Path]) -> list[Path]:
+    """Without what lies inside another of them, or inside the system's own folders."""
+    kept: list[Path] = []
+    for path in sorted(set(paths), key=lambda p: len(p.parts)):
+        if not any(path.is_relative_to(other) for other in [*kept, *map(Path, ("/usr", "/lib", "/lib64"))]):
+            kept.append(path)
+    return kept
+
+
+@functools.cache
+def users() -> Path:
+    """An /etc/passwd that says who we are and nothing else."""
+    path = state_dir() / "sandbox-passwd"
+    path.write_text(f"learner:x:{os.getuid()}:{os.getgid()}::{WORK}:/bin/sh\n")
+    return path
