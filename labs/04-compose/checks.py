@@ -5,7 +5,7 @@ import re
 import threading
 from pathlib import Path
 
-from llmlab.checks import Context, DeploymentFailed, Verdict, check, failed, passed
+from llmlab.checks import Context, Verdict, check, failed, passed
 from llmlab.checks.dashboards import filled, panels, read_dashboard
 from llmlab.checks.fleet import CLEAN, Fleet, opens, processes, served, wait
 from llmlab.checks.furnish import furnish
@@ -45,10 +45,6 @@ def load(ctx: Context, fleet: Fleet, plan, **more):
     return measure(fleet.target(), [plan], **more).runs[0].samples
 
 
-def ps(what: str = "") -> str:
-    return f"docker compose ps -a{what}"
-
-
 @check(title="`docker compose up` starts everything from a clean project", points=2)
 def up(ctx: Context) -> Verdict:
     """Bring it up as a stranger would; everything runs, and the door answers."""
@@ -57,7 +53,7 @@ def up(ctx: Context) -> Verdict:
     return (failed if unwell else passed)(
         expected="all services run and a published port answers",
         observed="\n".join(unwell) or f"{len(fleet.project.containers())} containers, the door answers",
-        look="docker compose up -d --wait; " + ps(),
+        look="docker compose up -d --wait; docker compose ps -a",
     )
 
 
@@ -81,7 +77,7 @@ def scale(ctx: Context) -> Verdict:
     service = fleet.service
     before = max(1, len(fleet.replicas()))
     expected = f"{REPLICAS} running containers of {service}"
-    look = f"docker compose up -d --scale {service}={REPLICAS}; {ps()}"
+    look = f"docker compose up -d --scale {service}={REPLICAS}; docker compose ps -a"
     try:
         fleet.project.up(scale={service: REPLICAS})
     except Unavailable:
@@ -341,7 +337,7 @@ def killed(ctx: Context) -> Verdict:
     lost = [one for one in samples if not one.ok]
     what: dict = {
         "expected": f"at most {LOST:.0%} of {count} requests fail, and the replica runs and serves again within 30 s",
-        "look": f"docker top {victim.name}; sudo kill -9 PID; {ps()}",
+        "look": f"docker top {victim.name}; sudo kill -9 PID; docker compose ps -a",
         "lost": len(lost),
     }
     why = f" ({lost[0].error})" if lost else ""
