@@ -305,7 +305,7 @@ def quadlet(ctx: Context) -> Verdict:
         made = quadlets.generate(machine, f"{HOME}/llama.container")
         wrong = quadlets.faults(quadlets.parse(made), publish=PORT)
     return (failed if wrong else passed)(
-        expected=f"image pinned by digest, read-only, no new privileges, no capabilities, the key as a secret, {PORT} published",
+        expected=f"image pinned (by digest, or localhost/… with Pull=never), read-only, no new privileges, no capabilities, the key as a secret, {PORT} published",
         observed="; ".join(wrong) or "all of that",
         look="machine = lab.boot(); machine.quadlet()",
     )

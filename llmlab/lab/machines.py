@@ -36,7 +36,7 @@ class Said:
         return (self.text or "(nothing)") + ended
 
     def _repr_html_(self) -> str:
-        return f'<pre role="status" style="white-space:pre-wrap">{html.escape(repr(self))}</pre>'
+        return f'<pre role="status" style="white-space:pre-wrap;font-family:monospace">{html.escape(repr(self))}</pre>'
 
 
 class Exposed(Said):

@@ -94,6 +94,10 @@ doors.close()
 mine = stack.shares()
 mine
 
+# %% [markdown] id="mine-after"
+# The replicas behind the three doors keep only five old prompts each (`--cache-ram 8`). If yours hit more than a door that
+# chooses in turn, it is because they remember more: memory buys some of what routing gives, once for every replica.
+
 # %% [markdown] id="burst-text" tags=["prediction"]
 # ## A full house
 #
@@ -160,9 +164,6 @@ board.plot()
 
 # %% id="check"
 lab.check()
-
-# %% id="panel"
-lab.panel()
 
 # %% id="stop"
 lab.stop()

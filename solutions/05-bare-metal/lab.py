@@ -173,7 +173,7 @@ machine.changes()
 machine.quadlet()
 
 # %% [markdown] id="quadlet-after"
-# **Your turn.** In `llama.container`: pin the image by digest, make it read-only, without capabilities and new privileges, give it
+# **Your turn.** In `llama.container`: pin the image (by digest, or one of this machine's own that is never pulled), make it read-only, without capabilities and new privileges, give it
 # the key as a secret, and publish it on `127.0.0.1:8080` only.
 
 # %% [markdown] id="check-text"
@@ -183,9 +183,6 @@ machine.quadlet()
 
 # %% id="check"
 lab.check()
-
-# %% id="panel"
-lab.panel()
 
 # %% id="stop"
 lab.stop()

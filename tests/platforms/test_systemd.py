@@ -225,7 +225,8 @@ def test_podmans_words_are_shown_when_it_makes_no_service_of_a_quadlet(files):
             quadlets.generate(machine, f"{HOME}/llama.container")
         machine.put({f"{HOME}/llama.container": (LAB.solution / "llama.container").read_bytes()})
         podman = quadlets.parse(quadlets.generate(machine, f"{HOME}/llama.container"))
-    assert "@sha256:" in podman.image
+    assert podman.image == "localhost/llama-server:b11669"
+    assert podman.values("--pull") == ["never"]
     assert podman.arguments[:2] == ("--model", "/models/tiny.gguf")
     assert quadlets.faults(podman, publish="127.0.0.1:8080") == []
 
@@ -239,7 +240,8 @@ GOOD = (
 @pytest.mark.parametrize(
     ("before", "after", "fault"),
     [
-        ("image@sha256:" + 64 * "a", "image:1.2", "not pinned"),
+        ("image@sha256:" + 64 * "a", "image:1.2", "another one tomorrow"),
+        ("image@sha256:" + 64 * "a", "localhost/image:1.2", "another one tomorrow"),
         (" --read-only", "", "written to"),
         (" --read-only", " --read-only=false", "written to"),
         ("=no-new-privileges", "=no-new-privileges:false", "gain privileges"),
