@@ -234,7 +234,9 @@ def main() -> None:
     from .. import engine, machine
     from ..load import turn
 
-    os.environ["LLMLAB_VET"] = "1"  # whatever is deployed here was written by others (llmlab.platforms.containers.vet)
+    os.environ["LLMLAB_VET"] = (
+        "1"  # whatever is deployed here was written by others (llmlab.platforms.containers.vet)
+    )
     unreadable()  # what a learner deploys runs as the same user: it must not find the token of these events
     asked = Asked()
     order, emit = asked.order, asked.emit
