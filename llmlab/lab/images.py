@@ -246,7 +246,7 @@ class LiveContainer:
         )
         return (
             f'<div role="status"><pre style="white-space:pre-wrap;font-family:monospace">{html.escape(repr(self))}</pre>'
-            f"<small>the same from a shell:</small><pre style="white-space:pre-wrap;font-family:monospace">{html.escape(line)}</pre></div>"
+            f"<small>the same from a shell:</small><pre style='white-space:pre-wrap;font-family:monospace'>{html.escape(line)}</pre></div>"
         )
 
 
