@@ -11,12 +11,12 @@ from pathlib import Path
 
 from ..errors import LabError
 from ..paths import cached
-from . import probe
+from . import cpu, probe
 from .flags import FlagTable
 from .probe import Kind
 
 WHEEL = "xllamacpp==2026.10.11549"  # as pyproject.toml pins it
-NATIVE_VERSION = "llama-cpp-python-0.3.36-r2"  # -r: of our recipe, in `native`
+NATIVE_VERSION = "llama-cpp-python-0.3.36-r3"  # -r: of our recipe, in `native`
 _MEND = {"cuda": "llmlab engine build --cuda"}
 _CAPABILITIES = ("router", "signals", "exit-codes", "batched-bench", "cuda")
 
@@ -124,8 +124,8 @@ def candidates() -> list[Candidate]:
 
 
 def native_relative(*, cuda: bool) -> str:
-    """Where a build of ours lies, relative to the cache."""
-    return f"engine/{NATIVE_VERSION}-{'cuda' if cuda else 'native'}"
+    """Where a build of ours for this machine's CPU lies, relative to the cache."""
+    return f"engine/{NATIVE_VERSION}-{'cuda' if cuda else 'native'}-{cpu.key()}"
 
 
 def at(path: Path, kind: Kind = "path") -> Engine:

@@ -20,6 +20,7 @@ from pathlib import Path
 
 from ..errors import LabError
 from ..paths import cache_dir
+from . import cpu
 from .find import Engine, at, native_relative
 
 REQUIREMENT = "llama-cpp-python==0.3.36"
@@ -233,6 +234,8 @@ def configure_argv(source: Path, out: Path, tools: _Tools) -> list[str]:
         # needs nothing but libc and libm of whatever Linux it is copied to
         argv.append("-DCMAKE_EXE_LINKER_FLAGS=-static-libstdc++ -static-libgcc")
     argv += _openmp()
+    if cpu.amx_fails(os.environ.get("CXX") or shutil.which("c++") or "g++"):
+        argv += [f"-DCMAKE_C_FLAGS={cpu.NO_AMX}", f"-DCMAKE_CXX_FLAGS={cpu.NO_AMX}"]
     if tools.cuda is not None:
         argv += ["-DGGML_CUDA=ON", f"-DCMAKE_CUDA_COMPILER={tools.cuda}"]
     return argv
