@@ -1,4 +1,4 @@
-"""A native build is for one kind of CPU, and does not use what the CPU only seems to have."""
+"""A native build is for one kind of CPU, and does not use what the compiler gets wrong for it."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def test_without_a_compiler_nothing_is_said_of_amx():
 
 
 @pytest.mark.needs("compiler")
-def test_amx_is_left_out_exactly_where_its_first_instruction_fails(tmp_path):
+def test_amx_is_left_out_exactly_where_it_does_not_work(tmp_path):
     fails = cpu.amx_fails("c++")
     argv = configure_argv(tmp_path, tmp_path / "out", _tools(tmp_path, None, lambda _: None))
     assert any(cpu.NO_AMX in word for word in argv) is fails
