@@ -35,7 +35,11 @@ ON_BEHALF = "LLMLAB_ON_BEHALF"
 #: How to end a thing that is no process, by kind: the module that knows adds its own. Takes the entry's data.
 ENDERS: dict[str, Callable[[dict[str, Any]], None]] = {}
 #: Which module that is: `llmlab clean` may meet an entry in a process that never imported it.
-_HOMES = {"cgroup": "llmlab.serve.limits", "docker": "llmlab.platforms.containers.owning"}
+_HOMES = {
+    "cgroup": "llmlab.serve.limits",
+    "docker": "llmlab.platforms.containers.owning",
+    "builds": "llmlab.grade.daemon",
+}
 
 
 def _registry() -> Path:

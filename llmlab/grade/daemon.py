@@ -9,6 +9,7 @@ import shutil
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 from .. import doctor, owned
 from ..errors import LabError
@@ -19,6 +20,7 @@ from ..serve.limits import CGROUP
 from .cage import Allowance
 
 WORDS = "what was handed in runs in containers of its own, each with limits on cpus, memory, processes"
+HELD = "builds"
 SETTLED = 3  # seconds in which the daemon may still finish what it was asked for by a process that was killed
 
 
@@ -84,21 +86,30 @@ def held(info: LabInfo, processes: int) -> Iterator[None]:
     :raises LabError: as `require`.
     """
     require(info)
-    held = []
+    entries = []
     for place in ("pids/docker/buildkit", "docker/buildkit") if needed(info) else ():
         path = CGROUP / place / "pids.max"
         with contextlib.suppress(OSError):
             if (CGROUP / place).parent.is_dir():
                 path.parent.mkdir(exist_ok=True)
             if path.read_text().strip() == "max":  # else somebody else holds them
+                # Registered first: a grader that is killed would leave it to every build after it.
+                entries.append(owned.register(HELD, "limit on the processes of builds", file=str(path)))
                 path.write_text(str(processes))
-                held.append(path)
     try:
         yield
     finally:
-        for path in held:
-            with contextlib.suppress(OSError):
-                path.write_text("max")
+        for entry in entries:
+            _let_go(json.loads(entry.read_text()))
+            owned.forget(entry)
+
+
+def _let_go(data: dict[str, Any]) -> None:
+    with contextlib.suppress(OSError):
+        Path(data["file"]).write_text("max")
+
+
+owned.ENDERS[HELD] = _let_go
 
 
 def remove(mine: str) -> list[str]:

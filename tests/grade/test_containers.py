@@ -20,7 +20,7 @@ import tinyboxes
 from tinyboxes import DOCKERFILE, TOKEN, compose, hand_in
 
 from llmlab import owned
-from llmlab.grade import grade
+from llmlab.grade import daemon, grade
 from llmlab.grade.sandbox import Sandbox
 from llmlab.lab.containers import Elsewhere
 
@@ -318,8 +318,11 @@ def test_after_a_killed_grader_nothing_stays_and_the_next_run_goes_on(tmp_path):
     info = tinyboxes.make(tmp_path / "course")
     env = environment(tmp_path)
     killed(coming_up(tmp_path, info))
+    held = Path("/sys/fs/cgroup/pids/docker/buildkit/pids.max")
+    assert not held.exists() or held.read_text() != "max\n", "a grader holds builds"
     subprocess.run([sys.executable, "-m", "llmlab", "clean"], env=env, check=True, capture_output=True)
     assert tinyboxes.left() == []
+    assert not held.exists() or held.read_text() == "max\n"
     killed(coming_up(tmp_path, info))
     for name in ("a", "b"):
         (tmp_path / "submissions" / name / "compose.yaml").write_text(compose())
@@ -327,6 +330,30 @@ def test_after_a_killed_grader_nothing_stays_and_the_next_run_goes_on(tmp_path):
     assert done.returncode == 0, done.stderr
     assert done.stdout.count("5 of 5") == 2, done.stdout
     assert tinyboxes.left() == []
+
+
+@pytest.mark.needs("root")
+def test_what_holds_builds_is_let_go_of_also_after_a_killed_grader(tmp_path, monkeypatch):
+    """On files of our own: what they stand for is the daemon's."""
+    info = tinyboxes.make(tmp_path / "course")
+    path = tmp_path / "pids" / "docker" / "buildkit" / "pids.max"
+    path.parent.mkdir(parents=True)
+    path.write_text("max\n")
+    monkeypatch.setattr(daemon, "CGROUP", tmp_path)
+    with daemon.held(info, 77):
+        assert path.read_text() == "77"
+        with daemon.held(info, 99):
+            assert path.read_text() == "77", "the first one's, until it lets go"
+    assert path.read_text() == "max"
+    code = (
+        "import os, sys; from pathlib import Path; from llmlab.grade import daemon; from llmlab.lab.info import read_info\n"
+        "daemon.CGROUP = Path(sys.argv[1])\n"
+        "with daemon.held(read_info(Path(sys.argv[2])), 55): os.kill(os.getpid(), 9)"
+    )
+    subprocess.run([sys.executable, "-c", code, str(tmp_path), str(info.folder)])
+    assert path.read_text() == "55"
+    owned.clean()
+    assert path.read_text() == "max"
 
 
 def test_without_docker_it_says_so_before_it_looks_at_anything(tmp_path):

@@ -56,6 +56,16 @@ def test_a_step_that_fails_is_named_with_its_line_its_code_and_its_last_words(tm
     assert problem.what.splitlines()[-1].endswith("the reason")
 
 
+def test_of_two_steps_at_once_the_one_that_failed_is_named(tmp_path, claim):
+    """The other one is cancelled, with words of its own."""
+    text = "FROM debian:trixie-slim AS one\nRUN echo slow; sleep 30\nFROM debian:trixie-slim AS two\n"
+    text += "RUN echo soon; sleep 1; exit 7\nFROM scratch\nCOPY --from=one / /\nCOPY --from=two / /\n"
+    problem = made(tmp_path, claim, text, fresh=True).problem
+    assert problem is not None
+    assert "code 7" in problem.what
+    assert problem.where == "Dockerfile:4"
+
+
 @pytest.mark.parametrize(
     ("text", "said", "where"),
     [

@@ -221,8 +221,11 @@ def _late(dockerfile: Path, vertices: Mapping[str, Mapping[str, Any]], timeout: 
 
 
 def _problem(dockerfile: Path, steps: tuple[Step, ...], said: list[str]) -> LabError:
-    broken = next((step for step in steps if step.error and "] " in step.name and step.log), None)
-    broken = broken or next((step for step in steps if step.error), None)
+    # When one step fails, those beside it are cancelled: they have an error too.
+    failed = [step for step in steps if step.error and "context canceled" not in step.error]
+    broken = next((step for step in failed if "] " in step.name and step.log), None) or next(
+        iter(failed), None
+    )
     words = "\n".join(said) or "it said nothing"
     if broken is None or "dockerfile parse error" in words:
         found = failure(("build",), words)

@@ -97,7 +97,8 @@ _LIKE_AN_IMAGE = {
     "etc/apt/apt.conf.d/docker-no-languages": 'Acquire::Languages "none";\n',
     "etc/dpkg/dpkg.cfg.d/docker": "".join(
         f"path-exclude /usr/share/{name}/*\n" for name in ("doc", "man", "locale", "info", "groff", "lintian")
-    ),
+    )
+    + "path-include /usr/share/doc/*/copyright\n",
 }
 
 
@@ -106,7 +107,7 @@ def base_system(suite: str) -> Path:
 
     :raises LabError: without debootstrap or root.
     """
-    target = cache_dir() / "docker" / "bases" / f"{suite}-2.tar"  # the number counts changes of this recipe
+    target = cache_dir() / "docker" / "bases" / f"{suite}-3.tar"  # the number counts changes of this recipe
     if target.is_file():
         return target
     if not shutil.which("debootstrap"):
