@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import tempfile
 from collections.abc import Iterator
@@ -26,6 +27,7 @@ REPAIRED = (
 def images(repeats: int, *, source: bool, keep: bool) -> Iterator[str]:
     """Build each cold and warm, start it, measure one user's tokens/s; `keep` writes the records to data/."""
     model = models.get("20m")
+    bundle = os.environ.get("SSL_CERT_FILE")  # where a proxy signs certificates of its own
     ensure(for_lab("03"))
     with tempfile.TemporaryDirectory(prefix="llmlab-bench-") as name:
         guide = Path(name) / "guide"
@@ -45,6 +47,7 @@ def images(repeats: int, *, source: bool, keep: bool) -> Iterator[str]:
                 mounts={model.path.parent: "/models"},
                 repeats=repeats,
                 speed=model,
+                secrets={"ca": Path(bundle)} if bundle else None,
                 lab="03-container-image",
             )
             tables.append(table)

@@ -81,6 +81,7 @@ def build(
     labels: Mapping[str, str] | None = None,
     args: Mapping[str, str] | None = None,
     target: str | None = None,
+    secrets: Mapping[str, Path] | None = None,
     fresh: bool = False,
     timeout: float = 1800,
     vet: bool | None = None,
@@ -88,6 +89,7 @@ def build(
 ) -> Build:
     """Build an image with BuildKit; a failed build is a `Build` with its `problem`, never an exception.
 
+    :param secrets: files for `RUN --mount=type=secret`, by id; they are in no layer.
     :param fresh: build everything anew (`--no-cache`).
     :param vet: refuse a Dockerfile that asks for more than a sandbox of its own; None: as `vet.on()` says.
     :param on_step: hears the name of each step as it starts.
@@ -118,6 +120,8 @@ def build(
         line += ["--label", f"{key}={value}"]
     for key, value in (args or {}).items():
         line += ["--build-arg", f"{key}={value}"]
+    for key, path in (secrets or {}).items():
+        line += ["--secret", f"id={key},src={path}"]
     if target:
         line += ["--target", target]
     if fresh:

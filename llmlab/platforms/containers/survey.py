@@ -58,6 +58,7 @@ def survey(
     lab: str | None = None,
     fresh: bool = True,
     speed: models.Model | None = None,
+    secrets: dict[str, Path] | None = None,
     say: Callable[[str], None] = lambda _: None,
 ) -> Table:
     """Measure one Dockerfile of `folder`; an image that does not start has no rows `start`, and the note says why.
@@ -66,7 +67,8 @@ def survey(
     :param arguments: what the image is run with.
     :param repeats: how often it is started.
     :param fresh: also build it without the cache.
-    :param speed: also measure how fast it serves this model, which is among `mounts`, to one user.
+    :param speed: also measure how fast it serves this model, which is what `arguments` name, to one user.
+    :param secrets: files for `RUN --mount=type=secret` while it builds, by id.
     :raises LabError: when it does not build.
     """
     rows: list[list[Cell]] = []
@@ -76,7 +78,9 @@ def survey(
         kinds = (("cold", True), ("warm", False)) if fresh else (("warm", False),)
         for label, anew in kinds:
             say(f"building {dockerfile}, {label}")
-            made = build(folder, dockerfile=dockerfile, tag=tag, labels=claim.labels, fresh=anew)
+            made = build(
+                folder, dockerfile=dockerfile, tag=tag, labels=claim.labels, fresh=anew, secrets=secrets
+            )
             made.image()
             rows.append([name, "build", label, None, round(made.seconds, 3), None])
         rows += [[name, "layer", label, size, None, None] for label, size in layers(tag)]
@@ -91,7 +95,7 @@ def survey(
                 break
         if speed is not None and note is None:
             say("measuring its speed")
-            for rate in _speed(tag, speed, mounts, port, claim, repeats):
+            for rate in _speed(tag, speed, arguments, mounts, port, claim, repeats):
                 rows.append([name, "speed", speed.name, None, None, round(rate, 1)])
     return Table(
         kind="image",
@@ -121,19 +125,24 @@ def _start(
 
 
 def _speed(
-    tag: str, model: models.Model, mounts: dict[Path, str], port: int, claim: Claim, repeats: int
+    tag: str,
+    model: models.Model,
+    arguments: Sequence[str],
+    mounts: dict[Path, str],
+    port: int,
+    claim: Claim,
+    repeats: int,
 ) -> list[float]:
     """Tokens per second that one user gets, in each of a few runs."""
     from ...load import Target, closed, measure
     from ...records.stats import tokens_per_second
 
-    inside = f"{mounts[model.path.parent]}/{model.path.name}"
-    with Container(tag, ["-m", inside], claim=claim, publish=port, mounts=mounts) as one:
+    with Container(tag, arguments, claim=claim, publish=port, mounts=mounts) as one:
         url = one.address
         one.wait(lambda: _ok(url), within=60, what="answering on its published port")
         props = httpx.get(f"{url}/props", trust_env=False, timeout=10).json()
         info = ServerInfo(
-            command=["docker", "run", tag, "-m", inside],
+            command=["docker", "run", tag, *arguments],
             flags={},
             engine="PATH",
             engine_version=str(props.get("build_info", "")),
