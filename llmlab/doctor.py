@@ -77,7 +77,7 @@ def _docker() -> Need:
     try:
         about = daemon.client().info()
     except LabError as error:
-        return Need("docker", False, error.what, error.fix or "see docs.docker.com")
+        return Need("docker", False, error.what.rstrip("."), error.fix or "see docs.docker.com")
     lacking = plugins.missing()
     if lacking:
         return Need("docker", False, f"docker has no {' and no '.join(lacking)} plugin", "llmlab images")
@@ -91,7 +91,7 @@ def _images() -> Need:
     try:
         lacking = images.missing([one.name for one in images.CATALOGUE])
     except LabError as error:
-        return Need("images", False, error.what, error.fix or "see docs.docker.com")
+        return Need("images", False, error.what.rstrip("."), error.fix or "see docs.docker.com")
     if lacking:
         return Need("images", False, f"not brought yet: {', '.join(lacking)}", "llmlab images")
     return Need("images", True, f"the {len(images.CATALOGUE)} images of the container labs")
