@@ -7,6 +7,7 @@ from llmlab.checks import images as image
 from llmlab.checks.cuda import judge
 from llmlab.errors import LabError
 from llmlab.platforms.containers import Container
+from llmlab.platforms.containers.container import processes
 from llmlab.platforms.containers.older import cpu, run_on_older_cpu
 
 SECONDS_TO_STOP = 10
@@ -54,7 +55,9 @@ def answers(ctx: Context) -> Verdict:
     look = f"{ALONE}; curl -i 127.0.0.1:8080/health; docker logs c"
     with image.serving(ctx) as one:
         try:
-            tokens = image.completion(image.ready(one, within=30))
+            url = image.ready(one, within=30)
+            tokens = image.completion(url)
+            ctx.prove_at(url, model="tiny")
         except LabError as error:
             inside = "listening on" in one.log(200) or "HTTP server is listening" in one.log(200)
             why = "; inside the container it does listen, so look at its address" if inside and one.state["Running"] else ""
@@ -67,7 +70,7 @@ def user(ctx: Context) -> Verdict:
     """The user of every process in the container, as the host sees it."""
     with image.serving(ctx) as one:
         image.ready(one)
-        seen = image.processes(one)
+        seen = processes(one.raw)
     root = [row for row in seen if row["uid"] == "0"]
     return (failed if root else passed)(
         expected="no process with uid 0",

@@ -7,12 +7,13 @@ from pathlib import Path
 
 from llmlab.checks import Context, Verdict, check, failed, passed
 from llmlab.checks.dashboards import filled, panels, read_dashboard
-from llmlab.checks.fleet import CLEAN, Fleet, opens, processes, served, wait
-from llmlab.checks.furnish import furnish
+from llmlab.checks.fleet import CLEAN, Fleet, opens, served, wait
+from llmlab.checks.furnish import MODEL, furnish
 from llmlab.errors import LabError, Unavailable
 from llmlab.load import closed, constant, measure, trace
 from llmlab.platforms.containers import Project
 from llmlab.platforms.containers.compose import service_of
+from llmlab.platforms.containers.container import processes
 
 HERE = Path(__file__).parent
 FILE = "compose.yaml"
@@ -50,6 +51,8 @@ def up(ctx: Context) -> Verdict:
     """Bring it up as a stranger would; everything runs, and the door answers."""
     fleet = stack(ctx)
     unwell = fleet.project.settle()
+    if not unwell:
+        ctx.prove_at(fleet.door(), model=MODEL, key=fleet.opening())
     return (failed if unwell else passed)(
         expected="all services run and a published port answers",
         observed="\n".join(unwell) or f"{len(fleet.project.containers())} containers, the door answers",
@@ -138,7 +141,7 @@ def secrets(ctx: Context) -> Verdict:
         places = {
             "environment": "\n".join(container.attrs["Config"]["Env"] or []),
             "docker inspect": json.dumps(container.attrs),
-            "command line": "\n".join(processes(container)),
+            "command line": "\n".join(one["args"] for one in processes(container)),
             "log": container.logs().decode(errors="replace"),
         }
         found = next((place for place, text in places.items() if any(key in text for key in accepted)), None)
@@ -158,7 +161,7 @@ def words(fleet: Fleet) -> set[str]:
     for container in fleet.project.containers():
         config = container.attrs["Config"]
         values = [one.partition("=")[2] for one in config["Env"] or [] if "KEY" in one.upper() or "TOKEN" in one.upper()]
-        argv = " ".join([*(config["Entrypoint"] or []), *(config["Cmd"] or []), *processes(container)])
+        argv = " ".join([*(config["Entrypoint"] or []), *(config["Cmd"] or []), *(one["args"] for one in processes(container))])
         values += re.findall(r"(?:--api-key|Bearer)[ =]+(\S+)", argv)
         found |= {part for value in values for part in value.split(",")}
     return {one.strip("'\"") for one in found if len(one) >= 4}

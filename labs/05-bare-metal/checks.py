@@ -79,6 +79,7 @@ def exposure(ctx: Context) -> Verdict:
 def installs(ctx: Context) -> Verdict:
     """Run it as root on a machine without a network, then ask from outside that machine, with the key."""
     found = site(ctx)
+    ctx.prove_at(found.machine.address, model="tiny", key=found.key)
     return passed(
         expected="install.sh ends with code 0 and port 8080 answers a completion with the key",
         observed=f"200, {found.installed.seconds:.1f} s after install.sh was started",
@@ -247,9 +248,9 @@ def rotate(ctx: Context) -> Verdict:
 def reboot(ctx: Context) -> Verdict:
     """Shut the machine down, boot it, and ask, without touching anything."""
     found = site(ctx)
-    found.machine.reboot()
     try:
         with ctx.deploying():
+            found.machine.reboot()
             units.await_answer(found.machine, found.key)
     except DeploymentFailed as error:
         return failed(

@@ -13,6 +13,7 @@ from ..errors import LabError, Unavailable
 from ..records.schema import Plan, Record
 from ..records.store import read
 from ..serve import Server, Spec
+from ..serve.api import Api, Remote
 from .genuine import foreign
 from .result import Evidence
 
@@ -176,13 +177,24 @@ class Context:
 
         :raises DeploymentFailed: when what answers is not that model.
         """
-        reference = self.reference(Spec(model=server.spec.model, folder=server.spec.folder))
+        self._prove(server, Spec(model=server.spec.model, folder=server.spec.folder))
+
+    def prove_at(self, url: str, *, model: str, key: str | None = None) -> None:
+        """The same for what was deployed elsewhere (a container, a machine) and answers at an address.
+
+        :raises DeploymentFailed: when what answers is not that model.
+        """
+        with Remote(url, key=key) as server:
+            self._prove(server, Spec(model=model, folder=self.files))
+
+    def _prove(self, server: Api, spec: Spec) -> None:
+        reference = self.reference(spec)
         try:
             why = foreign(server, reference)
         finally:
             reference.stop()
         if why:
-            raise DeploymentFailed(f"What answers is not the model that the file names: {why}.")
+            raise DeploymentFailed(f"What answers is not the model that was given: {why}.")
 
     def records(self) -> list[Record]:
         """What the learner measured, oldest first; those of other versions are left out."""

@@ -12,11 +12,14 @@ from dataclasses import replace
 from io import BytesIO
 from pathlib import Path
 from string import Template
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ..errors import LabError
 from ..paths import course_dir
 from .check import Context, DeploymentFailed, Verdict, failed, passed
+
+if TYPE_CHECKING:
+    from dockerfile_parse import DockerfileParser
 
 _BASE = re.compile(r"nvidia/cuda:(\d+\.\d+)[\w.]*-(base|runtime|devel)")
 _ARCHITECTURES = re.compile(r"""CMAKE_CUDA_ARCHITECTURES(?::\w+)?=(?:"([^"]*)"|'([^']*)'|(\S+))""")
@@ -73,10 +76,7 @@ def read(file: Path) -> tuple[str, str | None, list[int]]:
 
     :raises DeploymentFailed: when there is no CUDA toolchain in it, or it is no Dockerfile.
     """
-    from dockerfile_parse import DockerfileParser
-
-    parser = DockerfileParser(fileobj=BytesIO(file.read_bytes()))  # type: ignore[arg-type] # it reads bytes
-    steps = parser.structure
+    steps = _parser(file).structure
     if not any(step["instruction"] == "FROM" for step in steps):
         raise DeploymentFailed(f"{file.name} has no FROM.")
     toolkit: str | None = None
@@ -100,6 +100,12 @@ def read(file: Path) -> tuple[str, str | None, list[int]]:
             f"{file.name} builds on no nvidia/cuda:…-devel image, so it has no CUDA compiler."
         )
     return toolkit, stage, sorted(set(listed))
+
+
+def _parser(file: Path) -> DockerfileParser:
+    from dockerfile_parse import DockerfileParser
+
+    return DockerfileParser(fileobj=BytesIO(file.read_bytes()))  # type: ignore[arg-type] # it reads bytes
 
 
 def _capabilities(text: str, toolkit: str) -> list[int]:
@@ -136,9 +142,9 @@ def _built(ctx: Context, name: str) -> str | None:
     from ..platforms.containers.images import here
     from .images import built
 
-    bases = re.findall(r"^FROM\s+(\S+)", (ctx.files / name).read_text(), re.MULTILINE | re.IGNORECASE)
+    bases = [base for base in _parser(ctx.files / name).parent_images if _BASE.search(base)]
     try:
-        if not all(here(base) for base in bases if base.startswith("nvidia/")):
+        if not bases or not all(here(base) for base in bases):
             return None
     except LabError:
         return None  # no Docker at all: it was read

@@ -13,14 +13,14 @@ from types import TracebackType
 from typing import Any, TypeVar
 
 import httpx
-from prometheus_client.parser import text_string_to_metric_families
 
 from ..errors import LabError
 from ..load import Target
 from ..platforms.containers.compose import Project, service_of
-from ..platforms.containers.container import Container
+from ..platforms.containers.container import Container, processes
 from ..platforms.containers.relay import IMAGE, Relay
 from ..records.schema import ServerInfo
+from ..serve.api import numbers
 from .furnish import MODEL
 
 REPLICA, PROMETHEUS, ALERTMANAGER = 8080, 9090, 9093  # ports inside the containers, as the lab says
@@ -61,7 +61,7 @@ class Fleet:
         if self._service is None:
             for container in self.project.containers():
                 if container.status == "running" and any(
-                    "llama-server" in line for line in processes(container)
+                    "llama-server" in one["args"] for one in processes(container)
                 ):
                     self._service = service_of(container)
                     break
@@ -177,12 +177,7 @@ class Fleet:
                     break
             else:
                 raise LabError(f"{replica.name} /metrics: HTTP {reply.status_code}. Is --metrics on?")
-            found[replica.name] = {
-                sample.name.removeprefix("llamacpp:"): sample.value
-                for family in text_string_to_metric_families(reply.text)
-                for sample in family.samples
-                if not sample.labels
-            }
+            found[replica.name] = numbers(reply.text)
         return found
 
     def quiet(self, within: float = 15) -> dict[str, dict[str, float]]:
@@ -293,18 +288,6 @@ def opens(address: str, key: str) -> bool:
     """Whether a key is taken there (an empty one: whether none is asked for)."""
     headers = {"Connection": "close"} | ({"Authorization": f"Bearer {key}"} if key else {})
     return httpx.get(f"{address}/v1/models", headers=headers, timeout=10, trust_env=False).status_code == 200
-
-
-def processes(container: Any) -> list[str]:
-    """The command lines that run in a container; empty when it has just ended."""
-    from docker.errors import APIError
-
-    try:
-        top = container.top()
-    except APIError:
-        return []
-    place = [title.upper() for title in top["Titles"]].index("CMD") if "CMD" in top["Titles"] else -1
-    return [row[place] for row in top["Processes"] or []]
 
 
 def served(

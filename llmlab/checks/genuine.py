@@ -10,14 +10,14 @@ from __future__ import annotations
 import secrets
 from typing import Any
 
-from ..serve import Server
+from ..serve.api import Api
 
 QUESTIONS = 4
 AGREE = 3  # of those
 LIKELY = 16  # first tokens of the reference that count as the same answer
 
 
-def foreign(server: Server, reference: Server) -> str | None:
+def foreign(server: Api, reference: Api) -> str | None:
     """Why `server` is not what it says it is; None when its answers are those of the reference's model.
 
     A server that refuses completions (it only embeds, say) is not judged here.

@@ -14,13 +14,13 @@ from datetime import UTC, datetime
 from pathlib import PurePosixPath
 from typing import Any
 
-import httpx
-
 from .. import models
 from ..models import Model
 from ..platforms.containers import Build, Claim, Container, build, ensure
+from ..platforms.containers.container import processes
 from ..platforms.containers.daemon import speaking
 from ..platforms.containers.images import for_lab
+from ..serve.api import Remote
 from .check import Context, DeploymentFailed
 
 PORT = 8080  # inside the container
@@ -83,12 +83,10 @@ def serving(
         container.close()
 
 
-def health(url: str, *, timeout: float = 5) -> int | None:
-    """The status of GET /health; None when there is no answer."""
-    try:
-        return httpx.get(f"{url}/health", timeout=timeout, trust_env=False).status_code
-    except httpx.HTTPError:
-        return None
+def health(url: str, *, timeout: float = 5) -> int:
+    """The status of GET /health; 0 when there is no answer."""
+    with Remote(url, timeout=timeout) as server:
+        return server.health()
 
 
 def ready(container: Container, *, within: float = 60) -> str:
@@ -103,25 +101,14 @@ def ready(container: Container, *, within: float = 60) -> str:
     return url
 
 
-def completion(url: str, *, prompt: str = "one two three", tokens: int = 4) -> int:
+def completion(url: str, *, tokens: int = 4) -> int:
     """Ask for a few tokens; how many came.
 
-    :raises DeploymentFailed: when it does not answer.
+    :raises LabError: when it does not answer, or with an error.
     """
-    try:
-        reply = httpx.post(
-            f"{url}/completion", json={"prompt": prompt, "n_predict": tokens}, timeout=60, trust_env=False
-        )
-        return int(reply.json().get("tokens_predicted", 0)) if reply.status_code == 200 else 0
-    except (httpx.HTTPError, ValueError) as error:
-        raise DeploymentFailed(f"a completion failed: {error or type(error).__name__}") from None
-
-
-def processes(container: Container) -> list[dict[str, str]]:
-    """Its processes as the host sees them: pid, uid, args."""
-    with speaking():
-        found = container.raw.top(ps_args="-eo pid,uid,args")
-    return [dict(zip(("pid", "uid", "args"), row, strict=False)) for row in found["Processes"]]
+    with Remote(url) as server:
+        reply = server.post("/completion", {"prompt": "one two three", "n_predict": tokens})
+    return int(reply.get("tokens_predicted", 0)) if isinstance(reply, dict) else 0
 
 
 def files(ctx: Context) -> list[PurePosixPath]:
@@ -143,7 +130,7 @@ def program(ctx: Context) -> str:
     """The path of llama-server in the image, as its running process names it."""
     with serving(ctx) as one:
         ready(one)
-        names = [row["args"].split()[0] for row in processes(one)]
+        names = [row["args"].split()[0] for row in processes(one.raw)]
         search = dict(pair.partition("=")[::2] for pair in one.raw.attrs["Config"]["Env"] or []).get(
             "PATH", ""
         )
@@ -159,7 +146,7 @@ def freeze(one: Container, claim: Claim) -> None:
     """Stop every process in a container (SIGSTOP) without pausing it: Docker asks a paused one nothing."""
     with speaking():
         one.raw.kill(signal="SIGSTOP")  # process 1 can only be stopped from outside
-    if len(processes(one)) > 1:  # and Docker signals no other
+    if len(processes(one.raw)) > 1:  # and Docker signals no other
         script = "for p in /proc/[0-9]*; do p=${p#/proc/}; [ $p = 1 ] || [ $p = $$ ] || kill -STOP $p; done"
         with Container(
             "debian:trixie-slim", ["bash", "-c", script], claim=claim, pid_mode=f"container:{one.raw.id}"

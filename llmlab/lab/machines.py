@@ -4,16 +4,14 @@ from __future__ import annotations
 
 import html
 import secrets
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..checks import units
-from ..errors import LabError
 from ..platforms.containers import quadlets, systemd, unit_files
-from ..platforms.containers.systemd import HOME, Installed
+from ..platforms.containers.systemd import HOME, Installed, read
 from ..records.schema import Cell, Table
-from .session import store
+from .session import keep
 
 if TYPE_CHECKING:
     from ..figures import Picture
@@ -23,6 +21,11 @@ FILES = ("llama-server.service", "llama.container", "install.sh")
 UNIT = "llama-server.service"
 GUIDE = "the guide's unit"
 YOURS = "your unit"
+EXPOSURE = {
+    "unit": "whose unit file",
+    "directive": "systemd's directive; overall: the total",
+    "exposure": "0 to 10; null: nothing",
+}
 
 
 class Said:
@@ -66,7 +69,7 @@ class LiveMachine:
 
     def _fresh(self) -> None:
         """Bring the learner's files on the machine up to date."""
-        self.machine.put({f"{HOME}/{name}": _read(self.lab.files / name) for name in FILES})
+        self.machine.put({f"{HOME}/{name}": read(self.lab.files / name) for name in FILES})
 
     def verify(self, name: str = UNIT) -> Said:
         """`systemd-analyze verify`: what systemd does not understand, with file and line."""
@@ -76,29 +79,14 @@ class LiveMachine:
     def exposure(self) -> Exposed:
         """`systemd-analyze security` of the guide's unit and of yours; kept as a record."""
         self._fresh()
-        self.machine.put({"/var/lib/llmlab/guide.service": _read(self.lab.info.starter / UNIT)})
+        self.machine.put({"/var/lib/llmlab/guide.service": read(self.lab.info.starter / UNIT)})
         rows: list[list[Cell]] = []
         for name, path in ((GUIDE, "/var/lib/llmlab/guide.service"), (YOURS, f"{HOME}/{UNIT}")):
             found = unit_files.exposure(self.machine, path)
             rows.append([name, "overall", found.overall])
             rows += [[name, one.family, one.exposure] for one in found.directives]
-        from ..machine import describe
-
-        table = Table(
-            kind="exposure",
-            created=datetime.now(UTC).isoformat(timespec="seconds"),
-            machine=describe(),
-            columns={
-                "unit": "whose unit file",
-                "directive": "systemd's directive; overall: the total",
-                "exposure": "0 to 10; null: nothing",
-            },
-            rows=rows,
-            versions={"systemd": self.machine.run("systemctl --version")[1].split()[1]},
-            lab=self.lab.info.name,
-            seed=self.lab.seed,
-        )
-        return Exposed(table, store(table, self.lab.files / "records"))
+        version = self.machine.run("systemctl --version")[1].split()[1]
+        return Exposed(*keep(self.lab, "exposure", EXPOSURE, rows, systemd=version))
 
     def install(self) -> Said:
         """Run install.sh as root in its folder; what went wrong is shown with its line, not raised."""
@@ -158,12 +146,3 @@ class LiveMachine:
 
     def __repr__(self) -> str:
         return f"● a Debian 13 with systemd, your files in {HOME}, its port 8080 at {self.machine.address}"
-
-
-def _read(path: Path) -> bytes:
-    try:
-        return path.read_bytes()
-    except OSError as error:
-        raise LabError(
-            f"{path.name} is missing.", where=error.strerror, fix="lab.reset(), or llmlab reset"
-        ) from None

@@ -5,7 +5,6 @@ from __future__ import annotations
 import html
 import threading
 from collections.abc import Sequence
-from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -15,14 +14,13 @@ from ..checks.fleet import Fleet, opens, served, wait
 from ..checks.furnish import furnish
 from ..errors import LabError
 from ..load import closed, measure, poisson, trace
-from ..load.run import versions
 from ..load.target import Target
 from ..platforms.containers import ensure
 from ..platforms.containers.compose import Project, service_of
 from ..platforms.containers.images import for_lab
-from ..records.schema import Cell, Plan, Table
+from ..records.schema import Cell, Plan
 from .counted import Panels, Said, Shares
-from .session import Measured, store
+from .session import Measured, keep, store
 from .show import Shown
 
 if TYPE_CHECKING:
@@ -222,7 +220,7 @@ class LiveProject:
                 }
                 rows.append([policy, shown, answered[name], *moved.values()])
         note = f"{users} users, each {times} times again with a prompt of 120 words"
-        return Shares(self._kept("shares", SHARES, rows, note))
+        return Shares(keep(self.lab, "shares", SHARES, rows, note=note)[0])
 
     def _ready(self, address: str) -> tuple[bool | None, str]:
         return (True, "") if opens(address, self.fleet.opening()) else (None, "it has no replica yet")
@@ -247,24 +245,7 @@ class LiveProject:
             now = max((at for _, points in found for at, _ in points), default=0.0)
             for labels, points in found:
                 rows += [[title, unit, named(legend, labels), at - now, value] for at, value in points]
-        return Panels(self._kept("panels", PANELS, rows))
-
-    def _kept(self, kind: str, columns: dict[str, str], rows: list[list[Cell]], note: str = "") -> Table:
-        from .. import machine
-
-        table = Table(
-            kind=kind,
-            created=datetime.now(UTC).isoformat(timespec="milliseconds"),
-            machine=machine.describe(),
-            columns=columns,
-            rows=rows,
-            versions=versions(),
-            lab=self.lab.info.name,
-            seed=self.lab.seed,
-            note=note or None,
-        )
-        store(table, self.lab.files / "records")
-        return table
+        return Panels(keep(self.lab, "panels", PANELS, rows)[0])
 
     def close(self) -> None:
         """`docker compose down -v`; may be called twice."""

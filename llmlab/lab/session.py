@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..errors import LabError
-from ..records.schema import Plan, Record, Run, Table
+from ..records.schema import Cell, Plan, Record, Run, Table
 from ..serve import Server
 
 if TYPE_CHECKING:
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
     from ..figures import Picture
     from ..load import SLO, Progress
+    from .containers import Containers
 
 #: Requests per stream and tokens per request, by profile: how much work a lab does, never what it teaches.
 WORK = {"binder": (4, 32), "laptop": (8, 48), "workstation": (16, 64)}
@@ -268,6 +269,33 @@ def target(server: Server) -> Any:
         info=server.info(),
         throttle=server.throttle,
     )
+
+
+def keep(
+    lab: Containers,
+    kind: str,
+    columns: dict[str, str],
+    rows: list[list[Cell]],
+    *,
+    note: str = "",
+    **version: str,
+) -> tuple[Table, Path]:
+    """A table of what was counted in a lab, saved beside it; `version`: of what measured it (default: of ours)."""
+    from .. import machine
+    from ..load.run import versions
+
+    table = Table(
+        kind=kind,
+        created=datetime.now(UTC).isoformat(timespec="milliseconds"),
+        machine=machine.describe(),
+        columns=columns,
+        rows=rows,
+        versions=version or versions(),
+        lab=lab.info.name,
+        seed=lab.seed,
+        note=note or None,
+    )
+    return table, store(table, lab.files / "records")
 
 
 def store(record: Record | Table, folder: Path) -> Path:

@@ -19,6 +19,7 @@ class Api:
     prefix: str
     running: bool
     exit_code: int | None
+    timeout: float = 60.0  # seconds for one question
     _client: httpx.Client | None = None
 
     def close_client(self) -> None:
@@ -37,7 +38,7 @@ class Api:
             if self.key:
                 headers["Authorization"] = f"Bearer {self.key}"
             self._client = httpx.Client(
-                base_url=self.url + self.prefix, headers=headers, timeout=60, trust_env=False
+                base_url=self.url + self.prefix, headers=headers, timeout=self.timeout, trust_env=False
             )
         return self._client
 
@@ -94,15 +95,7 @@ class Api:
 
         Counters move when a request *ends*; the gauges reset on every scrape, so use `counters_since`.
         """
-        from prometheus_client.parser import text_string_to_metric_families
-
-        text = self._request("GET", "/metrics").text
-        return {
-            sample.name.removeprefix("llamacpp:"): sample.value
-            for family in text_string_to_metric_families(text)
-            for sample in family.samples
-            if not sample.labels
-        }
+        return numbers(self._request("GET", "/metrics").text)
 
     def counters_since(self, before: Mapping[str, float]) -> dict[str, float]:
         """How far each `*_total` counter has moved since an earlier `metrics()`."""
@@ -116,6 +109,38 @@ class Api:
         """The text that follows `prompt`."""
         body = {"prompt": prompt, "n_predict": max_tokens, "temperature": 0}
         return str(self.post("/completion", body)["content"])
+
+
+class Remote(Api):
+    """A llama-server that is no process of ours (in a container, behind a door), asked at its address.
+
+    :param timeout: seconds for one question.
+    """
+
+    running = True
+    exit_code = None
+    prefix = ""
+
+    def __init__(self, url: str, *, key: str | None = None, timeout: float = 60.0) -> None:
+        self.url, self.key, self.timeout = url, key, timeout
+
+    def __enter__(self) -> Remote:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close_client()
+
+
+def numbers(text: str) -> dict[str, float]:
+    """Prometheus text as plain numbers, without labels and names without the `llamacpp:` prefix."""
+    from prometheus_client.parser import text_string_to_metric_families
+
+    return {
+        sample.name.removeprefix("llamacpp:"): sample.value
+        for family in text_string_to_metric_families(text)
+        for sample in family.samples
+        if not sample.labels
+    }
 
 
 def _message(reply: httpx.Response) -> str:

@@ -62,6 +62,24 @@ def test_an_entry_point_that_is_not_there(files):
     assert "llama-servr" in outcome.evidence.observed
 
 
+def test_what_only_speaks_like_a_server_is_found_out(files):
+    """Perl is in Debian's base: it says that it is ready, and the same answer to every question."""
+    said = '{\\"status\\": \\"ok\\", \\"tokens_predicted\\": 4, \\"tokens\\": [7]}'
+    lines = [
+        "use IO::Socket::INET;",
+        "exit 0 if $ARGV[0] eq '--version';",
+        "my $s = IO::Socket::INET->new(LocalPort => 8080, Listen => 9, ReuseAddr => 1);",
+        "while (my $c = $s->accept) { sysread $c, my $b, 65536;",
+        f"my $t = '{said}'; print $c 'HTTP/1.1 200 OK', qq(\\r\\nConnection: close\\r\\nContent-Length: ),",
+        "length($t), qq(\\r\\n\\r\\n), $t; close $c }",
+    ]
+    text = f'FROM debian:trixie-slim\nENTRYPOINT ["perl", "-e", "{" ".join(lines)}", "--"]\n'
+    (files / "Dockerfile").write_text(text)
+    outcome = checked(files, "builds", "libraries", "answers")["answers"]
+    assert outcome.status == "failed", outcome
+    assert "not the model" in outcome.evidence.observed
+
+
 def test_no_file_at_all(files):
     (files / "Dockerfile").unlink()
     outcome = checked(files, "builds")["builds"]

@@ -279,3 +279,15 @@ def test_the_container_is_made_for_the_cgroups_that_the_daemon_has(version, want
     options = systemd._boots()
     assert wanted in options
     assert len({"volumes", "cgroupns"} & set(options)) == 1
+
+
+@docker
+def test_a_machine_that_does_not_boot_after_the_installation_is_the_installers_doing(files):
+    """Not this machine's trouble, which would cost nobody points."""
+    with furnished(files, LAB.artifacts, key=KEY) as machine:
+        machine.put({f"{HOME}/{name}": data for name, data in script("rm /sbin/init").items()})
+        assert machine.install().code == 0
+        with pytest.raises(LabError) as caught:
+            machine.reboot()
+    assert not isinstance(caught.value, Unavailable)
+    assert "/sbin/init" in caught.value.what

@@ -48,7 +48,6 @@ class Build:
     seconds: float
     steps: tuple[Step, ...] = ()
     problem: LabError | None = field(default=None)
-    command: tuple[str, ...] = ()
 
     @property
     def bases(self) -> tuple[str, ...]:
@@ -95,7 +94,6 @@ def build(
     :param on_step: hears the name of each step as it starts.
     :raises LabError: when there is no daemon or no buildx.
     """
-    shown = ("docker", "build", "-f", dockerfile, "-t", tag, ".")
     limits = bounds.here()
     if limits is not None:
         timeout = min(timeout, limits.build)
@@ -104,7 +102,7 @@ def build(
         try:
             vetting.dockerfile(folder / dockerfile)
         except LabError as error:
-            return Build(tag, 0.0, (), error, shown)
+            return Build(tag, 0.0, (), error)
     line = [
         "docker",
         "buildx",
@@ -164,7 +162,7 @@ def build(
             problem = _late(folder / dockerfile, vertices, timeout)
         else:
             problem = _problem(folder / dockerfile, steps, said)
-    return Build(tag, seconds, steps, problem, shown)
+    return Build(tag, seconds, steps, problem)
 
 
 def _listen(

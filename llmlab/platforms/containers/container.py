@@ -178,3 +178,15 @@ class Container:
         self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.close()
+
+
+def processes(raw: Any) -> list[dict[str, str]]:
+    """The processes of a container (the docker SDK's) as the host sees them: pid, uid, args; none when it has ended."""
+    from docker.errors import APIError
+
+    try:
+        with speaking():
+            found = raw.top(ps_args="-eo pid,uid,args")
+    except APIError:
+        return []
+    return [dict(zip(("pid", "uid", "args"), row, strict=False)) for row in found["Processes"] or []]

@@ -9,11 +9,10 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-import httpx
-
 from ... import machine, models
 from ...errors import LabError
 from ...records.schema import Cell, ServerInfo, Table
+from ...serve.api import Remote
 from .build import build
 from .container import Container
 from .daemon import client, speaking
@@ -140,7 +139,8 @@ def _speed(
     with Container(tag, arguments, claim=claim, publish=port, mounts=mounts) as one:
         url = one.address
         one.wait(lambda: _ok(url), within=60, what="answering on its published port")
-        props = httpx.get(f"{url}/props", trust_env=False, timeout=10).json()
+        with Remote(url) as server:
+            props = server.props()
         info = ServerInfo(
             command=["docker", "run", tag, *arguments],
             flags={},
@@ -159,10 +159,8 @@ def _speed(
 
 
 def _ok(url: str) -> bool:
-    try:
-        return httpx.get(f"{url}/health", trust_env=False, timeout=2).status_code == 200
-    except httpx.HTTPError:
-        return False
+    with Remote(url, timeout=2) as server:
+        return server.health() == 200
 
 
 def _version() -> str:

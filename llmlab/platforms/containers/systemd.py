@@ -66,24 +66,27 @@ class Machine:
         }
         self.container = Container(SYSTEMD, claim=claim, publish=PORT, tmpfs=tmpfs, **_boots(), **options)
         try:
-            self._booted()
+            try:
+                self._booted()
+            except Unavailable:
+                raise
+            except LabError as error:
+                raise Unavailable(f"The machine does not boot. {error.what}", fix="llmlab doctor") from None
             self.put({f"{HOME}/{name}": data for name, data in (files or {}).items()})
         except BaseException:
             self.close()
             raise
 
     def _booted(self) -> None:
-        """Wait until systemd says that it is up."""
+        """Wait until systemd says that it is up.
+
+        :raises LabError: when it does not: after a reboot that is the doing of what was installed.
+        """
 
         def up() -> bool:
             return self.run("systemctl is-system-running")[1].strip() in ("running", "degraded")
 
-        try:
-            self.container.wait(up, within=RUN, what="booted")
-        except Unavailable:
-            raise
-        except LabError as error:
-            raise Unavailable(f"The machine does not boot. {error.what}", fix="llmlab doctor") from None
+        self.container.wait(up, within=RUN, what="booted")
         self.run(f"mkdir -p -m 700 {_WORK} {HOME}")
 
     @property
@@ -184,7 +187,10 @@ class Machine:
         )
 
     def reboot(self) -> float:
-        """Shut down and boot again, as a machine does; returns the seconds until systemd says that it is up."""
+        """Shut down and boot again, as a machine does; returns the seconds until systemd says that it is up.
+
+        :raises LabError: when it does not come up again.
+        """
         began = time.monotonic()
         with self._there():
             self.container.raw.restart(timeout=30)
@@ -245,19 +251,24 @@ def _boots() -> dict[str, Any]:
     return options | {"volumes": {"/sys/fs/cgroup": {"bind": "/sys/fs/cgroup", "mode": "ro"}}}
 
 
+def read(path: Path) -> bytes:
+    """A file of the learner's.
+
+    :raises LabError: when it is missing.
+    """
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        fix = "lab.reset(), or llmlab reset"
+        raise LabError(f"{path.name} is missing.", where=error.strerror, fix=fix) from None
+
+
 def furnished(folder: Path, names: Sequence[str], *, key: str, **options: Any) -> Machine:
     """A booted machine as lab 05 has it: these files of a folder and the key beside them, the vendor's release and model.
 
     :raises LabError: when a file is missing.
     """
-    files = {"api-key": f"{key}\n".encode()}
-    for name in names:
-        try:
-            files[name] = (folder / name).read_bytes()
-        except OSError as error:
-            raise LabError(
-                f"{name} is missing.", where=error.strerror, fix="lab.reset(), or llmlab reset"
-            ) from None
+    files = {"api-key": f"{key}\n".encode(), **{name: read(folder / name) for name in names}}
     model = models.get("tiny").path.read_bytes()
     machine = Machine(files, **options)
     try:
