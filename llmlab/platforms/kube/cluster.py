@@ -1,0 +1,174 @@
+"""What every cluster can do, whoever runs it."""
+
+from __future__ import annotations
+
+import abc
+import functools
+import os
+import shlex
+import shutil
+import subprocess
+import uuid
+from collections.abc import Callable
+from pathlib import Path
+from types import TracebackType
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from ...errors import LabError, Unavailable
+from ...paths import state_dir
+
+if TYPE_CHECKING:
+    from kubernetes.client import ApiClient
+
+Say = Callable[[str], None]
+#: As whom the learner's files are applied: free in its namespaces, and nobody outside of them.
+LEARNER = "learner"
+LABEL = "org.llmlab.owner"
+
+
+def quiet(_: str) -> None:
+    """Says nothing."""
+
+
+class Cluster(abc.ABC):
+    """One Kubernetes cluster: up, asked through its API, down. As a context manager it ends with its block."""
+
+    driver: ClassVar[str]  # local | kind | simulated | context
+    runs_pods: ClassVar[bool] = True  # False: pods are only said to run
+    stands_in: ClassVar[str | None] = None  # what stands in for what, where something does
+
+    def __init__(self, name: str | None = None) -> None:
+        self.name = name or f"llmlab-{uuid.uuid4().hex[:6]}"
+        self.folder = state_dir() / "clusters" / self.name
+        self._added: set[str] = set()
+
+    @property
+    def kubeconfig(self) -> Path:
+        """The owner's: may do everything."""
+        return self.folder / "admin.conf"
+
+    @abc.abstractmethod
+    def up(self, say: Say = quiet) -> None:
+        """Bring it up until its nodes are ready, or leave nothing behind.
+
+        :raises LabError: with the last words of the program that failed.
+        """
+
+    @abc.abstractmethod
+    def down(self) -> None:
+        """End it with everything in it; may be called twice."""
+
+    @abc.abstractmethod
+    def load(self, *images: str, say: Say = quiet) -> None:
+        """Make images of `images.CATALOGUE` known to its nodes; those already there cost nothing."""
+
+    @abc.abstractmethod
+    def address(self, namespace: str, service: str, port: int | None = None) -> str:
+        """Where a Service answers a client outside of the cluster, e.g. http://10.201.128.7:80.
+
+        :raises LabError: when there is no such Service, or no way in.
+        """
+
+    def prepare(self, path: str) -> None:
+        """Make a folder on the node for a prepared volume, writable for any user.
+
+        :raises LabError: where the nodes are not ours.
+        """
+        raise LabError(
+            f"A {self.driver} cluster has no prepared volumes.", fix="give the claim its own StorageClass"
+        )
+
+    def add(self, *addons: str, say: Say = quiet) -> None:
+        """Bring add-ons up, each once: dns, metrics-server, storage, gateway-api, prometheus, keda.
+
+        :raises LabError: when one does not become ready, with its last words.
+        """
+        from . import addons as those
+
+        for name in addons:
+            if name not in self._added:
+                those.bring(self, name, say)
+                self._added.add(name)
+
+    @functools.cached_property
+    def api(self) -> ApiClient:
+        """A client of its API server, as its owner."""
+        return self._client(None)
+
+    @functools.cached_property
+    def learner(self) -> ApiClient:
+        """The same as the learner: what the files may not do, the API server refuses by itself."""
+        return self._client(LEARNER)
+
+    def _client(self, user: str | None) -> ApiClient:
+        from kubernetes import client, config
+
+        held = client.Configuration()
+        config.load_kube_config(str(self.kubeconfig), client_configuration=held)
+        held.retries = False  # type: ignore[assignment]
+        held.proxy = None  # type: ignore[assignment]
+        api = client.ApiClient(held)
+        if user:
+            api.set_default_header("Impersonate-User", user)
+        return api
+
+    def kubectl(self, *words: str) -> str:
+        """The line to paste into a shell."""
+        return shlex.join(["kubectl", "--kubeconfig", str(self.kubeconfig), *words])
+
+    def run_kubectl(self, *words: str, input: str | None = None, within: float = 60) -> str:
+        """What kubectl prints.
+
+        :raises LabError: with kubectl's own words.
+        :raises Unavailable: when the API server does not answer.
+        """
+        from . import binaries
+
+        program = str(binaries.find("kubectl") or shutil.which("kubectl") or "kubectl")
+        line = [program, "--kubeconfig", str(self.kubeconfig), *words]
+        # A kubectl of somebody with proxies set would ask them for a loopback address.
+        env = {key: value for key, value in os.environ.items() if not key.lower().endswith("_proxy")}
+        try:
+            done = subprocess.run(line, input=input, capture_output=True, text=True, timeout=within, env=env)
+        except FileNotFoundError:
+            raise LabError("There is no kubectl.", fix="uv run llmlab cluster build") from None
+        except subprocess.TimeoutExpired:
+            raise LabError(f"kubectl did not end within {within:.0f} s.", where=shlex.join(words)) from None
+        if done.returncode == 0:
+            return done.stdout
+        said = done.stderr.strip()
+        if "was refused" in said or "Unable to connect" in said:
+            raise Unavailable(
+                f"The cluster {self.name} does not answer: {said.splitlines()[-1]}",
+                fix="uv run llmlab cluster up",
+            )
+        raise LabError(said or done.stdout.strip(), where=shlex.join(["kubectl", *words]))
+
+    def facts(self) -> dict[str, Any]:
+        """What `llmlab cluster status` shows: driver, Kubernetes version, nodes (name → ready), kubeconfig."""
+        from kubernetes import client
+
+        nodes = client.CoreV1Api(self.api).list_node().items
+        ready = {
+            one.metadata.name: any(
+                it.type == "Ready" and it.status == "True" for it in one.status.conditions or ()
+            )
+            for one in nodes
+        }
+        return {
+            "name": self.name,
+            "driver": self.driver,
+            "version": client.VersionApi(self.api).get_code().git_version,
+            "nodes": ready,
+            "runs_pods": self.runs_pods,
+            "stands_in": self.stands_in,
+            "kubeconfig": str(self.kubeconfig),
+        }
+
+    def __enter__(self) -> Cluster:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.down()

@@ -1,0 +1,330 @@
+"""A whole cluster on this machine, in namespaces of its own: API server, scheduler, controllers, kubelet, containerd, kube-proxy.
+
+It needs root on Linux and shares nothing with what else runs here but one cable, one /16 network and cgroups of its own.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+from ... import owned
+from ...errors import LabError, Unavailable
+from ...paths import state_dir
+from . import access, binaries, images, local_programs, network, pki
+from .cluster import Cluster, Say, quiet
+from .waiting import wait
+
+NODE = "node-1"
+PROGRAMS = (
+    "etcd",
+    "kube-apiserver",
+    "kube-controller-manager",
+    "kube-scheduler",
+    "kubelet",
+    "kube-proxy",
+    "kubeadm",
+    "kubectl",
+    "containerd",
+    "containerd-shim-runc-v2",
+    "ctr",
+    "ptp",
+    "loopback",
+    "host-local",
+    "portmap",
+    "pause",
+)
+
+
+def unusable() -> str | None:
+    """Why there can be none here (its programs aside), with what would mend it; None: there can."""
+    if sys.platform != "linux":
+        return "it needs Linux (on Windows: WSL2)"
+    if os.geteuid() != 0:
+        return "it needs root: sudo, or a container with --privileged"
+    tools = {
+        "unshare": "util-linux",
+        "nsenter": "util-linux",
+        "ip": "iproute2",
+        "iptables": "iptables",
+        "runc": "runc",
+    }
+    lacking = [package for tool, package in tools.items() if not shutil.which(tool)]
+    if lacking:
+        return f"it needs {', '.join(dict.fromkeys(lacking))}: sudo apt-get install {' '.join(dict.fromkeys(lacking))}"
+    if subprocess.run(
+        ["unshare", "--net", "--mount", "--pid", "--fork", "true"], capture_output=True
+    ).returncode:
+        return "this root may not make namespaces: run it outside of a container, or in one with --privileged"
+    return None
+
+
+class Local(Cluster):
+    """The `local` driver: one real node."""
+
+    driver = "local"
+
+    def __init__(self, name: str | None = None) -> None:
+        super().__init__(name)
+        self.network: network.Network | None = None
+        self._process: owned.Process | None = None
+        self._entry: Path | None = None
+
+    def up(self, say: Say = quiet) -> None:
+        """Bring it up until the node is ready."""
+        why = unusable()
+        if why:
+            raise LabError(
+                f"There can be no local cluster here: {why}",
+                fix="uv run llmlab cluster up --driver simulated",
+            )
+        programs = binaries.bring(PROGRAMS, say)
+        self.folder.mkdir(parents=True, mode=0o700)
+        try:
+            self._start(programs, say)
+        except BaseException:
+            self.down()
+            raise
+
+    def _start(self, programs: dict[str, Path], say: Say) -> None:
+        # One at a time chooses its network: the route is what the next one sees.
+        with network.choosing(state_dir()) as net:
+            self.network = net
+            self._entry = owned.register(
+                "cluster",
+                f"local cluster {self.name}",
+                name=self.name,
+                cable=net.cable,
+                cgroup=self.name,
+                folders=[str(self.folder)],
+            )
+            order = local_programs.order(self.folder, self.name, net, programs, node=NODE)
+            file = self.folder / "order.json"
+            file.write_text(json.dumps(order))
+            self._cgroups()
+            line = [
+                "unshare",
+                "--net",
+                "--mount",
+                "--pid",
+                "--uts",
+                "--ipc",
+                "--fork",
+                "--kill-child",
+                "--propagation",
+                "private",
+            ]
+            self._process = owned.Process(
+                [*line, sys.executable, "-I", str(Path(__file__).with_name("inside.py")), str(file)],
+                label=f"local cluster {self.name}",
+                log=self.folder / "inside.log",
+            )
+            net.plug_in(self._pid1())
+        say(f"certificates for {net.node}")
+        address = net.node
+        pki.make(
+            self.folder,
+            name=self.name,
+            address=address,
+            port=local_programs.API_PORT,
+            services=net.services,
+            pods=net.pods,
+            version=binaries.source("kubelet").version,
+            nodename=NODE,
+        )
+        (self.folder / "certified").touch()
+        say("API server, scheduler, controllers, node")
+        self._until("the API server", self._ready, 60)
+        access.own(self.folder)
+        self._until("containerd", lambda: self._socket().exists(), 30)
+        self.load("pause")
+        self._until("node Ready", self._node_ready, 60)
+        access.grant(self, ())
+        say(f"node {NODE} is ready")
+
+    # -- looking ---------------------------------------------------------------------------------------
+
+    def _pid1(self) -> int:
+        """The first process inside, as the host counts."""
+        assert self._process is not None
+        file = Path(f"/proc/{self._process.pid}/task/{self._process.pid}/children")
+
+        def child() -> int | None:
+            with contextlib.suppress(OSError):
+                for one in file.read_text().split():
+                    # it is there before its namespaces are: only then is it the script
+                    if Path(f"/proc/{one}/ns/net").readlink() != Path("/proc/self/ns/net").readlink():
+                        return int(one)
+            return None
+
+        return wait("the cluster's namespaces", child, 10)
+
+    def _socket(self) -> Path:
+        return Path(f"/proc/{self._pid1()}/root/run/containerd/containerd.sock")
+
+    def _ready(self) -> bool:
+        import httpx
+
+        assert self.network is not None
+        try:
+            reply = httpx.get(
+                f"https://{self.network.node}:{local_programs.API_PORT}/readyz",
+                verify=str(self.folder / "pki/ca.crt"),
+                trust_env=False,
+                timeout=2,
+            )
+        except httpx.HTTPError:
+            return False
+        return reply.status_code in (200, 401, 403)
+
+    def _node_ready(self) -> bool:
+        from kubernetes import client
+        from urllib3.exceptions import HTTPError
+
+        try:
+            node = client.CoreV1Api(self.api).read_node(NODE)
+        except (client.ApiException, HTTPError):
+            return False
+        ready = any(one.type == "Ready" and one.status == "True" for one in node.status.conditions or ())
+        return ready and not any(one.key.startswith("node.kubernetes.io/") for one in node.spec.taints or ())
+
+    def _until(self, what: str, condition: Any, within: float) -> None:
+        def checked() -> bool:
+            self.check()
+            return bool(condition())
+
+        wait(what, checked, within, trouble=self._words)
+
+    def check(self) -> None:
+        """Whether all its programs run.
+
+        :raises Unavailable: naming the one that ended, with its last words.
+        """
+        if self._process is not None and self._process.poll() is not None:
+            raise Unavailable(
+                f"The cluster {self.name} ended.",
+                where=str(self.folder / "inside.log"),
+                fix="uv run llmlab cluster up",
+            )
+        with contextlib.suppress(OSError):
+            for line in (self.folder / "ended").read_text().splitlines():
+                one = json.loads(line)
+                said = one.get("said") or self._last(one["program"])
+                raise Unavailable(f"{one['program']} of the cluster {self.name} ended: {said}")
+
+    def _last(self, program: str, lines: int = 4) -> str:
+        with contextlib.suppress(OSError):
+            return "\n".join(
+                (self.folder / f"{program}.log").read_text(errors="replace").splitlines()[-lines:]
+            )
+        return ""
+
+    def _words(self) -> list[str]:
+        return [
+            f"{one}: {text}"
+            for one in ("kube-apiserver", "kubelet", "containerd")
+            if (text := self._last(one, 2))
+        ]
+
+    # -- what it can do --------------------------------------------------------------------------------
+
+    def load(self, *names: str, say: Say = quiet) -> None:
+        """Import images into containerd."""
+        ctr = str(binaries.bring(["ctr"])["ctr"])
+        for archive in images.archives(names, say):
+            line = [
+                ctr,
+                "-a",
+                str(self._socket()),
+                "-n",
+                "k8s.io",
+                "images",
+                "import",
+                "--local",
+                str(archive),
+            ]
+            done = subprocess.run(line, capture_output=True, text=True)
+            if done.returncode:
+                raise Unavailable(f"containerd does not take {archive.name}: {done.stderr.strip()[-400:]}")
+
+    def address(self, namespace: str, service: str, port: int | None = None) -> str:
+        """The Service's own address: the cable leads to kube-proxy."""
+        from kubernetes import client
+
+        try:
+            found = client.CoreV1Api(self.api).read_namespaced_service(service, namespace)
+        except client.ApiException as error:
+            if error.status == 404:
+                raise LabError(
+                    f"There is no Service {service} in the namespace {namespace}.",
+                    fix=self.kubectl("get", "services", "-A"),
+                ) from None
+            raise
+        if found.spec.cluster_ip in (None, "", "None"):
+            raise LabError(f"The Service {service} is headless: it has no address of its own.")
+        return f"http://{found.spec.cluster_ip}:{port or found.spec.ports[0].port}"
+
+    def prepare(self, path: str) -> None:
+        """Make a folder below the node's `/volumes`."""
+        there = self.folder / "volumes" / path
+        there.mkdir(parents=True, exist_ok=True)
+        there.chmod(0o777)
+
+    def facts(self) -> dict[str, Any]:
+        """With the memory of all that runs in it, in bytes."""
+        return super().facts() | {"memory": self.memory()}
+
+    def memory(self) -> int:
+        """Bytes of memory that its programs and pods hold (proportional set size: what they share counts once)."""
+        import psutil
+
+        total = 0
+        assert self._process is not None
+        for one in psutil.Process(self._process.pid).children(recursive=True):
+            with contextlib.suppress(psutil.Error):
+                total += one.memory_full_info().pss
+        return total
+
+    # -- the end ---------------------------------------------------------------------------------------
+
+    def _cgroups(self) -> None:
+        made = local_programs.make_cgroups(self.name)
+        if not made:
+            raise Unavailable(
+                "The cgroups of this machine cannot be written.", fix="run as root, outside of a container"
+            )
+
+    def down(self) -> None:
+        """End everything in it, then what it had outside of its namespaces."""
+        if self._process is not None:
+            self._process.kill()
+            self._process = None
+        if self._entry is not None and self.network is not None:
+            end(
+                {
+                    "name": self.name,
+                    "cable": self.network.cable,
+                    "cgroup": self.name,
+                    "folders": [str(self.folder)],
+                }
+            )
+            owned.forget(self._entry)
+            self._entry = None
+        shutil.rmtree(self.folder, ignore_errors=True)
+
+
+def end(data: dict[str, Any]) -> None:
+    """Remove what a local cluster has outside of its namespaces; its processes are gone."""
+    network.unplug(data["cable"])
+    local_programs.remove_cgroups(data["cgroup"])
+    for folder in data["folders"]:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+owned.ENDERS["cluster"] = end

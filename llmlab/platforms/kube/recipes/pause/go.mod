@@ -1,0 +1,3 @@
+module llmlab/pause
+
+go 1.21
