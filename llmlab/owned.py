@@ -39,6 +39,7 @@ _HOMES = {
     "cgroup": "llmlab.serve.limits",
     "docker": "llmlab.platforms.containers.owning",
     "builds": "llmlab.grade.daemon",
+    "cluster": "llmlab.platforms.kube.local",
 }
 
 

@@ -31,6 +31,7 @@ class Source:
     name: str
     version: str
     programs: dict[str, str]  # program → package
+    tag: str = ""  # of its module, where that is another than the version
     module: str = ""  # "": a recipe, whose go.sum pins everything
     sum: str = ""  # of the module's zip, as Go computes it (h1)
     flags: tuple[str, ...] = ()
@@ -89,6 +90,7 @@ SOURCES = (
     ),
     Source("pause", "1", {"pause": "."}),
     Source("coredns", "v1.15.0", {"coredns": "."}),
+    Source("provisioner", "1", {"provisioner": "."}),
     Source(
         "kwok",
         "v0.7.0",
@@ -103,6 +105,16 @@ SOURCES = (
         {"metrics-server": "./cmd/metrics-server"},
         module="sigs.k8s.io/metrics-server",
         sum="h1:nlqqZ2H0Xfko8eJC/1qaNVVT17hu4rxndkOi22KTZ4w=",
+    ),
+    Source(
+        "prometheus",
+        "v3.16.0",
+        tag="v0.316.0",
+        programs={"prometheus": "./cmd/prometheus"},
+        module="github.com/prometheus/prometheus",
+        sum="h1:f1GRFerhTMKQma+awCoC9T820ecWeGSdF+xAlMHzZzM=",
+        # of its forty ways to find targets those that a cluster needs; no web pages
+        flags=("-tags", "netgo,remove_all_sd,enable_kubernetes_sd,enable_dns_sd"),
     ),
     Source(
         "keda",
@@ -223,7 +235,7 @@ def _unpacked(made: Source, say: Say) -> Path:
     say(f"{made.name} {made.version}: fetching its source")
     with tempfile.TemporaryDirectory() as nowhere:
         done = subprocess.run(
-            [go(), "mod", "download", "-json", f"{made.module}@{made.version}"],
+            [go(), "mod", "download", "-json", f"{made.module}@{made.tag or made.version}"],
             capture_output=True,
             text=True,
             cwd=nowhere,

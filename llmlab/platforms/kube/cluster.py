@@ -69,17 +69,18 @@ class Cluster(abc.ABC):
         :raises LabError: when there is no such Service, or no way in.
         """
 
-    def prepare(self, path: str) -> None:
-        """Make a folder on the node for a prepared volume, writable for any user.
+    @property
+    def dns_address(self) -> str | None:
+        """The address that kubelet tells pods to ask for names; None: the cluster has a DNS of its own."""
+        return None
 
-        :raises LabError: where the nodes are not ours.
-        """
-        raise LabError(
-            f"A {self.driver} cluster has no prepared volumes.", fix="give the claim its own StorageClass"
-        )
+    @property
+    def volumes_at(self) -> str:
+        """The folder of a node in which volumes are made for claims."""
+        return "/var/lib/llmlab-volumes"
 
     def add(self, *addons: str, say: Say = quiet) -> None:
-        """Bring add-ons up, each once: dns, metrics-server, storage, gateway-api, prometheus, keda.
+        """Bring add-ons up, each once: dns, storage, metrics-server, prometheus, keda, gateway-api.
 
         :raises LabError: when one does not become ready, with its last words.
         """

@@ -142,6 +142,8 @@ CATALOGUE: tuple[Image, ...] = (
     _static(
         "metrics-server", "llmlab/metrics-server", "CPU and memory of pods, for autoscalers", version="v0.9.0"
     ),
+    _static("provisioner", "llmlab/provisioner", "makes volumes for claims", version="1"),
+    _static("prometheus", "llmlab/prometheus", "metrics of pods", version="v3.16.0"),
     _static("keda", "llmlab/keda", "scales on what a query says", version="v2.21.0"),
     _static("keda-adapter", "llmlab/keda-adapter", "KEDA's metrics API", version="v2.21.0"),
 )
@@ -164,6 +166,11 @@ def named(name: str) -> Image:
         f"llmlab knows no image {name!r} for a cluster.",
         fix=f"one of {', '.join(one.name for one in CATALOGUE)}",
     )
+
+
+def names() -> set[str]:
+    """The short names of our own programs' images."""
+    return {one.name.split(":")[0].removeprefix("llmlab/") for one in CATALOGUE}
 
 
 def archives(names: Sequence[str], say: Say = quiet) -> list[Path]:

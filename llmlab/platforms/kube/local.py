@@ -270,11 +270,15 @@ class Local(Cluster):
             raise LabError(f"The Service {service} is headless: it has no address of its own.")
         return f"http://{found.spec.cluster_ip}:{port or found.spec.ports[0].port}"
 
-    def prepare(self, path: str) -> None:
-        """Make a folder below the node's `/volumes`."""
-        there = self.folder / "volumes" / path
-        there.mkdir(parents=True, exist_ok=True)
-        there.chmod(0o777)
+    @property
+    def dns_address(self) -> str | None:
+        """As kubelet's configuration says."""
+        return self.network.dns if self.network else None
+
+    @property
+    def volumes_at(self) -> str:
+        """Beside the cluster's other files, and gone with them."""
+        return str(self.folder / "volumes")
 
     def facts(self) -> dict[str, Any]:
         """With the memory of all that runs in it, in bytes."""
