@@ -73,6 +73,10 @@ def main() -> None:
 
     try:
         _place(order)
+        # The host plugs the cable in: only then is there an address to listen on. Not /sys: that one is the host's.
+        _answers({"path": f"/proc/sys/net/ipv4/conf/{order['cable']}"}, time.monotonic() + 30, [])
+        for line in order["network"]:
+            _run(*line)
     except (OSError, subprocess.CalledProcessError) as error:
         said = getattr(error, "stderr", b"") or b""
         with ended.open("a") as file:
@@ -83,10 +87,6 @@ def main() -> None:
         return
     running: dict[int, str] = {}
     processes: list[subprocess.Popen[bytes]] = []
-    # the host plugs the cable in: only then is there an address to listen on
-    _answers({"path": f"/sys/class/net/{order['cable']}/address"}, time.monotonic() + 30, [])
-    for line in order["network"]:
-        _run(*line)
     for phase in order["phases"]:
         for one in phase["programs"]:
             with open(one["log"], "ab") as log:

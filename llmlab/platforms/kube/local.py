@@ -85,7 +85,6 @@ class Local(Cluster):
                 fix="uv run llmlab cluster up --driver simulated",
             )
         programs = binaries.bring(PROGRAMS, say)
-        self.folder.mkdir(parents=True, mode=0o700)
         try:
             self._start(programs, say)
         except BaseException:
@@ -104,6 +103,7 @@ class Local(Cluster):
                 cgroup=self.name,
                 folders=[str(self.folder)],
             )
+            self.folder.mkdir(parents=True, mode=0o700)
             order = local_programs.order(self.folder, self.name, net, programs, node=NODE)
             file = self.folder / "order.json"
             file.write_text(json.dumps(order))
