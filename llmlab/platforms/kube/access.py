@@ -1,17 +1,19 @@
 """Who may do what in a cluster of ours: Pod Security for everybody, and the learner's rights.
 
-The learner (whose files are applied) may make namespaces, and is `admin` in those that a lab gives it; nothing else.
+The learner (whose files are applied) may make namespaces, and deploys in those that a lab gives it; nothing else.
 """
 
 from __future__ import annotations
 
 import contextlib
+import functools
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from .cluster import LEARNER
 from .pki import dump
+from .waiting import wait
 
 if TYPE_CHECKING:
     from .cluster import Cluster
@@ -50,7 +52,7 @@ def own(folder: Path) -> None:
 
     held = client.Configuration()
     config.load_kube_config(str(folder / "super-admin.conf"), client_configuration=held)
-    held.proxy = None  # type: ignore[assignment]
+    held.proxy = None
     with client.ApiClient(held) as api:
         _make(
             client.RbacAuthorizationV1Api(api).create_cluster_role_binding,
@@ -59,7 +61,7 @@ def own(folder: Path) -> None:
 
 
 def grant(cluster: Cluster, namespaces: Sequence[str]) -> None:
-    """Let the learner make namespaces and see nodes, and be `admin` in these, also before they are there.
+    """Let the learner make namespaces and see nodes, and deploy in these.
 
     The bindings in a namespace come with it: call it again after one was made.
     """
@@ -86,23 +88,21 @@ def grant(cluster: Cluster, namespaces: Sequence[str]) -> None:
             },
         ],
     }
-    # What `admin` has not: claims of devices, autoscalers of KEDA, routes.
+    # Not the built-in `admin`: a controller puts that together, which a young cluster has not come to yet.
+    groups = [
+        "",
+        "apps",
+        "autoscaling",
+        "batch",
+        "discovery.k8s.io",
+        "events.k8s.io",
+        "networking.k8s.io",
+        "policy",
+    ]
+    groups += ["gateway.networking.k8s.io", "keda.sh", "metrics.k8s.io", "resource.k8s.io"]
     more = {
-        "metadata": {"name": "llmlab:learner-more"},
-        "rules": [
-            {
-                "apiGroups": ["resource.k8s.io"],
-                "resources": ["resourceclaims", "resourceclaimtemplates"],
-                "verbs": ["*"],
-            },
-            {
-                "apiGroups": ["keda.sh"],
-                "resources": ["scaledobjects", "scaledjobs", "triggerauthentications"],
-                "verbs": ["*"],
-            },
-            {"apiGroups": ["gateway.networking.k8s.io"], "resources": ["*"], "verbs": ["*"]},
-            {"apiGroups": [""], "resources": ["resourcequotas", "limitranges"], "verbs": ["*"]},
-        ],
+        "metadata": {"name": "llmlab:deployer"},
+        "rules": [{"apiGroups": groups, "resources": ["*"], "verbs": ["*"]}],
     }
     for one in (role, more):
         _make(rights.create_cluster_role, one)
@@ -110,11 +110,21 @@ def grant(cluster: Cluster, namespaces: Sequence[str]) -> None:
     for namespace in namespaces:
         with contextlib.suppress(client.ApiException):  # not there yet
             client.CoreV1Api(cluster.api).read_namespace(namespace)
-            for role_name in ("admin", "llmlab:learner-more"):
-                body = _bound(f"llmlab:{role_name.removeprefix('llmlab:')}", role_name) | {
-                    "kind": "RoleBinding"
-                }
-                _make(lambda body, at=namespace: rights.create_namespaced_role_binding(at, body), body)
+            body = _bound("llmlab:deployer", "llmlab:deployer") | {"kind": "RoleBinding"}
+            _make(functools.partial(rights.create_namespaced_role_binding, namespace), body)
+            wait(
+                f"the learner's rights in {namespace}", functools.partial(_may_deploy, cluster, namespace), 30
+            )
+
+
+def _may_deploy(cluster: Cluster, namespace: str) -> bool:
+    from kubernetes import client
+
+    asked = {"namespace": namespace, "verb": "patch", "group": "apps", "resource": "deployments"}
+    review = client.AuthorizationV1Api(cluster.learner).create_self_subject_access_review(
+        {"spec": {"resourceAttributes": asked}}
+    )
+    return bool(review.status.allowed)
 
 
 def _bound(name: str, role: str, kind: str = "User") -> dict[str, Any]:

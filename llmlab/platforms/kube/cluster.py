@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import abc
 import functools
+import json
 import os
 import shlex
 import shutil
 import subprocess
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, ClassVar
@@ -41,6 +42,7 @@ class Cluster(abc.ABC):
         self.name = name or f"llmlab-{uuid.uuid4().hex[:6]}"
         self.folder = state_dir() / "clusters" / self.name
         self._added: set[str] = set()
+        self._kinds: dict[str, dict[str, tuple[str, bool]]] = {}
 
     @property
     def kubeconfig(self) -> Path:
@@ -106,12 +108,37 @@ class Cluster(abc.ABC):
 
         held = client.Configuration()
         config.load_kube_config(str(self.kubeconfig), client_configuration=held)
-        held.retries = False  # type: ignore[assignment]
-        held.proxy = None  # type: ignore[assignment]
+        held.retries = False
+        held.proxy = None
         api = client.ApiClient(held)
         if user:
             api.set_default_header("Impersonate-User", user)
         return api
+
+    def path_of(self, api_version: str, kind: str, namespace: str | None, name: str) -> str:
+        """Where the API server keeps an object, as its discovery says.
+
+        :raises LabError: when this cluster knows no such kind.
+        """
+        base = f"/api/{api_version}" if "/" not in api_version else f"/apis/{api_version}"
+        if api_version not in self._kinds:
+            self._kinds[api_version] = self._discover(base)
+        if kind not in self._kinds[api_version]:
+            del self._kinds[api_version]  # it may be brought later
+            raise LabError(
+                f'This cluster knows no kind "{kind}" in "{api_version}".',
+                fix=self.kubectl("api-resources"),
+            )
+        plural, namespaced = self._kinds[api_version][kind]
+        return f"{base}/namespaces/{namespace}/{plural}/{name}" if namespaced else f"{base}/{plural}/{name}"
+
+    def _discover(self, base: str) -> dict[str, tuple[str, bool]]:
+        found = ask(self.api, "GET", base) or {"resources": []}
+        return {
+            one["kind"]: (one["name"], one["namespaced"])
+            for one in found["resources"]
+            if "/" not in one["name"]
+        }
 
     def kubectl(self, *words: str) -> str:
         """The line to paste into a shell."""
@@ -173,3 +200,38 @@ class Cluster(abc.ABC):
         self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.down()
+
+
+def ask(
+    api: ApiClient,
+    method: str,
+    path: str,
+    *,
+    query: Sequence[tuple[str, str]] = (),
+    body: Any = None,
+    content: str = "application/json",
+    within: float = 30,
+) -> dict[str, Any] | None:
+    """One request to an API server: its reply, or None when there is nothing there (404 on GET).
+
+    :raises kubernetes.client.ApiException: for any other refusal, with the server's own words in `body`.
+    """
+    from kubernetes import client
+
+    headers = {"Accept": "application/json", "Content-Type": content}
+    asked = api.param_serialize(
+        method,
+        path,
+        query_params=list(query),
+        header_params=headers,
+        body=body,
+        auth_settings=["BearerToken"],
+    )
+    reply = api.call_api(*asked, _request_timeout=within)
+    reply.read()
+    if reply.status == 404 and method == "GET":
+        return None
+    if not 200 <= reply.status <= 299:
+        raise client.ApiException(status=reply.status, reason=reply.reason, body=(reply.data or b"").decode())
+    found: dict[str, Any] = json.loads(reply.data)
+    return found

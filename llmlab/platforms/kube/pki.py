@@ -11,6 +11,8 @@ import yaml
 from ...errors import LabError
 from . import binaries
 
+NOWHERE = "192.0.2.1"  # RFC 5737
+
 
 def make(
     folder: Path, *, name: str, address: str, port: int, services: str, pods: str, version: str, nodename: str
@@ -20,11 +22,13 @@ def make(
     :param address: where the API server listens and is reached; `services`, `pods`: their networks.
     :raises LabError: with kubeadm's last words.
     """
+    # kubeadm takes no loopback address: it gets one from a documentation network, and the kubeconfigs the real one
+    advertised = NOWHERE if address.startswith("127.") else address
     config = [
         {
             "apiVersion": "kubeadm.k8s.io/v1beta4",
             "kind": "InitConfiguration",
-            "localAPIEndpoint": {"advertiseAddress": address, "bindPort": port},
+            "localAPIEndpoint": {"advertiseAddress": advertised, "bindPort": port},
             "nodeRegistration": {"name": nodename, "criSocket": "unix:///run/containerd/containerd.sock"},
         },
         {
@@ -44,6 +48,9 @@ def make(
     file.write_text(yaml.safe_dump_all(config))
     _kubeadm("certs", "all", "--config", str(file))
     _kubeadm("kubeconfig", "all", "--config", str(file), "--kubeconfig-dir", str(folder))
+    if advertised != address:
+        for conf in folder.glob("*.conf"):
+            conf.write_text(conf.read_text().replace(f"//{NOWHERE}:", f"//{address}:"))
 
 
 def _kubeadm(*phase: str) -> None:

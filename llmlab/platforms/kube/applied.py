@@ -1,0 +1,289 @@
+"""The learner's manifests in a cluster: tried first, then applied whole or not at all, awaited, and removed again."""
+
+from __future__ import annotations
+
+import copy
+import functools
+import json
+import re
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from ...errors import LabError, Unavailable
+from . import access
+from .cluster import ask
+from .manifests import Document
+from .trouble import trouble
+from .waiting import wait
+
+if TYPE_CHECKING:
+    from .cluster import Cluster
+
+MANAGER = "llmlab"
+
+
+class Applied:
+    """Documents in the namespaces that they are for; as a context manager they go with its block.
+
+    :param images: image names of the files → those that the cluster holds (containers and image volumes alike).
+    """
+
+    def __init__(
+        self, cluster: Cluster, documents: Sequence[Document], *, images: Mapping[str, str] | None = None
+    ) -> None:
+        self.cluster = cluster
+        self.documents = list(documents)
+        self.images = dict(images or {})
+        self.namespaces = list(dict.fromkeys(one for it in documents if (one := _home(it))))
+
+    def up(self, within: float = 60) -> None:
+        """Namespaces first, then a dry run of everything else, then the same for real.
+
+        :raises LabError: the API server's own words with file, line and field; nothing of the files is left then.
+        """
+        from kubernetes import client
+
+        core = client.CoreV1Api(self.cluster.api)
+        for name in self.namespaces:
+            try:
+                found = core.read_namespace(name)
+            except client.ApiException as error:
+                if error.status != 404:
+                    raise
+                continue
+            if (found.metadata.labels or {}).get("org.llmlab.owner") != self.cluster.name:
+                raise LabError(
+                    f"There is a namespace {name} in this cluster that llmlab did not make.",
+                    fix=f"choose another cluster, or: {self.cluster.kubectl('delete', 'namespace', name)}",
+                )
+            self.down(within)  # what is left of the last time
+        try:
+            self._namespaces()
+            rest = [one for one in self.documents if one.kind != "Namespace"]
+            for dry in (True, False):
+                for one in rest:
+                    self._apply(one, dry=dry)
+        except BaseException:
+            self.down(within)
+            raise
+
+    def apply(self, *documents: Document) -> None:
+        """Apply more or changed documents, as `kubectl apply` would.
+
+        :raises LabError: as `up`.
+        """
+        for dry in (True, False):
+            for one in documents:
+                self._apply(one, dry=dry)
+        kept = {_key(one): one for one in [*self.documents, *documents]}
+        self.documents = list(kept.values())
+
+    def ready(self, within: float = 60) -> None:
+        """Wait until Deployments are rolled out and Jobs are complete.
+
+        :raises LabError: at the deadline, with what their pods say.
+        """
+        for one in self.documents:
+            if one.kind in ("Deployment", "StatefulSet", "DaemonSet", "Job"):
+                self.wait_for(one, within)
+
+    def wait_for(self, one: Document, within: float = 60) -> None:
+        """Wait for one of them.
+
+        :raises LabError: at the deadline, or as soon as it cannot succeed any more.
+        """
+        wait(f"{one.kind} {one.name}", lambda: self.done(one), within, trouble=lambda: self.trouble(one))
+
+    def done(self, one: Document) -> bool:
+        """Whether a Deployment is rolled out, or a Job complete.
+
+        :raises LabError: when a Job has failed.
+        """
+        from kubernetes import client
+
+        assert one.namespace is not None
+        if one.kind == "Job":
+            status = client.BatchV1Api(self.cluster.api).read_namespaced_job(one.name, one.namespace).status
+            if any(it.type == "Failed" and it.status == "True" for it in status.conditions or ()):
+                raise LabError(f"Job {one.name} failed.\n" + "\n".join(self.trouble(one)), where=one.where)
+            return bool(status.succeeded)
+        apps = client.AppsV1Api(self.cluster.api)
+        read = {
+            "Deployment": apps.read_namespaced_deployment,
+            "StatefulSet": apps.read_namespaced_stateful_set,
+            "DaemonSet": apps.read_namespaced_daemon_set,
+        }[one.kind]
+        found = read(one.name, one.namespace)
+        status = found.status
+        if (status.observed_generation or 0) < found.metadata.generation:
+            return False
+        if one.kind == "DaemonSet":
+            return bool(status.number_available == status.desired_number_scheduled)
+        want = found.spec.replicas
+        new = (status.updated_replicas or 0) == want == (status.replicas or 0)
+        return bool(
+            new
+            and (
+                (status.available_replicas or 0) == want
+                if one.kind == "Deployment"
+                else status.ready_replicas == want
+            )
+        )
+
+    def trouble(self, one: Document) -> list[str]:
+        """What the pods of one of them say."""
+        assert one.namespace is not None
+        spec = one.body.get("spec") or {}
+        labels = (
+            (spec.get("selector") or {}).get("matchLabels")
+            if one.kind != "Job"
+            else {"batch.kubernetes.io/job-name": one.name}
+        )
+        return trouble(self.cluster, one.namespace, selector(labels) if labels else None)
+
+    def one(self, kind: str) -> Document:
+        """The only document of a kind.
+
+        :raises LabError: when there is none, or more than one.
+        """
+        found = [it for it in self.documents if it.kind == kind]
+        if len(found) != 1:
+            many = (
+                f"{len(found)} of them: {', '.join(it.where for it in found)}" if found else "there is none"
+            )
+            raise LabError(f"One {kind} is wanted; {many}.")
+        return found[0]
+
+    def down(self, within: float = 60) -> None:
+        """Delete its namespaces with everything in them, and wait until they are gone; may be called twice."""
+        from kubernetes import client
+
+        core = client.CoreV1Api(self.cluster.api)
+        for name in self.namespaces:
+            try:
+                if (core.read_namespace(name).metadata.labels or {}).get(
+                    "org.llmlab.owner"
+                ) != self.cluster.name:
+                    continue
+                core.delete_namespace(name, grace_period_seconds=0)
+            except client.ApiException as error:
+                if error.status != 404:
+                    raise
+        for name in self.namespaces:
+            for pod in core.list_namespaced_pod(
+                name
+            ).items:  # no server is asked to finish what nobody waits for
+                try:
+                    core.delete_namespaced_pod(pod.metadata.name, name, grace_period_seconds=0)
+                except client.ApiException as error:
+                    if error.status != 404:
+                        raise
+            wait(f"the end of namespace {name}", functools.partial(self._gone, name), within)
+
+    def _gone(self, name: str) -> bool:
+        from kubernetes import client
+
+        try:
+            found = client.CoreV1Api(self.cluster.api).read_namespace(name)
+        except client.ApiException as error:
+            return bool(error.status == 404)
+        return (found.metadata.labels or {}).get("org.llmlab.owner") != self.cluster.name
+
+    def __enter__(self) -> Applied:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.down()
+
+    # -- applying --------------------------------------------------------------------------------------
+
+    def _namespaces(self) -> None:
+        """The learner's own Namespace where there is one, else one of ours; with our mark, and the learner's rights in it."""
+        for name in self.namespaces:
+            mine = next((one for one in self.documents if one.kind == "Namespace" and one.name == name), None)
+            body: dict[str, Any] = (
+                copy.deepcopy(mine.body)
+                if mine
+                else {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name}}
+            )
+            body["metadata"]["labels"] = (body["metadata"].get("labels") or {}) | {
+                "org.llmlab.owner": self.cluster.name
+            }
+            if mine:
+                self._patch(
+                    Document(mine.file, mine.line, "Namespace", "v1", name, None, body, mine.node),
+                    body,
+                    as_owner=True,
+                )
+            else:
+                self._patch(Document("", 0, "Namespace", "v1", name, None, body), body, as_owner=True)
+        access.grant(self.cluster, self.namespaces)
+
+    def _apply(self, one: Document, *, dry: bool) -> None:
+        self._patch(one, self._with_images(one.body), dry=dry)
+
+    def _with_images(self, body: dict[str, Any]) -> dict[str, Any]:
+        """The same with image names as the cluster knows them."""
+        if not self.images:
+            return body
+
+        def walk(value: Any) -> Any:
+            if isinstance(value, dict):
+                return {
+                    key: self.images.get(it, it)
+                    if key in ("image", "reference") and isinstance(it, str)
+                    else walk(it)
+                    for key, it in value.items()
+                }
+            return [walk(it) for it in value] if isinstance(value, list) else value
+
+        made: dict[str, Any] = walk(body)
+        return made
+
+    def _patch(
+        self, one: Document, body: dict[str, Any], *, dry: bool = False, as_owner: bool = False
+    ) -> None:
+        from kubernetes import client
+
+        api = self.cluster.api if as_owner else self.cluster.learner
+        query = [("fieldManager", MANAGER), ("force", "true"), ("fieldValidation", "Strict")]
+        if dry:
+            query.append(("dryRun", "All"))
+        try:
+            path = self.cluster.path_of(one.api_version, one.kind, one.namespace, one.name)
+            ask(api, "PATCH", path, query=query, body=body, content="application/apply-patch+yaml")
+        except LabError as error:
+            raise LabError(error.what, where=one.where, fix=error.fix) from None
+        except client.ApiException as error:
+            raise self._refused(one, error) from None
+
+    def _refused(self, one: Document, error: Any) -> LabError:
+        """The API server's words, at the line of the field that it names."""
+        if not error.status or error.status >= 500:
+            return Unavailable(f"The API server does not answer as it should: {error.status} {error.reason}")
+        try:
+            said = json.loads(error.body)
+        except (TypeError, ValueError):
+            said = {"message": str(error.body or error.reason)}
+        message = str(said.get("message", error.reason))
+        causes = (said.get("details") or {}).get("causes") or []
+        fields = [it["field"] for it in causes if it.get("field")]
+        fields += re.findall(r'unknown field "([^"]+)"', message) + re.findall(
+            r"\.((?:spec|metadata|data)[\w.\[\]\"-]*)", message
+        )
+        line = next((at for name in fields if (at := one.line_of(name))), one.line)
+        what = f"The API server refuses {one.kind} {one.name}: {message}"
+        return LabError(what, where=f"{one.file}:{line}" + (f", {fields[0]}" if fields else ""))
+
+
+def selector(labels: Mapping[str, str]) -> str:
+    """Labels as a selector."""
+    return ",".join(f"{key}={value}" for key, value in labels.items())
+
+
+def _home(one: Document) -> str | None:
+    return one.name if one.kind == "Namespace" else one.namespace
+
+
+def _key(one: Document) -> tuple[str, str, str | None]:
+    return one.kind, one.name, one.namespace

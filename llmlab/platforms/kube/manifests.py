@@ -1,0 +1,179 @@
+"""What the learner's files ask of a cluster: read, and refused where the API server would be too late to say it well."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from ...errors import LabError
+
+#: A namespace may not ask for less than this of its pods (Pod Security Standards).
+_ENFORCE = "pod-security.kubernetes.io/enforce"
+
+
+@dataclass(frozen=True, slots=True)
+class Document:
+    """One object of a file; `line` is that of its first key."""
+
+    file: str
+    line: int
+    kind: str
+    api_version: str
+    name: str
+    namespace: str | None
+    body: dict[str, Any]
+    node: yaml.Node | None = field(default=None, repr=False, compare=False)
+
+    @property
+    def where(self) -> str:
+        """`file:line`."""
+        return f"{self.file}:{self.line}"
+
+    def line_of(self, path: str) -> int | None:
+        """The line of a field as the API server names it (`spec.template.spec.containers[0].image`), or of its deepest part."""
+        parts = [one.strip('"') for one in re.findall(r'"[^"]+"|[^.\[\]]+', path)]
+        node, line = self.node, None
+        for part in parts:
+            if isinstance(node, yaml.MappingNode):
+                pair = next(((key, value) for key, value in node.value if key.value == part), None)
+                if pair is None:
+                    break
+                line, node = pair[0].start_mark.line + 1, pair[1]
+            elif isinstance(node, yaml.SequenceNode) and part.isdigit() and int(part) < len(node.value):
+                node = node.value[int(part)]
+                line = node.start_mark.line + 1
+            else:
+                break
+        return line
+
+
+def read(
+    folder: Path, files: Sequence[str], *, namespaces: Collection[str], kinds: Collection[str] | None = None
+) -> list[Document]:
+    """All documents of these files, in their order.
+
+    :param namespaces: those that the lab owns; the first is meant where a document names none.
+    :param kinds: what the lab takes; None: whatever the learner may make.
+    :raises LabError: a file is missing or no YAML, a document is no object, one name twice, a namespace or kind that is not the lab's.
+    """
+    found: list[Document] = []
+    for name in files:
+        for one in _documents(folder, name, default=next(iter(namespaces))):
+            _allowed(one, namespaces, kinds)
+            twin = next(
+                (
+                    it
+                    for it in found
+                    if (it.kind, it.name, it.namespace) == (one.kind, one.name, one.namespace)
+                ),
+                None,
+            )
+            if twin:
+                raise LabError(
+                    f"There are two documents for {one.kind} {one.name}: the second would silently replace the first.",
+                    where=f"{twin.where} and {one.where}",
+                    fix="keep one, or give the other a name of its own",
+                )
+            found.append(one)
+    return found
+
+
+def _documents(folder: Path, name: str, *, default: str) -> list[Document]:
+    try:
+        text = (folder / name).read_text(encoding="utf-8")
+    except FileNotFoundError:
+        raise LabError(
+            f"{name} is missing.", where=name, fix="llmlab reset brings the starter back"
+        ) from None
+    except UnicodeDecodeError:
+        raise LabError(f"{name} is not text.", where=name, fix="save it as UTF-8") from None
+    try:
+        nodes = [one for one in yaml.compose_all(text, Loader=yaml.SafeLoader) if one is not None]
+        bodies = [one for one in yaml.safe_load_all(text) if one is not None]
+    except yaml.YAMLError as error:
+        mark = getattr(error, "problem_mark", None)
+        line = f":{mark.line + 1}" if mark else ""
+        raise LabError(
+            f"{name} is not YAML: {getattr(error, 'problem', None) or error}", where=f"{name}{line}"
+        ) from None
+    made = []
+    for node, body in zip(nodes, bodies, strict=True):
+        where = f"{name}:{node.start_mark.line + 1}"
+        if not isinstance(body, dict):
+            raise LabError(
+                f"A document of {name} is no Kubernetes object.",
+                where=where,
+                fix="begin it with apiVersion: and kind:",
+            )
+        about = body.get("metadata")
+        lacking = [key for key in ("apiVersion", "kind") if not isinstance(body.get(key), str)]
+        if not isinstance(about, dict) or not isinstance(about.get("name"), str):
+            lacking.append("metadata.name")
+        if lacking or not isinstance(about, dict):
+            raise LabError(
+                f"A document of {name} has no {', '.join(lacking)}.",
+                where=where,
+                fix="every object says what it is and its name",
+            )
+        kind, namespace = body["kind"], about.get("namespace")
+        if namespace is None and kind not in CLUSTER_WIDE:
+            body["metadata"] = about | {"namespace": default}
+            namespace = default
+        made.append(
+            Document(
+                name, node.start_mark.line + 1, kind, body["apiVersion"], about["name"], namespace, body, node
+            )
+        )
+    return made
+
+
+#: Kinds without a namespace that a learner may meet.
+CLUSTER_WIDE = frozenset(
+    {
+        "Namespace",
+        "Node",
+        "PersistentVolume",
+        "StorageClass",
+        "ClusterRole",
+        "ClusterRoleBinding",
+        "CustomResourceDefinition",
+        "DeviceClass",
+        "ResourceSlice",
+        "PriorityClass",
+        "RuntimeClass",
+        "GatewayClass",
+        "APIService",
+        "ValidatingWebhookConfiguration",
+        "MutatingWebhookConfiguration",
+    }
+)
+
+
+def _allowed(one: Document, namespaces: Collection[str], kinds: Collection[str] | None) -> None:
+    mine = ", ".join(namespaces)
+    if kinds is not None and one.kind not in kinds:
+        raise LabError(
+            f"This lab takes no {one.kind}.", where=one.where, fix=f"it takes {', '.join(sorted(kinds))}"
+        )
+    target = one.name if one.kind == "Namespace" else one.namespace
+    if target is not None and target not in namespaces:
+        at = one.line_of("metadata.name" if one.kind == "Namespace" else "metadata.namespace") or one.line
+        raise LabError(
+            f"{one.kind} {one.name} is for the namespace {target}, which this lab does not own.",
+            where=f"{one.file}:{at}",
+            fix=mine,
+        )
+    if one.kind == "Namespace":
+        labels = one.body["metadata"].get("labels") or {}
+        if isinstance(labels, dict) and labels.get(_ENFORCE) == "privileged":
+            at = one.line_of(f'metadata.labels."{_ENFORCE}"') or one.line
+            raise LabError(
+                "This namespace asks for privileged pods: they could reach the machine.",
+                where=f"{one.file}:{at}",
+                fix=f"{_ENFORCE}: baseline or restricted",
+            )
