@@ -78,6 +78,19 @@ def _parser() -> argparse.ArgumentParser:
     one = verb("images", "the images of the container labs: pulled where possible, else built here")
     one.add_argument("labs", nargs="*", metavar="lab", help="only those of these labs, e.g. 04")
     one.add_argument("--list", action="store_true", help="only list")
+    one = verb(
+        "cluster",
+        "a Kubernetes cluster of your own: `up`, `status`, `down`; `build` brings its programs beforehand",
+    )
+    one.add_argument("what", choices=["up", "status", "down", "build"])
+    one.add_argument(
+        "--driver",
+        choices=["local", "kind", "simulated", "context"],
+        help="default: the best that this machine can run",
+    )
+    one.add_argument("--nodes", type=int, help="kind and simulated: how many (default 1 and 3)")
+    one.add_argument("--context", default="", help="context: which of your kubeconfig's clusters")
+    one.add_argument("--namespace", default="", help="context: a namespace that is not there yet")
     one = verb("clean", "end what llmlab started and nobody uses any more")
     one.add_argument("--list", action="store_true", help="only list")
     one.add_argument("--all", action="store_true", help="also what a running notebook still owns")
@@ -359,6 +372,12 @@ def _images(args: argparse.Namespace) -> int:
         table = [("✔" if there else "–", one.name, one.what, ", ".join(one.labs)) for one, there in rows]
         _table("", ("", "image", "what", "labs"), table)
     return 0
+
+
+def _cluster(args: argparse.Namespace) -> int:
+    from .cli_cluster import run
+
+    return run(args)
 
 
 def _clean(args: argparse.Namespace) -> int:

@@ -98,15 +98,48 @@ def _images() -> Need:
 
 
 def _kubernetes() -> Need:
-    kind = shutil.which("kind")
-    if kind and _docker().met:
-        return Need("kubernetes", True, f"kind: {kind}")
+    from .platforms.kube import binaries, choose, simulated
+
+    found = {name: why for name, why in choose.available().items() if name != "context"}
+    usable = [name for name, why in found.items() if why is None]
+    if usable:
+        return Need("kubernetes", True, f"{', '.join(usable)} (llmlab cluster up)")
+    if binaries.missing(simulated.PROGRAMS):
+        return Need(
+            "kubernetes", False, "the programs of a cluster are not built yet", "uv run llmlab cluster build"
+        )
     return Need(
         "kubernetes",
         False,
-        "no kind with a running docker",
-        "install kind (kind.sigs.k8s.io) and start docker",
+        "; ".join(f"{name}: {why}" for name, why in found.items()),
+        "uv run llmlab cluster status",
     )
+
+
+def _pods() -> Need:
+    from .platforms.kube import binaries, choose, local
+
+    forced = os.environ.get(choose.VARIABLE)
+    if forced == "simulated":
+        return Need(
+            "pods",
+            False,
+            f"{choose.VARIABLE} asks for a simulated cluster, on which no pod runs",
+            f"unset {choose.VARIABLE}",
+        )
+    found = choose.available()
+    usable = [name for name in ("local", "kind") if found[name] is None and forced in (None, "", name)]
+    if forced == "context":
+        usable = ["context"]
+    if usable:
+        return Need("pods", True, f"{', '.join(usable)}: pods really run")
+    built = local.unusable() is None
+    mend = (
+        "uv run llmlab cluster build"
+        if built and binaries.missing(local.PROGRAMS)
+        else "root on Linux, or kind with Docker"
+    )
+    return Need("pods", False, "; ".join(f"{name}: {found[name]}" for name in ("local", "kind")), mend)
 
 
 def _terraform() -> Need:
@@ -236,6 +269,7 @@ NEEDS: dict[str, Callable[[], Need]] = {
     "docker": _docker,
     "images": _images,
     "kubernetes": _kubernetes,
+    "pods": _pods,
     "terraform": _terraform,
     "node": _node,
     "sandbox": _sandbox,

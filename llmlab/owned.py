@@ -40,6 +40,8 @@ _HOMES = {
     "docker": "llmlab.platforms.containers.owning",
     "builds": "llmlab.grade.daemon",
     "cluster": "llmlab.platforms.kube.local",
+    "kind": "llmlab.platforms.kube.kind",
+    "context": "llmlab.platforms.kube.context",
 }
 
 

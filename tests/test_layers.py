@@ -24,6 +24,7 @@ ORDER = [
     ["lab"],
     ["grade", "authoring"],
     ["frontdoor"],
+    ["cli_cluster"],
     ["cli"],
     ["__main__"],
 ]

@@ -179,18 +179,19 @@ class Context:
         """
         self._prove(server, Spec(model=server.spec.model, folder=server.spec.folder))
 
-    def prove_at(self, url: str, *, model: str, key: str | None = None) -> None:
-        """The same for what was deployed elsewhere (a container, a machine) and answers at an address.
+    def prove_at(self, url: str, *, model: str, key: str | None = None, name: str | None = None) -> None:
+        """The same for what was deployed elsewhere (a container, a machine, a pod) and answers at an address.
 
+        :param name: under which name a server of several models has it.
         :raises DeploymentFailed: when what answers is not that model.
         """
         with Remote(url, key=key) as server:
-            self._prove(server, Spec(model=model, folder=self.files))
+            self._prove(server, Spec(model=model, folder=self.files), name)
 
-    def _prove(self, server: Api, spec: Spec) -> None:
+    def _prove(self, server: Api, spec: Spec, name: str | None = None) -> None:
         reference = self.reference(spec)
         try:
-            why = foreign(server, reference)
+            why = foreign(server, reference, name)
         finally:
             reference.stop()
         if why:

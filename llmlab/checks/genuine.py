@@ -17,10 +17,12 @@ AGREE = 3  # of those
 LIKELY = 16  # first tokens of the reference that count as the same answer
 
 
-def foreign(server: Api, reference: Api) -> str | None:
+def foreign(server: Api, reference: Api, name: str | None = None) -> str | None:
     """Why `server` is not what it says it is; None when its answers are those of the reference's model.
 
     A server that refuses completions (it only embeds, say) is not judged here.
+
+    :param name: under which name a server of several models has it; then a refusal is judged.
     """
     import httpx  # only here: most of a check's start would be spent on it
 
@@ -36,12 +38,15 @@ def foreign(server: Api, reference: Api) -> str | None:
             "cache_prompt": False,
         }
         try:
-            reply = server.http.post("/completion", json=question | {"return_tokens": True})
+            asked = question | {"return_tokens": True} | ({"model": name} if name else {})
+            reply = server.http.post("/completion", json=asked)
             answer = None if reply.is_error else reply.json()
         except httpx.HTTPError as error:
             return f"it did not answer a completion: {error}"
         except ValueError:
             return "it answered a completion with something that is no JSON"
+        if name and reply.is_error:
+            return f"it has no model {name}: HTTP {reply.status_code}, {reply.text[:200]}"
         if reply.is_client_error or reply.status_code == 501:
             return None
         likely = _likely(reference.post("/completion", question))

@@ -1,15 +1,16 @@
-"""What a notebook of the container labs calls: build an image, run it, bring a project up, boot a machine."""
+"""What a notebook of the labs from 03 on calls: build an image, run it, bring a project up, boot a machine, ask for a cluster."""
 
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 if TYPE_CHECKING:
     from .images import LiveBuild, LiveContainer, MeasuredImage
     from .info import LabInfo
+    from .kubernetes import LiveCluster
     from .machines import LiveMachine
     from .projects import LiveProject
 
@@ -24,7 +25,7 @@ class Closes(Protocol):
 
 
 class Containers:
-    """The part of `Lab` that needs Docker. Everything it starts ends with `lab.stop()` and with the kernel."""
+    """The part of `Lab` that needs Docker or a cluster. Everything it starts ends with `lab.stop()` and with the kernel."""
 
     info: LabInfo
     files: Path
@@ -82,6 +83,17 @@ class Containers:
         from .machines import LiveMachine
 
         return self._hold(LiveMachine(self, **options))
+
+    def cluster(self, *addons: str, images: Sequence[str] = ()) -> LiveCluster:
+        """The Kubernetes cluster that `llmlab cluster up` left running, else one of this notebook's own, with add-ons and images."""
+        if os.environ.get("LLMLAB_GRADING"):
+            return Elsewhere()  # type: ignore[return-value]
+        from .kubernetes import LiveCluster
+
+        for one in [one for one in self.opened if isinstance(one, LiveCluster)]:
+            one.close()
+            self.opened.remove(one)
+        return self._hold(LiveCluster(self, addons, images))
 
     def _hold(self, thing: T) -> T:
         self.opened.append(thing)

@@ -10,8 +10,7 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from ...errors import LabError, Unavailable
-from . import access
-from .cluster import ask
+from .cluster import LABEL, ask
 from .manifests import Document
 from .trouble import trouble
 from .waiting import wait
@@ -51,7 +50,7 @@ class Applied:
                 if error.status != 404:
                     raise
                 continue
-            if (found.metadata.labels or {}).get("org.llmlab.owner") != self.cluster.name:
+            if (found.metadata.labels or {}).get(LABEL) != self.cluster.name:
                 raise LabError(
                     f"There is a namespace {name} in this cluster that llmlab did not make.",
                     fix=f"choose another cluster, or: {self.cluster.kubectl('delete', 'namespace', name)}",
@@ -161,33 +160,28 @@ class Applied:
         core = client.CoreV1Api(self.cluster.api)
         for name in self.namespaces:
             try:
-                if (core.read_namespace(name).metadata.labels or {}).get(
-                    "org.llmlab.owner"
-                ) != self.cluster.name:
+                if (core.read_namespace(name).metadata.labels or {}).get(LABEL) != self.cluster.name:
                     continue
                 core.delete_namespace(name, grace_period_seconds=0)
             except client.ApiException as error:
                 if error.status != 404:
                     raise
         for name in self.namespaces:
-            for pod in core.list_namespaced_pod(
-                name
-            ).items:  # no server is asked to finish what nobody waits for
-                try:
-                    core.delete_namespaced_pod(pod.metadata.name, name, grace_period_seconds=0)
-                except client.ApiException as error:
-                    if error.status != 404:
-                        raise
             wait(f"the end of namespace {name}", functools.partial(self._gone, name), within)
 
     def _gone(self, name: str) -> bool:
+        """Whether a namespace is gone; its pods are not asked to finish what nobody waits for."""
         from kubernetes import client
 
+        core = client.CoreV1Api(self.cluster.api)
         try:
-            found = client.CoreV1Api(self.cluster.api).read_namespace(name)
+            found = core.read_namespace(name)
+            if (found.metadata.labels or {}).get(LABEL) != self.cluster.name:
+                return True
+            core.delete_collection_namespaced_pod(name, grace_period_seconds=0)
         except client.ApiException as error:
             return bool(error.status == 404)
-        return (found.metadata.labels or {}).get("org.llmlab.owner") != self.cluster.name
+        return False
 
     def __enter__(self) -> Applied:
         return self
@@ -206,9 +200,7 @@ class Applied:
                 if mine
                 else {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name}}
             )
-            body["metadata"]["labels"] = (body["metadata"].get("labels") or {}) | {
-                "org.llmlab.owner": self.cluster.name
-            }
+            body["metadata"]["labels"] = (body["metadata"].get("labels") or {}) | {LABEL: self.cluster.name}
             if mine:
                 self._patch(
                     Document(mine.file, mine.line, "Namespace", "v1", name, None, body, mine.node),
@@ -217,7 +209,7 @@ class Applied:
                 )
             else:
                 self._patch(Document("", 0, "Namespace", "v1", name, None, body), body, as_owner=True)
-        access.grant(self.cluster, self.namespaces)
+        self.cluster.grant(self.namespaces)
 
     def _apply(self, one: Document, *, dry: bool) -> None:
         self._patch(one, self._with_images(one.body), dry=dry)

@@ -89,6 +89,7 @@ SOURCES = (
         sum="h1:8oU6WsIsU3bpnNZuvHp74a6cE1MJwbj2P7s4/yTUNlA=",
     ),
     Source("pause", "1", {"pause": "."}),
+    Source("fetch", "1", {"fetch": "."}),
     Source("coredns", "v1.15.0", {"coredns": "."}),
     Source("provisioner", "1", {"provisioner": "."}),
     Source(

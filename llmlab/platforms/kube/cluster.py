@@ -41,8 +41,31 @@ class Cluster(abc.ABC):
     def __init__(self, name: str | None = None) -> None:
         self.name = name or f"llmlab-{uuid.uuid4().hex[:6]}"
         self.folder = state_dir() / "clusters" / self.name
-        self._added: set[str] = set()
+        self.attached = False  # somebody else's to end
         self._kinds: dict[str, dict[str, tuple[str, bool]]] = {}
+
+    def handle(self) -> dict[str, Any]:
+        """What another process needs to know to use it too (`attach`)."""
+        return {"driver": self.driver, "name": self.name}
+
+    @classmethod
+    def attach(cls, handle: dict[str, Any]) -> Cluster:
+        """The cluster that another process owns: used, never ended."""
+        one = cls(handle["name"])
+        one.attached = True
+        return one
+
+    def check(self) -> None:  # noqa: B027 - where nothing of ours runs there is nothing to look at
+        """Whether it still runs.
+
+        :raises Unavailable: naming the program that ended.
+        """
+
+    def grant(self, namespaces: Sequence[str]) -> None:
+        """Give the learner its rights in these namespaces, which are there."""
+        from . import access
+
+        access.grant(self, namespaces)
 
     @property
     def kubeconfig(self) -> Path:
@@ -71,6 +94,28 @@ class Cluster(abc.ABC):
         :raises LabError: when there is no such Service, or no way in.
         """
 
+    def processes(self, pod: Any) -> list[int]:
+        """The processes of a pod, as this machine counts them.
+
+        :raises Unavailable: where its node is another machine, or hidden in a container.
+        """
+        raise Unavailable(
+            f"The processes of a {self.driver} cluster's pods cannot be looked at from here.",
+            fix="LLMLAB_CLUSTER=local, as root on Linux",
+        )
+
+    def throttled(self, pod: Any) -> tuple[int, int]:
+        """Periods of the CPU quota in which a pod was held back, and all periods; raises as `processes`."""
+        self.processes(pod)
+        return 0, 0
+
+    def volume(self, claim: str, namespace: str) -> Path:
+        """The folder of this machine behind a bound claim; raises as `processes`."""
+        raise Unavailable(
+            f"The volumes of a {self.driver} cluster cannot be looked at from here.",
+            fix="LLMLAB_CLUSTER=local, as root on Linux",
+        )
+
     @property
     def dns_address(self) -> str | None:
         """The address that kubelet tells pods to ask for names; None: the cluster has a DNS of its own."""
@@ -89,9 +134,15 @@ class Cluster(abc.ABC):
         from . import addons as those
 
         for name in addons:
-            if name not in self._added:
+            if name not in self.added:
                 those.bring(self, name, say)
-                self._added.add(name)
+                (self.folder / "added").write_text("\n".join([*self.added, name]))
+
+    @property
+    def added(self) -> list[str]:
+        """The add-ons that it has."""
+        file = self.folder / "added"
+        return file.read_text().split() if file.exists() else []
 
     @functools.cached_property
     def api(self) -> ApiClient:
@@ -142,7 +193,10 @@ class Cluster(abc.ABC):
 
     def kubectl(self, *words: str) -> str:
         """The line to paste into a shell."""
-        return shlex.join(["kubectl", "--kubeconfig", str(self.kubeconfig), *words])
+        from . import binaries
+
+        program = "kubectl" if shutil.which("kubectl") else str(binaries.find("kubectl") or "kubectl")
+        return shlex.join([program, "--kubeconfig", str(self.kubeconfig), *words])
 
     def run_kubectl(self, *words: str, input: str | None = None, within: float = 60) -> str:
         """What kubectl prints.

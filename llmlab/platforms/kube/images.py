@@ -106,11 +106,24 @@ def slow_disk(say: Say) -> Path:
     return into
 
 
-def _model(*names: str) -> Callable[[Say], Files]:
+def _model(name: str) -> Callable[[Say], Files]:
     def files(say: Say) -> Files:
         from ... import models
 
-        return {f"/{one}.gguf": models.fetch(one, say=say).path for one in names}
+        return {f"/{name}.gguf": models.fetch(name, say=say).path}
+
+    return files
+
+
+def _wrong(name: str) -> Callable[[Say], Files]:
+    """The same model with one byte changed: what a broken download or a swapped file looks like."""
+
+    def files(say: Say) -> Files:
+        path, content = next(iter(_model(name)(say).items()))
+        assert isinstance(content, Path)
+        data = bytearray(content.read_bytes())
+        data[-1] ^= 1
+        return {path: bytes(data)}
 
     return files
 
@@ -138,6 +151,15 @@ CATALOGUE: tuple[Image, ...] = (
     ),
     Image("models/tiny:1", "a model as an image, to be mounted", _model("tiny")),
     Image("models/20m:1", "a model as an image, to be mounted", _model("20m")),
+    Image("models/tiny:1-wrong", "the same with one byte changed", _wrong("tiny")),
+    Image("models/20m:1-wrong", "the same with one byte changed", _wrong("20m")),
+    Image(
+        "fetch:1",
+        "puts a model onto a volume and verifies it",
+        _program("fetch"),
+        {"Entrypoint": ["/fetch"], "User": f"{USER}:{USER}"},
+        ("fetch",),
+    ),
     _static("coredns", "llmlab/coredns", "the cluster's DNS", version="v1.15.0"),
     _static(
         "metrics-server", "llmlab/metrics-server", "CPU and memory of pods, for autoscalers", version="v0.9.0"

@@ -74,6 +74,7 @@ class Local(Cluster):
         super().__init__(name)
         self.network: network.Network | None = None
         self._process: owned.Process | None = None
+        self._unshare: int | None = None
         self._entry: Path | None = None
 
     def up(self, say: Say = quiet) -> None:
@@ -125,6 +126,7 @@ class Local(Cluster):
                 label=f"local cluster {self.name}",
                 log=self.folder / "inside.log",
             )
+            self._unshare = self._process.pid
             net.plug_in(self._pid1())
         say(f"certificates for {net.node}")
         address = net.node
@@ -150,10 +152,22 @@ class Local(Cluster):
 
     # -- looking ---------------------------------------------------------------------------------------
 
+    def handle(self) -> dict[str, Any]:
+        """With its network and the process that holds its namespaces."""
+        assert self.network is not None
+        return super().handle() | {"network": self.network.number, "unshare": self._unshare}
+
+    @classmethod
+    def attach(cls, handle: dict[str, Any]) -> Local:
+        """The cluster of that handle."""
+        one = cls(handle["name"])
+        one.attached = True
+        one.network, one._unshare = network.Network(handle["network"]), handle["unshare"]
+        return one
+
     def _pid1(self) -> int:
         """The first process inside, as the host counts."""
-        assert self._process is not None
-        file = Path(f"/proc/{self._process.pid}/task/{self._process.pid}/children")
+        file = Path(f"/proc/{self._unshare}/task/{self._unshare}/children")
 
         def child() -> int | None:
             with contextlib.suppress(OSError):
@@ -280,6 +294,57 @@ class Local(Cluster):
         """Beside the cluster's other files, and gone with them."""
         return str(self.folder / "volumes")
 
+    def processes(self, pod: Any) -> list[int]:
+        """The processes of a pod as the host counts them, the pause process aside; the first is the container's own.
+
+        :param pod: as the API server shows it.
+        """
+        found: list[int] = []
+        for folder in self._cgroup_of(pod):
+            for one in sorted(folder.rglob("cgroup.procs")):
+                with contextlib.suppress(OSError):
+                    found += [int(text) for text in one.read_text().split()]
+            if found:
+                break
+        kept = []
+        for pid in sorted(set(found)):
+            with contextlib.suppress(OSError):
+                if not Path(f"/proc/{pid}/cmdline").read_bytes().startswith(b"/pause"):
+                    kept.append(pid)
+        return kept
+
+    def throttled(self, pod: Any) -> tuple[int, int]:
+        """Periods of the CPU quota in which a pod's containers were held back, and all periods, since it started."""
+        for folder in self._cgroup_of(pod):
+            for file in folder.glob("*/cpu.stat"):
+                said = dict(line.split() for line in file.read_text().splitlines())
+                if int(said.get("nr_periods", 0)):
+                    return int(said["nr_throttled"]), int(said["nr_periods"])
+        return 0, 0
+
+    def _cgroup_of(self, pod: Any) -> list[Path]:
+        """The pod's folders, one a hierarchy."""
+        name = f"pod{pod.metadata.uid}"
+        tops = [root / self.name for root in local_programs.hierarchies()]
+        return [one for top in tops for one in top.glob(f"kubepods/**/{name}") if one.is_dir()]
+
+    def volume(self, claim: str, namespace: str) -> Path:
+        """The folder of this machine behind a bound claim of the default StorageClass.
+
+        :raises LabError: when the claim is not bound to one of our volumes.
+        """
+        from kubernetes import client
+
+        core = client.CoreV1Api(self.api)
+        try:
+            bound = core.read_namespaced_persistent_volume_claim(claim, namespace).spec.volume_name
+            found = core.read_persistent_volume(bound) if bound else None
+        except client.ApiException as error:
+            raise LabError(f"The claim {claim} cannot be read: {error.reason}") from None
+        if found is None or found.spec.local is None:
+            raise LabError(f"The claim {claim} is not bound to a volume of this node.")
+        return Path(found.spec.local.path)
+
     def facts(self) -> dict[str, Any]:
         """With the memory of all that runs in it, in bytes."""
         return super().facts() | {"memory": self.memory()}
@@ -289,8 +354,8 @@ class Local(Cluster):
         import psutil
 
         total = 0
-        assert self._process is not None
-        for one in psutil.Process(self._process.pid).children(recursive=True):
+        assert self._unshare is not None
+        for one in psutil.Process(self._unshare).children(recursive=True):
             with contextlib.suppress(psutil.Error):
                 total += one.memory_full_info().pss
         return total
@@ -306,6 +371,8 @@ class Local(Cluster):
 
     def down(self) -> None:
         """End everything in it, then what it had outside of its namespaces."""
+        if self.attached:
+            return
         if self._process is not None:
             self._process.kill()
             self._process = None

@@ -252,7 +252,7 @@ def _snapshotter(folder: Path) -> str:
     )
 
 
-def _hierarchies() -> list[Path]:
+def hierarchies() -> list[Path]:
     """The roots of all cgroup hierarchies: one with cgroup v2, one a controller with v1."""
     if (CGROUPS / "cgroup.controllers").exists():
         return [CGROUPS]
@@ -269,7 +269,7 @@ def make_cgroups(name: str) -> list[Path]:
     With v2 the controllers are passed down to it.
     """
     made = []
-    for root in _hierarchies():
+    for root in hierarchies():
         folder = root / name
         with contextlib.suppress(OSError):
             folder.mkdir(exist_ok=True)
@@ -289,7 +289,7 @@ def make_cgroups(name: str) -> list[Path]:
 def remove_cgroups(name: str, within: float = 10) -> None:
     """Remove them with all below; a process that was killed may hold its own for a moment."""
     deadline = time.monotonic() + within
-    for root in _hierarchies():
+    for root in hierarchies():
         top = root / name
         while top.is_dir():
             for folder, _, _ in os.walk(top, topdown=False):

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import contextlib
 import re
 from collections.abc import Collection, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import yaml
 
 from ...errors import LabError
+
+if TYPE_CHECKING:
+    from .cluster import Cluster
 
 #: A namespace may not ask for less than this of its pods (Pod Security Standards).
 _ENFORCE = "pod-security.kubernetes.io/enforce"
@@ -83,6 +87,50 @@ def read(
     return found
 
 
+def kustomized(
+    cluster: Cluster, folder: Path, *, namespaces: Collection[str], kinds: Collection[str] | None = None
+) -> list[Document]:
+    """What `kubectl kustomize` makes of a folder: as `read`, at the lines of the files that each object came from.
+
+    :raises LabError: as `read`, or with kustomize's own words.
+    """
+    if not (folder / "kustomization.yaml").is_file():
+        raise LabError(
+            "kustomization.yaml is missing.",
+            where="kustomization.yaml",
+            fix="llmlab reset brings the starter back",
+        )
+    sources = [one for file in sorted(folder.glob("*.yaml")) for one in _sources(folder, file.name)]
+    try:
+        text = cluster.run_kubectl("kustomize", str(folder))
+    except LabError as error:
+        said = error.what.replace(f"{folder}/", "").replace(str(folder), ".").removeprefix("error: ")
+        raise LabError(f"kustomize: {said}", where="kustomization.yaml") from None
+    found = []
+    for body in yaml.safe_load_all(text):
+        made = _document("kustomization.yaml", 1, body, None, default=next(iter(namespaces)))
+        source = next(
+            (one for one in sources if one.kind == made.kind and _came_from(made.name, one.name)), None
+        )
+        if source:
+            made = replace(made, file=source.file, line=source.line, node=source.node)
+        _allowed(made, namespaces, kinds)
+        found.append(made)
+    return found
+
+
+def _sources(folder: Path, name: str) -> list[Document]:
+    """The documents of a file that is perhaps none of ours (a patch, values, a kustomization)."""
+    with contextlib.suppress(LabError):
+        return _documents(folder, name, default="")
+    return []
+
+
+def _came_from(made: str, source: str) -> bool:
+    """Whether a name is that of a source, with or without the hash that a generator adds."""
+    return made == source or re.fullmatch(rf"{re.escape(source)}-[a-z0-9]{{10}}", made) is not None
+
+
 def _documents(folder: Path, name: str, *, default: str) -> list[Document]:
     try:
         text = (folder / name).read_text(encoding="utf-8")
@@ -103,33 +151,33 @@ def _documents(folder: Path, name: str, *, default: str) -> list[Document]:
         ) from None
     made = []
     for node, body in zip(nodes, bodies, strict=True):
-        where = f"{name}:{node.start_mark.line + 1}"
-        if not isinstance(body, dict):
-            raise LabError(
-                f"A document of {name} is no Kubernetes object.",
-                where=where,
-                fix="begin it with apiVersion: and kind:",
-            )
-        about = body.get("metadata")
-        lacking = [key for key in ("apiVersion", "kind") if not isinstance(body.get(key), str)]
-        if not isinstance(about, dict) or not isinstance(about.get("name"), str):
-            lacking.append("metadata.name")
-        if lacking or not isinstance(about, dict):
-            raise LabError(
-                f"A document of {name} has no {', '.join(lacking)}.",
-                where=where,
-                fix="every object says what it is and its name",
-            )
-        kind, namespace = body["kind"], about.get("namespace")
-        if namespace is None and kind not in CLUSTER_WIDE:
-            body["metadata"] = about | {"namespace": default}
-            namespace = default
-        made.append(
-            Document(
-                name, node.start_mark.line + 1, kind, body["apiVersion"], about["name"], namespace, body, node
-            )
-        )
+        made.append(_document(name, node.start_mark.line + 1, body, node, default=default))
     return made
+
+
+def _document(name: str, line: int, body: Any, node: yaml.Node | None, *, default: str) -> Document:
+    where = f"{name}:{line}"
+    if not isinstance(body, dict):
+        raise LabError(
+            f"A document of {name} is no Kubernetes object.",
+            where=where,
+            fix="begin it with apiVersion: and kind:",
+        )
+    about = body.get("metadata")
+    lacking = [key for key in ("apiVersion", "kind") if not isinstance(body.get(key), str)]
+    if not isinstance(about, dict) or not isinstance(about.get("name"), str):
+        lacking.append("metadata.name")
+    if lacking or not isinstance(about, dict):
+        raise LabError(
+            f"A document of {name} has no {', '.join(lacking)}.",
+            where=where,
+            fix="every object says what it is and its name",
+        )
+    kind, namespace = body["kind"], about.get("namespace")
+    if namespace is None and kind not in CLUSTER_WIDE:
+        body["metadata"] = about | {"namespace": default}
+        namespace = default
+    return Document(name, line, kind, body["apiVersion"], about["name"], namespace, body, node)
 
 
 #: Kinds without a namespace that a learner may meet.

@@ -129,6 +129,11 @@ class Simulated(Cluster):
         assert self._programs is not None
         wait(what, self._programs.checked(condition), within, trouble=self._programs.all_words)
 
+    def check(self) -> None:
+        """Whether all its programs run."""
+        if self._programs is not None:
+            self._programs.check()
+
     def load(self, *images: str, say: Say = quiet) -> None:
         """There is nothing that an image could be loaded into."""
 
@@ -144,6 +149,8 @@ class Simulated(Cluster):
 
     def down(self) -> None:
         """End its programs; may be called twice."""
+        if self.attached:
+            return
         if self._fake is not None:
             self._fake.close()
             self._fake = None

@@ -5,9 +5,13 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable, Sequence
-from typing import TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from ...errors import LabError
+from .trouble import ready
+
+if TYPE_CHECKING:
+    from .cluster import Cluster
 
 T = TypeVar("T")
 STEP = 0.1  # seconds between two looks
@@ -38,3 +42,39 @@ def wait(
                 f"Waited {within:.0f} s for {what}, and it did not come.{chr(10) if said else ''}{said}"
             )
         pause.wait(STEP)
+
+
+def pods(cluster: Cluster, namespace: str, selector: str | None = None) -> list[Any]:
+    """Pods that are not on their way out, by age."""
+    from kubernetes import client
+
+    found = client.CoreV1Api(cluster.api).list_namespaced_pod(namespace, label_selector=selector or "").items
+    return sorted(
+        (one for one in found if one.metadata.deletion_timestamp is None),
+        key=lambda one: one.metadata.creation_timestamp,
+    )
+
+
+def ready_pods(cluster: Cluster, namespace: str, selector: str | None = None) -> list[Any]:
+    """Those of them that are ready."""
+    return [one for one in pods(cluster, namespace, selector) if ready(one)]
+
+
+def endpoints(cluster: Cluster, namespace: str, service: str) -> dict[str, bool]:
+    """Pod name → ready, as the Service's EndpointSlices list them."""
+    from kubernetes import client
+
+    slices = client.DiscoveryV1Api(cluster.api).list_namespaced_endpoint_slice(
+        namespace, label_selector=f"kubernetes.io/service-name={service}"
+    )
+    return {
+        one.target_ref.name: bool(one.conditions.ready)
+        for it in slices.items
+        for one in it.endpoints or ()
+        if one.target_ref is not None
+    }
+
+
+def restarts(pod: Any) -> int:
+    """How often its containers were started again."""
+    return sum(one.restart_count for one in pod.status.container_statuses or ())

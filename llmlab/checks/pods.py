@@ -1,0 +1,156 @@
+"""What can be seen of pods from outside of them: confinement, throttling, models, a hang, where they are placed."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+from collections import Counter
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+from ..errors import LabError
+from ..platforms.kube import Cluster
+from ..platforms.kube.applied import Applied, selector
+from ..platforms.kube.manifests import Document
+from ..platforms.kube.waiting import pods, wait
+
+
+def matching(one: Document) -> str:
+    """The label selector of a Deployment's own pods."""
+    return selector(one.body["spec"]["selector"]["matchLabels"])
+
+
+def refused(at: Cluster, namespace: str, pod: dict[str, Any]) -> str | None:
+    """Why a pod would not be let in, in the API server's words (a dry run); None when it would."""
+    from kubernetes import client
+
+    try:
+        client.CoreV1Api(at.api).create_namespaced_pod(namespace, pod, dry_run="All")
+    except client.ApiException as error:
+        if error.status in (403, 422):
+            return str(error.body)
+        raise
+    return None
+
+
+def forbidden(at: Cluster, one: Document, within: float = 20) -> str | None:
+    """What a Deployment's controller says of pods that it was not allowed to make; None when it made one."""
+    from kubernetes import client
+
+    assert one.namespace is not None
+    apps, namespace = client.AppsV1Api(at.api), one.namespace
+
+    def looked() -> list[str]:
+        status = apps.read_namespaced_deployment(one.name, namespace).status
+        said = [
+            it.message
+            for it in status.conditions or ()
+            if it.type == "ReplicaFailure" and it.status == "True"
+        ]
+        return said or ([""] if status.replicas else [])
+
+    return wait(f"pods of {one.name}", looked, within)[0] or None
+
+
+def confinement(at: Cluster, pod: Any) -> list[str]:
+    """What of a pod's processes is less confined than it should be, read from the node's /proc.
+
+    User, capabilities, seccomp, no_new_privs and the root file system: proc(5), fields Uid, CapEff, Seccomp,
+    NoNewPrivs; /proc/PID/mountinfo.
+    """
+    loose = []
+    found = at.processes(pod)
+    if not found:
+        return ["no process of it was found"]
+    for pid in found:
+        status = dict(
+            line.split(":", 1) for line in Path(f"/proc/{pid}/status").read_text().splitlines() if ":" in line
+        )
+        value = {key: text.split() for key, text in status.items()}
+        if "0" in value["Uid"]:
+            loose.append("it runs as root")
+        if int(value["CapEff"][0], 16):
+            loose.append(f"it has capabilities ({value['CapEff'][0]})")
+        if value["Seccomp"][0] != "2":
+            loose.append("no seccomp filter")
+        if value["NoNewPrivs"][0] != "1":
+            loose.append("it may gain privileges")
+        mounts = [line.split() for line in Path(f"/proc/{pid}/mountinfo").read_text().splitlines()]
+        for one in mounts:
+            if one[4] == "/" and "ro" not in one[5].split(","):
+                loose.append("its root file system can be written")
+            if one[4] == "/models" and "ro" not in one[5].split(","):
+                loose.append("/models can be written by a reader")
+            if one[4] == "/var/run/secrets/kubernetes.io/serviceaccount" or one[4].startswith(
+                "/run/secrets/kubernetes.io"
+            ):
+                loose.append("it holds a token for the API server")
+    return list(dict.fromkeys(loose))
+
+
+@contextlib.contextmanager
+def frozen(at: Cluster, pod: Any) -> Iterator[None]:
+    """All processes of a pod stopped, as a server that hangs: it takes connections and answers nothing."""
+    found = at.processes(pod)
+    for pid in found:
+        os.kill(pid, signal.SIGSTOP)
+    try:
+        yield
+    finally:
+        for pid in found:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGCONT)
+
+
+def models_of(url: str) -> list[str]:
+    """The names that `/v1/models` lists.
+
+    :raises LabError: when it lists nothing readable.
+    """
+    import httpx
+
+    try:
+        reply = httpx.get(f"{url}/v1/models", timeout=10, trust_env=False)
+        return sorted(str(one["id"]) for one in reply.raise_for_status().json()["data"])
+    except (httpx.HTTPError, ValueError, KeyError, TypeError) as error:
+        raise LabError(f"{url}/v1/models: {error}") from None
+
+
+def throttling(at: Cluster, pod: Any, *, model: str, streams: int = 2, tokens: int = 800) -> tuple[int, int]:
+    """Periods of the CPU quota in which a pod was held back while it answered `streams` requests, and all of those periods.
+
+    :raises LabError: when it does not answer.
+    """
+    import httpx
+
+    url = f"http://{pod.status.pod_ip}:8080/completion"
+    body = {"prompt": "once", "n_predict": tokens, "ignore_eos": True, "model": model}
+
+    def ask(_: int) -> None:
+        httpx.post(url, json=body, timeout=120, trust_env=False).raise_for_status()
+
+    before = at.throttled(pod)
+    try:
+        with ThreadPoolExecutor(streams) as pool:
+            list(pool.map(ask, range(2 * streams)))
+    except httpx.HTTPError as error:
+        raise LabError(f"It does not answer: {error}") from None
+    after = at.throttled(pod)
+    return after[0] - before[0], after[1] - before[1]
+
+
+def spreads(stack: Applied, one: Document, times: int = 3) -> list[Counter[str]]:
+    """Pods by node after a deployment and after each of `times` further roll-outs."""
+    assert one.namespace is not None
+    found = []
+    for number in range(times + 1):
+        if number:
+            stack.cluster.run_kubectl("rollout", "restart", f"deployment/{one.name}", "-n", one.namespace)
+        stack.wait_for(one, 40)
+        found.append(
+            Counter(str(pod.spec.node_name) for pod in pods(stack.cluster, one.namespace, matching(one)))
+        )
+    return found

@@ -1,0 +1,178 @@
+"""A cluster as a notebook handles it: `cluster = lab.cluster()`, `app = cluster.apply()`, `app.pods()`, `app.ready()`."""
+
+from __future__ import annotations
+
+import html
+import os
+import shlex
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from ..errors import LabError
+from ..platforms.kube import choose, hold, manifests
+from ..platforms.kube.applied import Applied
+from ..platforms.kube.trouble import state, trouble
+from ..platforms.kube.waiting import endpoints, pods, restarts
+from .counted import Said
+from .show import Shown
+
+if TYPE_CHECKING:
+    from .containers import Containers
+
+NAMESPACE = "inference"
+
+
+class LiveCluster:
+    """The cluster of a notebook: the one that `llmlab cluster up` left running, else one that ends with the kernel.
+
+    :raises LabError: when none can be brought up, with what would mend it.
+    """
+
+    def __init__(self, lab: Containers, addons: Sequence[str], images: Sequence[str]) -> None:
+        from .bars import steps_bar
+
+        self.lab = lab
+        self.live: LiveApplied | None = None
+        there = hold.running()
+        with steps_bar("step") as say:
+            if there is not None and os.environ.get(choose.VARIABLE) in (None, "", there.driver):
+                self.cluster, self.why = there, "llmlab cluster up left it running"
+            else:
+                self.cluster, self.why = choose.choose()
+                self.cluster.up(say)
+            try:
+                self.cluster.load(*images, say=say)
+                self.cluster.add(*addons, say=say)
+            except BaseException:
+                self.cluster.down()
+                raise
+
+    def apply(self, *files: str, images: Mapping[str, str] | None = None) -> LiveApplied:
+        """`kubectl apply -k .`, or `-f` with files; what was applied before is removed first."""
+        if self.live is not None:
+            self.live.close()
+        self.live = LiveApplied(self, files, images or {})
+        return self.live
+
+    def kubectl(self, line: str) -> Said:
+        """What `kubectl LINE` prints in this cluster."""
+        try:
+            return Said(self.cluster.run_kubectl(*shlex.split(line)).rstrip().splitlines())
+        except LabError as error:
+            return Said(error.lines())
+
+    def close(self) -> None:
+        """End it if it is this notebook's own; else only what was applied."""
+        if self.live is not None and self.cluster.attached:
+            self.live.close()
+        self.live = None
+        self.cluster.down()
+
+    def _lines(self) -> list[str]:
+        facts = self.cluster.facts()
+        nodes = ", ".join(
+            f"{name} {'Ready' if ready else 'NotReady'}" for name, ready in facts["nodes"].items()
+        )
+        lines = [f"Kubernetes {facts['version']}, driver {facts['driver']} ({self.why}): {nodes}"]
+        if facts["stands_in"]:
+            lines.append(f"emulated: {facts['stands_in']}")
+        return [*lines, "the same from a shell: " + self.cluster.kubectl("get", "pods", "-A")]
+
+    def __repr__(self) -> str:
+        return "\n".join(self._lines())
+
+    def _repr_html_(self) -> str:
+        return "".join(f"<p>{html.escape(one)}</p>" for one in self._lines())
+
+
+class LiveApplied:
+    """The learner's manifests in the cluster. What the API server refuses is shown, not raised: the next cells go on."""
+
+    def __init__(self, cluster: LiveCluster, files: Sequence[str], images: Mapping[str, str]) -> None:
+        self.cluster, self.files = cluster.cluster, files
+        self.refused: LabError | None = None
+        self.applied: Applied | None = None
+        folder = cluster.lab.files
+        try:
+            if files:
+                documents = manifests.read(folder, list(files), namespaces=[NAMESPACE])
+            else:
+                documents = manifests.kustomized(self.cluster, folder, namespaces=[NAMESPACE])
+            self.applied = Applied(self.cluster, documents, images=images)
+            self.applied.up()
+        except LabError as error:
+            self.refused = error
+
+    def ready(self, within: float = 60) -> Said:
+        """Wait until everything is rolled out: how it went."""
+        if self.refused or self.applied is None:
+            return self._no()
+        try:
+            self.applied.ready(within)
+        except LabError as error:
+            return Said(error.lines())
+        return Said(
+            [
+                f"{one.kind} {one.name}: ready"
+                for one in self.applied.documents
+                if one.kind in ("Deployment", "Job")
+            ]
+        )
+
+    def pods(self) -> Shown | Said:
+        """`kubectl get pods`."""
+        if self.refused:
+            return self._no()
+        rows = [
+            (one.metadata.name, f"{state(one)}, {restarts(one)} restarts", one.spec.node_name or "")
+            for one in pods(self.cluster, NAMESPACE)
+        ]
+        return Shown(
+            rows,
+            ["the same from a shell: " + self.cluster.kubectl("get", "pods", "-n", NAMESPACE)],
+            ("pod", "state", "node"),
+        )
+
+    def why(self) -> Said:
+        """Why pods are not ready: the scheduler's reasons, events, last log lines."""
+        return (
+            self._no() if self.refused else Said(trouble(self.cluster, NAMESPACE) or ["all pods are ready"])
+        )
+
+    def endpoints(self, service: str) -> Shown | Said:
+        """Which pods a Service leads to."""
+        if self.refused:
+            return self._no()
+        rows = [
+            (name, "ready" if ok else "not ready", "")
+            for name, ok in endpoints(self.cluster, NAMESPACE, service).items()
+        ]
+        words = ("get", "endpointslices", "-n", NAMESPACE)
+        return Shown(
+            rows,
+            [f"{len(rows)} endpoints of {service}; from a shell: {self.cluster.kubectl(*words)}"],
+            ("pod", "state", ""),
+        )
+
+    def address(self, service: str) -> str:
+        """Where a Service answers.
+
+        :raises LabError: when there is none.
+        """
+        return self.cluster.address(NAMESPACE, service)
+
+    def close(self) -> None:
+        """Remove it from the cluster; may be called twice."""
+        if self.applied is not None:
+            self.applied.down()
+            self.applied = None
+
+    def _no(self) -> Said:
+        assert self.refused is not None
+        return Said(self.refused.lines())
+
+    def __repr__(self) -> str:
+        if self.refused:
+            return repr(self._no())
+        documents: list[Any] = self.applied.documents if self.applied else []
+        return "\n".join(f"{one.kind.lower()}/{one.name} applied ({one.where})" for one in documents)

@@ -1,0 +1,3 @@
+module llmlab/fetch
+
+go 1.21
