@@ -18,6 +18,7 @@ from llmlab.checks.pods import (
     refused,
     spreads,
     throttling,
+    uneven,
 )
 from llmlab.errors import LabError
 from llmlab.models import known
@@ -375,14 +376,15 @@ def slow(ctx: Context) -> Verdict:
 
 
 @check(
-    title="Three nodes, three replicas: one each, also after a roll-out",
+    title="Three nodes that are not alike, three replicas: one each, also after a roll-out",
     points=2,
     realism="emulated",
     stands_in="nodes by KWOK, a volume without a disk; the scheduler is real",
 )
 def spread(ctx: Context) -> Verdict:
-    """On a simulated cluster of three nodes: deploy, roll out three times, and count the pods of each node."""
+    """On three simulated nodes, two of them busy and marked PreferNoSchedule: deploy, roll out three times, count by node."""
     at = simulated(ctx)
+    uneven(at)
     found = [one for one in documents(ctx, at) if one.name != GPU and one.kind != "Job"]
     with ctx.deploying(), applied(ctx, at, found) as one:
         for claim in (it for it in found if it.kind == "PersistentVolumeClaim"):

@@ -88,7 +88,7 @@ def kustomized(ctx: Context, at: Cluster, *given: Path, kinds: Sequence[str] | N
 def applied(
     ctx: Context, at: Cluster, documents: Sequence[Document], *, images: Mapping[str, str] | None = None
 ) -> Iterator[Applied]:
-    """The documents in the cluster for the time of the block.
+    """The documents in the cluster for the time of the block; in one that ends with the run, they end with it.
 
     :raises DeploymentFailed: with the API server's words.
     """
@@ -99,4 +99,5 @@ def applied(
     try:
         yield one
     finally:
-        one.down()
+        if at.attached:
+            one.down()

@@ -144,13 +144,35 @@ def throttling(at: Cluster, pod: Any, *, model: str, streams: int = 2, tokens: i
 
 def spreads(stack: Applied, one: Document, times: int = 3) -> list[Counter[str]]:
     """Pods by node after a deployment and after each of `times` further roll-outs."""
+    from kubernetes import client
+
     assert one.namespace is not None
     found = []
     for number in range(times + 1):
         if number:
-            stack.cluster.run_kubectl("rollout", "restart", f"deployment/{one.name}", "-n", one.namespace)
+            changed = {"spec": {"template": {"metadata": {"annotations": {"llmlab": f"roll-out {number}"}}}}}
+            client.AppsV1Api(stack.cluster.api).patch_namespaced_deployment(one.name, one.namespace, changed)
         stack.wait_for(one, 40)
         found.append(
             Counter(str(pod.spec.node_name) for pod in pods(stack.cluster, one.namespace, matching(one)))
         )
     return found
+
+
+def uneven(at: Cluster, favourite: str = "node-1") -> None:
+    """Make one node of a simulated cluster the scheduler's favourite: all others are busy, and would rather be left alone.
+
+    A preference (preferred anti-affinity) is then outweighed by others; a rule is not.
+    """
+    from kubernetes import client
+
+    core = client.CoreV1Api(at.api)
+    for node in core.list_node().items:
+        name = node.metadata.name
+        if name == favourite:
+            continue
+        taint = {"key": "example.com/spot", "value": "true", "effect": "PreferNoSchedule"}
+        core.patch_node(name, {"spec": {"taints": [taint]}})
+        busy = {"requests": {"cpu": "14", "memory": "50Gi"}}
+        spec = {"nodeName": name, "containers": [{"name": "busy", "image": "fetch:1", "resources": busy}]}
+        core.create_namespaced_pod("kube-system", {"metadata": {"name": f"busy-{name}"}, "spec": spec})

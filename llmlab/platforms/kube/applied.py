@@ -158,30 +158,46 @@ class Applied:
         from kubernetes import client
 
         core = client.CoreV1Api(self.cluster.api)
-        for name in self.namespaces:
-            try:
-                if (core.read_namespace(name).metadata.labels or {}).get(LABEL) != self.cluster.name:
-                    continue
-                core.delete_namespace(name, grace_period_seconds=0)
-            except client.ApiException as error:
-                if error.status != 404:
-                    raise
-        for name in self.namespaces:
+        mine = [name for name in self.namespaces if not self._gone(name)]
+        for name in mine:
+            # Workloads first: a namespace that is deleted with pods in it waits for half of their grace period.
+            apps, batch = client.AppsV1Api(self.cluster.api), client.BatchV1Api(self.cluster.api)
+            apps.delete_collection_namespaced_deployment(name)
+            apps.delete_collection_namespaced_stateful_set(name)
+            batch.delete_collection_namespaced_job(name, propagation_policy="Background")
+        for name in mine:
+            wait(f"the end of the pods in {name}", functools.partial(self._podless, name), within)
+            core.delete_collection_namespaced_persistent_volume_claim(name)
+            core.delete_namespace(name)
+        for name in mine:
             wait(f"the end of namespace {name}", functools.partial(self._gone, name), within)
 
-    def _gone(self, name: str) -> bool:
-        """Whether a namespace is gone; its pods are not asked to finish what nobody waits for."""
+    def _podless(self, name: str) -> bool:
+        """Whether a namespace has no pods any more; they are not asked to finish what nobody waits for."""
         from kubernetes import client
 
         core = client.CoreV1Api(self.cluster.api)
-        try:
-            found = core.read_namespace(name)
-            if (found.metadata.labels or {}).get(LABEL) != self.cluster.name:
-                return True
-            core.delete_collection_namespaced_pod(name, grace_period_seconds=0)
-        except client.ApiException as error:
-            return bool(error.status == 404)
+        if not core.list_namespaced_pod(name).items and not self._replica_sets(name):
+            return True
+        core.delete_collection_namespaced_pod(name, grace_period_seconds=0)
         return False
+
+    def _replica_sets(self, name: str) -> bool:
+        from kubernetes import client
+
+        return bool(client.AppsV1Api(self.cluster.api).list_namespaced_replica_set(name).items)
+
+    def _gone(self, name: str) -> bool:
+        """Whether a namespace of ours is gone; another's of that name does not count."""
+        from kubernetes import client
+
+        try:
+            found = client.CoreV1Api(self.cluster.api).read_namespace(name)
+        except client.ApiException as error:
+            if error.status == 404:
+                return True
+            raise
+        return (found.metadata.labels or {}).get(LABEL) != self.cluster.name
 
     def __enter__(self) -> Applied:
         return self

@@ -226,6 +226,16 @@ class Cluster(abc.ABC):
             )
         raise LabError(said or done.stdout.strip(), where=shlex.join(["kubectl", *words]))
 
+    def takes_pods(self) -> bool:
+        """Whether its controllers have come to the accounts that pods need: before, the API server refuses pods."""
+        from kubernetes import client
+
+        core = client.CoreV1Api(self.api)
+        return all(
+            any(one.metadata.name == "default" for one in core.list_namespaced_service_account(name).items)
+            for name in ("default", "kube-system")
+        )
+
     def facts(self) -> dict[str, Any]:
         """What `llmlab cluster status` shows: driver, Kubernetes version, nodes (name → ready), kubeconfig."""
         from kubernetes import client

@@ -147,6 +147,7 @@ class Local(Cluster):
         self._until("containerd", lambda: self._socket().exists(), 30)
         self.load("pause")
         self._until("node Ready", self._node_ready, 60)
+        self._until("the controllers", self.takes_pods, 30)
         access.grant(self, ())
         say(f"node {NODE} is ready")
 

@@ -122,6 +122,7 @@ class Simulated(Cluster):
                 f"node-{number + 1}", labels={"topology.kubernetes.io/zone": f"zone-{'abc'[number % 3]}"}
             )
         self._until("its nodes", lambda: all(self.facts()["nodes"].values()), 30)
+        self._until("the controllers", self.takes_pods, 30)
         access.grant(self, ())
         say(f"{self.nodes} nodes are ready, as KWOK says")
 
