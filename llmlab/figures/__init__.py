@@ -12,6 +12,7 @@ from .live import live
 from .panels import panels
 from .picture import Picture
 from .shares import shares
+from .states import states
 from .threads import threads
 from .throughput import throughput
 from .timeline import timeline
@@ -24,6 +25,7 @@ __all__ = [
     "live",
     "panels",
     "shares",
+    "states",
     "threads",
     "throughput",
     "timeline",

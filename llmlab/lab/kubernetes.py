@@ -5,6 +5,7 @@ from __future__ import annotations
 import html
 import os
 import shlex
+import shutil
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -18,6 +19,7 @@ from .show import Shown
 
 if TYPE_CHECKING:
     from .containers import Containers
+    from .podstates import Timeline
 
 NAMESPACE = "inference"
 
@@ -53,6 +55,12 @@ class LiveCluster:
             self.live.close()
         self.live = LiveApplied(self, files, images or {})
         return self.live
+
+    def timeline(self, seconds: float = 50) -> Timeline:
+        """The guide's probes beside those of deployment.yaml, for a server that loads slowly; what was applied is removed."""
+        from .podstates import timeline
+
+        return timeline(self, seconds)
 
     def kubectl(self, line: str) -> Said:
         """What `kubectl LINE` prints in this cluster."""
@@ -90,6 +98,7 @@ class LiveApplied:
 
     def __init__(self, cluster: LiveCluster, files: Sequence[str], images: Mapping[str, str]) -> None:
         self.cluster, self.files = cluster.cluster, files
+        _give(cluster.lab)
         self.refused: LabError | None = None
         self.applied: Applied | None = None
         folder = cluster.lab.files
@@ -154,6 +163,22 @@ class LiveApplied:
             ("pod", "state", ""),
         )
 
+    def models(self, service: str) -> Shown | Said:
+        """What `/v1/models` lists, asked of every pod behind a Service."""
+        if self.refused:
+            return self._no()
+        from ..checks.pods import models_of
+
+        rows = []
+        for one in pods(self.cluster, NAMESPACE):
+            if endpoints(self.cluster, NAMESPACE, service).get(one.metadata.name):
+                try:
+                    said = ", ".join(models_of(f"http://{one.status.pod_ip}:8080"))
+                except LabError as error:
+                    said = error.what
+                rows.append((one.metadata.name, said, ""))
+        return Shown(rows, [], ("pod", "models", ""))
+
     def address(self, service: str) -> str:
         """Where a Service answers.
 
@@ -176,3 +201,10 @@ class LiveApplied:
             return repr(self._no())
         documents: list[Any] = self.applied.documents if self.applied else []
         return "\n".join(f"{one.kind.lower()}/{one.name} applied ({one.where})" for one in documents)
+
+
+def _give(lab: Containers) -> None:
+    """Put the lab's given manifests beside the learner's, where those work elsewhere (a solution, a submission)."""
+    for one in lab.info.folder.glob("*.yaml"):
+        if one.name not in lab.info.artifacts and lab.files != lab.info.folder:
+            shutil.copy(one, lab.files / one.name)

@@ -1,0 +1,170 @@
+# ---
+# jupyter:
+#   jupytext:
+#     text_representation:
+#       extension: .py
+#       format_name: percent
+#   kernelspec:
+#     display_name: Python 3 (ipykernel)
+#     language: python
+#     name: python3
+# ---
+
+# %% [markdown] id="objectives" tags=["objectives"]
+# # 06 · Pod to Service: what Kubernetes keeps running
+#
+# Kubernetes does what the files say, again and again, also at night, also when they are wrong. The guide's Deployment passes
+# every validator. Here it meets a real API server, a scheduler and a kubelet.
+#
+# **When you are done you can**
+#
+# - write probes that let a slow model load, restart a server that hangs, and send it no request before it can answer
+# - serve several models out of a ConfigMap, and have a changed one roll out
+# - deliver a model by a volume that somebody fills and everybody verifies
+# - run as nobody: admitted by Pod Security `restricted`, and confined in fact
+
+# %% id="parameters" tags=["parameters"]
+submission = None  # a folder to work on instead of this one (graders set it)
+seed = 0
+
+# %% id="lab"
+from llmlab import Lab
+
+lab = Lab.here("06-pod-to-service", submission=submission, seed=seed)
+lab
+
+# %% [markdown] id="cluster-text"
+# ## A cluster of your own
+#
+# Ten seconds, and it is gone with this notebook. To keep one for the whole course, type `llmlab cluster up` in a terminal first.
+
+# %% id="cluster"
+cluster = lab.cluster("storage", images=["llama-server", "llama-server:v1.0.0-slow-disk", "models/20m", "models/tiny", "fetch"])
+cluster
+
+# %% [markdown] id="apply-text" tags=["prediction"]
+# ## The guide's files, applied
+#
+# `kustomization.yaml` lists what belongs together, and `cluster.apply()` is `kubectl apply -k .`. Read `deployment.yaml` and
+# `pvc.yaml` first. **Predict**: of the three replicas, how many will be ready in twenty seconds?
+
+# %% id="predict-ready"
+lab.predict(ready_after_20_s=3)
+
+# %% id="apply"
+app = cluster.apply()
+app.ready(within=20)
+
+# %% id="why"
+app.pods()
+
+# %% [markdown] id="why-after"
+# A claim asks for a class of storage, and somebody's provisioner must know that class: `efs-sc` is one company's. Take yours
+# from `cluster.kubectl("get storageclass")`. Then comes the next question, which the guide never asks: **who fills the volume?**
+# Everybody mounts it read-only. `loader.yaml` is empty, and its comment says what is at hand.
+#
+# ## Alive, ready, or only slow?
+#
+# Large models come over networks, and load for minutes. Until then llama-server answers `/health` with 503. The guide's
+# liveness probe waits 60 s, then gives up after three failures, 30 s apart; our clock runs ten times faster. Below, the same
+# server is started twice over a slow volume (it loads for 23 s, which stands for four minutes): with the guide's
+# probes, and with those of *your* `deployment.yaml`.
+
+# %% [markdown] id="timeline-prediction" tags=["prediction"]
+# **Predict**: how often does the guide's server start within 50 s?
+
+# %% id="predict-restarts"
+lab.predict(restarts=0)
+
+# %% id="timeline"
+states = cluster.timeline(50)
+states
+
+# %% id="timeline-figure" tags=["figure"]
+states.plot()
+
+# %% [markdown] id="timeline-after"
+# It is killed just before it would have been ready, every time, and after each time Kubernetes waits longer. A longer
+# `initialDelaySeconds` would help until the model grows. Three probes ask three questions:
+#
+# | probe | asks | when it fails |
+# |---|---|---|
+# | `startupProbe` | has it come up yet? | killed, but only after a budget that is yours to set; the others wait for it |
+# | `readinessProbe` | may it get requests now? | no requests |
+# | `livenessProbe` | does it hang? | killed |
+#
+# **Your turn.** Give the server the time it needs, and still have one that hangs restarted within 30 s (on our clock). Then run
+# the two cells above again.
+#
+# ## Who gets the requests?
+#
+# The guide has a second set, for GPUs (`gpu.yaml`, given; there is none here, and the engine is the CPU's). Its Service
+# finds pods by labels.
+
+# %% id="endpoints"
+app = cluster.apply()
+app.ready(within=60)
+
+# %% id="who"
+app.endpoints("llama-server")
+
+# %% [markdown] id="who-after"
+# `app: llama-server` is a label of the first set only. The GPU pods were Ready, and idle. Make the Service find both, and
+# nothing else.
+#
+# ## Which models?
+#
+# The guide's ConfigMap lists models in a JSON that nothing mounts and nothing reads. llama-server has a *router*: started
+# with `--models-preset FILE` and without `-m`, it reads an INI and starts a server for each model. `models.ini` has the
+# beginnings of one: call the models `chat` and `small`. Two things are new then.
+#
+# - The router's `/health` is green from its first moment, whatever its models do. `/props?model=chat&autoload=false` says 503
+#   while `chat` loads and 200 when it has.
+# - A file is read once. When it changes, the pods must too. `configMapGenerator` in `kustomization.yaml` gives a ConfigMap a name
+#   that ends in a hash of its content.
+
+# %% id="models"
+app.models("llama-server")
+
+# %% [markdown] id="confined-text"
+# ## Nobody, with nothing
+#
+# A namespace can refuse pods that could do harm: the label `pod-security.kubernetes.io/enforce: restricted`. What it asks for
+# is not decoration: the grader reads user, capabilities and seccomp of your processes from the node. `gpu.yaml` shows one way.
+#
+# And give it as many `threads` as it has CPUs: lab 02's figure has not changed.
+
+# %% id="confined"
+cluster.kubectl("get namespace inference --show-labels")
+
+# %% [markdown] id="spread-text"
+# ## One node is no place for three
+#
+# The guide *prefers* that replicas avoid each other. A preference is one vote among many. The grader tries three (simulated)
+# nodes, two of which are busy and marked `PreferNoSchedule`, and rolls out three times. Look up
+# `topologySpreadConstraints`, and what `matchLabelKeys` is for.
+#
+# ## Check
+#
+# The grader brings a cluster of its own up, applies your files, adds a model to `models.ini`, makes a server hang, makes the volume
+# slow, and swaps one byte of the model.
+
+# %% id="check"
+lab.check()
+
+# %% id="stop"
+lab.stop()
+
+# %% [markdown] id="summary" tags=["summary"]
+# ## What you did
+#
+# - gave a slow model its time and a hanging server none
+# - had a changed file replace the pods that had read it
+# - filled a volume, and had everybody verify it before they served from it
+# - were let in by `restricted`, and found confined
+
+# %% [markdown] id="next" tags=["next"]
+# ## Next
+#
+# 07 · Change without loss: roll out, drain and scale the same servers without losing a request. To read on: the Kubernetes
+# documentation on *Configure Liveness, Readiness and Startup Probes*, *Pod Security Standards* and *Pod Topology Spread Constraints*.
