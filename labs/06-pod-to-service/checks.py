@@ -311,7 +311,7 @@ def wedged(ctx: Context) -> Verdict:
     needs=("ready",),
     machine=("pods",),
     realism="emulated",
-    stands_in="a library in the image makes reading the model slow (1 MB/s)",
+    stands_in="a library in the image makes reading the model slow (1.4 MB/s)",
 )
 def slow(ctx: Context) -> Verdict:
     """Roll out over a slow model volume; the first new pod must come up in its first life, and answer when it says so."""

@@ -119,7 +119,7 @@ def models_of(url: str) -> list[str]:
         raise LabError(f"{url}/v1/models: {error}") from None
 
 
-def throttling(at: Cluster, pod: Any, *, model: str, streams: int = 2, tokens: int = 800) -> tuple[int, int]:
+def throttling(at: Cluster, pod: Any, *, model: str, streams: int = 2, tokens: int = 300) -> tuple[int, int]:
     """Periods of the CPU quota in which a pod was held back while it answered `streams` requests, and all of those periods.
 
     :raises LabError: when it does not answer.

@@ -56,7 +56,7 @@ class LiveCluster:
         self.live = LiveApplied(self, files, images or {})
         return self.live
 
-    def timeline(self, seconds: float = 50) -> Timeline:
+    def timeline(self, seconds: float = 40) -> Timeline:
         """The guide's probes beside those of deployment.yaml, for a server that loads slowly; what was applied is removed."""
         from .podstates import timeline
 

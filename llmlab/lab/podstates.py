@@ -96,7 +96,7 @@ def timeline(
         applied.up()
         rows = _watch(cluster, seconds, say)
     version = cluster.cluster.facts()["version"]
-    note = "Loads over a slow volume: 1 MB/s, by a library in the image."
+    note = "Loads over a slow volume: 1.4 MB/s, by a library in the image."
     table, _ = keep(cluster.lab, "states", COLUMNS, rows, note=note, kubernetes=version)
     return Timeline(table)
 

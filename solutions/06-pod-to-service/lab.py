@@ -67,17 +67,17 @@ app.pods()
 #
 # Large models come over networks, and load for minutes. Until then llama-server answers `/health` with 503. The guide's
 # liveness probe waits 60 s, then gives up after three failures, 30 s apart; our clock runs ten times faster. Below, the same
-# server is started twice over a slow volume (it loads for 23 s, which stands for four minutes): with the guide's
+# server is started twice over a slow volume (it loads for 16 s, which stands for almost three minutes): with the guide's
 # probes, and with those of *your* `deployment.yaml`.
 
 # %% [markdown] id="timeline-prediction" tags=["prediction"]
-# **Predict**: how often does the guide's server start within 50 s?
+# **Predict**: how often does the guide's server start again within 40 s?
 
 # %% id="predict-restarts"
 lab.predict(restarts=0)
 
 # %% id="timeline"
-states = cluster.timeline(50)
+states = cluster.timeline(40)
 states
 
 # %% id="timeline-figure" tags=["figure"]

@@ -145,7 +145,7 @@ CATALOGUE: tuple[Image, ...] = (
             "Env": [
                 *_SERVER["Env"],
                 "LD_PRELOAD=/usr/local/lib/slow-disk.so",
-                "SLOW_DISK_BYTES_PER_SECOND=1000000",
+                "SLOW_DISK_BYTES_PER_SECOND=1400000",
             ],
         },
     ),
