@@ -46,14 +46,14 @@ cluster
 # ## The guide's files, applied
 #
 # `kustomization.yaml` lists what belongs together, and `cluster.apply()` is `kubectl apply -k .`. Read `deployment.yaml` and
-# `pvc.yaml` first. **Predict**: of the three replicas, how many will be ready in twenty seconds?
+# `pvc.yaml` first. **Predict**: of the three replicas, how many will be ready in fifteen seconds?
 
 # %% id="predict-ready"
-lab.predict(ready_after_20_s=3)
+lab.predict(ready_after_15_s=3)
 
 # %% id="apply"
 app = cluster.apply()
-app.ready(within=20)
+app.ready(within=15)
 
 # %% id="why"
 app.pods()
@@ -103,7 +103,7 @@ states.plot()
 
 # %% id="endpoints"
 app = cluster.apply()
-app.ready(within=60)
+app.ready(within=25)
 
 # %% id="who"
 app.endpoints("llama-server")
