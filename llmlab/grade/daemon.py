@@ -25,8 +25,8 @@ SETTLED = 3  # seconds in which the daemon may still finish what it was asked fo
 
 
 def needed(info: LabInfo) -> bool:
-    """Whether what a lab's learners hand in runs in containers (`needs` in its lab.toml names docker)."""
-    return "docker" in info.needs
+    """Whether what a lab's learners hand in runs in containers (`needs` in its lab.toml names docker or kubernetes)."""
+    return bool({"docker", "kubernetes"} & set(info.needs))
 
 
 def require(info: LabInfo) -> None:
@@ -36,9 +36,12 @@ def require(info: LabInfo) -> None:
     """
     if not needed(info):
         return
-    need = doctor.need("docker")
-    if not need.met:
-        raise LabError(f"Lab {info.number} is graded in containers: {need.detail}", fix=need.mend)
+    for name in ("docker", "kubernetes"):
+        need = doctor.need(name)
+        if name in info.needs and not need.met:
+            raise LabError(f"Lab {info.number} is graded in containers: {need.detail}", fix=need.mend)
+    if "docker" not in info.needs:
+        return
     lacking = images.missing(images.for_lab(info.number))
     if lacking:
         raise LabError(
@@ -87,7 +90,7 @@ def held(info: LabInfo, processes: int) -> Iterator[None]:
     """
     require(info)
     entries = []
-    for place in ("pids/docker/buildkit", "docker/buildkit") if needed(info) else ():
+    for place in ("pids/docker/buildkit", "docker/buildkit") if "docker" in info.needs else ():
         path = CGROUP / place / "pids.max"
         with contextlib.suppress(OSError):
             if (CGROUP / place).parent.is_dir():

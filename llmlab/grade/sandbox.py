@@ -43,6 +43,8 @@ _ETC = (
 )
 _NO_FILES = 4096  # open files of one process
 CONTAINERS = "containers"
+#: Which cluster the checks use, where the grader says so.
+CLUSTER = ("LLMLAB_CLUSTER", "LLMLAB_CONTEXT", "LLMLAB_NAMESPACE")
 
 
 _open: weakref.WeakSet[Sandbox] = weakref.WeakSet()
@@ -182,7 +184,10 @@ class Sandbox:
             self.kind == CONTAINERS
         ):  # registered where `llmlab clean` finds it, whatever becomes of the grader
             found |= {"LLMLAB_STATE": str(state_dir()), owned.ON_BEHALF: self._mine}
+            # iptables, ip and runc, where the administrator's programs are
+            found["PATH"] = os.pathsep.join([found["PATH"], "/usr/local/sbin", "/usr/sbin", "/sbin"])
             found |= daemon.variables(self._folder(), self.allowance, self._mine, path=found["PATH"])
+            found |= {name: os.environ[name] for name in CLUSTER if name in os.environ}
         return found | self._env
 
     def _bubblewrap(self, read: Sequence[Path], cwd: Path | None) -> list[str]:

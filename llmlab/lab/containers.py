@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
@@ -84,8 +84,8 @@ class Containers:
 
         return self._hold(LiveMachine(self, **options))
 
-    def cluster(self, *addons: str, images: Sequence[str] = ()) -> LiveCluster:
-        """The Kubernetes cluster that `llmlab cluster up` left running, else one of this notebook's own, with add-ons and images."""
+    def cluster(self, *addons: str) -> LiveCluster:
+        """The Kubernetes cluster that `llmlab cluster up` left running, else one of this notebook's own, with add-ons and the lab's images."""
         if os.environ.get("LLMLAB_GRADING"):
             return Elsewhere()  # type: ignore[return-value]
         from .kubernetes import LiveCluster
@@ -93,7 +93,7 @@ class Containers:
         for one in [one for one in self.opened if isinstance(one, LiveCluster)]:
             one.close()
             self.opened.remove(one)
-        return self._hold(LiveCluster(self, addons, images))
+        return self._hold(LiveCluster(self, addons))
 
     def _hold(self, thing: T) -> T:
         self.opened.append(thing)

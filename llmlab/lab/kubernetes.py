@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from ..errors import LabError
-from ..platforms.kube import choose, hold, manifests
+from ..platforms.kube import choose, hold, images, manifests
 from ..platforms.kube.applied import Applied
 from ..platforms.kube.trouble import state, trouble
 from ..platforms.kube.waiting import endpoints, pods, restarts
@@ -30,7 +30,7 @@ class LiveCluster:
     :raises LabError: when none can be brought up, with what would mend it.
     """
 
-    def __init__(self, lab: Containers, addons: Sequence[str], images: Sequence[str]) -> None:
+    def __init__(self, lab: Containers, addons: Sequence[str]) -> None:
         from .bars import steps_bar
 
         self.lab = lab
@@ -43,17 +43,20 @@ class LiveCluster:
                 self.cluster, self.why = choose.choose()
                 self.cluster.up(say)
             try:
-                self.cluster.load(*images, say=say)
+                self.cluster.load(*images.for_lab(lab.info.number), say=say)
                 self.cluster.add(*addons, say=say)
             except BaseException:
                 self.cluster.down()
                 raise
 
-    def apply(self, *files: str, images: Mapping[str, str] | None = None) -> LiveApplied:
-        """`kubectl apply -k .`, or `-f` with files; what was applied before is removed first."""
+    def apply(self, *files: str, swap: Mapping[str, str] | None = None) -> LiveApplied:
+        """`kubectl apply -k .`, or `-f` with files; what was applied before is removed first.
+
+        :param swap: images of the files → others that the cluster holds.
+        """
         if self.live is not None:
             self.live.close()
-        self.live = LiveApplied(self, files, images or {})
+        self.live = LiveApplied(self, files, swap or {})
         return self.live
 
     def timeline(self, seconds: float = 40) -> Timeline:
@@ -96,7 +99,7 @@ class LiveCluster:
 class LiveApplied:
     """The learner's manifests in the cluster. What the API server refuses is shown, not raised: the next cells go on."""
 
-    def __init__(self, cluster: LiveCluster, files: Sequence[str], images: Mapping[str, str]) -> None:
+    def __init__(self, cluster: LiveCluster, files: Sequence[str], swap: Mapping[str, str]) -> None:
         self.cluster, self.files = cluster.cluster, files
         _give(cluster.lab)
         self.refused: LabError | None = None
@@ -107,7 +110,7 @@ class LiveApplied:
                 documents = manifests.read(folder, list(files), namespaces=[NAMESPACE])
             else:
                 documents = manifests.kustomized(self.cluster, folder, namespaces=[NAMESPACE])
-            self.applied = Applied(self.cluster, documents, images=images)
+            self.applied = Applied(self.cluster, documents, images=swap)
             self.applied.up()
         except LabError as error:
             self.refused = error

@@ -39,7 +39,7 @@ lab
 # Ten seconds, and it is gone with this notebook. To keep one for the whole course, type `llmlab cluster up` in a terminal first.
 
 # %% id="cluster"
-cluster = lab.cluster("storage", images=["llama-server", "llama-server:v1.0.0-slow-disk", "models/20m", "models/tiny", "fetch"])
+cluster = lab.cluster("storage")
 cluster
 
 # %% [markdown] id="apply-text" tags=["prediction"]

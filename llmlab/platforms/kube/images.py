@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from ...errors import LabError
-from ...paths import cache_dir
+from ...paths import cache_dir, cached
 from . import binaries, oci
 from .cluster import Say, quiet
 
@@ -34,6 +34,7 @@ class Image:
     files: Callable[[Say], Files]
     config: Mapping[str, Any] = field(default_factory=dict)
     needs: tuple[str, ...] = ()  # programs, as `binaries` names them
+    labs: tuple[str, ...] = ()
 
     @property
     def reference(self) -> str:
@@ -88,7 +89,8 @@ def slow_disk(say: Say) -> Path:
     :raises LabError: with the compiler's words.
     """
     source = binaries.RECIPES / "slow-disk" / "slow-disk.c"
-    into = cache_dir() / "kube" / f"slow-disk-{hashlib.sha256(source.read_bytes()).hexdigest()[:12]}.so"
+    relative = f"kube/slow-disk-{hashlib.sha256(source.read_bytes()).hexdigest()[:12]}.so"
+    into = cached(relative) or cache_dir() / relative
     if not into.exists():
         into.parent.mkdir(parents=True, exist_ok=True)
         part = into.with_suffix(".part")
@@ -135,7 +137,7 @@ _SERVER = {
 }
 CATALOGUE: tuple[Image, ...] = (
     _static("pause", "llmlab/pause", "holds a pod's namespaces", version="1"),
-    Image(LLAMA_SERVER, "the native engine on nothing else", llama_server, _SERVER),
+    Image(LLAMA_SERVER, "the native engine on nothing else", llama_server, _SERVER, labs=("06", "07", "08")),
     Image(
         SLOW,
         "the same, reading its model slowly",
@@ -149,8 +151,8 @@ CATALOGUE: tuple[Image, ...] = (
             ],
         },
     ),
-    Image("models/tiny:1", "a model as an image, to be mounted", _model("tiny")),
-    Image("models/20m:1", "a model as an image, to be mounted", _model("20m")),
+    Image("models/tiny:1", "a model as an image, to be mounted", _model("tiny"), labs=("06", "07", "08")),
+    Image("models/20m:1", "a model as an image, to be mounted", _model("20m"), labs=("06", "07")),
     Image("models/tiny:1-wrong", "the same with one byte changed", _wrong("tiny")),
     Image("models/20m:1-wrong", "the same with one byte changed", _wrong("20m")),
     Image(
@@ -190,6 +192,11 @@ def named(name: str) -> Image:
     )
 
 
+def for_lab(number: str) -> list[str]:
+    """The images that a lab's notebook deploys."""
+    return [one.name for one in CATALOGUE if number in one.labs]
+
+
 def names() -> set[str]:
     """The short names of our own programs' images."""
     return {one.name.split(":")[0].removeprefix("llmlab/") for one in CATALOGUE}
@@ -211,7 +218,8 @@ def _archive(image: Image, say: Say) -> Path:
         ).encode()
     )
     label = image.name.replace("/", "-").replace(":", "-")
-    into = cache_dir() / "kube" / "images" / f"{label}-{key.hexdigest()[:16]}.tar"
+    relative = f"kube/images/{label}-{key.hexdigest()[:16]}.tar"
+    into = cached(relative) or cache_dir() / relative
     if not into.exists():
         into.parent.mkdir(parents=True, exist_ok=True)
         say(f"making the image {image.name}")

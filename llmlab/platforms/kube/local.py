@@ -184,19 +184,8 @@ class Local(Cluster):
         return Path(f"/proc/{self._pid1()}/root/run/containerd/containerd.sock")
 
     def _ready(self) -> bool:
-        import httpx
-
         assert self.network is not None
-        try:
-            reply = httpx.get(
-                f"https://{self.network.node}:{local_programs.API_PORT}/readyz",
-                verify=str(self.folder / "pki/ca.crt"),
-                trust_env=False,
-                timeout=2,
-            )
-        except httpx.HTTPError:
-            return False
-        return reply.status_code in (200, 401, 403)
+        return pki.answers(self.folder, self.network.node, local_programs.API_PORT)
 
     def _node_ready(self) -> bool:
         from kubernetes import client

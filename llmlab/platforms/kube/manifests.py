@@ -40,20 +40,37 @@ class Document:
 
     def line_of(self, path: str) -> int | None:
         """The line of a field as the API server names it (`spec.template.spec.containers[0].image`), or of its deepest part."""
-        parts = [one.strip('"') for one in re.findall(r'"[^"]+"|[^.\[\]]+', path)]
         node, line = self.node, None
-        for part in parts:
-            if isinstance(node, yaml.MappingNode):
-                pair = next(((key, value) for key, value in node.value if key.value == part), None)
+        for name, place, key, value in _PART.findall(path):
+            if isinstance(node, yaml.MappingNode) and name:
+                pair = next(((it, below) for it, below in node.value if it.value == name.strip('"')), None)
                 if pair is None:
                     break
                 line, node = pair[0].start_mark.line + 1, pair[1]
-            elif isinstance(node, yaml.SequenceNode) and part.isdigit() and int(part) < len(node.value):
-                node = node.value[int(part)]
-                line = node.start_mark.line + 1
+            elif isinstance(node, yaml.SequenceNode) and not name:
+                found = _item(node, int(place) if place else None, key, value)
+                if found is None:
+                    break
+                line, node = found.start_mark.line + 1, found
             else:
                 break
         return line
+
+
+#: A part of a field's path: a name (quoted, if it has dots in it), [3], or [name="llama"].
+_PART = re.compile(r'("[^"]+"|[^.\[\]"=]+)(?=[.\[]|$)|\[(\d+)\]|\[(\w+)="([^"]*)"[^\]]*\]')
+
+
+def _item(node: yaml.SequenceNode, place: int | None, key: str, value: str) -> yaml.Node | None:
+    """An item of a list: by its place, or the one in which `key` is `value`."""
+    if place is not None:
+        return node.value[place] if place < len(node.value) else None
+    for one in node.value:
+        if isinstance(one, yaml.MappingNode) and any(
+            it.value == key and below.value == value for it, below in one.value
+        ):
+            return one
+    return None
 
 
 def read(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import subprocess
 from pathlib import Path
@@ -85,3 +86,20 @@ def requests(folder: Path) -> list[str]:
 def dump(what: object) -> str:
     """A configuration file: JSON is YAML."""
     return json.dumps(what, indent=1)
+
+
+def answers(folder: Path, address: str, port: int) -> bool:
+    """Whether the API server there is ready, and is the one of these certificates."""
+    import ssl
+
+    import httpx
+
+    trust = ssl.create_default_context(cafile=folder / "pki/ca.crt")
+    with contextlib.suppress(httpx.HTTPError):
+        return (
+            httpx.get(
+                f"https://{address}:{port}/readyz", verify=trust, trust_env=False, timeout=2
+            ).status_code
+            == 200
+        )
+    return False

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import shutil
 from pathlib import Path
 from typing import Any
@@ -92,7 +91,7 @@ class Simulated(Cluster):
             "--endpoint-reconciler-type=none",  # it does not take a loopback address
             *pki.requests(self.folder),
         )
-        self._until("the API server", lambda: answers(self.folder, port), 60)
+        self._until("the API server", lambda: pki.answers(self.folder, ADDRESS, port), 60)
         access.own(self.folder)
         for name, conf in (
             ("kube-controller-manager", "controller-manager.conf"),
@@ -159,15 +158,3 @@ class Simulated(Cluster):
             self._programs.kill()
             self._programs = None
         shutil.rmtree(self.folder, ignore_errors=True)
-
-
-def answers(folder: Path, port: int, address: str = ADDRESS) -> bool:
-    """Whether an API server is ready."""
-    import httpx
-
-    with contextlib.suppress(httpx.HTTPError):
-        url = f"https://{address}:{port}/readyz"
-        return (
-            httpx.get(url, verify=str(folder / "pki/ca.crt"), trust_env=False, timeout=2).status_code == 200
-        )
-    return False

@@ -52,6 +52,8 @@ def state(pod: Any) -> str:
     for condition in pod.status.conditions or ():
         if condition.type == "PodScheduled" and condition.status == "False":
             return f"Pending ({condition.reason}): {condition.message}"
+    if pod.status.phase == "Succeeded":
+        return "Succeeded"
     words = []
     for one in [*(pod.status.init_container_statuses or ()), *(pod.status.container_statuses or ())]:
         if one.state.waiting:
@@ -59,7 +61,9 @@ def state(pod: Any) -> str:
                 f"{one.name} {one.state.waiting.reason}"
                 + (f": {one.state.waiting.message}" if one.state.waiting.message else "")
             )
-        elif one.state.terminated:
+        elif one.state.terminated and (
+            one.state.terminated.exit_code or one in (pod.status.container_statuses or ())
+        ):
             words.append(
                 f"{one.name} ended, {one.state.terminated.reason} (exit code {one.state.terminated.exit_code})"
             )
@@ -77,7 +81,7 @@ def last_words(cluster: Cluster, pod: Any, status: Any) -> list[str]:
     from kubernetes import client
 
     core = client.CoreV1Api(cluster.api)
-    for previous in (True, False) if status.restart_count and not status.state.running else (False,):
+    for previous in (False, True):
         try:
             text = core.read_namespaced_pod_log(
                 pod.metadata.name,
@@ -88,7 +92,9 @@ def last_words(cluster: Cluster, pod: Any, status: Any) -> list[str]:
             )
         except client.ApiException:  # it never ran
             continue
-        if text and text.strip():
+        if (
+            text and text.strip() and not text.startswith("unable to retrieve container logs")
+        ):  # removed just now
             return [f"log: {line[:300]}" for line in text.strip().splitlines()[-LOG_LINES:]]
     return []
 
@@ -97,7 +103,8 @@ def _events(events: list[Any], name: str | None) -> list[str]:
     """Warnings about one object (None: about anything), the same ones counted."""
     counts: Counter[str] = Counter()
     for one in events:
-        if one.type == "Warning" and (name is None or one.involved_object.name == name):
+        about_it = one.involved_object.name == name if name else one.involved_object.kind != "Node"
+        if one.type == "Warning" and about_it:
             about = "" if name else f"{one.involved_object.kind.lower()} {one.involved_object.name}: "
             counts[f"{about}{one.reason}: {(one.message or '').strip()[:400]}"] += one.count or 1
     return [

@@ -1,0 +1,200 @@
+"""A whole cluster on this machine: real pods, real Services, two at once, and nothing left of any."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import threading
+from pathlib import Path
+
+import httpx
+import psutil
+import pytest
+
+from llmlab import owned
+from llmlab.platforms.kube import manifests
+from llmlab.platforms.kube.applied import Applied
+from llmlab.platforms.kube.local import Local
+from llmlab.platforms.kube.waiting import endpoints, ready_pods, wait
+
+pytestmark = pytest.mark.needs("pods", "root")
+SERVER = """apiVersion: apps/v1
+kind: Deployment
+metadata: {name: llama, namespace: inference}
+spec:
+  replicas: 2
+  selector: {matchLabels: {app: llama}}
+  template:
+    metadata: {labels: {app: llama}}
+    spec:
+      terminationGracePeriodSeconds: 1
+      containers:
+      - name: llama
+        image: llama-server:v1.0.0
+        args: [--host, 0.0.0.0, --port, "8080", -m, /models/tiny.gguf, --threads, "1"]
+        readinessProbe: {httpGet: {path: /health, port: 8080}, periodSeconds: 1}
+        volumeMounts: [{name: models, mountPath: /models}]
+      volumes: [{name: models, image: {reference: "models/tiny:1"}}]
+---
+apiVersion: v1
+kind: Service
+metadata: {name: llama, namespace: inference}
+spec: {selector: {app: llama}, ports: [{port: 80, targetPort: 8080}]}
+"""
+
+
+def traces() -> dict[str, set[str]]:
+    """What a cluster could leave on this machine."""
+    link = subprocess.run(["ip", "-o", "link"], capture_output=True, text=True).stdout
+    rules = subprocess.run(["iptables-save"], capture_output=True, text=True).stdout
+    return {
+        "links": {line.split(": ")[1] for line in link.splitlines() if "llmlab" in line},
+        "routes": {
+            line
+            for line in subprocess.run(["ip", "route"], capture_output=True, text=True).stdout.splitlines()
+            if "llmlab" in line
+        },
+        "rules": {line for line in rules.splitlines() if "KUBE" in line or "CNI" in line},
+        "cgroups": {str(one) for one in Path("/sys/fs/cgroup").glob("**/llmlab-*")},
+        "mounts": {
+            line for line in Path("/proc/mounts").read_text().splitlines() if "/clusters/llmlab-" in line
+        },
+        "folders": {str(one) for one in (Path(os.environ["LLMLAB_STATE"]) / "clusters").glob("*")},
+        "cni": {str(one) for one in Path("/var/lib/cni").glob("**/*")},
+        "processes": {
+            one.info["name"]
+            for one in psutil.process_iter(["name", "cmdline"])
+            if "/clusters/llmlab-" in " ".join(one.info["cmdline"] or ())
+            and os.environ["LLMLAB_STATE"] in " ".join(one.info["cmdline"] or ())
+        },
+    }
+
+
+def server(tmp_path):
+    (tmp_path / "server.yaml").write_text(SERVER)
+    return manifests.read(tmp_path, ["server.yaml"], namespaces=["inference"])
+
+
+def test_real_servers_answer_behind_a_service(local, tmp_path):
+    local.load("llama-server:v1.0.0", "models/tiny:1")
+    with Applied(local, server(tmp_path)) as one:
+        one.up()
+        one.ready(40)
+        reply = httpx.post(
+            f"{local.address('inference', 'llama')}/completion",
+            json={"prompt": "a", "n_predict": 2},
+            timeout=30,
+            trust_env=False,
+        )
+        assert reply.json()["tokens_predicted"] == 2
+        pods = {pod.metadata.name for pod in ready_pods(local, "inference")}
+        assert endpoints(local, "inference", "llama") == dict.fromkeys(pods, True)
+        assert len(pods) == 2
+    assert "inference" not in local.run_kubectl("get", "namespaces")
+
+
+def test_a_pod_that_would_reach_the_machine_is_refused(local):
+    from kubernetes import client
+
+    pod = {
+        "metadata": {"name": "bad"},
+        "spec": {"hostNetwork": True, "containers": [{"name": "bad", "image": "llmlab/pause:1"}]},
+    }
+    with pytest.raises(client.ApiException, match="violates PodSecurity"):
+        client.CoreV1Api(local.api).create_namespaced_pod("default", pod)
+
+
+def test_names_resolve_and_claims_get_volumes(local):
+    local.add("dns", "storage")
+    local.load("fetch:1")
+    objects = """
+apiVersion: v1
+kind: PersistentVolumeClaim
+metadata: {name: models}
+spec: {accessModes: [ReadWriteMany], resources: {requests: {storage: 1Gi}}}
+---
+apiVersion: v1
+kind: Pod
+metadata: {name: ask}
+spec:
+  restartPolicy: Never
+  containers:
+  - name: ask
+    image: fetch:1
+    args: ["http://coredns.kube-system.svc.cluster.local:8181/ready", /models/said]
+    volumeMounts: [{name: models, mountPath: /models}]
+  volumes: [{name: models, persistentVolumeClaim: {claimName: models}}]
+---
+apiVersion: v1
+kind: Service
+metadata: {name: coredns, namespace: kube-system}
+spec: {selector: {k8s-app: kube-dns}, ports: [{port: 8181}]}
+"""
+    local.run_kubectl("apply", "-f", "-", input=objects)
+    try:
+        local.run_kubectl("wait", "--for=jsonpath={.status.phase}=Succeeded", "pod/ask", "--timeout=40s")
+        assert (local.volume("models", "default") / "said").read_text() == "OK"
+    finally:
+        folder = local.volume("models", "default")
+        local.run_kubectl("delete", "pod/ask", "pvc/models", "--grace-period=0")
+    wait("the volume's end", lambda: not folder.exists(), 20)
+
+
+def test_two_at_once_and_nothing_left_of_either():
+    before = traces()
+    both = [Local(), Local()]
+    failures: list[BaseException] = []
+
+    def up(one: Local) -> None:
+        try:
+            one.up()
+        except BaseException as error:
+            failures.append(error)
+
+    threads = [threading.Thread(target=up, args=(one,)) for one in both]
+    for one in threads:
+        one.start()
+    for one in threads:
+        one.join()
+    try:
+        assert not failures
+        assert both[0].network != both[1].network
+        assert all("node-1" in one.run_kubectl("get", "nodes") for one in both)
+    finally:
+        for one in both:
+            one.down()
+    assert traces() == before
+
+
+BRING_UP = "from llmlab.platforms.kube.local import Local; Local().up(lambda text: print(text, flush=True))"
+
+
+@pytest.mark.parametrize("at", ["certificates", "API server"])
+def test_what_a_killed_owner_left_is_cleaned(at):
+    """kill -9 in mid-bring-up; the keeper ends the processes, `llmlab clean` the rest."""
+    before = traces()
+    with subprocess.Popen([sys.executable, "-c", BRING_UP], stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        for line in process.stdout:
+            if at in line:
+                break
+        process.send_signal(signal.SIGKILL)
+    wait("the end of its processes", lambda: traces()["processes"] == before["processes"], 20)
+    owned.clean()
+    assert traces() == before
+    assert owned.entries() == [] or all(entry.owner_alive for entry in owned.entries())
+
+
+@pytest.mark.full
+def test_ten_in_a_row_leave_nothing(tmp_path):
+    before = traces()
+    for _ in range(10):
+        with Local() as one:
+            one.up()
+            one.load("llama-server:v1.0.0", "models/tiny:1")
+            applied = Applied(one, server(tmp_path))
+            applied.up()
+            applied.ready(40)
+        assert traces() == before
