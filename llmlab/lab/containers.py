@@ -85,7 +85,7 @@ class Containers:
         return self._hold(LiveMachine(self, **options))
 
     def cluster(self, *addons: str) -> LiveCluster:
-        """The Kubernetes cluster that `llmlab cluster up` left running, else one of this notebook's own, with add-ons and the lab's images."""
+        """The cluster that `llmlab cluster up` left running, else one of this notebook's own, with add-ons and the lab's images."""
         if os.environ.get("LLMLAB_GRADING"):
             return Elsewhere()  # type: ignore[return-value]
         from .kubernetes import LiveCluster

@@ -198,5 +198,5 @@ lab.stop()
 # %% [markdown] id="next" tags=["next"]
 # ## Next
 #
-# [06 · Pod to service](../06-pod-to-service/lab.ipynb) asks the same of a cluster. Until that lab is here: read
+# [06 · Pod to service](../06-pod-to-service/lab.ipynb) asks the same of a cluster. To read on:
 # `systemd.exec(5)` from *Sandboxing* on, and run `systemd-analyze security` on a machine of yours.

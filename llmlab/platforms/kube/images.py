@@ -150,6 +150,7 @@ CATALOGUE: tuple[Image, ...] = (
                 "SLOW_DISK_BYTES_PER_SECOND=1400000",
             ],
         },
+        labs=("06",),
     ),
     Image("models/tiny:1", "a model as an image, to be mounted", _model("tiny"), labs=("06", "07", "08")),
     Image("models/20m:1", "a model as an image, to be mounted", _model("20m"), labs=("06", "07")),
@@ -161,6 +162,7 @@ CATALOGUE: tuple[Image, ...] = (
         _program("fetch"),
         {"Entrypoint": ["/fetch"], "User": f"{USER}:{USER}"},
         ("fetch",),
+        ("06",),
     ),
     _static("coredns", "llmlab/coredns", "the cluster's DNS", version="v1.15.0"),
     _static(
