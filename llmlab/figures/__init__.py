@@ -11,6 +11,7 @@ from .latency import latency_cdf
 from .live import live
 from .panels import panels
 from .picture import Picture
+from .placement import placement, stranded
 from .shares import shares
 from .states import states
 from .threads import threads
@@ -24,8 +25,10 @@ __all__ = [
     "latency_cdf",
     "live",
     "panels",
+    "placement",
     "shares",
     "states",
+    "stranded",
     "threads",
     "throughput",
     "timeline",

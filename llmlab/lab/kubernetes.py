@@ -19,6 +19,7 @@ from .show import Shown
 
 if TYPE_CHECKING:
     from .containers import Containers
+    from .placements import Cost, Placement
     from .podstates import Timeline
 
 NAMESPACE = "inference"
@@ -64,6 +65,18 @@ class LiveCluster:
         from .podstates import timeline
 
         return timeline(self, seconds)
+
+    def placement(self) -> Placement:
+        """Where the scheduler puts the guide's Deployment and gpu-deployment.yaml, pool by pool."""
+        from .placements import placement
+
+        return placement(self)
+
+    def cost(self, replicas: int = 2) -> Cost:
+        """What so many replicas cost on each pool, idle GPUs included."""
+        from .placements import cost
+
+        return cost(self, replicas)
 
     def kubectl(self, line: str) -> Said:
         """What `kubectl LINE` prints in this cluster."""

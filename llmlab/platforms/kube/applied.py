@@ -80,6 +80,13 @@ class Applied:
         kept = {_key(one): one for one in [*self.documents, *documents]}
         self.documents = list(kept.values())
 
+    def try_out(self, one: Document) -> None:
+        """A dry run of a document as the cluster's owner: is it an object that this API server takes?
+
+        :raises LabError: as `up`.
+        """
+        self._patch(one, one.body, dry=True, as_owner=True)
+
     def ready(self, within: float = 60) -> None:
         """Wait until Deployments are rolled out and Jobs are complete.
 

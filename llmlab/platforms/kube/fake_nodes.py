@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from ...serve.ports import free_port
 from . import binaries
 from .processes import Programs
+from .waiting import wait
 
 if TYPE_CHECKING:
     from .cluster import Cluster
@@ -68,6 +69,30 @@ class FakeNodes:
         core.create_node(node)
         core.patch_node_status(name, {"status": node["status"]})
         self._names.append(name)
+
+    def ready(self, within: float = 20) -> None:
+        """Wait until the cluster takes its nodes for ready: before, each has a taint that no pod tolerates.
+
+        :raises LabError: when that does not come to be.
+        """
+        from kubernetes import client
+
+        core = client.CoreV1Api(self.cluster.api)
+
+        def all_ready() -> bool:
+            own = [
+                one
+                for one in core.list_node(label_selector="type=kwok").items
+                if one.metadata.name in self._names
+            ]
+            keys = {taint.key for one in own for taint in one.spec.taints or ()}
+            ready = all(
+                any(it.type == "Ready" and it.status == "True" for it in one.status.conditions or ())
+                for one in own
+            )
+            return ready and not keys & {"node.kubernetes.io/not-ready", "node.kubernetes.io/unreachable"}
+
+        wait("the fake nodes", all_ready, within)
 
     def remove(self, *names: str) -> None:
         """Take nodes away (default: all), with the pods on them."""

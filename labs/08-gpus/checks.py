@@ -1,0 +1,485 @@
+"""Lab 08: the real scheduler over pools that nobody pays for. Fake nodes are labelled, tainted and sized as data/pools.toml says."""
+
+import copy
+from dataclasses import replace
+from pathlib import Path
+
+from kubernetes import client
+
+from llmlab.checks import Context, Verdict, check, failed, passed
+from llmlab.checks.clusters import NAMESPACE, cluster
+from llmlab.checks.placement import decided, ended, node_pool, nodes_of, scale, settled, words
+from llmlab.checks.pods import matching
+from llmlab.errors import LabError
+from llmlab.platforms.kube import manifests
+from llmlab.platforms.kube.applied import Applied
+from llmlab.platforms.kube.fake_nodes import FakeNodes
+from llmlab.platforms.kube.pools import GPU, discovered, only, plant, pools, taint
+from llmlab.platforms.kube.trouble import trouble
+from llmlab.platforms.kube.waiting import ready_pods, wait
+
+HERE = Path(__file__).parent
+IMAGES = ("llama-server:v1.0.0", "models/tiny:1")
+SWAP = {"llama-server:v1.0.0-cuda": "llama-server:v1.0.0"}
+BUILT_FOR = 80  # the image's oldest compute capability: no machine code for the T4
+NODES = "nodes by KWOK, as data/pools.toml describes each cloud's; the scheduler is real"
+DRIVER = "gpu.nvidia.com"
+BIG = 20  # GiB
+
+
+def fleet(ctx: Context):
+    """A cluster with two nodes of every pool, all closed; once for the checks of a run."""
+    at = cluster(ctx, images=IMAGES)
+
+    def make():
+        nodes = FakeNodes(at)
+        ctx.enter(_Closing(nodes))
+        for pool in pools():
+            for number in (1, 2):
+                plant(nodes, pool, f"{pool.name}-{number}")
+        nodes.ready()
+        with only(at, []):
+            pass
+        return nodes
+
+    return at, ctx.once("fleet", make)
+
+
+class _Closing:
+    def __init__(self, nodes):
+        self.nodes = nodes
+
+    def __enter__(self):
+        return self.nodes
+
+    def __exit__(self, *_):
+        self.nodes.close()
+
+
+def served(ctx: Context):
+    """The learner's Deployment, applied once with no replica; the checks scale it."""
+    at, _ = fleet(ctx)
+
+    def make():
+        with ctx.deploying():
+            found = manifests.read(ctx.files, ["gpu-deployment.yaml"], namespaces=[NAMESPACE])
+            mine = next((one for one in found if one.kind == "Deployment"), None)
+            if mine is None:
+                raise LabError("There is no Deployment in it.", where="gpu-deployment.yaml")
+            Applied(at, found, images=SWAP).up()
+        scale(at, mine, 0)
+        return mine
+
+    return at, ctx.once("served", make)
+
+
+def placed(at, mine, names, count=2):
+    """What becomes of `count` replicas when only these nodes take pods."""
+    with only(at, names):
+        scale(at, mine, count)
+        try:
+            return settled(at, mine, count)
+        finally:
+            scale(at, mine, 0)
+
+
+def of(cloud, *, older=False):
+    """The nodes of a cloud whose GPUs the image was built for (or was not)."""
+    return [
+        f"{one.name}-{number}"
+        for one in pools(cloud)
+        for number in (1, 2)
+        if (capability(one.gpu) < BUILT_FOR) is older
+    ]
+
+
+def capability(gpu):
+    """A GPU's compute capability, as two digits."""
+    found = discovered(gpu, 1)
+    return 10 * int(found[f"{GPU}.compute.major"]) + int(found[f"{GPU}.compute.minor"])
+
+
+@check(
+    title="On each of three clouds both replicas land on its GPU nodes",
+    points=5,
+    realism="emulated",
+    stands_in=NODES,
+)
+def everywhere(ctx: Context) -> Verdict:
+    """Open one cloud's pools at a time; the CPU node is open all the time."""
+    at, mine = served(ctx)
+    found = {cloud: placed(at, mine, of(cloud)) for cloud in ("EKS", "GKE", "AKS")}
+    bad = [
+        cloud
+        for cloud, it in found.items()
+        if not set(nodes_of(it)) <= set(of(cloud)) or len(nodes_of(it)) < 2
+    ]
+    return (failed if bad else passed)(
+        expected="two pods on the GPU nodes of EKS, then of GKE, then of AKS",
+        observed="; ".join(f"{cloud}: {words(it)}" for cloud, it in found.items()),
+        look="cluster.placement(), or kubectl describe pod -n inference",
+    )
+
+
+@check(
+    title="A roll-out completes although no GPU is spare",
+    points=4,
+    needs=("everywhere",),
+    realism="emulated",
+    stands_in=NODES,
+)
+def rollout(ctx: Context) -> Verdict:
+    """Two replicas on exactly two GPUs; then change the pod template."""
+    at, mine = served(ctx)
+    apps = client.AppsV1Api(at.api)
+    with only(at, ["eks-g6-1", "eks-g6-2"]):
+        scale(at, mine, 2)
+        try:
+            wait("both", lambda: len(ready_pods(at, NAMESPACE, matching(mine))) == 2, 20)
+            apps.patch_namespaced_deployment(
+                mine.name,
+                NAMESPACE,
+                {"spec": {"template": {"metadata": {"annotations": {"llmlab": "next"}}}}},
+            )
+
+            def done():
+                status = apps.read_namespaced_deployment(mine.name, NAMESPACE).status
+                return (status.updated_replicas or 0) == 2 == (status.replicas or 0) and (
+                    status.available_replicas or 0
+                ) == 2
+
+            try:
+                wait("the roll-out", done, 25)
+                said = None
+            except LabError:
+                said = words(decided(at, mine, 2))
+        finally:
+            scale(at, mine, 0)
+    return (failed if said else passed)(
+        expected="with two GPUs and two replicas, the new pods replace the old",
+        observed=f"after 25 s it is not done: {said}" if said else "they did",
+        look="kubectl rollout status deployment/llama-server-gpu -n inference",
+    )
+
+
+@check(
+    title="A GPU that the image was not built for is refused",
+    points=4,
+    needs=("everywhere",),
+    realism="emulated",
+    stands_in=NODES,
+)
+def architectures(ctx: Context) -> Verdict:
+    """Open the T4 pools of all three clouds, and nothing else."""
+    at, mine = served(ctx)
+    old = [name for cloud in ("EKS", "GKE", "AKS") for name in of(cloud, older=True)]
+    found = placed(at, mine, old)
+    return (failed if nodes_of(found) else passed)(
+        expected=f"the image has code for {BUILT_FOR} and newer: on T4s (75) the pods stay Pending",
+        observed=words(found),
+        look="kubectl get nodes -L nvidia.com/gpu.product,nvidia.com/gpu.compute.major",
+    )
+
+
+@check(title="A pod's memory fits the nodes it may land on, and is its own", points=2, realism="schema")
+def memory(ctx: Context) -> Verdict:
+    """Compare what it asks for and what it may take with what the smallest of the nodes has for pods."""
+    with ctx.deploying():
+        found = manifests.read(ctx.files, ["gpu-deployment.yaml"], namespaces=[NAMESPACE])
+        container = next(one for one in found if one.kind == "Deployment").body["spec"]["template"]["spec"][
+            "containers"
+        ][0]
+    from kubernetes.utils.quantity import parse_quantity
+
+    room = min(
+        (parse_quantity(one.memory), one.memory, one.machine)
+        for one in pools()
+        if capability(one.gpu) >= BUILT_FOR
+    )
+    has = container.get("resources") or {}
+    try:
+        asked, most = (
+            parse_quantity((has.get(key) or {}).get("memory") or 0) for key in ("requests", "limits")
+        )
+    except ValueError as error:
+        return failed(
+            expected="a quantity such as 16Gi",
+            observed=str(error),
+            look="kubectl explain pod.spec.containers.resources",
+        )
+    good = 0 < most <= room[0] and asked == most
+    return (passed if good else failed)(
+        expected=f"a memory limit of at most {room[1]} (the smallest, {room[2]}), and a request that is the same",
+        observed=f"request {(has.get('requests') or {}).get('memory', 'none')}, limit {(has.get('limits') or {}).get('memory', 'none')}",
+        look="kubectl describe node (Allocatable)",
+    )
+
+
+def publish(at) -> None:
+    """The devices of the EKS pools as a driver would publish them: a class, and a slice for each node."""
+    api = client.ResourceV1Api(at.api)
+    api.create_device_class(
+        {
+            "metadata": {"name": DRIVER},
+            "spec": {"selectors": [{"cel": {"expression": f'device.driver == "{DRIVER}"'}}]},
+        }
+    )
+    for node, gpu, gib in (
+        ("eks-g6-1", "L4", 24),
+        ("eks-g6-2", "L4", 24),
+        ("eks-g4dn-1", "T4", 16),
+        ("eks-g4dn-2", "T4", 16),
+    ):
+        about = discovered(gpu, 1)
+        version = f"{about[f'{GPU}.compute.major']}.{about[f'{GPU}.compute.minor']}.0"
+        device = {
+            "name": "gpu-0",
+            "attributes": {
+                "productName": {"string": about[f"{GPU}.product"]},
+                "cudaComputeCapability": {"version": version},
+            },
+            "capacity": {"memory": {"value": f"{gib}Gi"}},
+        }
+        pool = {"name": node, "generation": 1, "resourceSliceCount": 1}
+        api.create_resource_slice(
+            {
+                "metadata": {"name": f"{node}-gpus"},
+                "spec": {"driver": DRIVER, "nodeName": node, "pool": pool, "devices": [device]},
+            }
+        )
+
+
+@check(
+    title="A claim gets a device with memory enough, or none",
+    points=4,
+    realism="emulated",
+    stands_in=NODES + "; devices by us, as a driver publishes them",
+)
+def claim(ctx: Context) -> Verdict:
+    """Open T4s only, then L4s as well; then ask for one more than there are."""
+    at, _ = fleet(ctx)
+    publish(at)
+    with ctx.deploying():
+        found = manifests.read(ctx.files, ["claim.yaml"], namespaces=[NAMESPACE])
+        if not any((one.kind, one.name) == ("ResourceClaimTemplate", "big-gpu") for one in found):
+            raise LabError("There is no ResourceClaimTemplate big-gpu.", where="claim.yaml")
+    given = manifests.read(HERE / "given", ["dra.yaml"], namespaces=[NAMESPACE])
+    [mine] = given
+    apply_more(ctx, at, [*found, *given])
+    small = ["eks-g4dn-1", "eks-g4dn-2"]
+    try:
+        with only(at, small):
+            first = settled(at, mine, 2, within=4)
+        if nodes_of(first):
+            return failed(
+                expected=f"no device has {BIG}Gi on the T4 nodes: Pending",
+                observed=f"placed on {', '.join(sorted(nodes_of(first)))}, whose device has 16Gi",
+                look="kubectl get resourceclaims -n inference -o yaml",
+            )
+        with only(at, [*small, "eks-g6-1", "eks-g6-2"]):
+            second = settled(at, mine, 2, within=12)
+            scale(at, mine, 3)
+            third = settled(at, mine, 3, within=4)
+    finally:
+        scale(at, mine, 0)
+    good = sorted(nodes_of(second)) == ["eks-g6-1", "eks-g6-2"] and len(nodes_of(third)) == 2
+    return (passed if good else failed)(
+        expected="two claims allocated on the L4 nodes, the third pod Pending",
+        observed=f"two: {words(second)}; three: {words(third)}",
+        look="kubectl get resourceclaims -n inference; kubectl get resourceslices",
+    )
+
+
+def apply_more(ctx, at, documents) -> None:
+    """Apply beside what is there already."""
+    one = Applied(at, documents, images=SWAP)
+    try:
+        client.CoreV1Api(at.api).read_namespace(NAMESPACE)
+    except client.ApiException:
+        with ctx.deploying():
+            one.up()
+        return
+    with ctx.deploying():
+        one.apply(*documents)
+
+
+@check(
+    title="With a GPU limit it really runs and answers",
+    points=3,
+    needs=("everywhere",),
+    machine=("pods",),
+    realism="emulated",
+    stands_in="the real node advertises a GPU that it has not; the engine is the CPU's",
+)
+def runs(ctx: Context) -> Verdict:
+    """Let the real node say that it has an L4, cut CPU and memory down to it, and ask for a token."""
+    at, mine = served(ctx)
+    core = client.CoreV1Api(at.api)
+    node = next(
+        one.metadata.name for one in core.list_node().items if one.metadata.labels.get("type") != "kwok"
+    )
+    core.patch_node(node, {"metadata": {"labels": discovered("L4", 1)}})
+    core.patch_node_status(node, {"status": {"capacity": {GPU: "1"}, "allocatable": {GPU: "1"}}})
+    body = copy.deepcopy(mine.body)
+    body["spec"]["replicas"] = 1
+    for container in body["spec"]["template"]["spec"]["containers"]:
+        for key in ("requests", "limits"):
+            if key in (container.get("resources") or {}):
+                container["resources"][key] |= {"cpu": "500m", "memory": "512Mi"}
+    small = replace(mine, body=body)
+    label = matching(mine)
+    with only(at, []), ctx.deploying():
+        Applied(at, [small], images=SWAP).apply(small)
+        try:
+            pod = wait("a ready pod", lambda: next(iter(ready_pods(at, NAMESPACE, label)), None), 30)
+        except LabError:
+            return failed(
+                expected="one pod Ready on the real node",
+                observed="\n".join(trouble(at, NAMESPACE, label)[:8]),
+                look="kubectl describe pods -n inference",
+            )
+        with_gpu = (pod.spec.containers[0].resources.limits or {}).get(GPU)
+        wait("an answer", lambda: _answers(pod), 20)
+        ctx.prove_at(f"http://{pod.status.pod_ip}:8080", model="tiny")
+    return (passed if with_gpu else failed)(
+        expected=f"a pod with a limit of {GPU} runs on {node} and answers as the model tiny",
+        observed=f"{pod.metadata.name} does, with {with_gpu or 'no'} GPU",
+        look="kubectl get pods -n inference -o wide",
+    )
+
+
+def _answers(pod) -> bool:
+    import httpx
+
+    try:
+        return httpx.get(f"http://{pod.status.pod_ip}:8080/health", timeout=2, trust_env=False).is_success
+    except httpx.HTTPError:
+        return False
+
+
+def lands(ctx, *, machine, gpu, count, labels, taints):
+    """Whether the learner's Deployment lands on a node made from a pool's definition: None, or why not."""
+    at, mine = served(ctx)
+    _, nodes = fleet(ctx)
+    shape = next((one for one in pools() if one.machine == machine), None) or next(
+        one for one in pools() if one.gpu == gpu
+    )
+    plant(nodes, replace(shape, gpu=gpu, gpus=count, machine=machine), "mine-1", labels=labels, taints=taints)
+    nodes.ready()
+    try:
+        found = placed(at, mine, ["mine-1"], 1)
+    finally:
+        nodes.remove("mine-1")
+    return None if nodes_of(found) else words(found)
+
+
+@check(
+    title="GKE would take the node pool, and the Deployment lands on it",
+    points=4,
+    realism="schema",
+    stands_in="Config Connector's schema in a real API server",
+)
+def gke(ctx: Context) -> Verdict:
+    """Let the API server validate it, then make a node as it describes."""
+    at, _ = fleet(ctx)
+    at.run_kubectl("apply", "--server-side", "-f", str(HERE / "given" / "containernodepool.yaml"))
+    at.run_kubectl(
+        "wait",
+        "--for=condition=Established",
+        "--timeout=20s",
+        "crd/containernodepools.container.cnrm.cloud.google.com",
+    )
+    with ctx.deploying():
+        documents = manifests.read(ctx.files, ["gke-node-pool.yaml"], namespaces=[NAMESPACE])
+        one = next((it for it in documents if it.kind in ("ContainerNodePool", "NodePool")), None)
+        if one is None:
+            raise LabError("There is no ContainerNodePool.", where="gke-node-pool.yaml")
+        Applied(at, documents).try_out(one)
+    spec = one.body["spec"]
+    config = spec.get("nodeConfig") or {}
+    [gpu] = config.get("guestAccelerator") or [None]
+    expected = "a ContainerNodePool with one kind of GPU and its driver, from none to some nodes, on which the Deployment lands"
+    look = "kubectl apply --dry-run=server -f gke-node-pool.yaml"
+    words_ = []
+    kinds = {name: key for key, it in _gpus().items() for name in it["accelerators"]}
+    if gpu is None or gpu["type"] not in kinds:
+        return failed(expected=expected, observed=f"no GPU that the lab knows: {gpu}", look=look)
+    if not gpu.get("gpuDriverInstallationConfig"):
+        words_.append("no gpuDriverInstallationConfig: a node without a driver has no GPU to offer")
+    scaling = spec.get("autoscaling") or {}
+    if (scaling.get("minNodeCount", 1) and scaling.get("totalMinNodeCount", 1)) or not (
+        scaling.get("maxNodeCount") or scaling.get("totalMaxNodeCount")
+    ):
+        words_.append("it never scales to zero: the least is " + str(scaling.get("minNodeCount", "not said")))
+    own = {
+        "cloud.google.com/gke-nodepool": one.name,
+        "cloud.google.com/gke-accelerator": gpu["type"],
+        **(config.get("labels") or {}),
+    }
+    taints = [f"{it['key']}={it['value']}:{_effect(it['effect'])}" for it in config.get("taint") or ()]
+    if not any(it.startswith(f"{GPU}=") for it in taints):
+        taints.append(f"{GPU}=present:NoSchedule")  # GKE's own
+    why = lands(
+        ctx,
+        machine=config.get("machineType", ""),
+        gpu=kinds[gpu["type"]],
+        count=gpu["count"],
+        labels=own,
+        taints=taints,
+    )
+    words_ += [f"the Deployment does not land: {why}"] * bool(why)
+    return (failed if words_ else passed)(
+        expected=expected,
+        observed="; ".join(words_) or f"{config.get('machineType')} with {gpu['type']}; the pod landed",
+        look=look,
+    )
+
+
+def _effect(text):
+    return {
+        "NO_SCHEDULE": "NoSchedule",
+        "PREFER_NO_SCHEDULE": "PreferNoSchedule",
+        "NO_EXECUTE": "NoExecute",
+    }.get(text, text)
+
+
+def _gpus():
+    from llmlab.platforms.kube.pools import catalogue
+
+    return catalogue()["gpu"]
+
+
+@check(
+    title="AKS would sell the node pool, and the Deployment lands on it",
+    points=4,
+    realism="schema",
+    stands_in="the options of `az aks nodepool add`, and a dated table of machines",
+)
+def aks(ctx: Context) -> Verdict:
+    """Read the command, look its machine up, then make a node as it describes."""
+    with ctx.deploying():
+        read = node_pool((ctx.files / "aks-node-pool.sh").read_text())
+        taints = [one for one in (read.node_taints or "").split(",") if one]
+        for one in taints:
+            taint(one)
+    expected = "a machine that can still be had, with a GPU that the image runs on, and on which the Deployment lands"
+    look = "az vm list-skus --location eastus --output table"
+    machine = read.node_vm_size or ""
+    if ended(machine):
+        return failed(expected=expected, observed=f"{machine} ended on {ended(machine)}", look=look)
+    shape = next((one for one in pools("AKS") if one.machine == machine), None)
+    if shape is None:
+        known = ", ".join(one.machine for one in pools("AKS"))
+        return failed(
+            expected=expected,
+            observed=f"{machine or 'no size'} is not in data/pools.toml (it has {known})",
+            look=look,
+        )
+    own = {"kubernetes.azure.com/agentpool": read.name, "kubernetes.azure.com/accelerator": "nvidia"}
+    own |= dict(one.split("=", 1) for one in read.labels or () if "=" in one)
+    why = lands(ctx, machine=machine, gpu=shape.gpu, count=shape.gpus, labels=own, taints=taints)
+    return (failed if why else passed)(
+        expected=expected,
+        observed=f"the Deployment does not land: {why}" if why else f"{machine}; the pod landed",
+        look=look,
+    )

@@ -1,0 +1,179 @@
+"""Where the real scheduler puts a Deployment's pods, and what it says of the places where it does not."""
+
+from __future__ import annotations
+
+import argparse
+import copy
+import re
+import shlex
+from collections.abc import Sequence
+from typing import Any
+
+from ..errors import LabError
+from ..platforms.kube import Cluster
+from ..platforms.kube.manifests import Document
+from ..platforms.kube.pools import retired
+from ..platforms.kube.waiting import pods, wait
+from .pods import matching
+
+
+def scale(at: Cluster, one: Document, replicas: int) -> None:
+    """Give a Deployment so many replicas; those that are too many are not asked to finish."""
+    from kubernetes import client
+
+    assert one.namespace is not None
+    client.AppsV1Api(at.api).patch_namespaced_deployment(
+        one.name, one.namespace, {"spec": {"replicas": replicas}}
+    )
+    if replicas == 0:
+        core = client.CoreV1Api(at.api)
+
+        def gone() -> bool:
+            core.delete_collection_namespaced_pod(
+                one.namespace, label_selector=matching(one), grace_period_seconds=0
+            )
+            return not core.list_namespaced_pod(one.namespace, label_selector=matching(one)).items
+
+        wait(f"the end of {one.name}'s pods", gone, 20)
+
+
+def decided(at: Cluster, one: Document, count: int, within: float = 20) -> dict[str, tuple[str | None, str]]:
+    """Pod → (node, the scheduler's reason): of all `count` pods, once the scheduler has looked at each.
+
+    :raises LabError: when there are not so many pods in time.
+    """
+    assert one.namespace is not None
+
+    def looked() -> dict[str, tuple[str | None, str]] | None:
+        found = {}
+        for pod in pods(at, str(one.namespace), matching(one)):
+            reason = next(
+                (
+                    it.message or ""
+                    for it in pod.status.conditions or ()
+                    if it.type == "PodScheduled" and it.status == "False"
+                ),
+                "",
+            )
+            if not pod.spec.node_name and not reason:
+                return None
+            found[pod.metadata.name] = (pod.spec.node_name, "" if pod.spec.node_name else reason)
+        return found if len(found) >= count else None
+
+    return wait(f"the scheduler's decision on {one.name}", looked, within)
+
+
+def settled(at: Cluster, one: Document, count: int, within: float = 6) -> dict[str, tuple[str | None, str]]:
+    """The same, giving pods that wait some seconds in which the scheduler may come back to them."""
+    try:
+        wait("all to be placed", lambda: all(node for node, _ in decided(at, one, count).values()), within)
+    except LabError:
+        pass
+    return decided(at, one, count)
+
+
+def short(message: str) -> str:
+    """The reason in a scheduler's message, without the counts of nodes that were not asked for."""
+    parts = re.split(r", (?=\d+ )", message.split("available:", 1)[-1].split(". ", 1)[0].strip())
+    said = [re.sub(r"^\d+ (node\(s\) )?", "", part).rstrip(". ") for part in parts]
+    own = [one for one in said if "unschedulable" not in one and "didn't satisfy plugin" not in one]
+    return "; ".join(dict.fromkeys(own or said))
+
+
+def on_node(body: dict[str, Any], node: str, name: str) -> dict[str, Any]:
+    """A pod of a Deployment's template that may go to one node only: what the scheduler says then is about that node."""
+    template = copy.deepcopy(body["spec"]["template"])
+    spec = template["spec"]
+    terms = (
+        spec.setdefault("affinity", {})
+        .setdefault("nodeAffinity", {})
+        .setdefault("requiredDuringSchedulingIgnoredDuringExecution", {})
+        .setdefault("nodeSelectorTerms", [])
+    )
+    here = {"matchFields": [{"key": "metadata.name", "operator": "In", "values": [node]}]}
+    if terms:
+        for term in terms:
+            term["matchFields"] = [*term.get("matchFields", []), *here["matchFields"]]
+    else:
+        terms.append(here)
+    spec.pop("topologySpreadConstraints", None)
+    return {
+        "apiVersion": "v1",
+        "kind": "Pod",
+        "metadata": {"name": name, "labels": {"placement": "probe"}},
+        "spec": spec,
+    }
+
+
+def node_pool(text: str) -> argparse.Namespace:
+    """The options of the `az aks nodepool add` in a script.
+
+    :raises LabError: when there is none, or it has an option that this command does not know.
+    """
+    joined = re.sub(r"\\\n", " ", text)
+    lines = [shlex.split(line, comments=True) for line in joined.splitlines() if "az " in line]
+    found = next((line[4:] for line in lines if line[:4] == ["az", "aks", "nodepool", "add"]), None)
+    if found is None:
+        raise LabError(
+            "There is no `az aks nodepool add`.",
+            where="aks-node-pool.sh",
+            fix="lab.reset() brings the guide's back",
+        )
+    parser = _Parser(prog="az aks nodepool add", add_help=False, allow_abbrev=False)
+    for short_flag, flag in (
+        ("-g", "--resource-group"),
+        ("-n", "--name"),
+        ("-c", "--node-count"),
+        ("-s", "--node-vm-size"),
+    ):
+        parser.add_argument(short_flag, flag)
+    for flag in (
+        "--cluster-name",
+        "--node-taints",
+        "--labels",
+        "--min-count",
+        "--max-count",
+        "--priority",
+        "--mode",
+        "--os-sku",
+    ):
+        parser.add_argument(flag, nargs="*" if flag == "--labels" else None)
+    for flag in (
+        "--spot-max-price",
+        "--eviction-policy",
+        "--gpu-instance-profile",
+        "--gpu-driver",
+        "--zones",
+        "--max-pods",
+        "--node-osdisk-size",
+    ):
+        parser.add_argument(flag)
+    for flag in ("--enable-cluster-autoscaler", "--no-wait", "-e"):
+        parser.add_argument(flag, action="store_true")
+    read = parser.parse_args(found)
+    lacking = [name for name in ("resource_group", "cluster_name", "name") if not getattr(read, name)]
+    if lacking:
+        raise LabError(
+            f"az aks nodepool add lacks --{', --'.join(lacking).replace('_', '-')}.", where="aks-node-pool.sh"
+        )
+    return read
+
+
+class _Parser(argparse.ArgumentParser):
+    def error(self, message: str) -> Any:
+        raise LabError(f"{self.prog}: {message}", where="aks-node-pool.sh", fix=f"{self.prog} --help")
+
+
+def ended(machine: str) -> str | None:
+    """The day on which a machine type ended, if it has."""
+    return retired().get(machine)
+
+
+def words(found: dict[str, tuple[str | None, str]]) -> str:
+    """Where pods went, or why not."""
+    return "; ".join(sorted({node or f"Pending: {short(reason)}" for node, reason in found.values()}))
+
+
+def nodes_of(found: dict[str, tuple[str | None, str]]) -> Sequence[str]:
+    """The nodes that have one."""
+    return [node for node, _ in found.values() if node]
