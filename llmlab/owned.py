@@ -40,6 +40,7 @@ _HOMES = {
     "docker": "llmlab.platforms.containers.owning",
     "builds": "llmlab.grade.daemon",
     "cluster": "llmlab.platforms.kube.local",
+    "simulated": "llmlab.platforms.kube.simulated",
     "kind": "llmlab.platforms.kube.kind",
     "context": "llmlab.platforms.kube.context",
 }

@@ -11,6 +11,7 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from ...errors import LabError, Unavailable
+from . import quantities
 from .cluster import LABEL, ask
 from .manifests import Document
 from .trouble import trouble
@@ -288,11 +289,14 @@ class Applied:
         except (TypeError, ValueError):
             said = {"message": str(error.body or error.reason)}
         message = str(said.get("message", error.reason))
-        # A field that no schema knows is a 500 of server-side apply, and still the file's fault.
-        if (not error.status or error.status >= 500) and "typed patch object" not in message:
+        # A field that no schema knows, or a quantity that is none, is a 500 of server-side apply, and still the file's.
+        files = re.match("failed to (create typed patch object|convert new object)", message)
+        if (not error.status or error.status >= 500) and not files:
             return Unavailable(f"The API server does not answer as it should: {error.status} {message}")
         fields = [it["field"] for it in (said.get("details") or {}).get("causes") or [] if it.get("field")]
         fields += [it.rstrip(":") for it in re.findall(r"\.((?:spec|metadata|data)\S*)", message)]
+        if "quantities must match" in message:  # it does not say which
+            fields += quantities.wrong(one.body)
         line = next((at for name in fields if (at := one.line_of(name))), one.line)
         what = f"The API server refuses {one.kind} {one.name}: {message}"
         return LabError(what, where=f"{one.file}:{line}" + (f", {fields[0]}" if fields else ""))

@@ -6,6 +6,7 @@ import abc
 import functools
 import json
 import os
+import re
 import shlex
 import shutil
 import subprocess
@@ -146,7 +147,7 @@ class Cluster(abc.ABC):
 
     @functools.cached_property
     def api(self) -> ApiClient:
-        """A client of its API server, as its owner."""
+        """A client of its API server, as its owner; raises Unavailable when that does not answer."""
         return self._client(None)
 
     @functools.cached_property
@@ -157,11 +158,13 @@ class Cluster(abc.ABC):
     def _client(self, user: str | None) -> ApiClient:
         from kubernetes import client, config
 
+        from .api_client import Client
+
         held = client.Configuration()
         config.load_kube_config(str(self.kubeconfig), client_configuration=held)
         held.retries = False
         held.proxy = None
-        api = client.ApiClient(held)
+        api = Client(held, self.name)
         if user:
             api.set_default_header("Impersonate-User", user)
         return api
@@ -266,6 +269,12 @@ class Cluster(abc.ABC):
         self.down()
 
 
+def _yaml(value: Any) -> bytes:
+    """JSON, which is YAML but for one thing: YAML knows no pairs of escapes for what needs more than 16 bits."""
+    pair = r"\\ud[89ab][0-9a-f]{2}\\ud[c-f][0-9a-f]{2}"
+    return re.sub(pair, lambda found: str(json.loads(f'"{found[0]}"')), json.dumps(value)).encode()
+
+
 def ask(
     api: ApiClient,
     method: str,
@@ -283,6 +292,8 @@ def ask(
     from kubernetes import client
 
     headers = {"Accept": "application/json", "Content-Type": content}
+    if "yaml" in content:
+        body = _yaml(api.sanitize_for_serialization(body))
     asked = api.param_serialize(
         method,
         path,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -105,7 +106,14 @@ class FakeNodes:
             except client.ApiException as error:
                 if error.status != 404:
                     raise
-            self._names.remove(name)
+            # The cluster itself comes to them after a minute.
+            for pod in core.list_pod_for_all_namespaces(field_selector=f"spec.nodeName={name}").items:
+                with contextlib.suppress(client.ApiException):  # gone meanwhile
+                    core.delete_namespaced_pod(
+                        pod.metadata.name, pod.metadata.namespace, grace_period_seconds=0
+                    )
+            if name in self._names:
+                self._names.remove(name)
 
     def close(self) -> None:
         """End KWOK; nodes that are still there become NotReady, as lost ones do."""

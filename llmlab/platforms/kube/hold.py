@@ -35,7 +35,8 @@ def held() -> dict[str, Any] | None:
     """The handle of the cluster that is up, with the pid of its holder; None when there is none."""
     with contextlib.suppress(OSError, ValueError, KeyError, psutil.Error):
         found: dict[str, Any] = json.loads(_file().read_text())
-        if abs(psutil.Process(found["pid"]).create_time() - found["start"]) < 0.05:
+        holder = psutil.Process(found["pid"])
+        if abs(holder.create_time() - found["start"]) < 0.05 and holder.status() != psutil.STATUS_ZOMBIE:
             return found
     return None
 

@@ -39,9 +39,7 @@ class Image:
     @property
     def reference(self) -> str:
         """Its full name: containerd knows no short ones."""
-        first = self.name.split("/")[0]
-        full = self.name if "/" in self.name else f"library/{self.name}"
-        return self.name if "." in first or (":" in first and "/" in self.name) else f"docker.io/{full}"
+        return f"docker.io/{self.name if '/' in self.name else f'library/{self.name}'}"
 
 
 def _program(name: str) -> Callable[[Say], Files]:

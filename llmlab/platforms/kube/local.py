@@ -189,11 +189,10 @@ class Local(Cluster):
 
     def _node_ready(self) -> bool:
         from kubernetes import client
-        from urllib3.exceptions import HTTPError
 
         try:
             node = client.CoreV1Api(self.api).read_node(NODE)
-        except (client.ApiException, HTTPError):
+        except (client.ApiException, Unavailable):
             return False
         ready = any(one.type == "Ready" and one.status == "True" for one in node.status.conditions or ())
         return ready and not any(one.key.startswith("node.kubernetes.io/") for one in node.spec.taints or ())

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import yaml
 
 from ...errors import LabError
+from . import yaml_nodes
 
 if TYPE_CHECKING:
     from .cluster import Cluster
@@ -84,7 +85,12 @@ def read(
     """
     found: list[Document] = []
     for name in files:
-        for one in _documents(folder, name, default=next(iter(namespaces))):
+        documents = _documents(folder, name, default=next(iter(namespaces)))
+        if not documents:
+            raise LabError(
+                f"{name} has nothing in it.", where=name, fix="llmlab reset brings the starter back"
+            )
+        for one in documents:
             _allowed(one, namespaces, kinds)
             twin = next(
                 (
@@ -157,8 +163,12 @@ def _documents(folder: Path, name: str, *, default: str) -> list[Document]:
         ) from None
     except UnicodeDecodeError:
         raise LabError(f"{name} is not text.", where=name, fix="save it as UTF-8") from None
+    except OSError as error:
+        raise LabError(f"{name} cannot be read: {error.strerror}.", where=name) from None
     try:
-        nodes = [one for one in yaml.compose_all(text, Loader=yaml.SafeLoader) if one is not None]
+        nodes = [one for one in yaml.compose_all(text, Loader=yaml.SafeLoader) if not yaml_nodes.nothing(one)]
+        for one in nodes:
+            yaml_nodes.plain(name, one)
         bodies = [one for one in yaml.safe_load_all(text) if one is not None]
     except yaml.YAMLError as error:
         mark = getattr(error, "problem_mark", None)
@@ -166,6 +176,8 @@ def _documents(folder: Path, name: str, *, default: str) -> list[Document]:
         raise LabError(
             f"{name} is not YAML: {getattr(error, 'problem', None) or error}", where=f"{name}{line}"
         ) from None
+    except RecursionError:
+        raise LabError(f"{name} is nested too deeply.", where=name) from None
     made = []
     for node, body in zip(nodes, bodies, strict=True):
         made.append(_document(name, node.start_mark.line + 1, body, node, default=default))
@@ -190,7 +202,7 @@ def _document(name: str, line: int, body: Any, node: yaml.Node | None, *, defaul
             where=where,
             fix="every object says what it is and its name",
         )
-    kind, namespace = body["kind"], about.get("namespace")
+    kind, namespace = body["kind"], about.get("namespace") or None
     if namespace is None and kind not in CLUSTER_WIDE:
         body["metadata"] = about | {"namespace": default}
         namespace = default

@@ -7,6 +7,7 @@ import io
 import json
 import subprocess
 import tarfile
+import uuid
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -55,7 +56,8 @@ def write(
     :param config: what a Dockerfile says: Entrypoint, Cmd, Env, User, WorkingDir, as the image specification names them.
     :param machine: as `platform.machine()` says it.
     """
-    layer = into.with_name(f".{into.name}.layer")
+    own = uuid.uuid4().hex[:8]  # two that make the same one do not meet
+    layer, part = (into.with_name(f".{into.name}.{own}.{one}") for one in ("layer", "part"))
     try:
         with tarfile.open(layer, "w", format=tarfile.PAX_FORMAT) as tar:
             for name in sorted(_folders(files)):
@@ -74,7 +76,6 @@ def write(
         text = json.dumps(described, sort_keys=True).encode()
         about = hashlib.sha256(text).hexdigest()
         manifest = [{"Config": f"{about}.json", "RepoTags": list(names), "Layers": [f"{digest}/layer.tar"]}]
-        part = into.with_name(f".{into.name}.part")
         with tarfile.open(part, "w") as tar:
             _put(tar, f"{digest}/layer.tar", layer)
             _put(tar, f"{about}.json", text)
@@ -82,6 +83,7 @@ def write(
         part.replace(into)
     finally:
         layer.unlink(missing_ok=True)
+        part.unlink(missing_ok=True)
 
 
 def _folders(files: Mapping[str, Any]) -> set[str]:

@@ -6,6 +6,7 @@ import shutil
 from pathlib import Path
 from typing import Any
 
+from ... import owned
 from ...errors import LabError
 from ...serve.ports import free_port
 from . import access, binaries, pki
@@ -38,10 +39,15 @@ class Simulated(Cluster):
         self.nodes = nodes
         self._programs: Programs | None = None
         self._fake: FakeNodes | None = None
+        self._entry: Path | None = None
 
     def up(self, say: Say = quiet) -> None:
         """Bring it up until its nodes are ready."""
         programs = binaries.bring(PROGRAMS, say)
+        # Its programs are registered one by one; this is what they write.
+        self._entry = owned.register(
+            "simulated", f"files of the simulated cluster {self.name}", folders=[str(self.folder)]
+        )
         self.folder.mkdir(parents=True, mode=0o700)
         try:
             self._start(programs, say)
@@ -158,3 +164,15 @@ class Simulated(Cluster):
             self._programs.kill()
             self._programs = None
         shutil.rmtree(self.folder, ignore_errors=True)
+        if self._entry is not None:
+            owned.forget(self._entry)
+            self._entry = None
+
+
+def end(data: dict[str, Any]) -> None:
+    """Remove the files of one whose owner is gone."""
+    for folder in data["folders"]:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+owned.ENDERS["simulated"] = end

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from typing import TYPE_CHECKING, Any
 
@@ -34,6 +35,18 @@ def trouble(cluster: Cluster, namespace: str, selector: str | None = None) -> li
             lines += [f"  {one}" for one in last_words(cluster, pod, status)]
     if len(unwell) > 3:
         lines.append(f"and {len(unwell) - 3} more like them")
+    return lines + _lonely(core, namespace)
+
+
+def _lonely(core: Any, namespace: str) -> list[str]:
+    """The Services that lead to nobody, because no pod has the labels that they select."""
+    lines = []
+    labels = [one.metadata.labels or {} for one in core.list_namespaced_pod(namespace).items]
+    for one in core.list_namespaced_service(namespace).items:
+        wanted = one.spec.selector or {}
+        if wanted and not any(wanted.items() <= has.items() for has in labels):
+            text = ",".join(f"{key}={value}" for key, value in wanted.items())
+            lines.append(f"Service {one.metadata.name} leads to no pod: none has the labels {text}")
     return lines
 
 
@@ -106,7 +119,11 @@ def _events(events: list[Any], name: str | None) -> list[str]:
         about_it = one.involved_object.name == name if name else one.involved_object.kind != "Node"
         if one.type == "Warning" and about_it:
             about = "" if name else f"{one.involved_object.kind.lower()} {one.involved_object.name}: "
-            counts[f"{about}{one.reason}: {(one.message or '').strip()[:400]}"] += one.count or 1
+            # the pods of a ReplicaSet fail alike, each under a name of its own
+            said = re.sub(
+                rf"\b({re.escape(one.involved_object.name)})-[a-z0-9]{{5}}\b", r"\1-…", one.message or ""
+            )
+            counts[f"{about}{one.reason}: {said.strip()[:400]}"] += one.count or 1
     return [
         f"{text}" + (f" (×{count})" if count > 1 else "") for text, count in list(counts.items())[-EVENTS:]
     ]
