@@ -122,7 +122,7 @@ def _events(events: list[Any], name: str | None) -> list[str]:
             # the pods of a ReplicaSet fail alike, each under a name of its own
             said = re.sub(
                 rf"\b({re.escape(one.involved_object.name)})-[a-z0-9]{{5}}\b", r"\1-…", one.message or ""
-            )
+            ).removeprefix("(combined from similar events): ")
             counts[f"{about}{one.reason}: {said.strip()[:400]}"] += one.count or 1
     return [
         f"{text}" + (f" (×{count})" if count > 1 else "") for text, count in list(counts.items())[-EVENTS:]

@@ -54,7 +54,7 @@ def test_a_few_lines_that_stand_for_millions_cost_nothing(tmp_path):
 
 @pytest.mark.parametrize("text", ["", "# nothing but this\n", "---\n---\n"])
 def test_an_empty_file_is_no_manifest(tmp_path, text):
-    with pytest.raises(LabError, match="a.yaml has nothing in it"):
+    with pytest.raises(LabError, match=r"a\.yaml has nothing in it"):
         read(tmp_path, text)
 
 
