@@ -30,10 +30,10 @@ DEPLOYMENT, SERVICE, GPU = "llama-server", "llama-server", "llama-server-gpu"
 SLOW, WRONG = "llama-server:v1.0.0-slow-disk", "models/20m:1-wrong"
 IMAGES = ("llama-server:v1.0.0", SLOW, "models/20m:1", "models/tiny:1", WRONG, "fetch:1")
 REPLICAS = 3
-BOUND, FULL, ROLLED = 12, 30, 60  # seconds for a claim, for its models, for everything to be rolled out
+BOUND, FULL, ROLLED = 12, 40, 90  # seconds for a claim, for its models, for everything to be rolled out
 KILLS_AT = 12  # seconds: where the guide's liveness, at a tenth, ends a server that still loads
 FIRST = 5  # seconds in which a server that says it is ready must answer
-HANGS = 30  # seconds in which one that hangs must be serving again
+HANGS = 45  # seconds in which one that hangs must be serving again
 HELD = 0.5  # of the periods of the CPU quota
 SECTION = "extra"  # the model that the grader adds
 

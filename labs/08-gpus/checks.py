@@ -1,5 +1,6 @@
 """Lab 08: the real scheduler over pools that nobody pays for. Fake nodes are labelled, tainted and sized as data/pools.toml says."""
 
+import contextlib
 import copy
 from dataclasses import replace
 from pathlib import Path
@@ -7,10 +8,11 @@ from pathlib import Path
 from kubernetes import client
 
 from llmlab.checks import Context, Verdict, check, failed, passed
+from llmlab.checks.az import node_pool
 from llmlab.checks.clusters import NAMESPACE, cluster
-from llmlab.checks.placement import decided, ended, node_pool, nodes_of, scale, settled, words
+from llmlab.checks.placement import decided, ended, nodes_of, scale, settled, words
 from llmlab.checks.pods import matching
-from llmlab.errors import LabError
+from llmlab.errors import LabError, Unavailable
 from llmlab.platforms.kube import manifests
 from llmlab.platforms.kube.applied import Applied
 from llmlab.platforms.kube.fake_nodes import FakeNodes
@@ -25,11 +27,17 @@ BUILT_FOR = 80  # the image's oldest compute capability: no machine code for the
 NODES = "nodes by KWOK, as data/pools.toml describes each cloud's; the scheduler is real"
 DRIVER = "gpu.nvidia.com"
 BIG = 20  # GiB
+ROLLED = 15  # seconds; two fake pods take two
 
 
 def fleet(ctx: Context):
     """A cluster with two nodes of every pool, all closed; once for the checks of a run."""
     at = cluster(ctx, images=IMAGES)
+    if at.driver == "context":
+        raise Unavailable(
+            "This lab makes nodes, and a cluster that is somebody's gets none of ours.",
+            fix="LLMLAB_CLUSTER=local, kind or simulated",
+        )
 
     def make():
         nodes = FakeNodes(at)
@@ -46,6 +54,8 @@ def fleet(ctx: Context):
 
 
 class _Closing:
+    """A cluster that ends with the run takes all of it along; in one that stays, what was made is unmade."""
+
     def __init__(self, nodes):
         self.nodes = nodes
 
@@ -53,6 +63,13 @@ class _Closing:
         return self.nodes
 
     def __exit__(self, *_):
+        at = self.nodes.cluster
+        if at.attached:
+            with contextlib.suppress(LabError):
+                at.run_kubectl("delete", "namespace", NAMESPACE, "--ignore-not-found", within=90)
+                at.run_kubectl("delete", "deviceclass", DRIVER, "--ignore-not-found")
+                at.run_kubectl("delete", "resourceslices", "--field-selector", f"spec.driver={DRIVER}")
+            self.nodes.remove()
         self.nodes.close()
 
 
@@ -108,6 +125,15 @@ def capability(gpu):
 def everywhere(ctx: Context) -> Verdict:
     """Open one cloud's pools at a time; the CPU node is open all the time."""
     at, mine = served(ctx)
+    expected = "two pods, each with a GPU of its own, on the GPU nodes of EKS, then of GKE, then of AKS"
+    look = "cluster.placement(), or kubectl describe pod -n inference"
+    containers = mine.body["spec"]["template"]["spec"]["containers"]
+    if not any(((it.get("resources") or {}).get("limits") or {}).get(GPU) for it in containers):
+        return failed(
+            expected=expected,
+            observed=f"no container has a limit of {GPU}: it gets no GPU wherever it lands",
+            look=look,
+        )
     found = {cloud: placed(at, mine, of(cloud)) for cloud in ("EKS", "GKE", "AKS")}
     bad = [
         cloud
@@ -115,9 +141,9 @@ def everywhere(ctx: Context) -> Verdict:
         if not set(nodes_of(it)) <= set(of(cloud)) or len(nodes_of(it)) < 2
     ]
     return (failed if bad else passed)(
-        expected="two pods on the GPU nodes of EKS, then of GKE, then of AKS",
+        expected=expected,
         observed="; ".join(f"{cloud}: {words(it)}" for cloud, it in found.items()),
-        look="cluster.placement(), or kubectl describe pod -n inference",
+        look=look,
     )
 
 
@@ -143,13 +169,13 @@ def rollout(ctx: Context) -> Verdict:
             )
 
             def done():
+                found = ready_pods(at, NAMESPACE, matching(mine))
+                new = [it for it in found if (it.metadata.annotations or {}).get("llmlab") == "next"]
                 status = apps.read_namespaced_deployment(mine.name, NAMESPACE).status
-                return (status.updated_replicas or 0) == 2 == (status.replicas or 0) and (
-                    status.available_replicas or 0
-                ) == 2
+                return len(new) == 2 == len(found) == (status.replicas or 0)
 
             try:
-                wait("the roll-out", done, 25)
+                wait("the roll-out", done, ROLLED)
                 said = None
             except LabError:
                 said = words(decided(at, mine, 2))
@@ -157,7 +183,7 @@ def rollout(ctx: Context) -> Verdict:
             scale(at, mine, 0)
     return (failed if said else passed)(
         expected="with two GPUs and two replicas, the new pods replace the old",
-        observed=f"after 25 s it is not done: {said}" if said else "they did",
+        observed=f"after {ROLLED} s it is not done: {said}" if said else "they did",
         look="kubectl rollout status deployment/llama-server-gpu -n inference",
     )
 
@@ -397,13 +423,22 @@ def gke(ctx: Context) -> Verdict:
         Applied(at, documents).try_out(one)
     spec = one.body["spec"]
     config = spec.get("nodeConfig") or {}
-    [gpu] = config.get("guestAccelerator") or [None]
+    gpus = config.get("guestAccelerator") or []
+    gpu = gpus[0] if len(gpus) == 1 else None
     expected = "a ContainerNodePool with one kind of GPU and its driver, from none to some nodes, on which the Deployment lands"
     look = "kubectl apply --dry-run=server -f gke-node-pool.yaml"
     words_ = []
     kinds = {name: key for key, it in _gpus().items() for name in it["accelerators"]}
     if gpu is None or gpu["type"] not in kinds:
-        return failed(expected=expected, observed=f"no GPU that the lab knows: {gpu}", look=look)
+        kinds_ = ", ".join(str(it.get("type")) for it in gpus) or "none"
+        return failed(
+            expected=expected,
+            observed=f"guestAccelerator: {kinds_}; the lab knows {', '.join(kinds)}, one to a pool",
+            look=look,
+        )
+    machine, family = config.get("machineType") or "", _gpus()[kinds[gpu["type"]]]["machines"]
+    if not machine.startswith(family):
+        words_.append(f"{gpu['type']} comes with {family}… only, not with {machine or 'no machineType'}")
     if not gpu.get("gpuDriverInstallationConfig"):
         words_.append("no gpuDriverInstallationConfig: a node without a driver has no GPU to offer")
     scaling = spec.get("autoscaling") or {}
@@ -421,7 +456,7 @@ def gke(ctx: Context) -> Verdict:
         taints.append(f"{GPU}=present:NoSchedule")  # GKE's own
     why = lands(
         ctx,
-        machine=config.get("machineType", ""),
+        machine=machine,
         gpu=kinds[gpu["type"]],
         count=gpu["count"],
         labels=own,
@@ -430,7 +465,7 @@ def gke(ctx: Context) -> Verdict:
     words_ += [f"the Deployment does not land: {why}"] * bool(why)
     return (failed if words_ else passed)(
         expected=expected,
-        observed="; ".join(words_) or f"{config.get('machineType')} with {gpu['type']}; the pod landed",
+        observed="; ".join(words_) or f"{machine} with {gpu['type']}; the pod landed",
         look=look,
     )
 
@@ -453,7 +488,7 @@ def _gpus():
     title="AKS would sell the node pool, and the Deployment lands on it",
     points=4,
     realism="schema",
-    stands_in="the options of `az aks nodepool add`, and a dated table of machines",
+    stands_in="the options of azure-cli 2.91.0's `az aks nodepool add`, and a dated table of machines",
 )
 def aks(ctx: Context) -> Verdict:
     """Read the command, look its machine up, then make a node as it describes."""
@@ -462,7 +497,7 @@ def aks(ctx: Context) -> Verdict:
         taints = [one for one in (read.node_taints or "").split(",") if one]
         for one in taints:
             taint(one)
-    expected = "a machine that can still be had, with a GPU that the image runs on, and on which the Deployment lands"
+    expected = "a machine that can still be had, from none to some of it, on which the Deployment lands"
     look = "az vm list-skus --location eastus --output table"
     machine = read.node_vm_size or ""
     if ended(machine):
@@ -477,9 +512,12 @@ def aks(ctx: Context) -> Verdict:
         )
     own = {"kubernetes.azure.com/agentpool": read.name, "kubernetes.azure.com/accelerator": "nvidia"}
     own |= dict(one.split("=", 1) for one in read.labels or () if "=" in one)
+    bad = []
+    if not read.enable_cluster_autoscaler or int(read.min_count):
+        least = f"--min-count {read.min_count}" if read.enable_cluster_autoscaler else "no autoscaler"
+        bad.append(f"it never scales to zero: {least}")
     why = lands(ctx, machine=machine, gpu=shape.gpu, count=shape.gpus, labels=own, taints=taints)
-    return (failed if why else passed)(
-        expected=expected,
-        observed=f"the Deployment does not land: {why}" if why else f"{machine}; the pod landed",
-        look=look,
+    bad += [f"the Deployment does not land: {why}"] * bool(why)
+    return (failed if bad else passed)(
+        expected=expected, observed="; ".join(bad) or f"{machine}; the pod landed", look=look
     )

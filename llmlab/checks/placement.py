@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import argparse
 import copy
 import re
-import shlex
 from collections.abc import Sequence
 from typing import Any
 
@@ -103,65 +101,6 @@ def on_node(body: dict[str, Any], node: str, name: str) -> dict[str, Any]:
         "metadata": {"name": name, "labels": {"placement": "probe"}},
         "spec": spec,
     }
-
-
-def node_pool(text: str) -> argparse.Namespace:
-    """The options of the `az aks nodepool add` in a script.
-
-    :raises LabError: when there is none, or it has an option that this command does not know.
-    """
-    joined = re.sub(r"\\\n", " ", text)
-    lines = [shlex.split(line, comments=True) for line in joined.splitlines() if "az " in line]
-    found = next((line[4:] for line in lines if line[:4] == ["az", "aks", "nodepool", "add"]), None)
-    if found is None:
-        raise LabError(
-            "There is no `az aks nodepool add`.",
-            where="aks-node-pool.sh",
-            fix="lab.reset() brings the guide's back",
-        )
-    parser = _Parser(prog="az aks nodepool add", add_help=False, allow_abbrev=False)
-    for short_flag, flag in (
-        ("-g", "--resource-group"),
-        ("-n", "--name"),
-        ("-c", "--node-count"),
-        ("-s", "--node-vm-size"),
-    ):
-        parser.add_argument(short_flag, flag)
-    for flag in (
-        "--cluster-name",
-        "--node-taints",
-        "--labels",
-        "--min-count",
-        "--max-count",
-        "--priority",
-        "--mode",
-        "--os-sku",
-    ):
-        parser.add_argument(flag, nargs="*" if flag == "--labels" else None)
-    for flag in (
-        "--spot-max-price",
-        "--eviction-policy",
-        "--gpu-instance-profile",
-        "--gpu-driver",
-        "--zones",
-        "--max-pods",
-        "--node-osdisk-size",
-    ):
-        parser.add_argument(flag)
-    for flag in ("--enable-cluster-autoscaler", "--no-wait", "-e"):
-        parser.add_argument(flag, action="store_true")
-    read = parser.parse_args(found)
-    lacking = [name for name in ("resource_group", "cluster_name", "name") if not getattr(read, name)]
-    if lacking:
-        raise LabError(
-            f"az aks nodepool add lacks --{', --'.join(lacking).replace('_', '-')}.", where="aks-node-pool.sh"
-        )
-    return read
-
-
-class _Parser(argparse.ArgumentParser):
-    def error(self, message: str) -> Any:
-        raise LabError(f"{self.prog}: {message}", where="aks-node-pool.sh", fix=f"{self.prog} --help")
 
 
 def ended(machine: str) -> str | None:

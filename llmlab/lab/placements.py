@@ -78,6 +78,11 @@ def placement(
     from kubernetes import client
 
     at = cluster.cluster
+    if at.driver == "context":
+        raise LabError(
+            "This makes nodes, and a cluster that is somebody's gets none of ours.",
+            fix="LLMLAB_CLUSTER=local, kind or simulated, then restart the kernel",
+        )
     core = client.CoreV1Api(at.api)
     sets = {}
     for name, folder, file in (("guide", cluster.lab.info.folder, given), ("yours", cluster.lab.files, mine)):

@@ -93,7 +93,7 @@ states.plot()
 # | `readinessProbe` | may it get requests now? | no requests |
 # | `livenessProbe` | does it hang? | killed |
 #
-# **Your turn.** Give the server the time it needs, and still have one that hangs restarted within 30 s (on our clock). Then run
+# **Your turn.** Give the server the time it needs, and still have one that hangs restarted within 45 s (on our clock). Then run
 # the two cells above again.
 #
 # ## Who gets the requests?

@@ -60,7 +60,7 @@ placement.plot()
 # A label says what a node has; a **taint** says who may not come. GKE taints its GPU nodes by itself; the guide's
 # own AKS pool is tainted `sku=gpu`, and the guide's own Deployment does not tolerate it.
 #
-# And not every GPU will do: this image has machine code for compute capability 80 and newer, as lab 03's list might say. On a
+# And not every GPU will do: this image has machine code for compute capability 80 and newer. On a
 # T4 (75) it would start, and fail.
 #
 # **Your turn**, in `gpu-deployment.yaml`. Ask for what you need, in words that every cloud understands. Then run the two cells
@@ -74,7 +74,7 @@ placement.plot()
 #
 # ## What a GPU costs while it waits
 #
-# The pool of a large machine is the cheapest for each GPU, if you use all of them.
+# The large machine is the cheaper one for each A100, if you use all eight.
 
 # %% id="cost"
 cost = cluster.cost(replicas=2)
@@ -117,9 +117,15 @@ lab.check()
 lab.stop()
 
 # %% [markdown] id="own-gpu-text"
-# **If you have an NVIDIA GPU**, the interesting number is how many layers to offload. With a CUDA engine (`llmlab engine build --cuda`),
-# `lab.serve` takes `gpu-layers` in a server.toml as any other flag; lab 01's figure shows what it does to tokens per second. No machine
-# on which this course is made has one, so that part is not graded.
+# ## If you have an NVIDIA GPU
+#
+# Then the interesting number is how many layers lie on it. This starts a server for each of seven numbers and draws tokens per second
+# against them. No machine on which this course is made has a GPU: it was never run on one, and is not graded.
+
+# %% id="offload"
+from llmlab.lab.offload import offload
+
+offload(lab)
 
 # %% [markdown] id="summary" tags=["summary"]
 # ## What you did

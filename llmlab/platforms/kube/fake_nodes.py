@@ -74,7 +74,8 @@ class FakeNodes:
     def ready(self, within: float = 20) -> None:
         """Wait until the cluster takes its nodes for ready: before, each has a taint that no pod tolerates.
 
-        :raises LabError: when that does not come to be.
+        :raises LabError: when that does not come to be, naming them.
+        :raises Unavailable: when KWOK ended, with its last words.
         """
         from kubernetes import client
 
@@ -93,7 +94,8 @@ class FakeNodes:
             )
             return ready and not keys & {"node.kubernetes.io/not-ready", "node.kubernetes.io/unreachable"}
 
-        wait("the fake nodes", all_ready, within)
+        what = f"the fake nodes {', '.join(self._names)}"
+        wait(what, self._programs.checked(all_ready), within, trouble=self._programs.all_words)
 
     def remove(self, *names: str) -> None:
         """Take nodes away (default: all), with the pods on them."""

@@ -16,7 +16,6 @@ from typing import Any
 
 from ... import owned
 from ...errors import LabError, Unavailable
-from ...paths import state_dir
 from . import access, binaries, images, local_programs, network, pki
 from .cluster import Cluster, Say, quiet
 from .waiting import wait
@@ -94,7 +93,7 @@ class Local(Cluster):
 
     def _start(self, programs: dict[str, Path], say: Say) -> None:
         # One at a time chooses its network: the route is what the next one sees.
-        with network.choosing(state_dir()) as net:
+        with network.choosing() as net:
             self.network = net
             self._entry = owned.register(
                 "cluster",

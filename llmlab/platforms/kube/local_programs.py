@@ -166,6 +166,8 @@ def _kubelet(folder: Path, name: str, net: Network, node: str) -> list[str]:
         "imageGCHighThresholdPercent": 100,
         "imageGCLowThresholdPercent": 99,
         "syncFrequency": "10s",
+        # Read when it is mounted: the watches of the default give up after a second, and then wait ever longer.
+        "configMapAndSecretChangeDetectionStrategy": "Get",
         "maxPods": 60,
         "oomScoreAdj": 0,
         "resolvConf": "",

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import yaml
 
 from ...errors import LabError
-from . import yaml_nodes
+from . import kustomization, yaml_nodes
 
 if TYPE_CHECKING:
     from .cluster import Cluster
@@ -115,7 +115,7 @@ def kustomized(
 ) -> list[Document]:
     """What `kubectl kustomize` makes of a folder: as `read`, at the lines of the files that each object came from.
 
-    :raises LabError: as `read`, or with kustomize's own words.
+    :raises LabError: as `read`, as `kustomization.vet`, or with kustomize's own words.
     """
     if not (folder / "kustomization.yaml").is_file():
         raise LabError(
@@ -123,6 +123,7 @@ def kustomized(
             where="kustomization.yaml",
             fix="llmlab reset brings the starter back",
         )
+    kustomization.vet(folder)
     sources = [one for file in sorted(folder.glob("*.yaml")) for one in _sources(folder, file.name)]
     try:
         text = cluster.run_kubectl("kustomize", str(folder))

@@ -7,6 +7,7 @@ import fcntl
 import ipaddress
 import json
 import subprocess
+import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -79,12 +80,9 @@ class Network:
 
 
 @contextlib.contextmanager
-def choosing(folder: Path) -> Iterator[Network]:
-    """A network that nothing on this host routes to; nobody else of `folder` chooses one meanwhile.
-
-    :raises Unavailable: when all are taken.
-    """
-    with (folder / "network.lock").open("a") as lock:
+def choosing() -> Iterator[Network]:
+    """A network that nothing on this host routes to; nobody else on this machine chooses one meanwhile, whatever their state folder."""
+    with (Path(tempfile.gettempdir()) / "llmlab-network.lock").open("a") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         yield _free()
 

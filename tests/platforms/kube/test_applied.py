@@ -179,13 +179,13 @@ class TestOnARealNode:
         local.load("fetch:1")
         good = JOB.replace("ARGS", "/fetch")
         bad = JOB.replace("ARGS", "/nowhere").replace("name: work}", "name: fails}", 1)
-        with Applied(local, read(tmp_path, good, bad)) as one:
-            one.up()
-            done, fails = one.documents
-            one.wait_for(done, 30)
-            with pytest.raises(LabError, match=r"Job fails failed.(.|\n)*log: .*/nowhere") as caught:
-                one.wait_for(fails, 30)
-            assert caught.value.where == "a.yaml:12"
+        one = Applied(local, read(tmp_path, good, bad, namespace="jobs"))
+        one.up()
+        done, fails = one.documents
+        one.wait_for(done, 30)
+        with pytest.raises(LabError, match=r"Job fails failed.(.|\n)*log: .*/nowhere") as caught:
+            one.wait_for(fails, 30)
+        assert caught.value.where == "a.yaml:12"
 
     def test_a_pod_that_never_becomes_ready_shows_its_events_and_last_log_lines(self, local, tmp_path):
         local.load("llama-server:v1.0.0", "models/tiny:1")
@@ -195,10 +195,10 @@ class TestOnARealNode:
             "        volumeMounts: [{name: models, mountPath: /models}]\n"
             '      volumes: [{name: models, image: {reference: "models/tiny:1"}}]\n'
         )
-        with Applied(local, read(tmp_path, text)) as one:
-            one.up()
-            with pytest.raises(LabError) as caught:
-                one.ready(8)
+        one = Applied(local, read(tmp_path, text, namespace="never"))
+        one.up()
+        with pytest.raises(LabError) as caught:
+            one.ready(8)
         said = str(caught.value)
         assert "Waited 8 s for Deployment one" in said
         assert "one runs, not ready" in said

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -45,31 +46,35 @@ spec: {selector: {app: llama}, ports: [{port: 80, targetPort: 8080}]}
 """
 
 
-def traces() -> dict[str, set[str]]:
-    """What a cluster could leave on this machine."""
-    link = subprocess.run(["ip", "-o", "link"], capture_output=True, text=True).stdout
-    rules = subprocess.run(["iptables-save"], capture_output=True, text=True).stdout
-    return {
-        "links": {line.split(": ")[1] for line in link.splitlines() if "llmlab" in line},
-        "routes": {
-            line
-            for line in subprocess.run(["ip", "route"], capture_output=True, text=True).stdout.splitlines()
-            if "llmlab" in line
-        },
-        "rules": {line for line in rules.splitlines() if "KUBE" in line or "CNI" in line},
-        "cgroups": {str(one) for one in Path("/sys/fs/cgroup").glob("**/llmlab-*")},
-        "mounts": {
-            line for line in Path("/proc/mounts").read_text().splitlines() if "/clusters/llmlab-" in line
-        },
-        "folders": {str(one) for one in (Path(os.environ["LLMLAB_STATE"]) / "clusters").glob("*")},
+def traces(*clusters: tuple[str, str]) -> dict[str, set[str]]:
+    """What these clusters (name, cable) have on this machine, and what none may leave; others' are not counted."""
+    words = {word for one in clusters for word in one}
+
+    def of_these(text: str) -> bool:
+        return bool(words & set(re.split(r"[^\w-]+", text)))
+
+    def said(*line: str) -> list[str]:
+        return subprocess.run(line, capture_output=True, text=True).stdout.splitlines()
+
+    folders = Path(os.environ["LLMLAB_STATE"]) / "clusters"
+    commands = [" ".join(one.info["cmdline"] or ()) for one in psutil.process_iter(["cmdline"])]
+    found = {
+        "links": {line for line in said("ip", "-o", "link") if of_these(line)},
+        "routes": {line for line in said("ip", "route") if of_these(line)},
+        "rules": {line for line in said("iptables-save") if "KUBE" in line or "CNI" in line},
+        "cgroups": {str(one) for one in Path("/sys/fs/cgroup").glob("**/llmlab-*") if one.name in words},
+        "mounts": {line for line in Path("/proc/mounts").read_text().splitlines() if of_these(line)},
+        "folders": {str(one) for one in folders.glob("*") if one.name in words},
         "cni": {str(one) for one in Path("/var/lib/cni").glob("**/*")},
-        "processes": {
-            one.info["name"]
-            for one in psutil.process_iter(["name", "cmdline"])
-            if "/clusters/llmlab-" in " ".join(one.info["cmdline"] or ())
-            and os.environ["LLMLAB_STATE"] in " ".join(one.info["cmdline"] or ())
-        },
+        "processes": {line for line in commands if of_these(line)},
     }
+    return {what: those for what, those in found.items() if those}
+
+
+def known(one: Local) -> tuple[str, str]:
+    """Its name and cable."""
+    assert one.network is not None
+    return one.name, one.network.cable
 
 
 def server(tmp_path):
@@ -143,7 +148,6 @@ spec: {selector: {k8s-app: kube-dns}, ports: [{port: 8181}]}
 
 
 def test_two_at_once_and_nothing_left_of_either():
-    before = traces()
     both = [Local(), Local()]
     failures: list[BaseException] = []
 
@@ -162,10 +166,12 @@ def test_two_at_once_and_nothing_left_of_either():
         assert not failures
         assert both[0].network != both[1].network
         assert all("node-1" in one.run_kubectl("get", "nodes") for one in both)
+        those = [known(one) for one in both]
+        assert {"links", "routes", "cgroups", "folders", "processes"} <= set(traces(*those))
     finally:
         for one in both:
             one.down()
-    assert traces() == before
+    assert traces(*those) == {}
 
 
 BRING_UP = "from llmlab.platforms.kube.local import Local; Local().up(lambda text: print(text, flush=True))"
@@ -174,22 +180,27 @@ BRING_UP = "from llmlab.platforms.kube.local import Local; Local().up(lambda tex
 @pytest.mark.parametrize("at", ["certificates", "API server"])
 def test_what_a_killed_owner_left_is_cleaned(at):
     """kill -9 in mid-bring-up; the keeper ends the processes, `llmlab clean` the rest."""
-    before = traces()
     with subprocess.Popen([sys.executable, "-c", BRING_UP], stdout=subprocess.PIPE, text=True) as process:
         assert process.stdout is not None
         for line in process.stdout:
             if at in line:
                 break
         process.send_signal(signal.SIGKILL)
-    wait("the end of its processes", lambda: traces()["processes"] == before["processes"], 20)
+    entry = next(
+        one.data
+        for one in owned.entries()
+        if one.data.get("owner", {}).get("pid") == process.pid and "cable" in one.data
+    )
+    it = entry["name"], entry["cable"]
+    wait("the end of its processes", lambda: "processes" not in traces(it), 20)
+    assert {"cgroups", "folders"} <= set(traces(it))
     owned.clean()
-    assert traces() == before
+    assert traces(it) == {}
     assert owned.entries() == [] or all(entry.owner_alive for entry in owned.entries())
 
 
 @pytest.mark.full
 def test_ten_in_a_row_leave_nothing(tmp_path):
-    before = traces()
     for _ in range(10):
         with Local() as one:
             one.up()
@@ -197,4 +208,5 @@ def test_ten_in_a_row_leave_nothing(tmp_path):
             applied = Applied(one, server(tmp_path))
             applied.up()
             applied.ready(40)
-        assert traces() == before
+            it = known(one)
+        assert traces(it) == {}

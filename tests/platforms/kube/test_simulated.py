@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import os
 import shutil
+import signal
 import subprocess
 import sys
+from pathlib import Path
 
+import psutil
 import pytest
 
 from llmlab import owned
@@ -137,3 +140,29 @@ def test_an_ordinary_user_can(tmp_path):
     assert done.stdout.split(maxsplit=1)[0] == "65534"
     assert "node-3" in done.stdout
     assert not list((home / "state" / "clusters").glob("*"))
+
+
+BRING_UP = "from llmlab.platforms.kube.simulated import Simulated; Simulated().up(lambda text: print(text, flush=True))"
+
+
+def test_what_a_killed_owner_left_is_cleaned():
+    """kill -9 in mid-bring-up: its programs end by themselves, its files with `llmlab clean`."""
+    state = Path(os.environ["LLMLAB_STATE"])
+
+    def below():
+        lines = [" ".join(one.info["cmdline"] or ()) for one in psutil.process_iter(["cmdline"])]
+        return {line for line in lines if f"{state}/clusters" in line}
+
+    others = below()
+    before = set((state / "clusters").glob("*"))
+    with subprocess.Popen([sys.executable, "-c", BRING_UP], stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        for line in process.stdout:
+            if "API server" in line:
+                break
+        wait("its API server", lambda: any("kube-apiserver" in line for line in below() - others), 20)
+        process.send_signal(signal.SIGKILL)
+    wait("the end of its programs", lambda: below() == others, 20)
+    assert set((state / "clusters").glob("*")) != before
+    owned.clean()
+    assert set((state / "clusters").glob("*")) == before
