@@ -6,6 +6,7 @@ import contextlib
 import fcntl
 import ipaddress
 import json
+import os
 import subprocess
 import tempfile
 from collections.abc import Iterator
@@ -82,7 +83,9 @@ class Network:
 @contextlib.contextmanager
 def choosing() -> Iterator[Network]:
     """A network that nothing on this host routes to; nobody else on this machine chooses one meanwhile, whatever their state folder."""
-    with (Path(tempfile.gettempdir()) / "llmlab-network.lock").open("a") as lock:
+    # Root's own folder, where there is one: in /tmp anybody could have put something under that name.
+    folder = Path("/run/lock") if os.access("/run/lock", os.W_OK) else Path(tempfile.gettempdir())
+    with (folder / "llmlab-network.lock").open("a") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         yield _free()
 
