@@ -329,60 +329,6 @@ def apply_more(ctx, at, documents) -> None:
         one.apply(*documents)
 
 
-@check(
-    title="With a GPU limit it really runs and answers",
-    points=3,
-    needs=("everywhere",),
-    machine=("pods",),
-    realism="emulated",
-    stands_in="the real node advertises a GPU that it has not; the engine is the CPU's",
-)
-def runs(ctx: Context) -> Verdict:
-    """Let the real node say that it has an L4, cut CPU and memory down to it, and ask for a token."""
-    at, mine = served(ctx)
-    core = client.CoreV1Api(at.api)
-    node = next(
-        one.metadata.name for one in core.list_node().items if one.metadata.labels.get("type") != "kwok"
-    )
-    core.patch_node(node, {"metadata": {"labels": discovered("L4", 1)}})
-    core.patch_node_status(node, {"status": {"capacity": {GPU: "1"}, "allocatable": {GPU: "1"}}})
-    body = copy.deepcopy(mine.body)
-    body["spec"]["replicas"] = 1
-    for container in body["spec"]["template"]["spec"]["containers"]:
-        for key in ("requests", "limits"):
-            if key in (container.get("resources") or {}):
-                container["resources"][key] |= {"cpu": "500m", "memory": "512Mi"}
-    small = replace(mine, body=body)
-    label = matching(mine)
-    with only(at, []), ctx.deploying():
-        Applied(at, [small], images=SWAP).apply(small)
-        try:
-            pod = wait("a ready pod", lambda: next(iter(ready_pods(at, NAMESPACE, label)), None), 30)
-        except LabError:
-            return failed(
-                expected="one pod Ready on the real node",
-                observed="\n".join(trouble(at, NAMESPACE, label)[:8]),
-                look="kubectl describe pods -n inference",
-            )
-        with_gpu = (pod.spec.containers[0].resources.limits or {}).get(GPU)
-        wait("an answer", lambda: _answers(pod), 20)
-        ctx.prove_at(f"http://{pod.status.pod_ip}:8080", model="tiny")
-    return (passed if with_gpu else failed)(
-        expected=f"a pod with a limit of {GPU} runs on {node} and answers as the model tiny",
-        observed=f"{pod.metadata.name} does, with {with_gpu or 'no'} GPU",
-        look="kubectl get pods -n inference -o wide",
-    )
-
-
-def _answers(pod) -> bool:
-    import httpx
-
-    try:
-        return httpx.get(f"http://{pod.status.pod_ip}:8080/health", timeout=2, trust_env=False).is_success
-    except httpx.HTTPError:
-        return False
-
-
 def lands(ctx, *, machine, gpu, count, labels, taints):
     """Whether the learner's Deployment lands on a node made from a pool's definition: None, or why not."""
     at, mine = served(ctx)
@@ -530,3 +476,71 @@ def aks(ctx: Context) -> Verdict:
     return (failed if bad else passed)(
         expected=expected, observed="; ".join(bad) or f"{machine}; the pod landed", look=look
     )
+
+
+@check(
+    title="With a GPU limit it really runs and answers",
+    points=3,
+    needs=("everywhere",),
+    machine=("pods",),
+    realism="emulated",
+    stands_in="the real node advertises a GPU that it has not; the engine is the CPU's",
+)
+def runs(ctx: Context) -> Verdict:
+    """Let the real node say that it has an L4, cut CPU and memory down to it, and ask for a token."""
+    at, mine = served(ctx)
+    core = client.CoreV1Api(at.api)
+    node = next(
+        one.metadata.name for one in core.list_node().items if one.metadata.labels.get("type") != "kwok"
+    )
+    body = copy.deepcopy(mine.body)
+    body["spec"]["replicas"] = 1
+    for container in body["spec"]["template"]["spec"]["containers"]:
+        for key in ("requests", "limits"):
+            if key in (container.get("resources") or {}):
+                container["resources"][key] |= {"cpu": "500m", "memory": "512Mi"}
+    small = replace(mine, body=body)
+    label = matching(mine)
+    with advertised(core, node), only(at, []), ctx.deploying():
+        Applied(at, [small], images=SWAP).apply(small)
+        try:
+            pod = wait("a ready pod", lambda: next(iter(ready_pods(at, NAMESPACE, label)), None), 30)
+        except LabError:
+            return failed(
+                expected="one pod Ready on the real node",
+                observed="\n".join(trouble(at, NAMESPACE, label)[:8]),
+                look="kubectl describe pods -n inference",
+            )
+        with_gpu = (pod.spec.containers[0].resources.limits or {}).get(GPU)
+        wait("an answer", lambda: _answers(pod), 20)
+        ctx.prove_at(f"http://{pod.status.pod_ip}:8080", model="tiny")
+    return (passed if with_gpu else failed)(
+        expected=f"a pod with a limit of {GPU} runs on {node} and answers as the model tiny",
+        observed=f"{pod.metadata.name} does, with {with_gpu or 'no'} GPU",
+        look="kubectl get pods -n inference -o wide",
+    )
+
+
+@contextlib.contextmanager
+def advertised(core, node):
+    """For the time of the block a node says that it has an L4."""
+
+    def says(labels, count):
+        core.patch_node(node, {"metadata": {"labels": labels}})
+        core.patch_node_status(node, {"status": {"capacity": {GPU: count}, "allocatable": {GPU: count}}})
+
+    labels = discovered("L4", 1)
+    says(labels, "1")
+    try:
+        yield
+    finally:
+        says(dict.fromkeys(labels), None)
+
+
+def _answers(pod) -> bool:
+    import httpx
+
+    try:
+        return httpx.get(f"http://{pod.status.pod_ip}:8080/health", timeout=2, trust_env=False).is_success
+    except httpx.HTTPError:
+        return False
