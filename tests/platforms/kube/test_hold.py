@@ -35,7 +35,9 @@ def below_state() -> list[psutil.Process]:
 
 
 @pytest.fixture(autouse=True)
-def _down():
+def _state_of_its_own(tmp_path, monkeypatch):
+    """`clean` ends everything that the state knows of, and other tests' servers are up."""
+    monkeypatch.setenv("LLMLAB_STATE", str(tmp_path))
     yield
     hold.down()
 
