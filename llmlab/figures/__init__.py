@@ -5,6 +5,7 @@ Nothing here measures, shows or prints; what a colour means is fixed in `style`,
 
 from __future__ import annotations
 
+from .changes import rollouts, scaling
 from .exposure import exposure
 from .images import images
 from .latency import latency_cdf
@@ -26,6 +27,8 @@ __all__ = [
     "live",
     "panels",
     "placement",
+    "rollouts",
+    "scaling",
     "shares",
     "states",
     "stranded",

@@ -18,6 +18,7 @@ from .counted import Said
 from .show import Shown
 
 if TYPE_CHECKING:
+    from .changes import Rollouts, Scaling
     from .containers import Containers
     from .placements import Cost, Placement
     from .podstates import Timeline
@@ -78,6 +79,18 @@ class LiveCluster:
 
         return cost(self, replicas)
 
+    def rollouts(self) -> Rollouts:
+        """A roll-out of the guide's Deployment and of yours, with people using both; what was applied is removed."""
+        from .changes import rollouts
+
+        return rollouts(self)
+
+    def scaling(self) -> Scaling:
+        """The guide's autoscaler and yours, before the same users: one, then eight, then one."""
+        from .changes import scaling
+
+        return scaling(self)
+
     def kubectl(self, line: str) -> Said:
         """What `kubectl LINE` prints in this cluster."""
         try:
@@ -113,8 +126,8 @@ class LiveApplied:
     """The learner's manifests in the cluster. What the API server refuses is shown, not raised: the next cells go on."""
 
     def __init__(self, cluster: LiveCluster, files: Sequence[str], swap: Mapping[str, str]) -> None:
-        self.cluster, self.files = cluster.cluster, files
-        _give(cluster.lab)
+        self.cluster, self.files, self._live = cluster.cluster, files, cluster
+        give(cluster.lab)
         self.refused: LabError | None = None
         self.applied: Applied | None = None
         folder = cluster.lab.files
@@ -195,6 +208,14 @@ class LiveApplied:
                 rows.append((one.metadata.name, said, ""))
         return Shown(rows, [], ("pod", "models", ""))
 
+    def evict(self) -> Shown | Said:
+        """Ask for the eviction of every pod, one straight after the other, as `kubectl drain` does."""
+        if self.refused:
+            return self._no()
+        from .changes import evictions
+
+        return Shown(evictions(self._live), [], ("pod", "eviction", "answer"))
+
     def address(self, service: str) -> str:
         """Where a Service answers.
 
@@ -219,7 +240,7 @@ class LiveApplied:
         return "\n".join(f"{one.kind.lower()}/{one.name} applied ({one.where})" for one in documents)
 
 
-def _give(lab: Containers) -> None:
+def give(lab: Containers) -> None:
     """Put the lab's given manifests beside the learner's, where those work elsewhere (a solution, a submission)."""
     for one in lab.info.folder.glob("*.yaml"):
         if one.name not in lab.info.artifacts and lab.files != lab.info.folder:

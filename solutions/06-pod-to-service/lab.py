@@ -166,5 +166,6 @@ lab.stop()
 # %% [markdown] id="next" tags=["next"]
 # ## Next
 #
-# 07 · Change without loss: roll out, drain and scale the same servers without losing a request. To read on: the Kubernetes
-# documentation on *Configure Liveness, Readiness and Startup Probes*, *Pod Security Standards* and *Pod Topology Spread Constraints*.
+# [07 · Change without loss](../07-change-without-loss/lab.ipynb): roll out, drain and scale the same servers without losing a
+# request. To read on: the Kubernetes documentation on *Configure Liveness, Readiness and Startup Probes*, *Pod Security Standards*
+# and *Pod Topology Spread Constraints*.

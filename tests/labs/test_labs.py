@@ -20,6 +20,7 @@ from llmlab.lab.hints import read_hints
 from llmlab.lab.lab import reset
 from llmlab.lab.progress import last_result
 
+pytestmark = pytest.mark.timeout(900)  # a notebook with a cluster, and the cluster of its check, take minutes
 COURSE = Path(__file__).resolve().parents[2]
 LABS = all_labs(COURSE)
 each_lab = pytest.mark.parametrize(

@@ -25,21 +25,40 @@ PROMETHEUS = f"http://prometheus.{OURS}:9090"
 Objects = Sequence[dict[str, Any]]
 
 
-def bring(cluster: Cluster, name: str, say: Say) -> None:
-    """Bring one add-on up, with those it rests on, and wait until it is ready.
+def bring(cluster: Cluster, names: Sequence[str], say: Say, *, wait: bool = True) -> list[str]:
+    """Bring add-ons up with those they rest on: all at once, and then wait until each is ready.
 
-    :raises LabError: for an unknown name, or with what its pods say.
+    :param wait: False: they come up while other things are done; bringing them again waits for them.
+    :return: those that are ready.
+    :raises LabError: for an unknown name, or with what the pods of one say.
     """
-    if name not in _ADDONS:
-        raise LabError(f"There is no add-on {name!r}.", fix=f"one of {', '.join(_ADDONS)}")
-    what, rests, needs, make = _ADDONS[name]
-    cluster.add(*rests, say=say)
-    say(f"{name}: {what}")
-    programs = [one for one in needs if one in images.names()]
-    if cluster.runs_pods and programs:
-        cluster.load(*programs, say=say)
-    binaries.bring([one for one in needs if one not in programs], say)
-    _apply(cluster, make(cluster))
+    wanted = [one for one in _with_rests(names) if one not in cluster.added]
+    objects = {}
+    for name in wanted:
+        what, _, needs, make = _ADDONS[name]
+        say(f"{name}: {what}")
+        programs = [one for one in needs if one in images.names()]
+        if cluster.runs_pods and programs:
+            cluster.load(*programs, say=say)
+        binaries.bring([one for one in needs if one not in programs], say)
+        objects[name] = make(cluster)
+        _apply(cluster, objects[name])
+    if not wait:
+        return []
+    for name in wanted:
+        if cluster.runs_pods:
+            _ready(cluster, objects[name])
+    return wanted
+
+
+def _with_rests(names: Sequence[str]) -> list[str]:
+    """The same, each behind those it rests on, each once."""
+    found: list[str] = []
+    for name in names:
+        if name not in _ADDONS:
+            raise LabError(f"There is no add-on {name!r}.", fix=f"one of {', '.join(_ADDONS)}")
+        found += [one for one in (*_with_rests(_ADDONS[name][1]), name) if one not in found]
+    return found
 
 
 def _apply(cluster: Cluster, objects: Objects) -> None:
@@ -54,20 +73,15 @@ def _apply(cluster: Cluster, objects: Objects) -> None:
             cluster.run_kubectl(
                 "wait", "--for=condition=Established", "--timeout=30s", *(f"crd/{one}" for one in crds)
             )
-    if not cluster.runs_pods:
-        return
+
+
+def _ready(cluster: Cluster, objects: Objects) -> None:
     for one in objects:
         if one["kind"] == "Deployment":
             where = ("-n", one["metadata"]["namespace"])
+            line = ("rollout", "status", f"deployment/{one['metadata']['name']}", *where, "--timeout=120s")
             try:
-                cluster.run_kubectl(
-                    "rollout",
-                    "status",
-                    f"deployment/{one['metadata']['name']}",
-                    *where,
-                    "--timeout=120s",
-                    within=130,
-                )
+                cluster.run_kubectl(*line, within=130)
             except LabError as error:
                 said = cluster.run_kubectl(
                     "logs", f"deployment/{one['metadata']['name']}", *where, "--tail=5"
@@ -76,13 +90,8 @@ def _apply(cluster: Cluster, objects: Objects) -> None:
                     f"{one['metadata']['name']} does not become ready: {error.what}\n{said}"
                 ) from None
         elif one["kind"] == "APIService":
-            cluster.run_kubectl(
-                "wait",
-                "--for=condition=Available",
-                "--timeout=60s",
-                f"apiservice/{one['metadata']['name']}",
-                within=70,
-            )
+            name = f"apiservice/{one['metadata']['name']}"
+            cluster.run_kubectl("wait", "--for=condition=Available", "--timeout=60s", name, within=70)
 
 
 def _kubectl_apply(cluster: Cluster, objects: Objects) -> None:

@@ -90,6 +90,7 @@ SOURCES = (
     ),
     Source("pause", "1", {"pause": "."}),
     Source("fetch", "1", {"fetch": "."}),
+    Source("drain", "1", {"drain": "."}),
     Source("coredns", "v1.15.0", {"coredns": "."}),
     Source("provisioner", "1", {"provisioner": "."}),
     Source(

@@ -127,17 +127,18 @@ class Cluster(abc.ABC):
         """The folder of a node in which volumes are made for claims."""
         return "/var/lib/llmlab-volumes"
 
-    def add(self, *addons: str, say: Say = quiet) -> None:
+    def add(self, *addons: str, say: Say = quiet, wait: bool = True) -> None:
         """Bring add-ons up, each once: dns, storage, metrics-server, prometheus, keda, gateway-api.
 
+        :param wait: False: do not wait for them; the next `add` of the same names does.
         :raises LabError: when one does not become ready, with its last words.
         """
         from . import addons as those
 
-        for name in addons:
-            if name not in self.added:
-                those.bring(self, name, say)
-                (self.folder / "added").write_text("\n".join([*self.added, name]))
+        wanted = [one for one in addons if one not in self.added]
+        if wanted:
+            there = those.bring(self, wanted, say, wait=wait)
+            (self.folder / "added").write_text("\n".join(dict.fromkeys([*self.added, *there])))
 
     @property
     def added(self) -> list[str]:

@@ -103,7 +103,7 @@ class Context(Cluster):
     def load(self, *images: str, say: Say = quiet) -> None:
         """Its nodes pull what they run: an image must be in a registry that they reach."""
 
-    def add(self, *addons: str, say: Say = quiet) -> None:
+    def add(self, *addons: str, say: Say = quiet, wait: bool = True) -> None:
         """It has what it has: add-ons are its owner's."""
 
     def address(self, namespace: str, service: str, port: int | None = None) -> str:

@@ -57,7 +57,7 @@ def _static(name: str, image: str, what: str, *, version: str) -> Image:
 
 
 def llama_server(say: Say) -> Files:
-    """The native engine with the libraries it is loaded with, and nothing else.
+    """The native engine with the libraries it is loaded with, and `drain` for a preStop hook; no shell.
 
     :raises LabError: when there is no native engine.
     """
@@ -73,7 +73,11 @@ def llama_server(say: Say) -> Files:
     if not found:
         raise LabError("There is no llama-server to put into an image.", fix="uv run llmlab engine build")
     binary = Path(found[0].argv[0])
-    return {"/usr/local/bin/llama-server": binary} | {str(one): one for one in oci.libraries(binary)}
+    programs = {
+        "/usr/local/bin/llama-server": binary,
+        "/usr/local/bin/drain": binaries.bring(["drain"], say)["drain"],
+    }
+    return programs | {str(one): one for one in oci.libraries(binary)}
 
 
 def slow_llama_server(say: Say) -> Files:
@@ -135,7 +139,14 @@ _SERVER = {
 }
 CATALOGUE: tuple[Image, ...] = (
     _static("pause", "llmlab/pause", "holds a pod's namespaces", version="1"),
-    Image(LLAMA_SERVER, "the native engine on nothing else", llama_server, _SERVER, labs=("06", "07", "08")),
+    Image(
+        LLAMA_SERVER,
+        "the native engine on nothing else",
+        llama_server,
+        _SERVER,
+        ("drain",),
+        labs=("06", "07", "08"),
+    ),
     Image(
         SLOW,
         "the same, reading its model slowly",

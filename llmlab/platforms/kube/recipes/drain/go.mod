@@ -1,0 +1,3 @@
+module llmlab/drain
+
+go 1.21

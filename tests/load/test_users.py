@@ -1,0 +1,41 @@
+"""Users who go on until they are told to stop, against a real server: their number changes, and what they lose is counted."""
+
+from __future__ import annotations
+
+import pytest
+
+from llmlab.load.users import Users
+from llmlab.platforms.kube.waiting import wait
+from llmlab.serve import Server, Spec
+
+pytestmark = pytest.mark.needs("process")
+
+
+def test_their_number_changes_and_everything_they_asked_is_kept(server: Server):
+    with Users(server.url, 1, tokens=lambda n: 40 if n % 2 else 8) as them:
+        wait("replies", lambda: len(them.samples) >= 3, 30)
+        them.set(5)
+        wait("five at once", lambda: them.open == 5, 30)
+        them.set(0)
+        wait("nobody", lambda: them.open == 0, 30)
+        before = len(them.samples)
+        samples = them.stop()
+    assert len(samples) == before
+    assert them.failed == []
+    assert [one.n for one in samples] == list(range(len(samples)))
+    assert {one.completion_tokens for one in samples} == {8, 40}
+    assert all(one.sent <= them.over[one.n] <= them.now for one in samples)
+
+
+def test_a_server_that_ends_costs_each_of_them_what_it_had_begun():
+    with (
+        Server(Spec(model="tiny", flags={"parallel": 4, "ctx-size": 8192, "threads": 1})) as mine,
+        Users(mine.url, 3, tokens=2000) as them,
+    ):
+        wait("three replies under way", lambda: them.open == 3, 30)
+        mine.stop()
+        wait("three losses and a fourth try", lambda: len(them.failed) >= 4, 30)
+        them.set(0)
+        samples = them.stop()
+    assert sum((one.error or "").startswith(("truncated", "connection lost")) for one in samples) == 3
+    assert any("connect" in (one.error or "") for one in samples)
