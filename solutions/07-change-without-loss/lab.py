@@ -83,7 +83,7 @@ rolled.plot()
 # Whoever maintains the nodes empties them with `kubectl drain`, which asks the API server to *evict* each pod. It may refuse.
 # Below, both your pods are asked for, one straight after the other.
 
-# %% id="apply"
+# %% id="apply" tags=["compare"]
 app = cluster.apply()
 app.ready(within=60)
 

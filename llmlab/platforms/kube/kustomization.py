@@ -22,20 +22,27 @@ _PATHS = ("path", "files", "envs", "env")  # kustomize takes them in any case
 
 
 def vet(folder: Path) -> None:
-    """Look through the kustomization of a folder, and those of the folders below it.
+    """Look through the kustomization of a folder, and those of the folders that it names.
 
     :raises LabError: with the line of what is not a file or folder in `folder`, or a key that no lab needs.
     """
-    for file in sorted(one for name in NAMES for one in folder.rglob(name)):
-        where = file.relative_to(folder).as_posix()
-        for line, name in _named(where, file):
-            target = (file.parent / name).resolve()
-            if not target.is_relative_to(folder.resolve()) or not target.exists():
-                raise LabError(
-                    f"{name} is not in this folder, and nothing is fetched or read from elsewhere.",
-                    where=f"{where}:{line}",
-                    fix="name a file that lies beside it",
-                )
+    top = folder.resolve()
+    to_see, seen = [top], set()
+    while to_see:
+        here = to_see.pop()
+        seen.add(here)
+        for file in (here / name for name in NAMES if (here / name).exists()):
+            where = file.relative_to(top).as_posix()
+            for line, name in _named(where, file):
+                target = (here / name).resolve()
+                if not target.is_relative_to(top) or not target.exists():
+                    raise LabError(
+                        f"{name} is not in this folder, and nothing is fetched or read from elsewhere.",
+                        where=f"{where}:{line}",
+                        fix="name a file that lies beside it",
+                    )
+                if target.is_dir() and target not in seen:
+                    to_see.append(target)
 
 
 def _named(where: str, file: Path) -> Iterator[tuple[int, str]]:

@@ -116,3 +116,14 @@ def test_one_that_is_none_says_so(folder, text):
     with pytest.raises(LabError) as caught:
         kustomization.vet(folder)
     assert str(caught.value.where).startswith("kustomization.yaml:")
+
+
+def test_a_folder_that_nobody_names_is_nobodys_business(folder):
+    """The untouched starter lies below a solution, and names what only the lab has."""
+    (folder / "starter").mkdir()
+    (folder / "starter" / "kustomization.yaml").write_text("resources: [nowhere.yaml]\n")
+    kustomization.vet(folder)
+    (folder / "kustomization.yaml").write_text("resources: [starter]\n")
+    with pytest.raises(LabError, match=r"nowhere\.yaml") as caught:
+        kustomization.vet(folder)
+    assert caught.value.where == "starter/kustomization.yaml:1"
