@@ -20,6 +20,7 @@ from llmlab.checks.changes import (
     with_image,
 )
 from llmlab.checks.clusters import NAMESPACE, applied, cluster, kustomized
+from llmlab.checks.pods import matching
 from llmlab.errors import LabError
 from llmlab.platforms.kube.trouble import trouble
 from llmlab.platforms.kube.waiting import ready_pods, wait
@@ -175,7 +176,7 @@ def bad_image(ctx: Context) -> Verdict:
     """Apply an image that does not exist, under load; wait for Kubernetes to give it up; `kubectl rollout undo`."""
     one, deployment = whole(ctx)
     look = "kubectl rollout status deployment/llama-server -n inference; kubectl rollout undo deployment/llama-server -n inference"
-    expected = f"given up within {NOTICED} s (ProgressDeadlineExceeded), undone afterwards, and no request lost meanwhile"
+    expected = f"given up within {NOTICED} s (ProgressDeadlineExceeded), undone afterwards; old replicas stay ready, no request lost"
     noticed, undone = True, True
     with users(one, SERVICE, 2, NAMESPACE) as them:
         with ctx.deploying():
@@ -185,6 +186,7 @@ def bad_image(ctx: Context) -> Verdict:
             wait("the end of its patience", lambda: deadline_exceeded(one.cluster, deployment), NOTICED)
         except LabError:
             noticed = False
+        serving = len(ready_pods(one.cluster, NAMESPACE, matching(deployment)))
         try:
             one.cluster.run_kubectl("rollout", "undo", f"deployment/{deployment.name}", "-n", NAMESPACE)
             one.wait_for(deployment, ROLLED)
@@ -194,6 +196,7 @@ def bad_image(ctx: Context) -> Verdict:
             samples = them.stop()
     one.apply(deployment)
     words = [] if noticed else [f"after {NOTICED} s Kubernetes still hoped"]
+    words += [] if serving else ["no replica was ready any more"]
     words += [] if undone else ["`rollout undo` did not bring the old image back"]
     words += [losses(samples)] if any(not it.ok for it in samples) else []
     return (failed if words else passed)(
@@ -309,7 +312,7 @@ def no_flapping(ctx: Context) -> Verdict:
 @check(
     title="They leave, and it scales down without loss",
     points=3,
-    needs=("scale-up",),
+    needs=("scale-up", "rollout"),
     machine=("pods",),
 )
 def scale_down(ctx: Context) -> Verdict:

@@ -23,12 +23,12 @@ from .pods import matching
 
 #: Kinds that change how many pods there are.
 SCALERS = ("HorizontalPodAutoscaler", "ScaledObject", "TriggerAuthentication")
-LONG, SHORT, EVERY = 400, 60, 6  # tokens of a reply; every sixth is long
+LONG, SHORT, EVERY = 400, 60, 3  # tokens of a reply; every third is long
 PATIENCE = 40.0  # seconds after which a user gives up
 
 
 def tokens(n: int) -> int:
-    """How long the n-th reply is: most are short, and some take several seconds, as people's do."""
+    """How long the n-th reply is: most are short, every third takes several seconds."""
     return LONG if n % EVERY == EVERY - 1 else SHORT
 
 

@@ -48,7 +48,7 @@ cluster
 # ## A roll-out, seen by users
 #
 # The guide's Deployment and yours (the same, so far) are put into the cluster side by side. Four users ask each of them, all the
-# time; most replies are short, every sixth is long. Then both are rolled out. Kubernetes brings a new pod up, waits until it is
+# time; most replies are short, every third is long. Then both are rolled out. Kubernetes brings a new pod up, waits until it is
 # ready, ends an old one, and so on: a *rolling update*, and what every introduction calls zero downtime.
 #
 # **Predict**: how many requests fail?
@@ -91,7 +91,10 @@ app.ready(within=60)
 app.evict()
 
 # %% [markdown] id="evict-after"
-# Without a `PodDisruptionBudget` both go, and for a few seconds nobody is there for new requests. Write one into `pdb.yaml`. Mind the other ditch: a budget that never lets a pod go stops the maintenance of the node, at three in the morning.
+# Without a `PodDisruptionBudget` both go. Where nobody else is ready, the Service sends requests to pods on their way out, as long as
+# they serve: two seconds of draining and a model that loads in one go well together. A model that loads for minutes leaves nobody.
+# Write a budget into `pdb.yaml`. Mind the other ditch: one that never lets a pod go stops the maintenance of the node, at three
+# in the morning.
 #
 # ## The image that is not there
 #
