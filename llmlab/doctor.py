@@ -16,6 +16,8 @@ from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from typing import Any
 
+from .jail import sandbox_line
+
 MAC = sys.platform == "darwin"
 
 
@@ -220,18 +222,6 @@ def _memory_quota() -> Need:
         "memory is measured here, not enforced",
         "run as root, or under a systemd user session",
     )
-
-
-def sandbox_line(program: str = "bwrap") -> list[str]:
-    """Bubblewrap with namespaces of its own, no capability, and the system's programs read-only; the rest is the caller's."""
-    line = [program, "--unshare-all", "--die-with-parent", "--new-session", "--cap-drop", "ALL", "--clearenv"]
-    line += ["--proc", "/proc", "--dev", "/dev"]
-    for name in ("/usr", "/bin", "/sbin", "/lib", "/lib32", "/lib64", "/libx32"):
-        if os.path.islink(name):
-            line += ["--symlink", os.readlink(name), name]
-        elif os.path.exists(name):
-            line += ["--ro-bind", name, name]
-    return line
 
 
 def _sandbox() -> Need:

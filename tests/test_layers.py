@@ -13,7 +13,7 @@ ORDER = [
     ["errors", "keeper"],
     ["paths"],
     ["schema"],
-    ["machine", "owned"],
+    ["machine", "owned", "jail"],
     ["engine", "models"],
     ["serve"],
     ["load", "records"],

@@ -6,6 +6,7 @@ Nothing here measures, shows or prints; what a colour means is fixed in `style`,
 from __future__ import annotations
 
 from .changes import rollouts, scaling
+from .cloud import applying, per_million, reachability, resources
 from .exposure import exposure
 from .images import images
 from .latency import latency_cdf
@@ -21,12 +22,16 @@ from .timeline import timeline
 
 __all__ = [
     "Picture",
+    "applying",
     "exposure",
     "images",
     "latency_cdf",
     "live",
     "panels",
+    "per_million",
     "placement",
+    "reachability",
+    "resources",
     "rollouts",
     "scaling",
     "shares",

@@ -22,7 +22,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
 
-from .. import doctor, machine, owned
+from .. import doctor, jail, machine, owned
 from ..lab.info import LabInfo
 from ..paths import cache_dir, shared_cache_dirs, state_dir
 from . import daemon
@@ -192,7 +192,7 @@ class Sandbox:
 
     def _bubblewrap(self, read: Sequence[Path], cwd: Path | None) -> list[str]:
         size = ["--size", str(self.allowance.disk), "--tmpfs"]
-        line = [*doctor.sandbox_line(), "--hostname", "llmlab", "--tmpfs", "/etc"]
+        line = [*jail.sandbox_line(), "--hostname", "llmlab", "--tmpfs", "/etc"]
         line += ["--perms", "0555", "--tmpfs", "/dev/shm", *size, "/tmp", *size, str(WORK)]
         for one in _ETC:
             line += ["--ro-bind-try", f"/etc/{one}", f"/etc/{one}"]

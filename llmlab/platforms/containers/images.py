@@ -39,21 +39,21 @@ LLAMA_SERVER = "llmlab/llama-server:1"
 SYSTEMD = "llmlab/systemd:1"
 QEMU = "llmlab/qemu:1"
 CATALOGUE = (
-    Image("debian:forky-slim", "Debian 14, whose packages include llama.cpp", ("03", "04")),
+    Image("debian:forky-slim", "Debian 14, whose packages include llama.cpp", ("03", "04", "10")),
     Image("debian:forky-20260918-slim", "the same under a name that never moves", ("03",)),
-    Image("debian:trixie-slim", "Debian 13", ("03", "04", "05")),
+    Image("debian:trixie-slim", "Debian 13", ("03", "04", "05", "10")),
     Image(QEMU, "emulates an older CPU", ("03",), "qemu", pull=False),
-    Image("haproxy:3.0", "the proxy in front of the replicas", ("04",), "haproxy"),
+    Image("haproxy:3.0", "the proxy in front of the replicas", ("04", "10"), "haproxy"),
     Image("prom/prometheus:v2.53.3", "metrics and alert rules", ("04",), "prometheus"),
     Image("prom/alertmanager:v0.28.1", "where alerts go", ("04",), "alertmanager"),
     Image(
         LLAMA_SERVER,
         "a llama-server that works, so that lab 04 is about Compose",
-        ("04",),
+        ("04", "10"),
         "llama-server",
         pull=False,
     ),
-    Image(SYSTEMD, "a machine that boots systemd", ("05",), "systemd", pull=False),
+    Image(SYSTEMD, "a machine that boots systemd", ("05", "10"), "systemd", pull=False),
 )
 
 

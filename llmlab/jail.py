@@ -1,0 +1,34 @@
+"""Bubblewrap: a process with namespaces of its own, which sees the system's programs and what it is given, and nothing else."""
+
+from __future__ import annotations
+
+import functools
+import os
+import shutil
+import subprocess
+
+
+def sandbox_line(program: str = "bwrap") -> list[str]:
+    """Bubblewrap with namespaces of its own, no capability, and the system's programs read-only; the rest is the caller's."""
+    line = [program, "--unshare-all", "--die-with-parent", "--new-session", "--cap-drop", "ALL", "--clearenv"]
+    line += ["--proc", "/proc", "--dev", "/dev"]
+    for name in ("/usr", "/bin", "/sbin", "/lib", "/lib32", "/lib64", "/libx32"):
+        if os.path.islink(name):
+            line += ["--symlink", os.readlink(name), name]
+        elif os.path.exists(name):
+            line += ["--ro-bind", name, name]
+    return line
+
+
+@functools.cache
+def usable() -> bool:
+    """Whether it is here, and may make namespaces."""
+    if not shutil.which("bwrap"):
+        return False
+    try:
+        return (
+            subprocess.run([*sandbox_line(), "--", "/bin/true"], capture_output=True, timeout=10).returncode
+            == 0
+        )
+    except (OSError, subprocess.TimeoutExpired):
+        return False

@@ -1,0 +1,320 @@
+"""What was created, read back from the endpoint: load balancers with their listeners and targets, launch templates, groups, roles."""
+
+from __future__ import annotations
+
+import base64
+import contextlib
+from dataclasses import dataclass, field
+from typing import Any
+
+from .endpoint import Endpoint
+
+Tags = dict[str, str]
+
+
+@dataclass(frozen=True, slots=True)
+class Rule:
+    """One opening of a security group: a protocol, a range of ports (None: all), and who is on the other side."""
+
+    group: str
+    egress: bool
+    protocol: str
+    low: int | None
+    high: int | None
+    cidr: str | None = None
+    peer: str | None = None  # a security group
+
+    def words(self) -> str:
+        """`tcp 443 from 0.0.0.0/0`."""
+        ports = (
+            "all ports"
+            if self.low in (None, -1)
+            else f"{self.low}" + (f" to {self.high}" if self.high != self.low else "")
+        )
+        protocol = "any protocol" if self.protocol == "-1" else f"{self.protocol} {ports}"
+        return f"{protocol} {'to' if self.egress else 'from'} {self.cidr or self.peer}"
+
+
+@dataclass(frozen=True, slots=True)
+class Listener:
+    """One port of a load balancer, and what it does with a request."""
+
+    arn: str
+    port: int
+    protocol: str
+    certificates: tuple[str, ...]
+    actions: tuple[dict[str, Any], ...]  # of the default rule
+    rules: tuple[dict[str, Any], ...]  # the others, by priority
+
+    def forwards_to(self) -> list[str]:
+        """ARNs of the target groups that its default action forwards to."""
+        found = []
+        for one in self.actions:
+            if one["Type"] == "forward":
+                many = (one.get("ForwardConfig") or {}).get("TargetGroups") or []
+                found += (
+                    [one["TargetGroupArn"]]
+                    if "TargetGroupArn" in one
+                    else [it["TargetGroupArn"] for it in many]
+                )
+        return found
+
+    def redirects(self) -> bool:
+        """Whether it only sends clients to HTTPS."""
+        return any(
+            one["Type"] == "redirect" and one["RedirectConfig"].get("Protocol") == "HTTPS"
+            for one in self.actions
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class TargetGroup:
+    """Where a listener forwards to: its port, how it asks for health, who is registered."""
+
+    arn: str
+    name: str
+    port: int
+    protocol: str
+    health: dict[str, Any]  # path, matcher, interval, timeout, healthy, unhealthy
+    attributes: dict[str, str]
+    targets: tuple[str, ...]  # instance ids
+
+
+@dataclass(frozen=True, slots=True)
+class LoadBalancer:
+    """An application load balancer."""
+
+    arn: str
+    name: str
+    internal: bool
+    groups: tuple[str, ...]
+    zones: tuple[str, ...]
+    attributes: dict[str, str]
+    listeners: tuple[Listener, ...]
+    tags: Tags
+
+
+@dataclass(frozen=True, slots=True)
+class Fleet:
+    """An Auto Scaling group, and what it launches: the data of its launch template at the version that it names."""
+
+    name: str
+    zones: tuple[str, ...]
+    least: int
+    most: int
+    wanted: int
+    target_groups: tuple[str, ...]
+    instances: tuple[str, ...]
+    template: dict[str, Any]
+    health_check: str
+
+    @property
+    def user_data(self) -> str:
+        """The script that each instance runs at its first boot."""
+        with contextlib.suppress(ValueError):
+            return base64.b64decode(self.template.get("UserData") or "").decode(errors="replace")
+        return str(self.template.get("UserData"))
+
+    @property
+    def groups(self) -> tuple[str, ...]:
+        """Security groups of its instances."""
+        found = list(self.template.get("SecurityGroupIds") or [])
+        for one in self.template.get("NetworkInterfaces") or []:
+            found += one.get("Groups") or []
+        return tuple(found)
+
+
+@dataclass(frozen=True, slots=True)
+class Inventory:
+    """All of it."""
+
+    balancers: list[LoadBalancer] = field(default_factory=list)
+    target_groups: list[TargetGroup] = field(default_factory=list)
+    fleets: list[Fleet] = field(default_factory=list)
+    instances: list[dict[str, Any]] = field(default_factory=list)  # those that are not terminated
+    rules: list[Rule] = field(default_factory=list)
+    network: str = ""  # of the VPC, as CIDR
+
+    def serving(self) -> tuple[LoadBalancer, Listener, TargetGroup, Fleet] | None:
+        """The way from an HTTPS listener through a target group to a fleet; None where it is broken."""
+        for balancer in self.balancers:
+            for listener in balancer.listeners:
+                for group in self.target_groups:
+                    for fleet in self.fleets:
+                        if (
+                            listener.protocol == "HTTPS"
+                            and group.arn in listener.forwards_to()
+                            and group.arn in fleet.target_groups
+                        ):
+                            return balancer, listener, group, fleet
+        return None
+
+
+def read(endpoint: Endpoint) -> Inventory:
+    """Ask the endpoint for everything.
+
+    :raises LabError: when it is gone.
+    """
+    endpoint.check()
+    ec2, elb, asg = (endpoint.client(name) for name in ("ec2", "elbv2", "autoscaling"))
+    subnets = {one["SubnetId"]: one["AvailabilityZone"] for one in ec2.describe_subnets()["Subnets"]}
+    vpcs = ec2.describe_vpcs()["Vpcs"]
+    return Inventory(
+        balancers=[_balancer(elb, one) for one in elb.describe_load_balancers()["LoadBalancers"]],
+        target_groups=[_target_group(elb, one) for one in elb.describe_target_groups()["TargetGroups"]],
+        fleets=[_fleet(ec2, one, subnets) for one in asg.describe_auto_scaling_groups()["AutoScalingGroups"]],
+        instances=[
+            one
+            for many in ec2.describe_instances()["Reservations"]
+            for one in many["Instances"]
+            if one["State"]["Name"] not in ("terminated", "shutting-down")
+        ],
+        rules=[_rule(one) for one in ec2.describe_security_group_rules()["SecurityGroupRules"]],
+        network=next(
+            (one["CidrBlock"] for one in vpcs if one.get("IsDefault")), vpcs[0]["CidrBlock"] if vpcs else ""
+        ),
+    )
+
+
+def _rule(one: dict[str, Any]) -> Rule:
+    ports = (one.get("FromPort"), one.get("ToPort"))
+    low, high = (None, None) if one["IpProtocol"] == "-1" or ports[0] in (None, -1) else ports
+    peer = (one.get("ReferencedGroupInfo") or {}).get("GroupId")
+    return Rule(
+        one["GroupId"],
+        one["IsEgress"],
+        one["IpProtocol"],
+        low,
+        high,
+        one.get("CidrIpv4") or one.get("CidrIpv6"),
+        peer,
+    )
+
+
+def _balancer(elb: Any, one: dict[str, Any]) -> LoadBalancer:
+    arn = one["LoadBalancerArn"]
+    listeners = elb.describe_listeners(LoadBalancerArn=arn)["Listeners"]
+    tags = elb.describe_tags(ResourceArns=[arn])["TagDescriptions"][0]["Tags"]
+    return LoadBalancer(
+        arn=arn,
+        name=one["LoadBalancerName"],
+        internal=one.get("Scheme") == "internal",
+        groups=tuple(one.get("SecurityGroups") or ()),
+        zones=tuple(zone["ZoneName"] for zone in one["AvailabilityZones"]),
+        attributes=_attributes(elb.describe_load_balancer_attributes(LoadBalancerArn=arn)),
+        listeners=tuple(_listener(elb, it) for it in listeners),
+        tags={it["Key"]: it["Value"] for it in tags},
+    )
+
+
+def _listener(elb: Any, one: dict[str, Any]) -> Listener:
+    rules = elb.describe_rules(ListenerArn=one["ListenerArn"])["Rules"]
+    return Listener(
+        arn=one["ListenerArn"],
+        port=one["Port"],
+        protocol=one["Protocol"],
+        certificates=tuple(it["CertificateArn"] for it in one.get("Certificates") or ()),
+        actions=tuple(one["DefaultActions"]),
+        rules=tuple(it for it in rules if not it.get("IsDefault")),
+    )
+
+
+def _target_group(elb: Any, one: dict[str, Any]) -> TargetGroup:
+    arn = one["TargetGroupArn"]
+    health = elb.describe_target_health(TargetGroupArn=arn)["TargetHealthDescriptions"]
+    return TargetGroup(
+        arn=arn,
+        name=one["TargetGroupName"],
+        port=one.get("Port", 0),
+        protocol=one.get("Protocol", ""),
+        health={
+            "path": one.get("HealthCheckPath", "/"),
+            "matcher": (one.get("Matcher") or {}).get("HttpCode", "200"),
+            "port": one.get("HealthCheckPort", "traffic-port"),
+            "interval": one.get("HealthCheckIntervalSeconds", 30),
+            "timeout": one.get("HealthCheckTimeoutSeconds", 5),
+            "healthy": one.get("HealthyThresholdCount", 5),
+            "unhealthy": one.get("UnhealthyThresholdCount", 2),
+        },
+        attributes=_attributes(elb.describe_target_group_attributes(TargetGroupArn=arn)),
+        targets=tuple(it["Target"]["Id"] for it in health),
+    )
+
+
+def _fleet(ec2: Any, one: dict[str, Any], subnets: dict[str, str]) -> Fleet:
+    named = [it for it in one.get("VPCZoneIdentifier", "").split(",") if it]
+    zones = [subnets[it] for it in named if it in subnets] or one.get("AvailabilityZones") or []
+    mixed = ((one.get("MixedInstancesPolicy") or {}).get("LaunchTemplate") or {}).get(
+        "LaunchTemplateSpecification"
+    )
+    which = one.get("LaunchTemplate") or mixed
+    data: dict[str, Any] = {}
+    if which:
+        found = ec2.describe_launch_template_versions(
+            LaunchTemplateId=which["LaunchTemplateId"], Versions=[str(which.get("Version") or "$Default")]
+        )["LaunchTemplateVersions"]
+        data = found[0]["LaunchTemplateData"] if found else {}
+    return Fleet(
+        name=one["AutoScalingGroupName"],
+        zones=tuple(sorted(set(zones))),
+        least=one["MinSize"],
+        most=one["MaxSize"],
+        wanted=one["DesiredCapacity"],
+        target_groups=tuple(one.get("TargetGroupARNs") or ()),
+        instances=tuple(it["InstanceId"] for it in one.get("Instances") or ()),
+        template=data,
+        health_check=one.get("HealthCheckType", "EC2"),
+    )
+
+
+def _attributes(reply: dict[str, Any]) -> dict[str, str]:
+    return {one["Key"]: one["Value"] for one in reply["Attributes"]}
+
+
+def live(endpoint: Endpoint, before: set[str]) -> list[str]:
+    """What is there now and was not before: kind and name of each. Terminated instances and closed rules count as gone."""
+    return sorted(everything(endpoint) - before)
+
+
+def everything(endpoint: Endpoint) -> set[str]:
+    """Kind and name of all that costs money, opens a door or gives a right."""
+    ec2, iam = endpoint.client("ec2"), endpoint.client("iam")
+    have = read(endpoint)
+    found = {f"load balancer {one.name}" for one in have.balancers}
+    found |= {f"target group {one.name}" for one in have.target_groups}
+    found |= {f"auto scaling group {one.name}" for one in have.fleets}
+    found |= {f"instance {one['InstanceId']}" for one in have.instances}
+    found |= {
+        f"launch template {one['LaunchTemplateName']}"
+        for one in ec2.describe_launch_templates()["LaunchTemplates"]
+    }
+    found |= {
+        f"security group {one['GroupName']}" for one in ec2.describe_security_groups()["SecurityGroups"]
+    }
+    found |= {f"address {one['PublicIp']}" for one in ec2.describe_addresses()["Addresses"]}
+    found |= {
+        f"NAT gateway {one['NatGatewayId']}"
+        for one in ec2.describe_nat_gateways()["NatGateways"]
+        if one["State"] != "deleted"
+    }
+    found |= {f"VPC {one['VpcId']}" for one in ec2.describe_vpcs()["Vpcs"]}
+    found |= {
+        f"role {one['RoleName']}"
+        for one in iam.list_roles()["Roles"]
+        if not one["Path"].startswith("/aws-service-role/")
+    }
+    found |= {
+        f"instance profile {one['InstanceProfileName']}"
+        for one in iam.list_instance_profiles()["InstanceProfiles"]
+    }
+    found |= {f"policy {one['PolicyName']}" for one in iam.list_policies(Scope="Local")["Policies"]}
+    found |= {f"bucket {one['Name']}" for one in endpoint.client("s3").list_buckets()["Buckets"]}
+    found |= {
+        f"secret {one['Name']}" for one in endpoint.client("secretsmanager").list_secrets()["SecretList"]
+    }
+    found |= {
+        f"certificate {one['CertificateArn']}"
+        for one in endpoint.client("acm").list_certificates()["CertificateSummaryList"]
+    }
+    groups = endpoint.client("logs").describe_log_groups()["logGroups"]
+    return found | {f"log group {one['logGroupName']}" for one in groups}
