@@ -91,6 +91,7 @@ def _parser() -> argparse.ArgumentParser:
     one.add_argument("--nodes", type=int, help="kind and simulated: how many (default 1 and 3)")
     one.add_argument("--context", default="", help="context: which of your kubeconfig's clusters")
     one.add_argument("--namespace", default="", help="context: a namespace that is not there yet")
+    verb("terraform", "the AWS provider of lab 10, fetched once where this machine has none", as_json=False)
     one = verb("clean", "end what llmlab started and nobody uses any more")
     one.add_argument("--list", action="store_true", help="only list")
     one.add_argument("--all", action="store_true", help="also what a running notebook still owns")
@@ -378,6 +379,14 @@ def _cluster(args: argparse.Namespace) -> int:
     from .cli_cluster import run
 
     return run(args)
+
+
+def _terraform(args: argparse.Namespace) -> int:
+    from .platforms.cloud import mirror
+
+    place = mirror.bring(_say)
+    _say(f"{mirror.program()} with the AWS provider {mirror.VERSION} from {place}")
+    return 0
 
 
 def _clean(args: argparse.Namespace) -> int:

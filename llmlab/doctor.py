@@ -145,9 +145,15 @@ def _pods() -> Need:
 
 
 def _terraform() -> Need:
-    for name in ("terraform", "tofu"):
+    from .platforms.cloud import mirror
+
+    for name in mirror.HOSTS:
         if shutil.which(name):
-            return Need("terraform", *_program(name, "version"))
+            met, detail = _program(name, "version")
+            if met and mirror.found() is None:
+                lacking = f"{detail}, without the AWS provider {mirror.VERSION}"
+                return Need("terraform", False, lacking, "uv run llmlab terraform")
+            return Need("terraform", met, detail)
     return Need(
         "terraform",
         False,

@@ -2,7 +2,7 @@
 
 from llmlab.checks import Context, Verdict, check, failed, passed
 from llmlab.checks.first_boot import STANDS_IN as BOOT_STANDS_IN
-from llmlab.checks.first_boot import FirstBoot
+from llmlab.checks.first_boot import FirstBoot, family
 from llmlab.checks.front import STANDS_IN as FRONT_STANDS_IN
 from llmlab.checks.front import Front
 from llmlab.checks.infra import (
@@ -285,9 +285,7 @@ def booted(ctx: Context):
     def make():
         one = stack(ctx)
         _, _, _, fleet = one.way()
-        images = one.endpoint.client("ec2").describe_images(ImageIds=[fleet.template["ImageId"]])["Images"]
-        family = "ubuntu" if images and "ubuntu" in images[0]["Name"].lower() else "amazon"
-        machine = ctx.enter(FirstBoot(one.account, family=family))
+        machine = ctx.enter(FirstBoot(one.account, family=family(one.endpoint, fleet.template.get("ImageId"))))
         with ctx.deploying():
             return machine, machine.run(fleet.user_data)
 

@@ -15,6 +15,7 @@ from pathlib import Path
 from .. import models
 from ..errors import LabError
 from ..platforms.cloud.account import Account
+from ..platforms.cloud.endpoint import Endpoint
 from ..platforms.containers.systemd import Installed, Machine
 
 STANDINS = Path(__file__).parent.parent / "platforms" / "cloud" / "standins"
@@ -67,6 +68,14 @@ class Booted:
     containers: tuple[Asked, ...]
     changed: tuple[str, ...]  # files that the second run changed, and containers that it made anew
     again: tuple[str, ...]  # objects that the second run fetched again
+
+
+def family(endpoint: Endpoint, image: str | None) -> str:
+    """Which of the families an image of the endpoint's belongs to; Amazon's own unless its name says otherwise."""
+    found = endpoint.client("ec2").describe_images(Filters=[{"Name": "image-id", "Values": [str(image)]}])[
+        "Images"
+    ]
+    return "ubuntu" if found and "ubuntu" in found[0]["Name"].lower() else "amazon"
 
 
 class FirstBoot:

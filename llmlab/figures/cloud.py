@@ -248,7 +248,7 @@ def per_million(table: Table) -> Picture:
     dress(
         axes,
         quantity="US dollars for a million tokens",
-        below="share of the time in which all slots are busy",
+        below="tokens written, of those that all slots could write",
     )
     shares = np.geomspace(0.02, 1, 40)
     rate, at = float(rows[0]["tokens_per_second"] or 0), float(rows[0]["utilisation"] or 1)
@@ -273,7 +273,7 @@ def per_million(table: Table) -> Picture:
     axes.text(
         at,
         1.01,
-        f"measured: {at:.0%}",
+        f"one steady user: {at:.0%}",
         transform=axes.get_xaxis_transform(),
         fontsize=9,
         color=INK,

@@ -10,7 +10,7 @@ import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
-from ..checks.first_boot import Booted, FirstBoot
+from ..checks.first_boot import Booted, FirstBoot, family
 from ..checks.front import Front
 from ..checks.infra import mutants
 from ..errors import LabError
@@ -291,14 +291,14 @@ class LiveInfra:
         from ..platforms.containers.images import for_lab
 
         *_, fleet = self._way()
-        images = self.endpoint.client("ec2").describe_images(ImageIds=[fleet.template["ImageId"]])["Images"]
-        family = "ubuntu" if images and "ubuntu" in images[0]["Name"].lower() else "amazon"
         if self.machine is not None:
             self.machine.close()
         with steps_bar("step") as say:
             ensure(for_lab(self.lab.info.number), say=say)
             say("booting a machine")
-            self.machine = FirstBoot(self.account, family=family)
+            self.machine = FirstBoot(
+                self.account, family=family(self.endpoint, fleet.template.get("ImageId"))
+            )
             say("running the user data, twice")
             return self.machine.run(fleet.user_data)
 

@@ -21,12 +21,14 @@ class Longest:
 
     def __init__(self, record: Record, tokens: int) -> None:
         self.record, self.tokens = record, tokens
-        run = record.runs[0]
+        alone, run = record.runs
         first, each = stats.percentile(stats.ttft(run), 99), stats.percentile(stats.tpot(run), 99)
         if first is None or each is None:
             raise LabError("No request was answered: nothing to reckon with.", fix="infra.longest()")
         self.first, self.each = first, each
         self.rate = stats.tokens_per_second(run)
+        #: What one steady user makes of it: their tokens a second, of those that all slots write.
+        self.share = min(1.0, stats.tokens_per_second(alone) / self.rate)
 
     @property
     def seconds(self) -> float:
@@ -43,19 +45,22 @@ class Longest:
 
 
 def longest(lab: Containers, tokens: int) -> Longest:
-    """Load a server with as many streams as slots."""
+    """Load a server with one stream, and with as many as it has slots."""
     spec = Spec(model=MODEL, flags={"ctx-size": 4096, "parallel": SLOTS, "threads": 1}, folder=lab.files)
-    plan = closed(SLOTS, requests=REQUESTS, max_tokens=SHORT, seed=lab.seed, timeout=120)
-    with Server(spec, port=0) as server, progress_bar([plan], quiet=False) as bar:
-        record = measure(target(server), [plan], on_event=bar, lab=lab.info.name)
+    plans = [
+        closed(streams, requests=requests, max_tokens=SHORT, seed=lab.seed, timeout=120)
+        for streams, requests in ((1, REQUESTS // 5), (SLOTS, REQUESTS))
+    ]
+    with Server(spec, port=0) as server, progress_bar(plans, quiet=False) as bar:
+        record = measure(target(server), plans, on_event=bar, lab=lab.info.name)
     store(record, lab.files / "records")
     return Longest(record, tokens)
 
 
 def cost(lab: Containers, measured: Longest) -> tuple[Table, list[str]]:
-    """By machine of the price table: dollars for a million tokens, at the utilisation that one steady user makes of the slots."""
+    """By machine of the price table: dollars for a million tokens, at the utilisation that one steady user was measured to make."""
     table = prices.catalogue()
-    share = 1 / SLOTS
+    share = measured.share
     rows: list[list[Cell]] = [
         [one["name"], float(one["dollars"]), measured.rate, share] for one in table["instance"]
     ]

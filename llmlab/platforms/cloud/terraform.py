@@ -333,6 +333,8 @@ class Terraform:
                                 say(event["@message"].partition(" [id=")[0])
                 if code is not None:
                     break
+                if self.endpoint is not None:
+                    self.endpoint.check()  # the provider would ask again for minutes
         except BaseException:
             # As Ctrl-C in a shell: it finishes what it has begun and writes its state, so that the next run goes on.
             process.signal(signal.SIGINT)
