@@ -166,16 +166,11 @@ def reachability(ctx: Context) -> Verdict:
     """Every pair of parties, both ends of each connection, from the security groups that were created."""
     one = stack(ctx)
     balancer, _, group, fleet = one.way()
-    redirect = [it.port for it in balancer.listeners if it.redirects()]
-    outside = sorted({443, *redirect})
-    wrong = []
-    for it in reach.matrix(one.have, balancer, fleet):
-        if it.to == reach.DOOR:  # whoever is in the VPC is somewhere on the internet too
-            good = it.only(*outside) or (it.source != reach.INTERNET and not it.spans) or it.only(443)
-        else:
-            good = it.only(group.port) if it.source == reach.DOOR else not it.spans
-        if not good:
-            wrong.append(f"{it.source} → {it.to}: {it.words()}")
+    wrong = [
+        f"{it.source} → {it.to}: {it.words()}"
+        for it in reach.matrix(one.have, balancer, fleet)
+        if not reach.meant(it, balancer, group.port)
+    ]
     chained = any(it.peer in balancer.groups and not it.egress and it.group in fleet.groups for it in one.have.rules)
     if not chained:
         wrong.append("the servers' group names no group of the load balancer, but addresses")

@@ -21,7 +21,7 @@ from ..platforms.containers.systemd import Installed, Machine
 STANDINS = Path(__file__).parent.parent / "platforms" / "cloud" / "standins"
 STANDS_IN = "a container that boots systemd, with stand-ins for the AWS CLI, Docker and the package manager"
 LIMIT = 16 * 1024  # bytes of user data; EC2 User Guide, "Run commands when you launch an EC2 instance"
-SCRIPT, THERE = "user-data.sh", "/var/lib/llmlab-standins"
+SCRIPT, THERE, RECORD = "user-data.sh", "/var/lib/llmlab-standins", "/var/lib/llmlab"
 #: What a fresh image of each family has before user data runs.
 FAMILIES = {
     "amazon": ("dnf", "yum", "aws", "curl", "wget"),
@@ -178,25 +178,42 @@ class FirstBoot:
     def __exit__(self, *_: object) -> None:
         self.close()
 
+    def _record(self, name: str) -> dict[str, tuple[str, int]]:
+        """Files below the record, by name: what stands in them, and when they were written.
+
+        As an archive: what a command prints can be lost on a daemon that is busy.
+        """
+        from docker.errors import NotFound
+
+        try:
+            stream, _ = self.machine.container.raw.get_archive(f"{RECORD}/{name}")
+        except NotFound:
+            return {}
+        found = {}
+        with tarfile.open(fileobj=io.BytesIO(b"".join(stream))) as archive:
+            for one in archive:
+                file = archive.extractfile(one)
+                if file is not None:
+                    found[Path(one.name).name] = (file.read().decode(errors="replace"), int(one.mtime))
+        return found
+
     def _calls(self) -> tuple[tuple[str, ...], ...]:
-        text = self.machine.run("cat /var/lib/llmlab/calls 2>/dev/null; rm -f /var/lib/llmlab/calls")[1]
+        text = self._record("calls").get("calls", ("", 0))[0]
+        self.machine.run(f"rm -f {RECORD}/calls")
         return tuple(
             tuple(one.rstrip() for one in call.splitlines()) for call in text.split("\n\n") if call.strip()
         )
 
-    def _kept(self) -> dict[str, tuple[tuple[str, ...], str]]:
+    def _kept(self) -> dict[str, tuple[tuple[str, ...], int]]:
         """Containers that run: what they were asked for, and when that was."""
-        names = self.machine.run("ls /var/lib/llmlab/containers 2>/dev/null")[1].split()
-        found = {}
-        for name in names:
-            words = self.machine.run(f"cat '/var/lib/llmlab/containers/{name}'")[1]
-            stamp = self.machine.run(f"stat -c %y '/var/lib/llmlab/containers/{name}'")[1].strip()
-            found[name] = (tuple(line.rstrip(" ") for line in words.splitlines()), stamp)
-        return found
+        return {
+            name: (tuple(line.rstrip(" ") for line in words.splitlines()), at)
+            for name, (words, at) in self._record("containers").items()
+        }
 
     def _files(self) -> dict[str, str]:
         """Checksums of the files that were written since the machine was made, but for logs and what is ours."""
-        ours = ("/var/lib/llmlab", THERE, "/var/lib/systemd", "/root/lab")
+        ours = (RECORD, THERE, "/var/lib/systemd", "/root/lab")
         spare = " -o ".join(
             f"-path {one}" for one in ("/proc", "/sys", "/dev", "/run", "/tmp", "/var/log", *ours)
         )

@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import json
 import os
-import shutil
 import ssl
-import tempfile
 import time
 from pathlib import Path
 from types import TracebackType
@@ -18,6 +16,7 @@ from ..errors import LabError
 from ..platforms.cloud.account import Account
 from ..platforms.cloud.door import Door, door
 from ..platforms.cloud.inventory import Inventory, LoadBalancer
+from ..platforms.cloud.scratch import Scratch
 from ..platforms.containers.compose import Project
 from ..platforms.containers.images import LLAMA_SERVER
 from .first_boot import Asked, FirstBoot
@@ -37,7 +36,8 @@ class Front:
         self, have: Inventory, balancer: LoadBalancer, account: Account, boot: FirstBoot, wanted: Asked
     ) -> None:
         self.account = account
-        self.folder = Path(tempfile.mkdtemp(prefix="llmlab-front-"))
+        self._scratch = Scratch("files of a door")
+        self.folder = self._scratch.path
         self.project: Project | None = None
         try:
             instances = list(dict.fromkeys(one for group in have.target_groups for one in group.targets))[
@@ -152,7 +152,7 @@ class Front:
         """End all of it; may be called twice."""
         if self.project is not None:
             self.project.down()
-        shutil.rmtree(self.folder, ignore_errors=True)
+        self._scratch.close()
 
     def __enter__(self) -> Front:
         return self

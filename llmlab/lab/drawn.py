@@ -34,11 +34,12 @@ class Drawn:
 
 
 class Refused(Said):
-    """Why there is nothing to show. It has no figure either, and says so instead of stopping the notebook."""
+    """Why there is nothing to show. Whatever is asked of it says the same, so that the cells after it still run."""
 
-    def plot(self) -> Refused:
-        """The same words."""
-        return self
+    def __getattr__(self, name: str) -> Callable[..., Refused]:
+        if name.startswith("_"):  # what Jupyter and copy look for
+            raise AttributeError(name)
+        return lambda *_, **__: self
 
 
 def shown(method: Callable[..., T]) -> Callable[..., T | Refused]:

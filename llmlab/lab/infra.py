@@ -14,11 +14,12 @@ from ..checks.first_boot import Booted, FirstBoot, family
 from ..checks.front import Front
 from ..checks.infra import mutants
 from ..errors import LabError
-from ..platforms.cloud import Account, Endpoint, Terraform, inventory, prices, reach, resources, rights
+from ..platforms.cloud import Account, Endpoint, Terraform, inventory, reach, resources, rights
 from ..platforms.cloud.inventory import Fleet, Inventory, Listener, LoadBalancer, TargetGroup
 from ..records.schema import Cell
 from .bars import steps_bar
 from .counted import Said
+from .created import billed, listed, permitted
 from .drawn import Drawn, shown
 from .front import LiveFront
 from .session import keep
@@ -146,11 +147,8 @@ class LiveInfra:
             or ["No changes. Your infrastructure matches the configuration."]
         )
 
-    def _have(self) -> Inventory:
-        return inventory.read(self.endpoint)
-
     def _way(self) -> tuple[Inventory, LoadBalancer, Listener, TargetGroup, Fleet]:
-        have = self._have()
+        have = inventory.read(self.endpoint)
         found = have.serving()
         if found is None:
             raise LabError(
@@ -162,66 +160,16 @@ class LiveInfra:
     @shown
     def have(self) -> Shown:
         """What was created, read back: listeners, target groups, groups of instances."""
-        have, rows = self._have(), []
-        for one in have.balancers:
-            rows.append(
-                (
-                    "load balancer",
-                    one.name,
-                    f"{len(one.zones)} zones, idle timeout {one.attributes.get('idle_timeout.timeout_seconds')} s",
-                )
-            )
-            for it in one.listeners:
-                to = ", ".join(group.name for group in have.target_groups if group.arn in it.forwards_to())
-                rows.append(
-                    (
-                        "  listener",
-                        f"{it.protocol} {it.port}",
-                        f"→ {to}" if to else "redirect" if it.redirects() else "",
-                    )
-                )
-        for group in have.target_groups:
-            delay = group.attributes.get("deregistration_delay.timeout_seconds")
-            rows.append(
-                (
-                    "target group",
-                    f"{group.name}:{group.port}",
-                    f"{len(group.targets)} targets, {group.health['path']} must say {group.health['matcher']}, drains {delay} s",
-                )
-            )
-        for fleet in have.fleets:
-            rows.append(
-                (
-                    "Auto Scaling group",
-                    fleet.name,
-                    f"{len(fleet.instances)} of {fleet.least} to {fleet.most} instances, {len(fleet.zones)} zones",
-                )
-            )
-        for machine in have.instances:
-            tags = ", ".join(
-                f"{it['Key']}={it['Value']}"
-                for it in machine.get("Tags") or []
-                if not it["Key"].startswith("aws:")
-            )
-            rows.append(("instance", machine["InstanceId"], tags or "no tag"))
-        return Shown(rows or [("nothing", "", "")], [], ("what", "name", ""))
+        return Shown(listed(inventory.read(self.endpoint)), [], ("what", "name", ""))
 
     @shown
     def reach(self) -> Drawn:
         """Who reaches whom at which ports."""
         have, balancer, _, group, fleet = self._way()
-        redirects = [it.port for it in balancer.listeners if it.redirects()]
-        rows: list[list[Cell]] = []
-        for one in reach.matrix(have, balancer, fleet):
-            if one.to == reach.DOOR:
-                meant = (
-                    one.only(*sorted({443, *redirects}))
-                    or one.only(443)
-                    or (one.source != reach.INTERNET and not one.spans)
-                )
-            else:
-                meant = one.only(group.port) if one.source == reach.DOOR else not one.spans
-            rows.append([one.source, one.to, one.words(), int(meant)])
+        rows: list[list[Cell]] = [
+            [one.source, one.to, one.words(), int(reach.meant(one, balancer, group.port))]
+            for one in reach.matrix(have, balancer, fleet)
+        ]
         table, _ = keep(
             self.lab,
             "reachability",
@@ -239,33 +187,12 @@ class LiveInfra:
         documents = rights.policies(self.endpoint, fleet.template.get("IamInstanceProfile"))
         if documents is None:
             raise LabError("The instances have no profile with a role: they may do nothing.")
-        statements = [
-            one
-            for it in documents
-            for one in (it["Statement"] if isinstance(it["Statement"], list) else [it["Statement"]])
-        ]
-        rows = [
-            (
-                str(one["Effect"]),
-                _words(one.get("Action", one.get("NotAction"))),
-                _words(one.get("Resource", "*")),
-            )
-            for one in statements
-        ]
-        return Shown(rows, [], ("", "action", "on"))
+        return Shown(permitted(documents), [], ("", "action", "on"))
 
     @shown
     def bill(self) -> Shown:
         """What an hour of it would cost on AWS, by a dated table."""
-        items = prices.hourly(self._have())
-        rows = [
-            (str(one.count), one.what, "not in the table" if one.dollars is None else f"${one.dollars:.3f}")
-            for one in items
-        ]
-        total = sum(one.dollars or 0 for one in items)
-        dated = f"List prices, us-east-1, written down on {prices.catalogue()['as_of']} from memory (data/aws.toml): look them up."
-        note = f"${total:.2f} an hour, ${total * 730:.0f} a month. {dated}"
-        return Shown(rows, [note], ("", "what", "an hour"))
+        return billed(inventory.read(self.endpoint))
 
     # -- and then used ---------------------------------------------------------------------------------
 
@@ -384,7 +311,3 @@ class LiveInfra:
 
     def _repr_html_(self) -> str:
         return "".join(f"<p>{html.escape(one)}</p>" for one in self._lines())
-
-
-def _words(value: Any) -> str:
-    return ", ".join(value) if isinstance(value, list) else str(value)

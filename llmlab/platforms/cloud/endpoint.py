@@ -3,11 +3,8 @@
 from __future__ import annotations
 
 import os
-import shutil
 import sys
-import tempfile
 import time
-from pathlib import Path
 from types import TracebackType
 from typing import Any
 
@@ -16,6 +13,7 @@ import httpx
 from ...errors import Unavailable
 from ...owned import Process
 from ...serve.ports import free_port
+from .scratch import Scratch
 
 REGION = "us-east-1"
 STANDS_IN = "moto, a local stand-in for AWS: no packet flows, nothing is billed"
@@ -31,7 +29,8 @@ class Endpoint:
     def __init__(self) -> None:
         self.port = free_port()
         self.url = f"http://127.0.0.1:{self.port}"
-        self.folder = Path(tempfile.mkdtemp(prefix="llmlab-aws-"))
+        self._scratch = Scratch("folder of a local AWS")
+        self.folder = self._scratch.path
         self._log = self.folder / "moto.log"
         try:
             self._process = Process(
@@ -126,7 +125,7 @@ class Endpoint:
         """End it; may be called twice."""
         if hasattr(self, "_process"):
             self._process.kill()
-        shutil.rmtree(self.folder, ignore_errors=True)
+        self._scratch.close()
 
     def __enter__(self) -> Endpoint:
         return self

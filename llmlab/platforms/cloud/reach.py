@@ -52,6 +52,18 @@ class Reach:
         return set(self.spans) == {(one, one) for one in ports}
 
 
+def meant(one: Reach, balancer: LoadBalancer, port: int) -> bool:
+    """Whether it is as a service behind a load balancer wants it.
+
+    The internet reaches the load balancer at 443, and where it redirects to there; the load balancer reaches the servers at
+    their port. Whoever is in the VPC may be let in at the door like everybody, and nowhere else.
+    """
+    if one.to == SERVER:
+        return one.only(port) if one.source == DOOR else not one.spans
+    redirects = [it.port for it in balancer.listeners if it.redirects()]
+    return one.only(443) or one.only(443, *redirects) or (one.source != INTERNET and not one.spans)
+
+
 def matrix(have: Inventory, balancer: LoadBalancer, fleet: Fleet) -> list[Reach]:
     """Who reaches the load balancer and the servers, at which TCP ports."""
     door, server = Party(DOOR, balancer.groups, True), Party(SERVER, fleet.groups, True)

@@ -7,7 +7,6 @@ import os
 import re
 import shutil
 import signal
-import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -20,6 +19,7 @@ from ...errors import LabError
 from ...owned import Process
 from . import mirror
 from .endpoint import Endpoint
+from .scratch import Scratch
 
 Say = Callable[[str], None]
 #: What belongs to a project: everything else in the learner's folder stays there.
@@ -115,7 +115,8 @@ class Terraform:
         self.foreign = bool(os.environ.get("LLMLAB_VET")) if foreign is None else foreign
         self.program = mirror.program()
         provider = mirror.bring(say)
-        self.folder = Path(tempfile.mkdtemp(prefix="llmlab-terraform-"))
+        self._scratch = Scratch(f"state of Terraform for {files.name}")
+        self.folder = self._scratch.path
         self.project = self.folder / "project"
         self.project.mkdir()
         self._config = mirror.configuration(self.folder, provider)
@@ -347,7 +348,7 @@ class Terraform:
 
     def close(self) -> None:
         """Forget it all: the copy, the state. What was created ends with its endpoint. May be called twice."""
-        shutil.rmtree(self.folder, ignore_errors=True)
+        self._scratch.close()
 
     def __enter__(self) -> Terraform:
         return self

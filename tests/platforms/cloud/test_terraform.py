@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 import os
+import subprocess
+import sys
+from pathlib import Path
 
+import psutil
 import pytest
 
 from llmlab import owned
@@ -183,3 +187,33 @@ def test_somebody_elses_files_run_in_a_sandbox_and_their_programs_not_at_all(aws
     with Terraform(stack(ROLE), aws, foreign=True) as project:
         project.apply()
         assert project.changes() == []
+
+
+# What a kernel does with lab 10 before somebody ends it with kill -9.
+KERNEL = """
+import sys
+from pathlib import Path
+from llmlab.platforms.cloud import Endpoint, Terraform
+project = Terraform(Path(sys.argv[1]), Endpoint())
+def say(said):
+    if "aws_iam_instance_profile.one: Creating" in said:
+        print("creating", project.folder, flush=True)
+project.apply(say=say)
+"""
+
+
+def test_a_kernel_killed_in_mid_apply_leaves_nothing_that_clean_does_not_end(stack):
+    kernel = subprocess.Popen(
+        [sys.executable, "-c", KERNEL, str(stack(ROLE))], stdout=subprocess.PIPE, text=True
+    )
+    word, folder = kernel.stdout.readline().split()
+    assert word == "creating"
+    below = psutil.Process(kernel.pid).children(recursive=True)
+    assert any("terraform" in one.name() for one in below)
+    kernel.kill()
+    kernel.wait()
+    _, alive = psutil.wait_procs(below, timeout=20)
+    assert not alive, "a process outlived its kernel"
+    owned.clean()
+    assert not Path(folder).exists()
+    kernel.stdout.close()
