@@ -13,7 +13,7 @@ from llmlab.checks.infra import (
     stack,
     values,
 )
-from llmlab.platforms.cloud import inventory, reach, rights
+from llmlab.platforms.cloud import leftovers, reach, rights
 from llmlab.platforms.cloud.endpoint import STANDS_IN
 
 AWS = {"realism": "emulated", "stands_in": STANDS_IN}
@@ -355,8 +355,8 @@ def destroyed(ctx: Context) -> Verdict:
     one = stack(ctx)
     with ctx.deploying():
         one.project.destroy(one.variables, say=ctx.say)
-    left = inventory.live(one.endpoint, one.before)
-    gone = sorted(one.before - inventory.everything(one.endpoint))
+    left = leftovers.live(one.endpoint, one.before)
+    gone = sorted(one.before - leftovers.everything(one.endpoint))
     words = ([f"left: {', '.join(left)}"] if left else []) + ([f"gone, though it was not yours: {', '.join(gone)}"] if gone else [])
     return (failed if words else passed)(
         expected="what was made is gone; what was there before is still there",

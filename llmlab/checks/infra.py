@@ -8,9 +8,9 @@ from dataclasses import dataclass
 from pathlib import PurePosixPath
 from typing import Any
 
-from ..platforms.cloud import Account, Endpoint, Terraform, inventory
+from ..platforms.cloud import Account, Endpoint, Terraform, inventory, leftovers
+from ..platforms.cloud.events import Step
 from ..platforms.cloud.inventory import Fleet, Inventory, Listener, LoadBalancer, TargetGroup
-from ..platforms.cloud.terraform import Step
 from .check import Context, DeploymentFailed
 
 NAMES = ("domain", "model_bucket", "model", "secret")
@@ -76,7 +76,7 @@ def stack(ctx: Context) -> Stack:
     def make() -> Stack:
         found, account, variables = project(ctx)
         assert found.endpoint is not None
-        before = inventory.everything(found.endpoint)
+        before = leftovers.everything(found.endpoint)
         planned(ctx)  # what a program runs is refused before it runs
         with ctx.deploying():
             steps = found.apply(variables, say=ctx.say)

@@ -14,7 +14,7 @@ from ..checks.first_boot import Booted, FirstBoot, family
 from ..checks.front import Front
 from ..checks.infra import mutants
 from ..errors import LabError
-from ..platforms.cloud import Account, Endpoint, Terraform, inventory, reach, resources, rights
+from ..platforms.cloud import Account, Endpoint, Terraform, inventory, leftovers, reach, resources, rights
 from ..platforms.cloud.inventory import Fleet, Inventory, Listener, LoadBalancer, TargetGroup
 from ..records.schema import Cell
 from .bars import steps_bar
@@ -47,7 +47,7 @@ class LiveInfra:
             except BaseException:
                 self.endpoint.close()
                 raise
-        self.before = inventory.everything(self.endpoint)
+        self.before = leftovers.everything(self.endpoint)
         self.machine: FirstBoot | None = None
         self.live: LiveFront | None = None
 
@@ -289,7 +289,7 @@ class LiveInfra:
         """`terraform destroy`, and what is left."""
         with steps_bar("resource") as say:
             self.project.destroy(say=say)
-        left = inventory.live(self.endpoint, self.before)
+        left = leftovers.live(self.endpoint, self.before)
         return Said([f"left: {one}" for one in left] or ["nothing is left that was not there before"])
 
     def close(self) -> None:

@@ -101,7 +101,7 @@ longest
 
 # %% [markdown] id="longest-after"
 # That is what `longest_reply` in `variables.tf` is for. Let the idle timeout follow it, and the deregistration delay too: a
-# target that leaves has to finish what it has begun. (`infra.plan` with another value is what the grader does.)
+# target that leaves has to finish what it has begun. The grader plans with two values of its own.
 #
 # ## Apply
 

@@ -6,6 +6,7 @@ that (who reaches whom, who may do what, the door as HAProxy would be it). Conta
 
 from .account import Account
 from .endpoint import Endpoint
-from .terraform import Diagnostic, Terraform
+from .events import Diagnostic
+from .terraform import Terraform
 
 __all__ = ["Account", "Diagnostic", "Endpoint", "Terraform"]

@@ -6,7 +6,7 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from .terraform import Diagnostic
+from .events import Diagnostic
 
 _NODE = re.compile(r'^\s*"(?P<from>[^"]+)"(?: -> "(?P<to>[^"]+)")?')
 _UNDECLARED = re.compile(

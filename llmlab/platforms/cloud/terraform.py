@@ -7,9 +7,7 @@ import os
 import re
 import shutil
 import signal
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
-from datetime import datetime
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -19,78 +17,13 @@ from ...errors import LabError
 from ...owned import Process
 from . import mirror
 from .endpoint import Endpoint
+from .events import Diagnostic, Ran, Step, Tested, diagnostic, parse, steps
 from .scratch import Scratch
 
 Say = Callable[[str], None]
 #: What belongs to a project: everything else in the learner's folder stays there.
 FILES = ("*.tf", "*.tfvars", "*.sh", "*.tftpl", "tests/*.tftest.hcl", "modules/**/*.tf")
 INTERRUPTED = 45.0  # seconds in which an interrupted run finishes what it has begun
-
-
-@dataclass(frozen=True, slots=True)
-class Diagnostic:
-    """What Terraform objects to: its words, the file and line, and what the line refers to."""
-
-    severity: str
-    summary: str
-    detail: str
-    where: str  # file:line
-    owner: str = ""  # the block it stands in, as `resource "aws_lb" "door"`
-
-    def __str__(self) -> str:
-        return f"{self.where}: {self.summary}. {' '.join(self.detail.split())}".strip(": ")
-
-
-@dataclass(frozen=True, slots=True)
-class Ran:
-    """One finished run of Terraform: its exit code, and the events that it printed as JSON."""
-
-    code: int
-    events: list[dict[str, Any]]
-    text: str
-
-    @property
-    def errors(self) -> list[Diagnostic]:
-        """Its error diagnostics."""
-        found = [one["diagnostic"] for one in self.events if one.get("type") == "diagnostic"]
-        return [one for one in map(diagnostic, found) if one.severity == "error"]
-
-
-@dataclass(frozen=True, slots=True)
-class Step:
-    """One resource in an apply or a destroy: when it began and ended, seconds after the run began; `end` None: it did not."""
-
-    address: str
-    action: str
-    begin: float
-    end: float | None
-    error: str = ""
-
-
-@dataclass(slots=True)
-class Tested:
-    """What `terraform test` said: assertions by run, and what went wrong before any could be made."""
-
-    runs: dict[str, str]  # file: run -> pass | fail | error | skip
-    errors: list[Diagnostic] = field(default_factory=list)
-
-    @property
-    def passed(self) -> bool:
-        """At least one run, and all of them passed."""
-        return bool(self.runs) and all(one == "pass" for one in self.runs.values()) and not self.errors
-
-    @property
-    def caught(self) -> bool:
-        """An assertion failed, rather than the configuration."""
-        return any(one == "fail" for one in self.runs.values())
-
-
-def diagnostic(one: Mapping[str, Any]) -> Diagnostic:
-    """One of Terraform's diagnostics, from its JSON."""
-    place = one.get("range") or {}
-    where = f"{place['filename']}:{place['start']['line']}" if place else ""
-    owner = (one.get("snippet") or {}).get("context") or ""
-    return Diagnostic(one["severity"], one["summary"].rstrip("."), one.get("detail") or "", where, owner)
 
 
 class Terraform:
@@ -326,7 +259,7 @@ class Terraform:
                         if not line.endswith("\n"):
                             break
                         read += len(line.encode())
-                        for event in _events([line]):
+                        for event in parse([line]):
                             if (
                                 str(event.get("type")).startswith("apply_")
                                 and "data." not in event["@message"]
@@ -344,7 +277,7 @@ class Terraform:
         finally:
             process.kill()
         text = log.read_text(errors="replace")
-        return Ran(code, list(_events(text.splitlines())), text)
+        return Ran(code, list(parse(text.splitlines())), text)
 
     def close(self) -> None:
         """Forget it all: the copy, the state. What was created ends with its endpoint. May be called twice."""
@@ -357,47 +290,6 @@ class Terraform:
         self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.close()
-
-
-def steps(events: Sequence[Mapping[str, Any]]) -> list[Step]:
-    """When each resource of an apply began and ended, in the order in which they began."""
-    begun: dict[str, tuple[str, float]] = {}
-    done: dict[str, tuple[float, str]] = {}
-    zero: float | None = None
-    for event in events:
-        at = datetime.fromisoformat(str(event["@timestamp"])).timestamp() if "@timestamp" in event else 0.0
-        zero = at if zero is None and at else zero
-        hook = event.get("hook") or {}
-        address = (hook.get("resource") or {}).get("addr", "")
-        if event.get("type") == "apply_start":
-            begun[address] = (hook["action"], at - (zero or 0))
-        elif event.get("type") in ("apply_complete", "apply_errored"):
-            done[address] = (at - (zero or 0), "" if event["type"] == "apply_complete" else event["@message"])
-    return [
-        Step(
-            address,
-            action,
-            begin,
-            done[address][0] if address in done else None,
-            done.get(address, (0, ""))[1],
-        )
-        for address, (action, begin) in begun.items()
-    ]
-
-
-def _events(lines: Sequence[str]) -> Iterator[dict[str, Any]]:
-    for line in lines:
-        if line.startswith("{"):
-            try:
-                yield json.loads(line)
-            except ValueError:
-                continue
-
-
-def _provisioners(module: Mapping[str, Any]) -> list[str]:
-    own = [one["address"] for one in module.get("resources", []) if one.get("provisioners")]
-    calls = (module.get("module_calls") or {}).values()
-    return own + [it for one in calls for it in _provisioners(one.get("module", {}))]
 
 
 def _variables(given: Mapping[str, Any] | None) -> list[str]:
@@ -426,3 +318,9 @@ def _version_hint(text: str) -> str | None:
     if re.search(r"no available releases match|does not have a provider", text):
         return f'in versions.tf: source = "{mirror.SOURCE}", version = "~> 5.100" (this machine holds {mirror.VERSION})'
     return None
+
+
+def _provisioners(module: Mapping[str, Any]) -> list[str]:
+    own = [one["address"] for one in module.get("resources", []) if one.get("provisioners")]
+    calls = (module.get("module_calls") or {}).values()
+    return own + [it for one in calls for it in _provisioners(one.get("module", {}))]

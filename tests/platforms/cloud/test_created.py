@@ -8,10 +8,10 @@ import pytest
 
 from llmlab.checks.first_boot import asked
 from llmlab.errors import LabError
-from llmlab.platforms.cloud import Account, inventory, reach, resources, rights
+from llmlab.platforms.cloud import Account, inventory, leftovers, reach, resources, rights
 from llmlab.platforms.cloud.door import door
+from llmlab.platforms.cloud.events import Diagnostic
 from llmlab.platforms.cloud.inventory import Fleet, Inventory, Listener, LoadBalancer, Rule, TargetGroup
-from llmlab.platforms.cloud.terraform import Diagnostic
 
 BALANCER = LoadBalancer(
     "lb", "lb", False, ("sg-door",), ("a", "b"), {"idle_timeout.timeout_seconds": "77"}, (), {}
@@ -81,16 +81,16 @@ def test_what_a_role_may_do(aws, statements, read, write):
 
 def test_what_is_left_is_what_was_not_there_before(aws):
     Account.furnish(aws)
-    before = inventory.everything(aws)
-    assert inventory.live(aws, before) == []
+    before = leftovers.everything(aws)
+    assert leftovers.live(aws, before) == []
     aws.client("ec2").create_security_group(GroupName="mine", Description="x")
     aws.client("ec2").run_instances(ImageId="ami-12c6146b", MinCount=1, MaxCount=1)
-    left = inventory.live(aws, before)
+    left = leftovers.live(aws, before)
     assert "security group mine" in left
     assert len(left) == 2
     (machine,) = inventory.read(aws).instances
     aws.client("ec2").terminate_instances(InstanceIds=[machine["InstanceId"]])
-    assert inventory.live(aws, before) == ["security group mine"]
+    assert leftovers.live(aws, before) == ["security group mine"]
 
 
 def test_the_door_is_written_from_listeners_rules_and_targets():
