@@ -57,13 +57,14 @@ def billed(have: Inventory) -> Shown:
     """What an hour of it would cost, by the dated table."""
     items = prices.hourly(have)
     rows = [
-        (str(one.count), one.what, "not in the table" if one.dollars is None else f"${one.dollars:.3f}")
+        (str(one.count), one.what, "not in the table" if one.dollars is None else f"{one.dollars:.3f}")
         for one in items
     ]
     total = sum(one.dollars or 0 for one in items)
     dated = f"List prices, us-east-1, written down on {prices.catalogue()['as_of']} from memory (data/aws.toml): look them up."
-    note = f"${total:.2f} an hour, ${total * 730:.0f} a month. {dated}"
-    return Shown(rows, [note], ("", "what", "an hour"))
+    # No dollar sign: a notebook would read two of them as mathematics.
+    note = f"{total:.2f} US dollars an hour, {total * 730:.0f} a month. {dated}"
+    return Shown(rows, [note], ("", "what", "US dollars an hour"))
 
 
 def _words(value: Any) -> str:

@@ -81,7 +81,7 @@ class LiveInfra:
         """Format, validate, your tests, a plan: the loop to repeat while you write. The seconds each took stand beside it."""
         self.project.refresh()
         steps: dict[str, Callable[[], str]] = {
-            "fmt": lambda: ", ".join(self.project.unformatted()) or "as it should be",
+            "fmt": lambda: self._ugly() or "as it should be",
             "validate": lambda: "; ".join(map(str, self.project.validate()[:3])) or "no objection",
             "test": self._tested,
             "plan": lambda: f"{len(self.project.changes())} resources to change",
@@ -97,6 +97,10 @@ class LiveInfra:
                     said = error.what
                 rows.append((name, said, f"{time.monotonic() - at:.1f} s"))
         return Shown(rows, [f"{time.monotonic() - began:.0f} s in all"], ("terraform", "", "took"))
+
+    def _ugly(self) -> str:
+        found = self.project.unformatted()
+        return f"would change {', '.join(found)}" if found else ""
 
     def _tested(self) -> str:
         found = self.project.test()

@@ -13,7 +13,7 @@
 # %% [markdown] id="objectives" tags=["objectives"]
 # # 10 · Terraform on AWS: a door, and servers behind it
 #
-# The guide sketches a load balancer on AWS: it has no listener, three of the things that it refers to are nowhere, and its
+# The guide sketches a load balancer on AWS: it has no listener, some of the things that it refers to are nowhere, and its
 # machine image was copied from another region. You write the rest, apply it with the real Terraform and the real AWS provider,
 # and send requests through what was created. The AWS behind it is a local stand-in, so nothing is billed and nothing can be
 # broken; the same files would go to a real account.
@@ -226,5 +226,5 @@ lab.stop()
 # ## Next
 #
 # To read on: the AWS provider's pages on `aws_lb_target_group` and `aws_vpc_security_group_ingress_rule`, and Terraform's on
-# tests with mocked providers. To go to a real account, set its credentials and call `terraform apply` in this folder: the bill
-# above is then yours.
+# tests with mocked providers. The same files go to a real account: with its credentials, your own domain, bucket, secret and
+# image in the variables, and `terraform apply` in this folder. This lab never does that, and the bill above is then yours.
