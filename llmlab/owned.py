@@ -43,7 +43,7 @@ _HOMES = {
     "simulated": "llmlab.platforms.kube.simulated",
     "kind": "llmlab.platforms.kube.kind",
     "context": "llmlab.platforms.kube.context",
-    "scratch": "llmlab.platforms.cloud.scratch",
+    "scratch": "llmlab.scratch",
 }
 
 

@@ -14,7 +14,7 @@ ORDER = [
     ["paths"],
     ["schema"],
     ["machine", "owned", "jail"],
-    ["engine", "models"],
+    ["engine", "models", "scratch"],
     ["serve"],
     ["load", "records"],
     ["figures"],

@@ -16,9 +16,9 @@ from ..errors import LabError
 from ..platforms.cloud.account import Account
 from ..platforms.cloud.door import Door, door
 from ..platforms.cloud.inventory import Inventory, LoadBalancer
-from ..platforms.cloud.scratch import Scratch
 from ..platforms.containers.compose import Project
 from ..platforms.containers.images import LLAMA_SERVER
+from ..scratch import Scratch
 from .first_boot import Asked, FirstBoot
 
 STANDS_IN = "HAProxy, written from the objects that were created, and containers that stand for the instances"

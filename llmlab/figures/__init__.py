@@ -19,14 +19,17 @@ from .states import states
 from .threads import threads
 from .throughput import throughput
 from .timeline import timeline
+from .worldmap import added, origins
 
 __all__ = [
     "Picture",
+    "added",
     "applying",
     "exposure",
     "images",
     "latency_cdf",
     "live",
+    "origins",
     "panels",
     "per_million",
     "placement",

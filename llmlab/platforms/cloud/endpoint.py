@@ -12,8 +12,8 @@ import httpx
 
 from ...errors import Unavailable
 from ...owned import Process
+from ...scratch import Scratch
 from ...serve.ports import free_port
-from .scratch import Scratch
 
 REGION = "us-east-1"
 STANDS_IN = "moto, a local stand-in for AWS: no packet flows, nothing is billed"

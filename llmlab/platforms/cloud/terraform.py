@@ -15,10 +15,10 @@ from typing import Any
 from ... import jail
 from ...errors import LabError
 from ...owned import Process
+from ...scratch import Scratch
 from . import mirror
 from .endpoint import Endpoint
 from .events import Diagnostic, Ran, Step, Tested, diagnostic, parse, steps
-from .scratch import Scratch
 
 Say = Callable[[str], None]
 #: What belongs to a project: everything else in the learner's folder stays there.

@@ -7,8 +7,8 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
-from ... import owned
-from ...paths import state_dir
+from . import owned
+from .paths import state_dir
 
 KIND = "scratch"
 
@@ -17,7 +17,7 @@ class Scratch:
     """An empty folder below the state folder, registered before anything is put into it."""
 
     def __init__(self, label: str) -> None:
-        base = state_dir() / "cloud"
+        base = state_dir() / "scratch"
         base.mkdir(parents=True, exist_ok=True)
         self.path = Path(tempfile.mkdtemp(dir=base))
         self._entry = owned.register(KIND, label, folders=[str(self.path)])

@@ -1,0 +1,332 @@
+"""Lab 12: users from everywhere through the learner's worker, in Cloudflare's runtime, to three regions with a real llama-server each."""
+
+import contextlib
+import json
+import statistics
+import time
+
+import httpx
+
+from llmlab.checks import Context, Verdict, check, failed, passed
+from llmlab.checks.geography import CASES
+from llmlab.platforms.region import Edge, World
+from llmlab.platforms.region.world import HOSTS
+
+CONFIG = "worker.capnp"
+SOON = 2.0  # seconds within which another region has answered
+TRIES = 3
+ENDED = 10.0  # seconds after which a stream that stopped is over for the client
+WORLD = {"realism": "emulated", "stands_in": "the internet: names, not distances; a user's place comes in a header; the runtime and the servers are real"}
+US, ASIA, EU = ({"country": code, "continent": continent} for code, continent in (("US", "NA"), ("JP", "AS"), ("GB", "EU")))
+RESIDENT = {"country": "DE", "continent": "EU", "isEUCountry": "1"}
+
+
+def world(ctx: Context) -> World:
+    """The regions, up once for the checks of a run; as they were before each check."""
+    one = ctx.once("world", lambda: ctx.enter(World(say=ctx.say)))
+    one.restore()
+    one.idle()
+    return one
+
+
+def edge(ctx: Context) -> Edge:
+    """The learner's worker, started once."""
+
+    def make() -> Edge:
+        key = "sk-client-" + f"{ctx.random('key').getrandbits(48):012x}"
+        with ctx.deploying():
+            return ctx.enter(Edge(ctx.files / CONFIG, world(ctx), client_key=key, log=ctx.files / "edge.log"))
+
+    return ctx.once("edge", make)
+
+
+def tokens(one: Edge, cf, count: int = 4, **more) -> httpx.Response:
+    """A completion that a user at `cf` asks for."""
+    return one.request("POST", "/v1/completions", cf=cf, json={"prompt": "Once", "max_tokens": count} | more)
+
+
+def generations(seen) -> list[str]:
+    """The regions that were asked to generate, in order."""
+    return [it.region for it in seen if it.path.startswith("/v1/completions") and it.method == "POST"]
+
+
+@check(title="The worker starts, and a user gets a token", points=3, machine=("node",), **WORLD)
+def starts(ctx: Context) -> Verdict:
+    """Start it as `workerd serve worker.capnp` does; ask for four tokens with the client's key."""
+    one = edge(ctx)
+    try:
+        reply = tokens(one, US)
+        found = reply.json().get("usage", {}).get("completion_tokens", 0) if reply.status_code == 200 else 0
+        said = f"HTTP {reply.status_code}, {found} tokens"
+    except (httpx.HTTPError, ValueError) as error:
+        found, said = 0, str(error)
+    log = one.said(3)
+    return (passed if found else failed)(
+        expected="HTTP 200 with tokens, from an origin that asks for its own key",
+        observed=said + ("; " + " ".join(log) if log and not found else ""),
+        look="edge.ask(country='US')",
+    )
+
+
+@check(title="Users are sent to their region", points=5, machine=("node",), **WORLD)
+def geography(ctx: Context) -> Verdict:
+    """Users from everywhere, some from nowhere in particular; which region each one's request reached."""
+    at, one = world(ctx), edge(ctx)
+    wrong = []
+    for cf, home in CASES:
+        mark = at.mark()
+        with contextlib.suppress(httpx.HTTPError):
+            one.request("GET", "/v1/models", cf=cf)
+        reached = [it.region for it in at.seen(mark, least=1, within=1) if it.path.startswith("/v1/models")]
+        if reached[:1] != [home]:
+            where = " ".join(f"{key}={value}" for key, value in cf.items()) or "nothing known"
+            wrong.append(f"{where} → {', '.join(reached) or 'nobody'}, not {home}")
+    return (failed if wrong else passed)(
+        expected=f"{len(CASES)} users, each in the region of their continent; whoever is nowhere in particular in the US",
+        observed=f"{len(wrong)} wrong: " + "; ".join(wrong[:6]) if wrong else "so they were",
+        look="edge.map().plot()",
+        wrong=len(wrong),
+    )
+
+
+@check(title="A request arrives as it was sent", points=3, machine=("node",), **WORLD)
+def untouched(ctx: Context) -> Verdict:
+    """Method, path, query, headers and body, compared with what reached the region."""
+    at, one = world(ctx), edge(ctx)
+    body = json.dumps({"prompt": "Grüße, 世界 \u0000", "max_tokens": 1}, ensure_ascii=False)
+    sent = [
+        ("GET", "/v1/models?limit=5&after=%20x%2Fy&empty=", {"x-request-id": "abc-123"}, None),
+        ("POST", "/v1/completions?trace=1", {"content-type": "application/json", "accept-language": "de"}, body),
+        ("OPTIONS", "/v1/chat/completions", {"x-other": "1"}, None),
+    ]
+    wrong = []
+    for method, path, headers, content in sent:
+        mark = at.mark()
+        with contextlib.suppress(httpx.HTTPError):
+            one.request(method, path, cf=US, headers=headers, content=content)
+        got = next((it for it in at.seen(mark, least=1) if it.path.split("?")[0] == path.split("?")[0]), None)
+        if got is None:
+            wrong.append(f"{method} {path} reached nobody")
+            continue
+        words = [f"as {got.method}"] if got.method != method else []
+        words += [f"as {got.path}"] if got.path != path else []
+        words += [f"without {name}" for name, value in headers.items() if got.headers.get(name) != value]
+        words += ["with another body"] if got.body != (content or "") else []
+        wrong += [f"{method} {path} arrived {', '.join(words)}"] if words else []
+    return (failed if wrong else passed)(
+        expected="the same method, path, query, headers and body",
+        observed="; ".join(wrong) or "so they were",
+        look="edge.seen()",
+    )
+
+
+@check(title="A stream comes as it is written", points=2, needs=("starts",), machine=("node",), **WORLD)
+def streaming(ctx: Context) -> Verdict:
+    """Of the time of a whole streamed reply, how much lies between its first and its last piece."""
+    _, one = world(ctx), edge(ctx)
+    best = 0.0
+    for _ in range(4):
+        request = one.build("POST", "/v1/completions", cf=US, json={"prompt": "Once", "max_tokens": 200, "ignore_eos": True, "stream": True})
+        began = time.monotonic()
+        with contextlib.suppress(httpx.HTTPError), contextlib.closing(one.stream(request)) as reply:
+            times = [time.monotonic() for _ in reply.iter_bytes()]
+            if len(times) > 1:
+                best = max(best, (times[-1] - times[0]) / (times[-1] - began))
+    return (passed if best >= 0.3 else failed)(
+        expected="at least 30 % of a reply's time lies after its first piece",
+        observed=f"{best:.0%}, the most of 4 replies",
+        look="edge.ask(country='US', stream=True)",
+    )
+
+
+@check(title="Keys stay on their own side", points=4, machine=("node",), **WORLD)
+def keys(ctx: Context) -> Verdict:
+    """With the client's key, another one, none: what reaches an origin, and with which key."""
+    at, one = world(ctx), edge(ctx)
+    mark = at.mark()
+    with contextlib.suppress(httpx.HTTPError):
+        tokens(one, US, 1)
+        one.request("GET", "/v1/models", cf=ASIA, headers={"x-api-key": "mine"})
+    seen = at.seen(mark, least=2)
+    words = []
+    if any(one.client_key in value for it in seen for value in it.headers.values()):
+        words.append("the client's key reached an origin")
+    if not seen or any(it.headers.get("authorization") != f"Bearer {at.key}" for it in seen if it.path != "/health"):
+        words.append("an origin was asked without its own key")
+    for name, key in (("another key", "sk-client-guessed"), ("no key", None)):
+        mark = at.mark()
+        try:
+            status = one.request("POST", "/v1/completions", cf=US, key=key, json={"prompt": "x", "max_tokens": 1}).status_code
+        except httpx.HTTPError as error:
+            status = str(error)
+        if status != 401 or at.seen(mark, within=0.3):
+            words.append(f"{name}: HTTP {status}" + (", and it reached an origin" if at.seen(mark, within=0) else ""))
+    return (failed if words else passed)(
+        expected="an origin sees its own key and never the client's; another key, or none, is 401 and reaches nobody",
+        observed="; ".join(words) or "so it is",
+        look="edge.seen()",
+    )
+
+
+def elsewhere(ctx: Context, fail) -> tuple[list[float], list[str]]:
+    """A region fails, a user there asks: seconds to the answer of each try, and what went wrong."""
+    at, one = world(ctx), edge(ctx)
+    took, wrong = [], []
+    for _ in range(TRIES):
+        at.restore()
+        at.idle()
+        fail(at)
+        mark, began = at.mark(), time.monotonic()
+        try:
+            status = tokens(one, ASIA).status_code
+        except httpx.HTTPError as error:
+            status = str(error)
+        took.append(time.monotonic() - began)
+        if status != 200:
+            wrong.append(f"HTTP {status} after {took[-1]:.1f} s, asked {', '.join(generations(at.seen(mark))) or 'nobody'}")
+    at.restore()
+    return took, wrong
+
+
+@check(title="A region is down: the next one answers", points=3, needs=("starts", "geography"), machine=("node",), **WORLD)
+def down(ctx: Context) -> Verdict:
+    """Kill Asia's server, ask as a user in Japan; three times."""
+    took, wrong = elsewhere(ctx, lambda at: at.kill("asia"))
+    good = not wrong and statistics.median(took) <= SOON
+    return (passed if good else failed)(
+        expected=f"another region's tokens within {SOON:.0f} s",
+        observed="; ".join(wrong) or "after " + ", ".join(f"{it:.2f} s" for it in took),
+        look="edge.world.kill('asia'); edge.ask(country='JP')",
+    )
+
+
+@check(title="A region hangs: the next one answers", points=3, needs=("starts", "geography"), machine=("node",), **WORLD)
+def hung(ctx: Context) -> Verdict:
+    """Stop Asia's server in its tracks, so that it takes connections and answers nothing; three times."""
+    took, wrong = elsewhere(ctx, lambda at: at.hang("asia"))
+    good = not wrong and statistics.median(took) <= SOON
+    return (passed if good else failed)(
+        expected=f"another region's tokens within {SOON:.0f} s",
+        observed="; ".join(wrong) or "after " + ", ".join(f"{it:.2f} s" for it in took),
+        look="edge.world.hang('asia'); edge.ask(country='JP')",
+    )
+
+
+@check(title="Slow is not down: one request, one server", points=3, needs=("hung",), machine=("node",), **WORLD)
+def slow(ctx: Context) -> Verdict:
+    """A reply that takes seconds and is not streamed: who was asked for it."""
+    at, one = world(ctx), edge(ctx)
+    rate = tokens(one, ASIA, 64, ignore_eos=True).json().get("timings", {}).get("predicted_per_second", 100.0)
+    count = max(64, min(6000, int(4 * rate)))
+    mark, began = at.mark(), time.monotonic()
+    try:
+        reply = tokens(one, ASIA, count, ignore_eos=True)
+        said = f"HTTP {reply.status_code}"
+    except httpx.HTTPError as error:
+        said = str(error)
+    took, asked = time.monotonic() - began, generations(at.seen(mark, least=1))
+    at.idle(60)
+    good = said == "HTTP 200" and asked == ["asia"]
+    return (passed if good else failed)(
+        expected=f"{count} tokens from one region, asked once, however long it takes",
+        observed=f"{said} after {took:.1f} s; asked: {', '.join(asked) or 'nobody'}",
+        look="edge.ask(country='JP', tokens=2000)",
+    )
+
+
+def broken(ctx: Context, fail) -> tuple[str, float, list[str]]:
+    """A stream that has begun, and then its region fails: how it ended, after how many seconds, who else was asked."""
+    at, one = world(ctx), edge(ctx)
+    request = one.build("POST", "/v1/completions", cf=ASIA, json={"prompt": "Once", "max_tokens": 6000, "ignore_eos": True, "stream": True})
+    mark, how, began = at.mark(), "complete, as if nothing had been", time.monotonic()
+    try:
+        with contextlib.closing(one.stream(request)) as reply:
+            pieces = reply.iter_bytes()
+            last = next(pieces, b"")[-400:]
+            fail(at)
+            began = time.monotonic()
+            for piece in pieces:
+                last = (last + piece)[-400:]
+                if time.monotonic() - began > 3 * ENDED:
+                    break
+            how = how if b"[DONE]" in last else "ended"
+    except httpx.TimeoutException:
+        how = "still open"
+    except httpx.HTTPError:
+        how = "cut off"
+    took = time.monotonic() - began
+    asked = generations(at.seen(mark))
+    at.restore()
+    return how, took, asked
+
+
+@check(title="After the first token there is no second try", points=2, needs=("starts", "geography"), machine=("node",), **WORLD)
+def no_retry(ctx: Context) -> Verdict:
+    """Kill the region in the middle of a stream."""
+    how, took, asked = broken(ctx, lambda at: at.kill("asia"))
+    good = how in ("ended", "cut off") and asked == ["asia"]
+    return (passed if good else failed)(
+        expected="the stream is over, and nobody else was asked: a second beginning after half a reply is no reply",
+        observed=f"{how} after {took:.1f} s; asked: {', '.join(asked)}",
+        look="edge.ask(country='JP', stream=True)",
+    )
+
+
+@check(title="A stream that stops is ended", points=3, needs=("starts", "geography"), machine=("node",), **WORLD)
+def stall(ctx: Context) -> Verdict:
+    """Stop the region in the middle of a stream: the client must not wait for ever."""
+    how, took, asked = broken(ctx, lambda at: at.hang("asia"))
+    good = how in ("ended", "cut off") and took <= ENDED and asked == ["asia"]
+    return (passed if good else failed)(
+        expected=f"the stream is over within {ENDED:.0f} s, and nobody else was asked",
+        observed=f"{how} after {took:.1f} s; asked: {', '.join(asked)}",
+        look="edge.world.hang('asia') during edge.ask(country='JP', stream=True)",
+    )
+
+
+@check(title="Residents of the EU are answered there, or not at all", points=4, machine=("node",), **WORLD)
+def residency(ctx: Context) -> Verdict:
+    """With the EU's region down, then hung: what a user in Germany gets, and whether anything left the EU. One in Britain may go on."""
+    at, one = world(ctx), edge(ctx)
+    words = []
+    for name, fail in (("down", at.kill), ("hung", at.hang)):
+        fail("eu")
+        mark = at.mark()
+        try:
+            status = tokens(one, RESIDENT).status_code
+        except httpx.HTTPError as error:
+            status = str(error)
+        left = sorted({it.region for it in at.seen(mark)} - {"eu"})
+        if status != 503 or left:
+            words.append(f"{name}: HTTP {status}" + (f", and it went to {', '.join(left)}" if left else ""))
+        at.restore()
+    at.kill("eu")
+    with contextlib.suppress(httpx.HTTPError):
+        if (status := tokens(one, EU).status_code) != 200:
+            words.append(f"a user who is no resident got HTTP {status}")
+    at.restore()
+    return (failed if words else passed)(
+        expected="503 for a resident, nothing leaves the EU; others go on elsewhere",
+        observed="; ".join(words) or "so it is",
+        look="edge.world.kill('eu'); edge.ask(country='DE')",
+    )
+
+
+@check(title="With everything down the answer is honest", points=2, machine=("node",), **WORLD)
+def honest(ctx: Context) -> Verdict:
+    """Kill all three."""
+    at, one = world(ctx), edge(ctx)
+    for name in HOSTS:
+        at.kill(name)
+    try:
+        reply = tokens(one, US)
+        said = f"HTTP {reply.status_code}, {reply.headers.get('content-type', 'no content type')}"
+        good = reply.status_code in (502, 503, 504) and "error" in json.loads(reply.text)
+    except (httpx.HTTPError, ValueError) as error:
+        good, said = False, locals().get("said") or str(error)
+    at.restore()
+    return (passed if good else failed)(
+        expected="502, 503 or 504, with a JSON body that says `error`: what an OpenAI client can show",
+        observed=said,
+        look="edge.ask(country='US') with every region killed",
+    )

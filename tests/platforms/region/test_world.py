@@ -1,0 +1,166 @@
+"""The world of lab 12: what reaches a region, how regions fail and come back, what the runtime says, and that nothing is left."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import httpx
+import psutil
+import pytest
+
+from llmlab import owned
+from llmlab.checks.geography import CASES, HOME, countries
+from llmlab.errors import LabError, Unavailable
+from llmlab.platforms.region import Edge, World, workerd
+from llmlab.platforms.region.world import HOSTS
+
+COURSE = Path(__file__).resolve().parents[3]
+pytestmark = pytest.mark.needs("process", "node")
+CONFIG = (COURSE / "solutions/12-edge/worker.capnp").read_text()
+#: Sends everybody to the region that a header names.
+WORKER = """
+export default {
+  async fetch(request, env) {
+    if (request.headers.get("x-fail")) throw new Error("as asked");
+    const url = new URL(request.url);
+    return fetch(`https://${request.headers.get("x-to")}${url.pathname}${url.search}`, request);
+  },
+};
+"""
+
+
+@pytest.fixture(scope="module")
+def world():
+    with World() as one:
+        yield one
+
+
+@pytest.fixture
+def make(world, tmp_path):
+    """Start a worker: `make(js, config)`; it ends with the test."""
+    made = []
+
+    def start(js: str = WORKER, config: str = CONFIG) -> Edge:
+        (tmp_path / "worker.js").write_text(js)
+        (tmp_path / "worker.capnp").write_text(config)
+        made.append(Edge(tmp_path / "worker.capnp", world, client_key="sk-client", log=tmp_path / "log"))
+        return made[-1]
+
+    yield start
+    for one in made:
+        one.close()
+    world.restore()
+
+
+def ask(edge, region: str, path: str = "/health", **more) -> httpx.Response:
+    return edge.request(
+        "GET", path, headers={"x-to": HOSTS.get(region, region)} | more.pop("headers", {}), **more
+    )
+
+
+def test_a_request_is_noted_where_it_arrives_as_it_was(world, make):
+    edge, mark = make(), world.mark()
+    reply = edge.request(
+        "POST",
+        "/v1/completions?a=1&b=%20",
+        key=world.key,
+        headers={"x-to": HOSTS["eu"], "x-mine": "ü"},
+        json={"prompt": "é", "max_tokens": 2},
+    )
+    assert reply.json()["usage"]["completion_tokens"] == 2
+    (one,) = world.seen(mark, least=1)
+    assert (one.region, one.method, one.path) == ("eu", "POST", "/v1/completions?a=1&b=%20")
+    assert "é" in one.body
+    assert one.headers["authorization"] == f"Bearer {world.key}"
+
+
+def test_a_region_is_down_hangs_and_comes_back(world, make):
+    edge = make()
+    world.kill("asia")
+    assert ask(edge, "asia").status_code == 521
+    assert ask(edge, "us").status_code == 200
+    world.restore("asia")
+    assert ask(edge, "asia").status_code == 200
+    world.hang("asia")
+    with pytest.raises(httpx.ReadTimeout):
+        ask(edge, "asia", timeout=0.5)
+    world.restore()
+    assert ask(edge, "asia").status_code == 200
+
+
+def test_a_name_that_nobody_has_is_530(make):
+    assert ask(make(), "eu-south.llama.example.com").status_code == 530
+
+
+@pytest.mark.parametrize(
+    ("js", "config", "where", "says"),
+    [
+        ("export default {\n  fetch( {\n};\n", CONFIG, "worker.js:3", "SyntaxError"),
+        (WORKER, CONFIG.replace("esModule", "esModul"), "worker.capnp:17", "esModul"),
+        (WORKER, CONFIG.replace('embed "worker.js"', 'embed "other.js"'), "worker.capnp:17", "other.js"),
+        ("const a = 1;\n", CONFIG, "worker.capnp", "no event handlers"),
+    ],
+    ids=["no-javascript", "no-such-field", "no-such-file", "no-handler"],
+)
+def test_what_the_runtime_refuses_is_said_in_its_words(make, js, config, where, says):
+    with pytest.raises(LabError) as caught:
+        make(js, config)
+    assert says.lower() in str(caught.value).lower()
+    assert caught.value.where == where
+
+
+def test_an_exception_on_some_request_is_in_the_log_and_the_next_is_served(make):
+    edge = make()
+    assert ask(edge, "us", headers={"x-fail": "1"}).status_code == 500
+    assert "as asked" in "\n".join(edge.said())
+    assert ask(edge, "us").status_code == 200
+
+
+def test_every_country_has_a_tile_of_its_own_and_a_region():
+    found = countries()
+    assert len({(one.column, one.row) for one in found}) == len(found) > 140
+    assert {one.home for one in found} == set(HOSTS)
+    assert all(one.continent == "EU" or not one.eu for one in found if one.code != "CY")
+    known = {one.code: one for one in found}
+    for cf, home in CASES:
+        if cf.get("country") in known and "isEUCountry" not in cf:
+            assert known[cf["country"]].continent == cf["continent"]
+            assert HOME[cf["continent"]] == home
+
+
+def test_without_npm_one_sentence_says_what_brings_it(monkeypatch, tmp_path):
+    monkeypatch.setenv("LLMLAB_CACHE", str(tmp_path))
+    monkeypatch.setenv("PATH", str(tmp_path))
+    with pytest.raises(Unavailable, match="there is no npm here"):
+        workerd.bring()
+
+
+KERNEL = """
+from llmlab.platforms.region import World
+world = World()
+world.hang("eu")
+print(world.folder, flush=True)
+input()
+"""
+
+
+def test_a_kernel_killed_in_mid_experiment_leaves_nothing_after_clean():
+    kernel = subprocess.Popen(
+        [sys.executable, "-c", KERNEL], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    )
+    began = time.monotonic()
+    folder = Path(kernel.stdout.readline().strip())
+    assert folder.is_dir(), time.monotonic() - began
+    below = psutil.Process(kernel.pid).children(recursive=True)
+    assert len(below) >= 8  # three servers, the internet, and a keeper for each
+    kernel.kill()
+    kernel.wait()
+    _, alive = psutil.wait_procs(below, timeout=20)
+    assert not alive, "a process outlived its kernel"
+    owned.clean()
+    assert not folder.exists()
+    kernel.stdin.close()
+    kernel.stdout.close()
