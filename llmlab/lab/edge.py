@@ -97,7 +97,7 @@ class LiveEdge:
         """A user of every country asks, through the guide's worker and through yours: who reached which region."""
         rows: list[list[Cell]] = []
         try:
-            with self._start(self.lab.info.starter / CONFIG) as guide, steps_bar("country") as say:
+            with self._start(self.lab.info.starter / CONFIG) as guide, steps_bar("user") as say:
                 for name, edge in (("the guide's", guide), ("yours", self._now())):
                     for one in countries():
                         say(f"{name}: {one.code}")

@@ -118,8 +118,11 @@ applied.plot()
 # %% [markdown] id="again-text"
 # Once more, and there must be nothing to do. A second plan that wants to change something will want to for ever.
 
-# %% id="again" tags=["compare"]
-infra.replan()
+# %% id="again"
+again = infra.replan()
+
+# %% id="again-said" tags=["compare"]
+again
 
 # %% id="have"
 infra.have()
@@ -199,8 +202,11 @@ cost.plot()
 # %% [markdown] id="destroy-text"
 # A machine that is paid by the hour wants an end as orderly as its beginning.
 
-# %% id="destroy" tags=["compare"]
-infra.destroy()
+# %% id="destroy"
+destroyed = infra.destroy()
+
+# %% id="destroy-said" tags=["compare"]
+destroyed
 
 # %% [markdown] id="check-text"
 # ## Check

@@ -55,8 +55,10 @@ edge
 # %% id="predict-map"
 lab.predict(countries_elsewhere=20)
 
-# %% id="map" tags=["compare"]
+# %% id="map"
 world = edge.map()
+
+# %% id="map-said" tags=["compare"]
 world
 
 # %% id="map-figure" tags=["figure"]
