@@ -33,9 +33,9 @@ def edge(ctx: Context) -> Edge:
     """The learner's worker, started once."""
 
     def make() -> Edge:
-        key = "sk-client-" + f"{ctx.random('key').getrandbits(48):012x}"
+        at, key = world(ctx), "sk-client-" + f"{ctx.random('key').getrandbits(48):012x}"
         with ctx.deploying():
-            return ctx.enter(Edge(ctx.files / CONFIG, world(ctx), client_key=key, log=ctx.files / "edge.log"))
+            return ctx.enter(Edge(ctx.files / CONFIG, at, client_key=key, log=at.folder / "edge.log"))
 
     return ctx.once("edge", make)
 

@@ -24,10 +24,13 @@ def python() -> list[Path]:
 
 
 def cached() -> list[Path]:
-    """Engines and models; what else lies in the cache is nobody's business."""
+    """Engines, models and the edge's runtime; what else lies in the cache is nobody's business."""
     roots = [cache_dir(), *shared_cache_dirs()]
     found = [
-        root / name for root in roots for name in ("engine", "models", "checksums") if (root / name).exists()
+        root / name
+        for root in roots
+        for name in ("engine", "models", "workerd", "checksums")
+        if (root / name).exists()
     ]
     engine = os.environ.get("LLMLAB_ENGINE")
     if engine and engine not in ("wheel", "built") and Path(engine).exists():
