@@ -14,6 +14,7 @@ from llmlab.records.schema import (
     Run,
     Sample,
     ServerInfo,
+    Table,
     Throttle,
 )
 
@@ -212,3 +213,18 @@ def thread_sweep(*, counts: tuple[int, ...] = (1, 2, 4, 8), repeats: int = 3) ->
                 for r in range(repeats)
             ]
     return record(runs, servers, kind="threads")
+
+
+def table(
+    kind: str, columns: str, rows: list[list[object]], note: str | None = None, **versions: str
+) -> Table:
+    """A table with columns named by one line of words."""
+    return Table(
+        kind=kind,
+        created="2026-11-25T10:00:00.000+00:00",
+        machine=MACHINE,
+        columns=dict.fromkeys(columns.split(), ""),
+        rows=rows,  # type: ignore[arg-type]
+        versions=versions,
+        note=note,
+    )

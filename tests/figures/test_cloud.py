@@ -2,24 +2,11 @@
 
 from __future__ import annotations
 
-import factory
 import pytest
+from factory import table
 
 from llmlab import figures
 from llmlab.errors import LabError
-from llmlab.records.schema import Table
-
-
-def table(kind: str, columns: str, rows: list[list[object]], note: str | None = None) -> Table:
-    return Table(
-        kind=kind,
-        created="2026-11-25T10:00:00.000+00:00",
-        machine=factory.MACHINE,
-        columns=dict.fromkeys(columns.split(), ""),
-        rows=rows,  # type: ignore[arg-type]
-        versions={},
-        note=note,
-    )
 
 
 def test_what_nobody_declared_is_named():

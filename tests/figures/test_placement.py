@@ -2,25 +2,11 @@
 
 from __future__ import annotations
 
-import factory
 import pytest
+from factory import table
 
 from llmlab import figures
 from llmlab.errors import LabError
-from llmlab.records.schema import Table
-
-
-def table(kind: str, columns: str, rows: list[list[object]], note: str | None = None) -> Table:
-    return Table(
-        kind=kind,
-        created="2026-11-25T10:00:00.000+00:00",
-        machine=factory.MACHINE,
-        columns=dict.fromkeys(columns.split(), ""),
-        rows=rows,  # type: ignore[arg-type]
-        versions={"kubernetes": "v1.35.4"},
-        note=note,
-    )
-
 
 PLACED = [
     ["guide", "eks-g6", "L4", 0, "didn't match Pod's node affinity/selector"],
@@ -31,7 +17,7 @@ PLACED = [
 
 
 def test_each_cell_is_a_decision_and_the_reason_is_kept():
-    drawn = figures.placement(table("placement", "set pool gpu placed reason", PLACED))
+    drawn = figures.placement(table("placement", "set pool gpu placed reason", PLACED, kubernetes="v1.35.4"))
     assert [(one["set"], one["pool"], one["placed"]) for one in drawn.data["decisions"]] == [
         (row[0], row[1], row[3]) for row in PLACED
     ]
