@@ -43,4 +43,46 @@ def tags_of_a_launch_template() -> None:
     setattr(LaunchTemplateBackend, "create_launch_template", create_launch_template)  # noqa: B010
 
 
-GAPS = (rule_descriptions, tags_of_a_launch_template)
+def tracking_policies() -> None:
+    """A scaling policy is enabled, and one that tracks a target has no predictive part (moto says neither)."""
+    from moto.autoscaling.models import FakeScalingPolicy
+
+    setattr(FakeScalingPolicy, "enabled", True)  # noqa: B010
+    given = FakeScalingPolicy.__init__
+
+    def init(self: Any, *args: Any, **more: Any) -> None:
+        given(self, *args, **more)
+        self.predictive_scaling_configuration = self.predictive_scaling_configuration or None
+
+    setattr(FakeScalingPolicy, "__init__", init)  # noqa: B010
+
+
+def what_a_service_was_asked_for() -> None:
+    """An ECS service keeps its grace period and how it spreads over zones (moto forgets both)."""
+    from moto.ecs.models import Service
+    from moto.ecs.responses import EC2ContainerServiceResponse
+
+    setattr(Service, "availability_zone_rebalancing", "DISABLED")  # noqa: B010
+    setattr(Service, "health_check_grace_period_seconds", None)  # noqa: B010
+
+    def keeping(given: Any, name: str) -> Any:
+        def answer(self: Any) -> Any:
+            reply = given(self)
+            found, _ = self.ecs_backend.describe_services(
+                self._get_param("cluster", "default"), [self._get_param(name)]
+            )
+            for one in found:
+                if (zones := self._get_param("availabilityZoneRebalancing")) is not None:
+                    one.availability_zone_rebalancing = zones
+                if (grace := self._get_param("healthCheckGracePeriodSeconds")) is not None:
+                    one.health_check_grace_period_seconds = grace
+            return reply
+
+        return answer
+
+    for verb, name in (("create_service", "serviceName"), ("update_service", "service")):
+        given = getattr(EC2ContainerServiceResponse, verb)
+        setattr(EC2ContainerServiceResponse, verb, keeping(given, name))
+
+
+GAPS = (rule_descriptions, tags_of_a_launch_template, tracking_policies, what_a_service_was_asked_for)

@@ -30,9 +30,36 @@ TEMPLATE = """
     data = ec2.describe_launch_template_versions(LaunchTemplateName="one")["LaunchTemplateVersions"][0]["LaunchTemplateData"]
     sys.exit(0 if not data.get("TagSpecifications") else 3)
 """
+POLICY = """
+    asg = boto3.client("autoscaling", "us-east-1", aws_access_key_id="x", aws_secret_access_key="x")
+    ec2.create_launch_template(LaunchTemplateName="one", LaunchTemplateData={"ImageId": "ami-12c6146b", "InstanceType": "m7i.large"})
+    zone = ec2.describe_subnets()["Subnets"][0]["SubnetId"]
+    asg.create_auto_scaling_group(AutoScalingGroupName="g", MinSize=0, MaxSize=1, VPCZoneIdentifier=zone, LaunchTemplate={"LaunchTemplateName": "one"})
+    metric = {"PredefinedMetricSpecification": {"PredefinedMetricType": "ASGAverageCPUUtilization"}, "TargetValue": 50.0}
+    asg.put_scaling_policy(AutoScalingGroupName="g", PolicyName="p", PolicyType="TargetTrackingScaling", TargetTrackingConfiguration=metric)
+    (one,) = asg.describe_policies()["ScalingPolicies"]
+    sys.exit(0 if one.get("Enabled") and "PredictiveScalingConfiguration" not in one else 3)
+"""
+SERVICE = """
+    ecs = boto3.client("ecs", "us-east-1", aws_access_key_id="x", aws_secret_access_key="x")
+    ecs.create_cluster(clusterName="c")
+    ecs.register_task_definition(family="t", containerDefinitions=[{"name": "a", "image": "a", "memory": 64}])
+    ecs.create_service(cluster="c", serviceName="s", taskDefinition="t", desiredCount=0, availabilityZoneRebalancing="ENABLED", healthCheckGracePeriodSeconds=60)
+    (one,) = ecs.describe_services(cluster="c", services=["s"])["services"]
+    sys.exit(0 if (one.get("availabilityZoneRebalancing"), one.get("healthCheckGracePeriodSeconds")) == ("ENABLED", 60) else 3)
+"""
 
 
-@pytest.mark.parametrize("act", [RULE, TEMPLATE], ids=["rule-descriptions", "tags-of-a-launch-template"])
+@pytest.mark.parametrize(
+    "act",
+    [RULE, TEMPLATE, POLICY, SERVICE],
+    ids=[
+        "rule-descriptions",
+        "tags-of-a-launch-template",
+        "tracking-policies",
+        "what-a-service-was-asked-for",
+    ],
+)
 @pytest.mark.parametrize("mended", [True, False], ids=["mended", "plain"])
 def test_what_moto_answers(act, mended):
     first = "from llmlab.platforms.cloud.gaps import mend; mend()\n" if mended else ""
@@ -69,6 +96,69 @@ resource "aws_launch_template" "t" {
   name          = "one"
   instance_type = "m7i.large"
   tags          = { Project = "x" }
+}
+
+data "aws_subnets" "all" {
+}
+
+resource "aws_launch_template" "u" {
+  name          = "two"
+  image_id      = "ami-12c6146b"
+  instance_type = "m7i.large"
+}
+
+resource "aws_autoscaling_group" "g" {
+  name                = "g"
+  min_size            = 0
+  max_size            = 2
+  desired_capacity    = 0
+  vpc_zone_identifier = data.aws_subnets.all.ids
+
+  launch_template {
+    id = aws_launch_template.u.id
+  }
+}
+
+resource "aws_autoscaling_policy" "p" {
+  name                   = "p"
+  autoscaling_group_name = aws_autoscaling_group.g.name
+  policy_type            = "TargetTrackingScaling"
+
+  target_tracking_configuration {
+    target_value = 50
+
+    predefined_metric_specification {
+      predefined_metric_type = "ASGAverageCPUUtilization"
+    }
+  }
+}
+
+resource "aws_ecs_cluster" "c" {
+  name = "c"
+}
+
+resource "aws_ecs_task_definition" "t" {
+  family                   = "t"
+  requires_compatibilities = ["FARGATE"]
+  network_mode             = "awsvpc"
+  cpu                      = 256
+  memory                   = 512
+  container_definitions    = jsonencode([{ name = "a", image = "a", essential = true }])
+}
+
+resource "aws_ecs_service" "s" {
+  name            = "s"
+  cluster         = aws_ecs_cluster.c.id
+  task_definition = aws_ecs_task_definition.t.arn
+  desired_count   = 0
+  launch_type     = "FARGATE"
+
+  availability_zone_rebalancing     = "ENABLED"
+  health_check_grace_period_seconds = 60
+
+  network_configuration {
+    subnets = slice(data.aws_subnets.all.ids, 0, 1)
+  }
 }
 """
     )
