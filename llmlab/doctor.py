@@ -16,7 +16,7 @@ from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from .jail import sandbox_line
+from . import jail
 
 MAC = sys.platform == "darwin"
 
@@ -235,24 +235,14 @@ def _sandbox() -> Need:
         return Need(
             "sandbox", False, "macOS has no namespaces: submissions run in a process group", "grade on Linux"
         )
-    mend = "sudo apt-get install bubblewrap"
-    if not shutil.which("bwrap"):
-        return Need("sandbox", False, "bubblewrap is not installed: submissions run in a process group", mend)
-    try:
-        done = subprocess.run(
-            [*sandbox_line(), "--", "/bin/true"], capture_output=True, text=True, timeout=10
-        )
-    except (OSError, subprocess.TimeoutExpired) as error:
-        return Need("sandbox", False, f"bubblewrap: {error}", mend)
-    if done.returncode == 0:
+    why = jail.trouble()
+    if why is None:
         return Need("sandbox", True, "bubblewrap: each submission has its own processes, network and files")
-    why = (done.stderr.strip().splitlines() or ["it does not run"])[-1]
-    return Need(
-        "sandbox",
-        False,
-        why,
-        "sudo sysctl kernel.unprivileged_userns_clone=1, or run as root outside a container",
-    )
+    if not shutil.which("bwrap"):
+        detail = f"{why}: submissions run in a process group"
+        return Need("sandbox", False, detail, "sudo apt-get install bubblewrap")
+    mend = "sudo sysctl kernel.unprivileged_userns_clone=1, or run as root outside a container"
+    return Need("sandbox", False, why, mend)
 
 
 NEEDS: dict[str, Callable[[], Need]] = {

@@ -21,14 +21,13 @@ def sandbox_line(program: str = "bwrap") -> list[str]:
 
 
 @functools.cache
-def usable() -> bool:
-    """Whether it is here, and may make namespaces."""
+def trouble() -> str | None:
+    """Why it cannot be used here, in its own words where it has some; None: it can."""
     if not shutil.which("bwrap"):
-        return False
+        return "bubblewrap is not installed"
     try:
-        return (
-            subprocess.run([*sandbox_line(), "--", "/bin/true"], capture_output=True, timeout=10).returncode
-            == 0
-        )
-    except (OSError, subprocess.TimeoutExpired):
-        return False
+        line = [*sandbox_line(), "--", "/bin/true"]
+        done = subprocess.run(line, capture_output=True, text=True, timeout=10)
+    except (OSError, subprocess.TimeoutExpired) as error:
+        return f"bubblewrap: {error}"
+    return (done.stderr.strip().splitlines() or ["it does not run"])[-1] if done.returncode else None
