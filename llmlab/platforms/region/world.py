@@ -18,6 +18,7 @@ from ...errors import LabError
 from ...scratch import Scratch
 from ...serve import Server, Spec
 from ...serve.ports import free_port
+from . import workerd
 from .edge import Runtime
 
 GIVEN = Path(__file__).with_name("given")
@@ -65,6 +66,7 @@ class World:
                 flags = {"ctx-size": 8192, "parallel": SLOTS, "threads": 1}
                 spec = Spec(model=MODEL, flags=flags, env={"LLAMA_API_KEY": self.key}, folder=self.folder)
                 self.servers[name] = self._stack.enter_context(Server(spec, port=port))
+            workerd.bring(say)
             say("the internet between them")
             self.internet: Runtime = self._stack.enter_context(
                 Runtime(self.folder / "world.capnp", self.folder / "world.log", label="the internet of a lab")

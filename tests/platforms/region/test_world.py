@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import httpx
@@ -150,9 +149,8 @@ def test_a_kernel_killed_in_mid_experiment_leaves_nothing_after_clean():
     kernel = subprocess.Popen(
         [sys.executable, "-c", KERNEL], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
     )
-    began = time.monotonic()
     folder = Path(kernel.stdout.readline().strip())
-    assert folder.is_dir(), time.monotonic() - began
+    assert folder.is_dir()
     below = psutil.Process(kernel.pid).children(recursive=True)
     assert len(below) >= 8  # three servers, the internet, and a keeper for each
     kernel.kill()
