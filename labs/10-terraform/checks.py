@@ -322,9 +322,13 @@ def door(ctx: Context) -> Verdict:
     tokens = (reply.json().get("usage") or {}).get("completion_tokens", 0) if reply.status_code == 200 else 0
     words = [f"without the key: HTTP {shut}", f"with the key: HTTP {reply.status_code}, {tokens} tokens"]
     good = shut == 401 and tokens > 0
+    for one_more in (it.port for it in balancer.listeners if it.redirects()):
+        status = front.ask("/health", port=one_more).status_code
+        words.append(f"port {one_more}: HTTP {status}")
+        good = good and status in (301, 302)
     front.close()
     return (passed if good else failed)(
-        expected="without the key 401, with the key of Secrets Manager tokens",
+        expected="without the key 401, with the key of Secrets Manager tokens; a listener that redirects does",
         observed="; ".join(words),
         look="infra.front()",
     )
@@ -340,7 +344,7 @@ def drift(ctx: Context) -> Verdict:
     elb.modify_load_balancer_attributes(LoadBalancerArn=balancer.arn, Attributes=[{"Key": "idle_timeout.timeout_seconds", "Value": "61"}])
     with ctx.deploying():
         changes = one.project.changes(one.variables, say=ctx.say)
-    kinds = {it.rpartition("module.")[2].split(".")[0] if "module." not in it else it.split(".")[-2] for it in changes}
+    kinds = {it.split(".")[-2] for it in changes}  # module.door.aws_lb.server
     missing = {"aws_lb_target_group", "aws_lb"} - kinds
     return (failed if missing else passed)(
         expected="a plan that would put the target group's health check and the load balancer's idle timeout back",

@@ -29,20 +29,8 @@ FAMILIES = {
 }
 #: `docker run` options that take no value (docker-run(1)); every other one takes the next word.
 _BARE = {
-    *(
-        "-d",
-        "--detach",
-        "--rm",
-        "--init",
-        "--read-only",
-        "--privileged",
-        "-i",
-        "-t",
-        "-it",
-        "-P",
-        "--publish-all",
-    ),
-    *("--no-healthcheck", "--oom-kill-disable"),
+    *("-d", "--detach", "--rm", "--init", "--read-only", "--privileged", "-i", "-t", "-it"),
+    *("-P", "--publish-all", "--no-healthcheck", "--oom-kill-disable"),
 }
 
 
@@ -56,6 +44,11 @@ class Asked:
     ports: tuple[tuple[int, int], ...]  # host, container
     mounts: tuple[tuple[str, str], ...]  # path on the host, in the container
     env: dict[str, str] = field(default_factory=dict)
+    hosts_network: bool = False
+
+    def behind(self, port: int) -> int:
+        """The container's port behind one of its host; 1, at which nobody answers, where none is published there."""
+        return dict(self.ports).get(port, port if self.hosts_network else 1)
 
 
 @dataclass(frozen=True, slots=True)
@@ -232,6 +225,7 @@ def asked(name: str, words: Sequence[str]) -> Asked:
     ports: list[tuple[int, int]] = []
     mounts: list[tuple[str, str]] = []
     env: dict[str, str] = {}
+    shared = False
     queue = list(words)
     while queue and queue[0].startswith("-"):
         option, _, value = queue.pop(0).partition("=")
@@ -255,7 +249,7 @@ def asked(name: str, words: Sequence[str]) -> Asked:
             key, _, word = value.partition("=")
             env[key] = word
         elif option in ("--network", "--net") and value == "host":
-            ports.append((0, 0))
+            shared = True
     if not queue:
         raise LabError(f"`docker run` of {name} names no image.", where=SCRIPT)
-    return Asked(name, queue[0], tuple(queue[1:]), tuple(ports), tuple(mounts), env)
+    return Asked(name, queue[0], tuple(queue[1:]), tuple(ports), tuple(mounts), env, shared)

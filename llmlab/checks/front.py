@@ -45,11 +45,7 @@ class Front:
             ]
             if not instances:
                 raise LabError("No instance is registered in any target group: the door leads nowhere.")
-            published = dict(wanted.ports)
-            # A port of the machine that nothing publishes is one that nobody answers at.
-            ports = {group.port: published.get(group.port, 1) for group in have.target_groups}
-            place = next(iter(ports.values())) if len(set(ports.values())) == 1 else 0
-            self.door: Door = door(have, balancer, {one: (one, place) for one in instances}, most=MOST)
+            self.door: Door = door(have, balancer, wanted.behind, instances)
             self._write(instances, boot, wanted)
             self.project = Project(self.folder / "compose.yaml", own_ports=True, vet=False)
             self.project.up()
@@ -107,7 +103,7 @@ class Front:
         local = found.rpartition(":")[2]
         trust = ssl.create_default_context(cadata=self.account.certificate)
         headers = {"Host": self.account.domain} | ({"Authorization": f"Bearer {key}"} if key else {})
-        secure = port != 80
+        secure = port in self.door.secure
         with httpx.Client(verify=trust, trust_env=False, timeout=timeout, headers=headers) as client:
             request = client.build_request(
                 "POST" if body else "GET",

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import PurePosixPath
@@ -83,11 +82,6 @@ def stack(ctx: Context) -> Stack:
         return Stack(found.endpoint, account, found, variables, before, steps, inventory.read(found.endpoint))
 
     return ctx.once("stack", make)
-
-
-def again(one: Stack) -> Stack:
-    """The same, read anew."""
-    return dataclasses.replace(one, have=inventory.read(one.endpoint))
 
 
 def values(plan: Mapping[str, Any], kind: str) -> list[dict[str, Any]]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -20,16 +20,17 @@ class Door:
 
     config: str
     ports: dict[int, int]
+    secure: frozenset[int]  # listeners that speak TLS
     targets: dict[str, tuple[str, ...]]  # target group's name -> servers
 
 
 def door(
-    have: Inventory, balancer: LoadBalancer, servers: Mapping[str, tuple[str, int]], *, most: int = 3
+    have: Inventory, balancer: LoadBalancer, behind: Callable[[int], int], instances: Collection[str]
 ) -> Door:
     """Write it.
 
-    :param servers: instance id -> (host name, port) of what stands for that instance.
-    :param most: so many targets of a group at most are written down.
+    :param behind: port of an instance -> port of what stands for it.
+    :param instances: those that something stands for, under their names.
     :raises LabError: when it has no listener, or an action that stands in no load balancer here.
     """
     if not balancer.listeners:
@@ -56,12 +57,13 @@ def door(
         lines += ["", f"frontend port{listener.port}", *_front(listener, groups, used)]
     written = {}
     for group in used.values():
-        mine = [(one, *servers[one]) for one in group.targets if one in servers][:most]
-        written[group.name] = tuple(one for one, _, _ in mine)
+        written[group.name] = tuple(one for one in group.targets if one in instances)
         lines += ["", f"backend {_name(group)}", *_back(group)]
         asks = f"inter {group.health['interval']}s rise {group.health['healthy']} fall {group.health['unhealthy']}"
-        lines += [f"    server {one} {host}:{port or group.port} {asks}" for one, host, port in mine]
-    return Door("\n".join(lines) + "\n", {one.port: SHIFT + one.port for one in balancer.listeners}, written)
+        lines += [f"    server {one} {one}:{behind(group.port)} {asks}" for one in written[group.name]]
+    ports = {one.port: SHIFT + one.port for one in balancer.listeners}
+    secure = frozenset(one.port for one in balancer.listeners if one.protocol == "HTTPS")
+    return Door("\n".join(lines) + "\n", ports, secure, written)
 
 
 def _name(group: TargetGroup) -> str:

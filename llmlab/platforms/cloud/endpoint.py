@@ -20,6 +20,27 @@ STANDS_IN = "moto, a local stand-in for AWS: no packet flows, nothing is billed"
 WITHIN = 60  # seconds; moto takes two on a quiet machine
 
 
+def environment(url: str) -> dict[str, str]:
+    """The environment in which Terraform, boto3 and scripts meet the AWS at an address, and cannot meet another."""
+    mine = {
+        name: value
+        for name, value in os.environ.items()
+        if not name.startswith(("AWS_", "TF_", "BOTO_"))
+        and name.lower() not in ("http_proxy", "https_proxy", "all_proxy")
+    }
+    return mine | {
+        "AWS_ENDPOINT_URL": url,
+        "AWS_ACCESS_KEY_ID": "local",
+        "AWS_SECRET_ACCESS_KEY": "local",
+        "AWS_REGION": REGION,
+        "AWS_DEFAULT_REGION": REGION,
+        "AWS_EC2_METADATA_DISABLED": "true",
+        # The learner's own profiles, and whatever they point at, are out of reach.
+        "AWS_CONFIG_FILE": os.devnull,
+        "AWS_SHARED_CREDENTIALS_FILE": os.devnull,
+    }
+
+
 class Endpoint:
     """AWS as far as Terraform and boto3 can tell, empty at first. It ends with its context, and with the process that made it.
 
@@ -45,24 +66,8 @@ class Endpoint:
             raise
 
     def env(self) -> dict[str, str]:
-        """The environment in which Terraform, boto3 and scripts meet this AWS, and cannot meet another."""
-        mine = {
-            name: value
-            for name, value in os.environ.items()
-            if not name.startswith(("AWS_", "TF_", "BOTO_"))
-            and name.lower() not in ("http_proxy", "https_proxy", "all_proxy")
-        }
-        return mine | {
-            "AWS_ENDPOINT_URL": self.url,
-            "AWS_ACCESS_KEY_ID": "local",
-            "AWS_SECRET_ACCESS_KEY": "local",
-            "AWS_REGION": REGION,
-            "AWS_DEFAULT_REGION": REGION,
-            "AWS_EC2_METADATA_DISABLED": "true",
-            # The learner's own profiles, and whatever they point at, are out of reach.
-            "AWS_CONFIG_FILE": str(self.folder / "none"),
-            "AWS_SHARED_CREDENTIALS_FILE": str(self.folder / "none"),
-        }
+        """The environment in which this AWS is met, and no other."""
+        return environment(self.url)
 
     def _wait(self) -> None:
         deadline = time.monotonic() + WITHIN

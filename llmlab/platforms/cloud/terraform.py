@@ -17,12 +17,13 @@ from ...errors import LabError
 from ...owned import Process
 from ...scratch import Scratch
 from . import mirror
-from .endpoint import Endpoint
+from .endpoint import Endpoint, environment
 from .events import Diagnostic, Ran, Step, Tested, diagnostic, parse, steps
 
 Say = Callable[[str], None]
 #: What belongs to a project: everything else in the learner's folder stays there.
 FILES = ("*.tf", "*.tfvars", "*.sh", "*.tftpl", "tests/*.tftest.hcl", "modules/**/*.tf")
+NOBODY = "http://127.0.0.1:9"  # a test that is not mocked must not reach a real account
 INTERRUPTED = 45.0  # seconds in which an interrupted run finishes what it has begun
 
 
@@ -200,8 +201,7 @@ class Terraform:
 
     def env(self) -> dict[str, str]:
         """What Terraform sees: our configuration, this AWS, and nothing of the learner's own."""
-        base = self.endpoint.env() if self.endpoint is not None else _bare()
-        return base | {
+        return environment(self.endpoint.url if self.endpoint is not None else NOBODY) | {
             "TF_CLI_CONFIG_FILE": str(self._config),
             "TF_IN_AUTOMATION": "1",
             "CHECKPOINT_DISABLE": "1",
@@ -212,7 +212,7 @@ class Terraform:
 
         :raises LabError: where there is no bubblewrap and the files name a program to run.
         """
-        if not jail.usable():
+        if jail.trouble() is not None:
             for path in self.project.rglob("*.tf"):
                 for number, line in enumerate(path.read_text(errors="replace").splitlines(), 1):
                     if re.search(r"\bprovisioner\b|data\s+\"external\"", line):
@@ -294,19 +294,6 @@ class Terraform:
 
 def _variables(given: Mapping[str, Any] | None) -> list[str]:
     return [f"-var={name}={value}" for name, value in (given or {}).items()]
-
-
-def _bare() -> dict[str, str]:
-    return (
-        {key: value for key, value in os.environ.items() if not key.startswith(("AWS_", "TF_"))}
-        | {
-            "AWS_EC2_METADATA_DISABLED": "true",
-            "AWS_ACCESS_KEY_ID": "local",
-            "AWS_SECRET_ACCESS_KEY": "local",
-            "AWS_REGION": "us-east-1",
-            "AWS_ENDPOINT_URL": "http://127.0.0.1:9",  # nobody: a test that is not mocked must not reach a real account
-        }
-    )
 
 
 def _clip(text: str) -> str:

@@ -125,15 +125,15 @@ def test_the_door_is_written_from_listeners_rules_and_targets():
     )
     balancer = LoadBalancer("lb", "lb", False, (), (), {"idle_timeout.timeout_seconds": "77"}, listeners, {})
     have = Inventory([balancer], [group])
-    made = door(have, balancer, {"i-1": ("i-1", 8080), "i-2": ("i-2", 8080)})
+    made = door(have, balancer, {8080: 9090}.get, ["i-1", "i-2"])
     assert made.targets == {"llama": ("i-1", "i-2")}
     for line in (
         "timeout server 77s", "bind :10443 ssl", "http-check expect status 200-299", "option httpchk GET /health", "balance leastconn",
-        "server i-2 i-2:8080 inter 9s rise 3 fall 4", "redirect scheme https code 301", r"-m reg -i ^/metrics.*$", "return status 403",
+        "server i-2 i-2:9090 inter 9s rise 3 fall 4", "redirect scheme https code 301", r"-m reg -i ^/metrics.*$", "return status 403",
     ):  # fmt: skip
         assert line in made.config, made.config
     with pytest.raises(LabError, match="no listener"):
-        door(have, BALANCER, {})
+        door(have, BALANCER, int, [])
 
 
 def test_docker_run_is_taken_apart():
@@ -164,6 +164,8 @@ def test_docker_run_is_taken_apart():
         (("/a", "/b"),),
         {"K": "V"},
     )
+    assert (one.behind(80), one.behind(8080)) == (8080, 1)
+    assert asked("x", ["--network=host", "image:1"]).behind(8080) == 8080
     with pytest.raises(LabError, match="names no image"):
         asked("x", ["-d"])
     with pytest.raises(LabError, match="no port"):

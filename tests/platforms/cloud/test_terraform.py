@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import subprocess
 import sys
 from pathlib import Path
@@ -95,7 +94,6 @@ def test_tests_pass_fail_with_an_override_and_err_without_a_mock(stack):
         assert (found.passed, found.caught) == (False, False)
         assert "two" in str(found.errors[0])
     with Terraform(stack(ROLE)) as project:
-        (project.project / "tests").exists()
         assert not project.test().passed, "no test is no pass"
 
 
@@ -149,7 +147,18 @@ def test_real_credentials_are_out_of_reach(aws, monkeypatch):
     assert "AKIAREAL" not in env.values()
     assert "AWS_PROFILE" not in env
     assert env["AWS_ENDPOINT_URL"] == aws.url
-    assert not os.path.exists(env["AWS_SHARED_CREDENTIALS_FILE"])
+    assert not Path(env["AWS_SHARED_CREDENTIALS_FILE"]).read_bytes()
+
+
+def test_without_an_endpoint_no_account_is_met_and_no_profile_is_read(stack, monkeypatch):
+    monkeypatch.setenv("AWS_PROFILE", "company")
+    with Terraform(
+        stack(ROLE, **{"tests/it.tftest.hcl": TEST.replace('mock_provider "aws" {}', "")})
+    ) as project:
+        env = project.env()
+        assert "AWS_PROFILE" not in env
+        assert not Path(env["AWS_CONFIG_FILE"]).read_bytes()
+        assert env["AWS_ENDPOINT_URL"].startswith("http://127.0.0.1:")
 
 
 def test_no_provider_names_the_command_that_brings_it(stack, monkeypatch, tmp_path):
