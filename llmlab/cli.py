@@ -92,6 +92,11 @@ def _parser() -> argparse.ArgumentParser:
     one.add_argument("--context", default="", help="context: which of your kubeconfig's clusters")
     one.add_argument("--namespace", default="", help="context: a namespace that is not there yet")
     verb("terraform", "the AWS provider of lab 10, fetched once where this machine has none", as_json=False)
+    verb(
+        "regions",
+        "the programs of labs 12 and 13: the edge's runtime, PowerDNS, HAProxy and Toxiproxy, fetched or built once",
+        as_json=False,
+    )
     one = verb("clean", "end what llmlab started and nobody uses any more")
     one.add_argument("--list", action="store_true", help="only list")
     one.add_argument("--all", action="store_true", help="also what a running notebook still owns")
@@ -386,6 +391,16 @@ def _terraform(args: argparse.Namespace) -> int:
 
     place = mirror.bring(_say)
     _say(f"{mirror.program()} with the AWS provider {mirror.VERSION} from {place}")
+    return 0
+
+
+def _regions(args: argparse.Namespace) -> int:
+    from .platforms.region import programs, workerd
+
+    found = programs.bring(_say)
+    for line in (found.pdns, found.haproxy, found.toxiproxy):
+        _say(next(part for part in reversed(line) if not part.startswith("--")))
+    _say(str(workerd.bring(_say)))
     return 0
 
 

@@ -167,6 +167,27 @@ def _node() -> Need:
     return Need("node", met, detail, "brew install node" if MAC else "sudo apt-get install nodejs npm")
 
 
+def _edge() -> Need:
+    from .platforms.region import workerd
+
+    here = workerd.found()
+    if here is None:
+        return Need("edge", False, "workerd is neither on PATH nor fetched yet", "uv run llmlab regions")
+    return Need("edge", True, f"workerd {workerd.VERSION}" if "llmlab" in str(here) else str(here))
+
+
+def _regions() -> Need:
+    from .errors import LabError
+    from .platforms.region import distance, places, programs
+
+    try:
+        programs.found()
+        distance.free_on([one.address for one in places.regions().values()])
+    except LabError as error:
+        return Need("regions", False, error.what.rstrip("."), error.fix or "uv run llmlab regions")
+    return Need("regions", True, "PowerDNS with GeoIP, HAProxy, Toxiproxy")
+
+
 def _root() -> Need:
     if not sys.platform.startswith("linux"):
         return Need(
@@ -258,6 +279,8 @@ NEEDS: dict[str, Callable[[], Need]] = {
     "pods": _pods,
     "terraform": _terraform,
     "node": _node,
+    "edge": _edge,
+    "regions": _regions,
     "sandbox": _sandbox,
     "root": _root,
     "browser": _browser,

@@ -14,7 +14,7 @@ ORDER = [
     ["paths"],
     ["schema"],
     ["machine", "owned", "jail"],
-    ["engine", "models", "scratch"],
+    ["debian", "yaml_nodes", "engine", "models", "scratch"],
     ["serve"],
     ["load", "records"],
     ["figures"],

@@ -50,7 +50,7 @@ def generations(seen) -> list[str]:
     return [it.region for it in seen if it.path.startswith("/v1/completions") and it.method == "POST"]
 
 
-@check(title="The worker starts, and a user gets a token", points=3, machine=("node",), **WORLD)
+@check(title="The worker starts, and a user gets a token", points=3, machine=("edge",), **WORLD)
 def starts(ctx: Context) -> Verdict:
     """Start it as `workerd serve worker.capnp` does; ask for four tokens with the client's key."""
     one = edge(ctx)
@@ -68,7 +68,7 @@ def starts(ctx: Context) -> Verdict:
     )
 
 
-@check(title="Users are sent to their region", points=5, machine=("node",), **WORLD)
+@check(title="Users are sent to their region", points=5, machine=("edge",), **WORLD)
 def geography(ctx: Context) -> Verdict:
     """Users from everywhere, some from nowhere in particular; which region each one's request reached."""
     at, one = world(ctx), edge(ctx)
@@ -89,7 +89,7 @@ def geography(ctx: Context) -> Verdict:
     )
 
 
-@check(title="A request arrives as it was sent", points=3, machine=("node",), **WORLD)
+@check(title="A request arrives as it was sent", points=3, machine=("edge",), **WORLD)
 def untouched(ctx: Context) -> Verdict:
     """Method, path, query, headers and body, compared with what reached the region."""
     at, one = world(ctx), edge(ctx)
@@ -120,7 +120,7 @@ def untouched(ctx: Context) -> Verdict:
     )
 
 
-@check(title="A stream comes as it is written", points=2, needs=("starts",), machine=("node",), **WORLD)
+@check(title="A stream comes as it is written", points=2, needs=("starts",), machine=("edge",), **WORLD)
 def streaming(ctx: Context) -> Verdict:
     """Of the time of a whole streamed reply, how much lies between its first and its last piece."""
     _, one = world(ctx), edge(ctx)
@@ -139,7 +139,7 @@ def streaming(ctx: Context) -> Verdict:
     )
 
 
-@check(title="Keys stay on their own side", points=4, machine=("node",), **WORLD)
+@check(title="Keys stay on their own side", points=4, machine=("edge",), **WORLD)
 def keys(ctx: Context) -> Verdict:
     """With the client's key, another one, none: what reaches an origin, and with which key."""
     at, one = world(ctx), edge(ctx)
@@ -188,7 +188,7 @@ def elsewhere(ctx: Context, fail) -> tuple[list[float], list[str]]:
     return took, wrong
 
 
-@check(title="A region is down: the next one answers", points=3, needs=("starts", "geography"), machine=("node",), **WORLD)
+@check(title="A region is down: the next one answers", points=3, needs=("starts", "geography"), machine=("edge",), **WORLD)
 def down(ctx: Context) -> Verdict:
     """Kill Asia's server, ask as a user in Japan; three times."""
     took, wrong = elsewhere(ctx, lambda at: at.kill("asia"))
@@ -200,7 +200,7 @@ def down(ctx: Context) -> Verdict:
     )
 
 
-@check(title="A region hangs: the next one answers", points=3, needs=("starts", "geography"), machine=("node",), **WORLD)
+@check(title="A region hangs: the next one answers", points=3, needs=("starts", "geography"), machine=("edge",), **WORLD)
 def hung(ctx: Context) -> Verdict:
     """Stop Asia's server in its tracks, so that it takes connections and answers nothing; three times."""
     took, wrong = elsewhere(ctx, lambda at: at.hang("asia"))
@@ -212,7 +212,7 @@ def hung(ctx: Context) -> Verdict:
     )
 
 
-@check(title="Slow is not down: one request, one server", points=3, needs=("hung",), machine=("node",), **WORLD)
+@check(title="Slow is not down: one request, one server", points=3, needs=("hung",), machine=("edge",), **WORLD)
 def slow(ctx: Context) -> Verdict:
     """A reply that takes seconds and is not streamed: who was asked for it."""
     at, one = world(ctx), edge(ctx)
@@ -260,7 +260,7 @@ def broken(ctx: Context, fail) -> tuple[str, float, list[str]]:
     return how, took, asked
 
 
-@check(title="After the first token there is no second try", points=2, needs=("starts", "geography"), machine=("node",), **WORLD)
+@check(title="After the first token there is no second try", points=2, needs=("starts", "geography"), machine=("edge",), **WORLD)
 def no_retry(ctx: Context) -> Verdict:
     """Kill the region in the middle of a stream."""
     how, took, asked = broken(ctx, lambda at: at.kill("asia"))
@@ -272,7 +272,7 @@ def no_retry(ctx: Context) -> Verdict:
     )
 
 
-@check(title="A stream that stops is ended", points=3, needs=("starts", "geography"), machine=("node",), **WORLD)
+@check(title="A stream that stops is ended", points=3, needs=("starts", "geography"), machine=("edge",), **WORLD)
 def stall(ctx: Context) -> Verdict:
     """Stop the region in the middle of a stream: the client must not wait for ever."""
     how, took, asked = broken(ctx, lambda at: at.hang("asia"))
@@ -284,7 +284,7 @@ def stall(ctx: Context) -> Verdict:
     )
 
 
-@check(title="Residents of the EU are answered there, or not at all", points=4, machine=("node",), **WORLD)
+@check(title="Residents of the EU are answered there, or not at all", points=4, machine=("edge",), **WORLD)
 def residency(ctx: Context) -> Verdict:
     """With the EU's region down, then hung: what a user in Germany gets, and whether anything left the EU. One in Britain may go on."""
     at, one = world(ctx), edge(ctx)
@@ -312,7 +312,7 @@ def residency(ctx: Context) -> Verdict:
     )
 
 
-@check(title="With everything down the answer is honest", points=2, machine=("node",), **WORLD)
+@check(title="With everything down the answer is honest", points=2, machine=("edge",), **WORLD)
 def honest(ctx: Context) -> Verdict:
     """Kill all three."""
     at, one = world(ctx), edge(ctx)

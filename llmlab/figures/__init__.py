@@ -14,6 +14,7 @@ from .live import live
 from .panels import panels
 from .picture import Picture
 from .placement import placement, stranded
+from .regions import flapping, incident, policies, survivors
 from .shares import shares
 from .states import states
 from .threads import threads
@@ -26,13 +27,16 @@ __all__ = [
     "added",
     "applying",
     "exposure",
+    "flapping",
     "images",
+    "incident",
     "latency_cdf",
     "live",
     "origins",
     "panels",
     "per_million",
     "placement",
+    "policies",
     "reachability",
     "resources",
     "rollouts",
@@ -40,6 +44,7 @@ __all__ = [
     "shares",
     "states",
     "stranded",
+    "survivors",
     "threads",
     "throughput",
     "timeline",

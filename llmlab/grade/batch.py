@@ -22,7 +22,7 @@ from ..errors import LabError
 from ..lab.hints import read_hints
 from ..lab.info import LabInfo
 from ..platforms.cloud import mirror
-from ..platforms.region import workerd
+from ..platforms.region import programs, workerd
 from . import daemon, sandbox
 from .feedback import feedback_page
 from .gradebook import Row, write_gradebook, write_whole
@@ -62,8 +62,10 @@ class Grading:
     def __init__(self, info: LabInfo, submissions: Path, out: Path, settings: Settings | None = None) -> None:
         self.info = info
         daemon.require(info)
-        if "node" in info.needs:
+        if "edge" in info.needs:
             workerd.bring()  # in a sandbox there is no way to fetch anything
+        if "regions" in info.needs:
+            programs.bring()
         if "terraform" in info.needs:
             mirror.bring()
         self.settings = settings or Settings()

@@ -24,12 +24,12 @@ def python() -> list[Path]:
 
 
 def cached() -> list[Path]:
-    """Engines, models and the edge's runtime; what else lies in the cache is nobody's business."""
+    """Engines, models, and the programs of labs 12 and 13; what else lies in the cache is nobody's business."""
     roots = [cache_dir(), *shared_cache_dirs()]
     found = [
         root / name
         for root in roots
-        for name in ("engine", "models", "workerd", "checksums")
+        for name in ("engine", "models", "workerd", "regions", "debian/trixie/regions.all", "checksums")
         if (root / name).exists()
     ]
     engine = os.environ.get("LLMLAB_ENGINE")

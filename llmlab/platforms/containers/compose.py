@@ -16,13 +16,14 @@ from typing import Any
 
 from ...errors import LabError, Unavailable
 from ...serve.ports import free_port, port_holder
+from ...yaml_nodes import scalar_line
 from . import vet as vetting
 from . import vetted
 from .daemon import client, docker, failure, speaking
 from .images import here
 from .logs import telling
 from .owning import PROJECT, Claim
-from .yaml_lines import scalar_line, unreadable
+from .yaml_lines import unreadable
 
 TAIL = 12
 SERVICE = "com.docker.compose.service"

@@ -8,9 +8,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ...errors import LabError
+from .bases import base_system
 from .build import build
 from .daemon import client, speaking
-from .debian import base_system
 
 RECIPES = Path(__file__).with_name("recipes")
 #: On every image made here: which stand-in it is. An image that was pulled has no such label.

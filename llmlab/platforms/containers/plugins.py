@@ -13,9 +13,9 @@ import shutil
 import subprocess
 from pathlib import Path
 
+from ...debian import unpack
 from ...errors import LabError
 from ...paths import cache_dir, cached, replace_file
-from .debian import unpack
 
 PLUGINS = {"compose": "docker-compose", "buildx": "docker-buildx"}
 

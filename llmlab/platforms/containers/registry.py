@@ -12,10 +12,10 @@ from pathlib import Path
 
 import httpx
 
+from ...debian import unpack
 from ...errors import LabError
 from ...owned import Process
 from .daemon import client, speaking
-from .debian import unpack
 from .images import ensure
 
 PORT = 5055  # part of every name pinned here, so it does not change

@@ -17,8 +17,8 @@ from typing import Any
 import yaml
 
 from ...errors import LabError
+from ...yaml_nodes import line_of
 from .vet_text import Finding, dockerfile, reads
-from .yaml_lines import line_of
 
 __all__ = ["ON", "before_reading", "dockerfile", "on", "refuse"]
 

@@ -8,6 +8,7 @@ from pathlib import Path
 import yaml
 
 from ...errors import LabError, Unavailable
+from ...yaml_nodes import line_of, scalar_line
 from .daemon import failure
 
 TAIL = 12
@@ -53,41 +54,3 @@ def _searched(file: Path, said: str) -> int | None:
     if best is None and service:
         best = line_of(root, ["services", service[1]])
     return best
-
-
-def scalar_line(file: Path, text: str) -> int | None:
-    """The line of the first key or value that holds `text` as a whole word; None when there is none, or no YAML."""
-    try:
-        root = yaml.compose(file.read_text(encoding="utf-8", errors="replace"), Loader=yaml.SafeLoader)
-    except yaml.YAMLError:
-        return None
-    word = re.compile(rf"(?<![\w.-]){re.escape(text)}(?![\w.-])")
-    left, lines = [root] if root else [], []
-    while left:
-        node = left.pop()
-        if isinstance(node, yaml.ScalarNode) and word.search(node.value):
-            lines.append(node.start_mark.line + 1)
-        elif isinstance(node, yaml.MappingNode):
-            left += [part for pair in node.value for part in pair]
-        elif isinstance(node, yaml.SequenceNode):
-            left += node.value
-        if len(lines) + len(left) > 10_000:  # anchors may multiply
-            break
-    return min(lines, default=None)
-
-
-def line_of(node: yaml.Node | None, path: list[str]) -> int | None:
-    """The line (from 1) of the deepest part of `path` that is there; None when not even its first is."""
-    line: int | None = None
-    for part in path:
-        if isinstance(node, yaml.MappingNode):
-            pair = next(((key, value) for key, value in node.value if key.value == part), None)
-            if pair is None:
-                break
-            line, node = pair[0].start_mark.line + 1, pair[1]
-        elif isinstance(node, yaml.SequenceNode) and part.isdigit() and int(part) < len(node.value):
-            node = node.value[int(part)]
-            line = node.start_mark.line + 1
-        else:
-            break
-    return line

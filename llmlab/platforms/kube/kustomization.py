@@ -7,8 +7,8 @@ from pathlib import Path
 
 import yaml
 
+from ... import yaml_nodes
 from ...errors import LabError
-from . import yaml_nodes
 
 NAMES = ("kustomization.yaml", "kustomization.yml", "Kustomization")
 #: Keys that name files, or nothing at all; plugins, charts, schemas and what is deprecated are not among them.

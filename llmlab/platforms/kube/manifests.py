@@ -11,8 +11,9 @@ from typing import TYPE_CHECKING, Any
 
 import yaml
 
+from ... import yaml_nodes
 from ...errors import LabError
-from . import kustomization, yaml_nodes
+from . import kustomization
 
 if TYPE_CHECKING:
     from .cluster import Cluster

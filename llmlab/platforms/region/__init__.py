@@ -1,10 +1,13 @@
-"""A small world on one machine: regions with real llama-servers in them, and an edge in front, by Cloudflare's own runtime.
+"""A small world on one machine: regions with real llama-servers in them, and what leads users there: an edge, or global DNS and proxies.
 
-What lives here: the regions, what reached them, and how they fail; the runtime and the learner's worker in it. Which user
-belongs where is the labs' business.
+What lives here: the regions, their distances, how they fail, what reached them; the tools that run the learner's files; users as
+real clients are. Which user belongs where, and what is good enough, is the labs' business.
 """
 
 from .edge import Edge
+from .globe import Globe
+from .routing import Routing
+from .users import Users
 from .world import World
 
-__all__ = ["Edge", "World"]
+__all__ = ["Edge", "Globe", "Routing", "Users", "World"]

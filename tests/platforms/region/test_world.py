@@ -17,7 +17,7 @@ from llmlab.platforms.region import Edge, World, workerd
 from llmlab.platforms.region.world import HOSTS
 
 COURSE = Path(__file__).resolve().parents[3]
-pytestmark = pytest.mark.needs("process", "node")
+pytestmark = pytest.mark.needs("process", "edge")
 CONFIG = (COURSE / "solutions/12-edge/worker.capnp").read_text()
 #: Sends everybody to the region that a header names.
 WORKER = """

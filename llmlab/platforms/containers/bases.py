@@ -1,7 +1,4 @@
-"""Single Debian 13 packages, unpacked into the cache through an apt configuration of our own; and base systems.
-
-Nothing is installed on the machine. Needs apt (Debian, Ubuntu); debootstrap also needs root.
-"""
+"""Base systems for images, made by debootstrap, which needs root."""
 
 from __future__ import annotations
 
@@ -11,12 +8,10 @@ import subprocess
 import tempfile
 from pathlib import Path
 
+from ...debian import KEYRING, mirror
 from ...errors import LabError
 from ...paths import cache_dir
 
-SUITE = "trixie"
-KEYRING = Path("/usr/share/keyrings/debian-archive-keyring.gpg")
-SOURCES = (Path("/etc/apt/sources.list.d/debian.sources"), Path("/etc/apt/sources.list"))
 #: What a Debian image on a registry leaves out too.
 _SPARE = (
     "usr/share/doc",
@@ -26,65 +21,6 @@ _SPARE = (
     "var/lib/apt/lists",
     "var/cache/apt",
 )
-
-
-def mirror() -> str:
-    """Debian's mirror as this machine is configured, else the one everybody has."""
-    for path in SOURCES:
-        if path.is_file():
-            for word in path.read_text().split():
-                if word.startswith("http") and word.rstrip("/").endswith("/debian"):
-                    return word
-    return "http://deb.debian.org/debian"
-
-
-def unpack(package: str, suite: str = SUITE) -> Path:
-    """A package's files, unpacked below the cache; fetched once.
-
-    :raises LabError: without apt, or when it cannot be fetched.
-    """
-    target = cache_dir() / "debian" / suite / package
-    if target.is_dir():
-        return target
-    for program in ("apt-get", "dpkg"):
-        if not shutil.which(program):
-            raise LabError(f"{package} comes from Debian's packages, and there is no {program} here.")
-    if not KEYRING.is_file():
-        raise LabError(
-            f"{package} comes from Debian's packages, whose keys are not here.",
-            fix="sudo apt-get install debian-archive-keyring",
-        )
-    with tempfile.TemporaryDirectory(prefix="llmlab-apt-") as name:
-        folder = Path(name)
-        for one in ("lists/partial", "cache/archives/partial", "out"):
-            (folder / one).mkdir(parents=True)
-        (folder / "sources.list").write_text(f"deb [signed-by={KEYRING}] {mirror()} {suite} main\n")
-        (folder / "apt.conf").write_text(
-            f'Dir::State "{folder}"; Dir::State::lists "{folder}/lists"; Dir::Cache "{folder}/cache";\n'
-            f'Dir::Etc::SourceList "{folder}/sources.list"; Dir::Etc::SourceParts "-";\n'
-            f'Dir::State::status "{folder}/status"; APT::Sandbox::User "root"; Acquire::Languages "none";\n'
-        )
-        (folder / "status").touch()
-        env = {**os.environ, "APT_CONFIG": str(folder / "apt.conf")}
-        for argv in (["apt-get", "update", "-qq"], ["apt-get", "download", "-qq", package]):
-            done = subprocess.run(
-                argv, capture_output=True, text=True, env=env, cwd=folder / "out", timeout=300
-            )
-            if done.returncode:
-                raise LabError(
-                    f"{package} could not be fetched from Debian's packages.",
-                    where=done.stderr.strip()[-300:],
-                )
-        (deb,) = (folder / "out").glob("*.deb")
-        target.parent.mkdir(parents=True, exist_ok=True)
-        part = Path(tempfile.mkdtemp(dir=target.parent, prefix=f".{package}."))
-        try:
-            subprocess.run(["dpkg", "-x", str(deb), str(part)], check=True, capture_output=True)
-            part.chmod(0o755)
-            part.replace(target)
-        finally:
-            shutil.rmtree(part, ignore_errors=True)
-    return target
 
 
 #: How Debian's images on a registry set up apt and dpkg, in our words: nothing kept that an image does not need.

@@ -1,0 +1,87 @@
+"""Where the regions and their users are, how far apart, and the GeoIP file that says so: from `data/world.toml`."""
+
+from __future__ import annotations
+
+import math
+import tomllib
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+from mmdb_writer import MMDBWriter
+from netaddr import IPSet
+
+from ...paths import course_dir
+
+#: Light in fibre goes 200 km in a millisecond; a cable is about half as long again as the great circle.
+KM_PER_MS, DETOUR = 200.0, 1.5
+RADIUS_KM = 6371.0
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """A region, or where users of a continent live: coordinates in degrees, the network that it has or asks from."""
+
+    name: str
+    city: str
+    country: str
+    continent: str
+    latitude: float
+    longitude: float
+    network: str
+
+    @property
+    def address(self) -> str:
+        """A region's address."""
+        return self.network.rsplit(".", 1)[0] + ".1"
+
+    def rtt(self, other: Place) -> float:
+        """Round trip in milliseconds: the great circle (haversine), there and back at the speed of light in fibre, with a detour."""
+        a, b = math.radians(self.latitude), math.radians(other.latitude)
+        across = math.radians(other.longitude - self.longitude)
+        chord = math.sin((b - a) / 2) ** 2 + math.cos(a) * math.cos(b) * math.sin(across / 2) ** 2
+        km = 2 * RADIUS_KM * math.asin(math.sqrt(chord))
+        return 1 + 2 * km * DETOUR / KM_PER_MS
+
+
+def regions() -> dict[str, Place]:
+    """The three regions by name."""
+    return _read("regions")
+
+
+def users() -> dict[str, Place]:
+    """Where users are, by continent; and the residents."""
+    return _read("users")
+
+
+def _read(table: str) -> dict[str, Place]:
+    data = tomllib.loads((course_dir() / "data" / "world.toml").read_text(encoding="utf-8"))[table]
+    return {
+        name: Place(
+            name=name,
+            city=one["city"],
+            country=one["country"],
+            continent=one.get("continent", name),
+            latitude=one["at"][0],
+            longitude=one["at"][1],
+            network=one["network"] if "network" in one else one["address"].rsplit(".", 1)[0] + ".0/24",
+        )
+        for name, one in data.items()
+    }
+
+
+def write_geoip(path: Path, places: Iterable[Place]) -> None:
+    """A GeoIP file in MaxMind's format. PowerDNS reads coordinates only where an accuracy radius stands beside them."""
+    writer = MMDBWriter(4, "GeoIP2-City", languages=["en"], description="The networks of a lab")
+    for one in places:
+        where = {"latitude": one.latitude, "longitude": one.longitude, "accuracy_radius": 10}
+        writer.insert_network(
+            IPSet([one.network]),
+            {
+                "continent": {"code": one.continent},
+                "country": {"iso_code": one.country},
+                "city": {"names": {"en": one.city}},
+                "location": where,
+            },
+        )
+    writer.to_db_file(str(path))
