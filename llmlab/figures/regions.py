@@ -221,9 +221,7 @@ def survivors(table: Table) -> Picture:
             data.append(
                 {"routing": name, "left": left, "p95": p95, "shed": full, "lost": lost, "n": len(own)}
             )
-        axes.legend(
-            loc="upper left", bbox_to_anchor=(0, -0.19), frameon=False, fontsize=8.5, labelcolor=INK
-        )
+        axes.legend(loc="upper left", bbox_to_anchor=(0, -0.19), frameon=False, fontsize=8.5, labelcolor=INK)
         axes.set_xlim(0, top)
         axes.set_ylim(0, 1.03)
         axes.set_yticks([0, 0.25, 0.5, 0.75, 1], ["0 %", "25 %", "50 %", "75 %", "100 %"])
