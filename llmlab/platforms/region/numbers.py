@@ -97,16 +97,18 @@ def read(file: Path) -> Numbers:
     except UnicodeDecodeError as error:
         raise LabError(f"{file.name} is no text in UTF-8: {error.reason}.", where=file.name) from error
     except yaml.YAMLError as error:
-        mark = getattr(error, "problem_mark", None)
+        key = getattr(error, "context", None) == "while scanning a simple key"  # then that is where it stands
+        mark = getattr(error, "context_mark" if key else "problem_mark", None)
         where = f"{file.name}:{mark.line + 1}" if mark else file.name
         raise LabError(
             f"{file.name} is no YAML: {getattr(error, 'problem', None) or error}.", where=where
         ) from error
-    wrong = min(
+    # What nobody knows first: a name that is mistyped is missing, too.
+    found = sorted(
         Draft202012Validator(schema()).iter_errors(data),
-        key=lambda one: list(map(str, one.path)),
-        default=None,
+        key=lambda one: (one.validator != "additionalProperties", list(map(str, one.path))),
     )
+    wrong = next(iter(found), None)
     if wrong is not None:
         path = [str(part) for part in wrong.path]
         raise LabError(
