@@ -87,8 +87,8 @@ def recovered(ctx: Context, hows: tuple[str, ...], promise: float, part: str) ->
     if promise > BUDGET or worst > MARGIN * promise:
         if promise <= BUDGET and max(reference) > MARGIN * 5.5:
             return inconclusive("the lab's own routing was late too", expected=expected, observed=observed, look=look)
-        return failed(expected=expected, observed=observed, look=look, worst=worst)
-    return passed(expected=expected, observed=observed, look=look, worst=worst, ratio=worst / max(reference))
+        return failed(expected=expected, observed=observed, look=look)
+    return passed(expected=expected, observed=observed, look=look, worst=worst, promised=promise)
 
 
 def _s(seconds: float) -> str:
@@ -228,7 +228,7 @@ def survivors(ctx: Context) -> Verdict:
     good = ratio <= 1.5 and served >= 0.8 and lost <= 0.02 * total
     if not good and statistics.median(it.p95() for it in other) > 2.0:
         return inconclusive("the lab's own routing was slow too", expected=expected, observed=observed, look="regions.survivors().plot()")
-    return (passed if good else failed)(expected=expected, observed=observed, look="regions.survivors().plot()", ratio=ratio)
+    return (passed if good else failed)(expected=expected, observed=observed, look="regions.survivors().plot()")
 
 
 @check(title="With everything down the answer is honest", points=3, machine=("regions",), **GLOBE)
