@@ -8,45 +8,34 @@ from __future__ import annotations
 import html
 import math
 import statistics
-from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 import yaml
 
 from ..checks import incidents
-from ..checks.incidents import RESIDENTS, Incident, Load
+from ..checks.incidents import RESIDENTS, Load
 from ..errors import LabError
+from ..machine import profile
 from ..platforms.region import Globe, Routing, Users
-from ..platforms.region.numbers import Numbers
 from ..platforms.region.routing import FILES
 from ..platforms.region.users import PATIENCE
 from ..records.schema import Cell, Table
 from .bars import steps_bar
 from .counted import Said
 from .drawn import Drawn, shown
+from .lost import COLUMNS, YOURS, Lost, rows_of, sum_of, times
 from .session import keep
 from .show import Shown
 
 if TYPE_CHECKING:
     from .containers import Containers
 
-YOURS, GUIDE = "yours", "the guide's"
+GUIDE = "the guide's"
 POLICIES = {
     "failover": "all to us",
     "random": "by chance",
     "weighted": "8 of 10 to us",
     "closest": "to the closest",
-}
-ROUNDS = 3
-_COLUMNS = {
-    "what": "request, event or part of the prediction",
-    "routing": "whose routing",
-    "users": "where they are",
-    "at": "s from the loss of the region",
-    "took": "s",
-    "region": "that answered",
-    "status": "HTTP, 0 without a reply",
-    "turn": "number of the incident",
 }
 
 
@@ -55,6 +44,7 @@ class LiveRegions:
 
     def __init__(self, lab: Containers) -> None:
         self.lab = lab
+        self.repeats = 1 if profile() == "binder" else 3
         with steps_bar("step") as say:
             self.globe = Globe(say=say)
         self._routing: Routing | None = None
@@ -115,9 +105,9 @@ class LiveRegions:
         kinds = [kind for kind in self.globe.users if kind != RESIDENTS]
         with Routing(self.globe, incidents.REFERENCE) as given, steps_bar("step") as say:
             sets = [(said, given, f"{name}.llama.example.com") for name, said in POLICIES.items()]
-            for turn in range(ROUNDS):
+            for turn in range(self.repeats):
                 for said, routing, name in [*sets, (YOURS, mine, None)]:
-                    say(f"{turn + 1} of {ROUNDS}: {said}")
+                    say(f"{turn + 1} of {self.repeats}: {said}")
                     with Users(routing, each=2, at=kinds, name=name, pause=0.05) as users:
                         users.wait(1.5)
                         rows += [
@@ -151,14 +141,14 @@ class LiveRegions:
             return Said(error.lines())
         return Said(
             [
-                f"a region is gone: {_sum(numbers.predicted_region(PATIENCE))}; you promise {numbers.promise_region:g} s",
-                f"its servers are gone or slow: {_sum(numbers.predicted_servers(PATIENCE))}; you promise {numbers.promise_servers:g} s",
+                f"a region is gone: {sum_of(numbers.predicted_region(PATIENCE))}; you promise {numbers.promise_region:g} s",
+                f"its servers are gone or slow: {sum_of(numbers.predicted_servers(PATIENCE))}; you promise {numbers.promise_servers:g} s",
             ]
         )
 
     @shown
-    def lose(self, region: str, how: str = "killed", times: int = 3) -> Lost:
-        """Lose a region under its users, and give it back once they are served again, at the latest after 10 s; some times.
+    def lose(self, region: str, how: str = "killed", often: int | None = None) -> Lost:
+        """Lose a region under its users, and give it back once they are served again, at the latest after 10 s; three times.
 
         :param how: `killed`, `cut off`, `servers killed` or `slow`.
         """
@@ -168,9 +158,10 @@ class LiveRegions:
                 fix=f"one of {', '.join(self.globe.places)}; {', '.join(incidents.WAYS)}",
             )
         mine, found = self._now(), []
+        often = often or self.repeats
         with steps_bar("incident") as say:
-            for turn in range(times):
-                say(f"{region} {how}, {turn + 1} of {times}")
+            for turn in range(often):
+                say(f"{region} {how}, {turn + 1} of {often}")
                 found.append(incidents.happen(self.globe, {YOURS: mine}, region, how, after=2))
         return Lost(self, mine.numbers, found)
 
@@ -188,9 +179,9 @@ class LiveRegions:
         with Routing(self.globe, eager) as other, steps_bar("step") as say:
             say(f"{region} flaps, half a minute")
             one = incidents.flap(self.globe, {YOURS: mine, "yours, with rise 1 and fall 1": other}, region)
-        table = self._keep("incident", _COLUMNS, _rows([one]), note=f"{region} flapping")
+        table = self._keep("incident", COLUMNS, rows_of([one]), note=f"{region} flapping")
         lines = [
-            f"{name}: {region} was left, and came back {_times(incidents.returns(rows, region, one.broke))}"
+            f"{name}: {region} was left, and came back {times(incidents.returns(rows, region, one.broke))}"
             for name, rows in one.rows.items()
         ]
         return Drawn(table, "flapping", lines)
@@ -208,9 +199,9 @@ class LiveRegions:
                     with Users(mine) as users:  # until the names lead elsewhere
                         users.wait(6)
                 found: dict[str, list[Load]] = {GUIDE: [], YOURS: []}
-                for turn in range(ROUNDS):
+                for turn in range(self.repeats):
                     for name, routing in ((GUIDE, guide), (YOURS, mine)):
-                        say(f"{left}, {turn + 1} of {ROUNDS}: {name}")
+                        say(f"{left}, {turn + 1} of {self.repeats}: {name}")
                         found[name].append(incidents.loaded(routing, 3))
                 for name, loads in found.items():
                     own = [one for load in loads for one in load.rows]
@@ -274,73 +265,3 @@ class LiveRegions:
 
     def _repr_html_(self) -> str:
         return "<br>".join(html.escape(one) for one in self._lines())
-
-
-class Lost(Drawn):
-    """A region lost some times: when its users were served again, against prediction and promise."""
-
-    def __init__(self, live: LiveRegions, numbers: Numbers, found: Sequence[Incident]) -> None:
-        first = found[0]
-        self.incidents = list(found)
-        self.near = incidents.at_home(live.globe, first.region)
-        whole = first.how in ("killed", "cut off")
-        parts = (numbers.predicted_region if whole else numbers.predicted_servers)(PATIENCE)
-        promise = numbers.promise_region if whole else numbers.promise_servers
-        took = [incidents.recovery(one.rows[YOURS], self.near, one.broke, one.restored) for one in found]
-        rows = _rows(found)
-        rows += [["predicted", YOURS, name, 0.0, seconds, "", 0, 0] for name, seconds in parts.items()]
-        rows += [["promised", YOURS, "", 0.0, promise, "", 0, 0]]
-        rows += [
-            ["measured", YOURS, "", 0.0, one if math.isfinite(one) else None, "", 0, n]
-            for n, one in enumerate(took)
-        ]
-        table = live._keep("incident", _COLUMNS, rows, note=f"{first.region} {first.how}")
-        back = [_times(incidents.returns(one.rows[YOURS], one.region, one.broke)) for one in found]
-        said = ", ".join("never" if math.isinf(one) else f"{one:.1f} s" for one in took)
-        lines = [
-            f"predicted, at most: {_sum(parts)}; promised: {promise:g} s",
-            f"measured, until the last of {' and '.join(self.near)} was served again: {said}",
-            f"the region was left, and came back: {', '.join(back)}",
-        ]
-        super().__init__(table, "incident", lines)
-
-    def seen(self) -> Shown:
-        """Bytes of the residents, and of all others, at each region, in all these incidents."""
-        rows = []
-        arrived = [one for it in self.incidents for one in it.arrived]
-        for region in dict.fromkeys(one.region for one in arrived):
-            own = [one for one in arrived if one.region == region]
-            theirs = sum(one.bytes_in + one.bytes_out for one in own if one.user.startswith(RESIDENTS))
-            others = sum(one.bytes_in + one.bytes_out for one in own) - theirs
-            rows.append((region, f"{theirs:,}", f"{others:,}"))
-        return Shown(sorted(rows), [], ("region", "bytes of residents", "bytes of others"))
-
-
-def _rows(found: Sequence[Incident]) -> list[list[Cell]]:
-    rows: list[list[Cell]] = []
-    for turn, one in enumerate(found):
-        rows += [
-            [
-                "request",
-                name,
-                row.users,
-                row.sent - one.broke,
-                row.took,
-                row.region if row.ok else "",
-                row.status,
-                turn,
-            ]
-            for name, own in one.rows.items()
-            for row in own
-        ]
-        rows += [["event", "", "", one.restored - one.broke, None, one.region, 0, turn]]
-    return rows
-
-
-def _sum(parts: Mapping[str, float]) -> str:
-    shown = " + ".join(f"{name} {seconds:g}" for name, seconds in parts.items())
-    return f"{shown} = {sum(parts.values()):g} s"
-
-
-def _times(count: int) -> str:
-    return {0: "not at all", 1: "once", 2: "twice"}.get(count, f"{count} times")

@@ -152,7 +152,7 @@ flapping.plot()
 # not. The regions' own proxies count the bytes.
 
 # %% id="residents"
-eu = regions.lose("eu", "servers killed", times=1)
+eu = regions.lose("eu", "servers killed", often=1)
 eu.seen()
 
 # %% [markdown] id="survivors-text" tags=["prediction"]
