@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import socket
+
 import pytest
 
 from llmlab import owned
@@ -118,3 +120,6 @@ def test_two_routings_of_one_globe_do_not_meet(globe, files):
     with Routing(globe, files) as one, Routing(globe, REFERENCE) as other:
         assert one.port != other.port
         assert all(led == ("asia",) for kind, _, led, _, _ in other.answers() if kind in ("AS", "OC"))
+    for port in (one.port, other.port):
+        with socket.socket() as probe:
+            assert probe.connect_ex(("127.13.1.1", port)), "the way to an entry is still open"
