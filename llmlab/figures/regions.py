@@ -109,18 +109,28 @@ def incident(table: Table) -> Picture:
     dress(lower, quantity="Until its users are served again", below="seconds from the loss")
     lower.grid(False)
     at = 0.0
-    limit = max([end, promise, *taken]) + 3
+    # As far as something happened: a promise of an hour would leave nothing to see of the seconds.
+    limit = max(float(row["at"] or 0) + float(row["took"] or 0) for row in asked) + 0.5
     for name, seconds in parts:
         shown = min(seconds, max(0.0, limit - at))
         lower.barh(1, shown, left=at, height=0.55, color=PARTS.get(name, QUIET), edgecolor="white")
         if shown > 0.09 * limit:
-            lower.text(
-                at + shown / 2, 1, f"{name} {seconds:g}", ha="center", va="center", fontsize=8.5, color=INK
-            )
+            beyond = " →" if shown < seconds else ""
+            text = f"{name} {seconds:g}{beyond}"
+            lower.text(at + shown / 2, 1, text, ha="center", va="center", fontsize=8.5, color=INK)
         at += seconds
     if promise <= limit:
         lower.axvline(promise, ymin=0.5, color=INK, linestyle=(0, (4, 2)), linewidth=1.4)
-        lower.text(promise, 1.42, f" promised {promise:g} s", fontsize=8.5, color=INK, va="bottom")
+        late = promise > 0.75 * limit
+        side: dict[str, Any] = {
+            "ha": "right" if late else "left",
+            "va": "bottom",
+            "fontsize": 8.5,
+            "color": INK,
+        }
+        lower.text(promise, 1.42, f" promised {promise:g} s ", **side)
+    else:
+        lower.text(limit, 1.42, f"promised {promise:g} s →", ha="right", va="bottom", fontsize=8.5, color=INK)
     lower.plot(taken, [0] * len(taken), "D", color=BLUE, markersize=7, alpha=0.75, clip_on=False)
     never = len(measured) - len(taken)
     if never:

@@ -121,7 +121,7 @@ cut.plot()
 # `monitor-uri` with `monitor fail if { nbsrv(…) lt 1 }`.
 
 # %% id="slow"
-slow = regions.lose("asia", "slow")
+slow = regions.lose("us", "slow")
 slow
 
 # %% id="slow-figure" tags=["figure"]
