@@ -112,7 +112,10 @@ def incident(table: Table) -> Picture:
     # As far as something happened: a promise of an hour would leave nothing to see of the seconds.
     limit = max(float(row["at"] or 0) + float(row["took"] or 0) for row in asked) + 0.5
     for name, seconds in parts:
-        shown = min(seconds, max(0.0, limit - at))
+        shown = min(seconds, limit - at)
+        if shown <= 0:
+            at += seconds
+            continue
         lower.barh(1, shown, left=at, height=0.55, color=PARTS.get(name, QUIET), edgecolor="white")
         if shown > 0.09 * limit:
             beyond = " →" if shown < seconds else ""
@@ -131,7 +134,8 @@ def incident(table: Table) -> Picture:
         lower.text(promise, 1.42, f" promised {promise:g} s ", **side)
     else:
         lower.text(limit, 1.42, f"promised {promise:g} s →", ha="right", va="bottom", fontsize=8.5, color=INK)
-    lower.plot(taken, [0] * len(taken), "D", color=BLUE, markersize=7, alpha=0.75, clip_on=False)
+    if taken:  # an empty line outside its panel would leave a hole below it
+        lower.plot(taken, [0] * len(taken), "D", color=BLUE, markersize=7, alpha=0.75, clip_on=False)
     never = len(measured) - len(taken)
     if never:
         lower.text(
