@@ -150,7 +150,7 @@ def once(ctx: Context) -> Verdict:
     often = []
     for how in seen.WAYS:
         for one in losses(ctx, how):
-            count = seen.returns(one.rows["yours"], one.region, one.broke)
+            count = seen.returns(one.rows["yours"], one.region, one.broke, one.restored)
             if count != 1:
                 often.append(f"{one.region} {how}: {count} times")
     return (failed if often else passed)(
@@ -165,7 +165,7 @@ def flapping(ctx: Context) -> Verdict:
     """The server of one region refuses for 4 s and serves for 3 s, three times over; then it stays up."""
     at, region = globe(ctx), ctx.random("flapping").choice(["us", "eu", "asia"])
     one = seen.flap(at, both(ctx), region)
-    count = {name: seen.returns(rows, region, one.broke) for name, rows in one.rows.items()}
+    count = {name: seen.returns(rows, region, one.broke, one.restored) for name, rows in one.rows.items()}
     expected, look = "left once, and back once it stays up", "regions.flapping().plot()"
     observed = f"{region} was left and came back {count['yours']} times"
     if count["yours"] > 1 and count["reference"] > 1:

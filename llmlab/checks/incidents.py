@@ -110,13 +110,11 @@ def recovery(rows: Sequence[Asked], kinds: Sequence[str], broke: float, restored
     return last - broke if served == set(kinds) and restored - last >= CALM * 0.9 else math.inf
 
 
-def returns(rows: Sequence[Asked], region: str, broke: float) -> int:
-    """How often a region that had been left served again: gaps between its replies, from the loss on."""
-    times = [
-        broke,
-        *sorted(one.over for one in rows if one.ok and one.region == region and one.sent >= broke),
-    ]
-    return sum(b - a > GAP for a, b in pairwise(times))
+def returns(rows: Sequence[Asked], region: str, broke: float, restored: float) -> int:
+    """How often a region that had been left served again: gaps between its replies while the incident lasts, and its end."""
+    own = [one for one in rows if one.ok and one.region == region and one.sent >= broke]
+    times = [broke, *sorted(one.over for one in own if one.over <= restored)]
+    return sum(b - a > GAP for a, b in pairwise(times)) + any(one.over > restored for one in own)
 
 
 def flap(

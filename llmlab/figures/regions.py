@@ -172,13 +172,10 @@ def flapping(table: Table) -> Picture:
     figure = new_figure(8.2, 2.6 * len(names) + 0.6)
     panels = np.atleast_1d(figure.subplots(len(names), 1, sharex=True))
     end = next(float(row["at"] or 0) for row in table.dicts() if row["what"] == "event")
-    back: dict[str, int] = {}
+    counts = [row for row in table.dicts() if row["what"] == "returned"]
+    back = {str(row["routing"]): int(row["took"] or 0) for row in counts}
     for axes, name in zip(panels, names, strict=True):
         own = [row for row in rows if row["routing"] == name]
-        times = sorted(
-            float(row["at"] or 0) for row in own if row["region"] == region and float(row["at"] or 0) >= 0
-        )
-        back[name] = sum(b - a > 1.2 for a, b in zip([0.0, *times], times, strict=False))
         dress(axes, quantity=f"{name}: {region} came back {words.count(back[name], 'time')}")
         _requests(axes, own, [])
     panels[-1].set_xlabel("seconds from the first refusal", fontsize=10, color=INK)

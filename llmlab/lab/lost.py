@@ -49,7 +49,9 @@ class Lost(Drawn):
             for n, one in enumerate(took)
         ]
         table = live._keep("incident", COLUMNS, rows, note=f"{first.region} {first.how}")
-        back = [times(incidents.returns(one.rows[YOURS], one.region, one.broke)) for one in found]
+        back = [
+            times(incidents.returns(one.rows[YOURS], one.region, one.broke, one.restored)) for one in found
+        ]
         said = ", ".join("never" if math.isinf(one) else f"{one:.1f} s" for one in took)
         lines = [
             f"predicted, at most: {sum_of(parts)}; promised: {promise:g} s",

@@ -179,11 +179,13 @@ class LiveRegions:
         with Routing(self.globe, eager) as other, steps_bar("step") as say:
             say(f"{region} flaps, half a minute")
             one = incidents.flap(self.globe, {YOURS: mine, "yours, with rise 1 and fall 1": other}, region)
-        table = self._keep("incident", COLUMNS, rows_of([one]), note=f"{region} flapping")
-        lines = [
-            f"{name}: {region} was left, and came back {times(incidents.returns(rows, region, one.broke))}"
-            for name, rows in one.rows.items()
-        ]
+        back = {
+            name: incidents.returns(rows, region, one.broke, one.restored) for name, rows in one.rows.items()
+        }
+        rows = rows_of([one])
+        rows += [["returned", name, "", 0.0, float(count), region, 0, 0] for name, count in back.items()]
+        table = self._keep("incident", COLUMNS, rows, note=f"{region} flapping")
+        lines = [f"{name}: {region} was left, and came back {times(count)}" for name, count in back.items()]
         return Drawn(table, "flapping", lines)
 
     @shown

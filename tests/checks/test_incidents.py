@@ -44,11 +44,14 @@ def test_a_failure_just_before_it_came_back_is_no_recovery():
     assert math.isinf(recovery(rows, ["NA"], 2.0, 9.0))
 
 
-def test_returns_are_gaps_that_end():
-    assert returns(every(0, 10), "us", 2.0) == 0
-    assert returns([*every(0, 2), *every(6, 10)], "us", 2.0) == 1
-    assert returns([*every(0, 2), *every(6, 7), *every(10, 12)], "us", 2.0) == 2
-    assert returns(every(0, 2), "us", 2.0) == 0  # it never came back
+def test_returns_are_gaps_that_end_and_the_end_itself():
+    assert returns(every(0, 10), "us", 2.0, 8.0) == 1  # it was never left
+    assert returns([*every(0, 2), *every(9, 12)], "us", 2.0, 8.0) == 1
+    assert returns([*every(0, 2), *every(5, 6), *every(9, 12)], "us", 2.0, 8.0) == 2
+    assert returns([*every(0, 2), *every(4, 5), *every(7, 7.6), *every(9, 12)], "us", 2.0, 8.0) == 3
+    assert returns(every(0, 2), "us", 2.0, 8.0) == 0  # it never came back
+    # Back, and slowly: what happens after the incident is no second one.
+    assert returns([*every(0, 2), row(9), row(12), row(15)], "us", 2.0, 8.0) == 1
 
 
 def test_the_first_moments_back_are_measured_by_what_was_before():

@@ -33,6 +33,7 @@ def test_who_came_back_how_often():
     calm = requests("yours", (-1, "us"), (1, "eu"), (9, "us"))
     eager = requests("eager", (-1, "us"), (1, "eu"), (3, "us"), (6, "us"), (7, "eu"))
     rows = [*calm, *eager, ["event", "", "", 8.0, None, "us", 0, 0]]
+    rows += [["returned", "yours", "", 0, 1, "us", 0, 0], ["returned", "eager", "", 0, 2, "us", 0, 0]]
     drawn = figures.flapping(table("incident", COLUMNS, rows, "us flapping"))
     assert drawn.data["returns"] == {"yours": 1, "eager": 2}
     assert "yours: came back 1 time;" in drawn.caption
