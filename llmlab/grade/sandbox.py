@@ -102,11 +102,9 @@ class Sandbox:
         # The lab as it is handed out: without what the one who grades has done in that folder.
         self._scratch = Path(tempfile.mkdtemp(prefix="llmlab-sandbox-")).resolve()
         shutil.copytree(self.lab, self._scratch / "course" / "labs" / self.lab.name, ignore=_OWN_WORK)
-        # What was measured once, to be drawn, and what checks look up; the catalogue of defects stays outside.
-        for path in (self.lab.parent.parent / "data").glob("*.*"):
-            if path.suffix in (".json", ".toml") and path.name != "faults.toml":
-                (self._scratch / "course" / "data").mkdir(exist_ok=True)
-                shutil.copy(path, self._scratch / "course" / "data")
+        for path in (self.lab.parent.parent / "data").glob("*.json"):  # what was measured once, to be drawn
+            (self._scratch / "course" / "data").mkdir(exist_ok=True)
+            shutil.copy(path, self._scratch / "course" / "data")
         return self
 
     @property

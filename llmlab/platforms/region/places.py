@@ -1,4 +1,4 @@
-"""Where the regions and their users are, how far apart, and the GeoIP file that says so: from `data/world.toml`."""
+"""Where the regions and their users are, how far apart, and the GeoIP file that says so: from `places.toml`."""
 
 from __future__ import annotations
 
@@ -10,8 +10,6 @@ from pathlib import Path
 
 from mmdb_writer import MMDBWriter
 from netaddr import IPSet
-
-from ...paths import course_dir
 
 #: Light in fibre goes 200 km in a millisecond; a cable is about half as long again as the great circle.
 KM_PER_MS, DETOUR = 200.0, 1.5
@@ -55,7 +53,7 @@ def users() -> dict[str, Place]:
 
 
 def _read(table: str) -> dict[str, Place]:
-    data = tomllib.loads((course_dir() / "data" / "world.toml").read_text(encoding="utf-8"))[table]
+    data = tomllib.loads(Path(__file__).with_suffix(".toml").read_text(encoding="utf-8"))[table]
     return {
         name: Place(
             name=name,
