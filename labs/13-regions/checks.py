@@ -18,6 +18,7 @@ GLOBE = {
     "stands_in": "distances (Toxiproxy: TCP's handshake takes no time), places (a GeoIP file of the lab's); name server, proxies, servers are real",
 }
 RESIDENTS = seen.RESIDENTS
+WAYS = ("killed", "cut off", "servers killed", "slow")
 
 
 def globe(ctx: Context) -> Globe:
@@ -148,7 +149,7 @@ def slow(ctx: Context) -> Verdict:
 def once(ctx: Context) -> Verdict:
     """How often each lost region, once left, began to serve again."""
     often = []
-    for how in seen.WAYS:
+    for how in WAYS:
         for one in losses(ctx, how):
             count = seen.returns(one.rows["yours"], one.region, one.broke, one.restored)
             if count != 1:

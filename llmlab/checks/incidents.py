@@ -25,6 +25,7 @@ MOST_OUT, MOST_BACK = 10.0, 14.0  # seconds for which an outage lasts, and its e
 WAYS: Mapping[str, Callable[[Globe, str], None]] = {
     "killed": Globe.kill,
     "cut off": Globe.cut,
+    "hung": Globe.hang,
     "servers killed": Globe.kill_servers,
     "slow": lambda globe, name: globe.slow(name, LATE),
 }

@@ -37,7 +37,7 @@ class Lost(Drawn):
         first = found[0]
         self.incidents = list(found)
         self.near = incidents.at_home(live.globe, first.region)
-        whole = first.how in ("killed", "cut off")
+        whole = first.how in ("killed", "cut off", "hung")
         parts = (numbers.predicted_region if whole else numbers.predicted_servers)(PATIENCE)
         promise = numbers.promise_region if whole else numbers.promise_servers
         took = [incidents.recovery(one.rows[YOURS], self.near, one.broke, one.restored) for one in found]

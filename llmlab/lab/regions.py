@@ -150,7 +150,7 @@ class LiveRegions:
     def lose(self, region: str, how: str = "killed", often: int | None = None) -> Lost:
         """Lose a region under its users, and give it back once they are served again, at the latest after 10 s; three times.
 
-        :param how: `killed`, `cut off`, `servers killed` or `slow`.
+        :param how: `killed`, `cut off`, `hung`, `servers killed` or `slow`.
         """
         if region not in self.globe.places or how not in incidents.WAYS:
             raise LabError(

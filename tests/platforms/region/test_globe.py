@@ -95,7 +95,8 @@ def test_a_region_is_lost_its_users_are_served_elsewhere_and_it_comes_back(globe
     rows = one.rows["it"]
     during = [row for row in rows if row.users in ("NA", "SA") and one.broke + 6 < row.sent < one.restored]
     lost = [row for row in rows if row.users in ("NA", "SA") and not row.ok and row.over < one.restored]
-    assert lost, "its users did not notice"
+    # Its entry may try again elsewhere before anybody is told; a whole region takes its entry along.
+    assert lost or how == "servers killed", "its users did not notice"
     assert all(row.region in ("eu", "asia") for row in during)
     assert any(row.ok and row.region == "us" for row in rows if row.sent > one.restored)
     others = [row for row in rows if row.users in ("AS", "OC")]
