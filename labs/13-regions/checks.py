@@ -168,7 +168,7 @@ def flapping(ctx: Context) -> Verdict:
     one = seen.flap(at, both(ctx), region)
     count = {name: seen.returns(rows, region, one.broke, one.restored) for name, rows in one.rows.items()}
     expected, look = "left once, and back once it stays up", "regions.flapping().plot()"
-    observed = f"{region} was left and came back {count['yours']} times"
+    observed = f"{region} came back {'once' if count['yours'] == 1 else str(count['yours']) + ' times'}"
     if count["yours"] > 1 and count["reference"] > 1:
         return inconclusive("the lab's own routing flapped too", expected=expected, observed=observed, look=look)
     return (passed if count["yours"] == 1 else failed)(expected=expected, observed=observed, look=look)

@@ -127,13 +127,17 @@ class NameServer:
             return Answer((), 0, "TIMEOUT")
 
     def said(self) -> list[str]:
-        """What went wrong in a record, and which health checks failed: the last of each kind that it wrote."""
-        kinds: dict[str, str] = {}
+        """What a record complained of, and which addresses its health checks hold for down now."""
+        complaints: dict[str, str] = {}
+        down: dict[str, str] = {}
         for one in self.log.read_text(errors="replace").splitlines():
-            found = re.search(r"(Lua record .*|LUA record monitoring declaring .*)", one)
-            if found:
-                kinds[re.sub(r"127\.\d+\.\d+\.\d+", "", found[1])[:60]] = found[1][:300]
-        return list(kinds.values())[-6:]
+            if found := re.search(r"Lua record \((.*?)\) .*", one):
+                complaints[found[1]] = found[0][:300]
+            elif found := re.search(r"declaring (\S+) (UP|DOWN) for URL (\S+?)[,!].*", one):
+                down.pop(found[1], None)
+                if found[2] == "DOWN":
+                    down[found[1]] = found[0].removeprefix("declaring ")[:300]
+        return [*complaints.values(), *down.values()][-6:]
 
     def close(self) -> None:
         """End it; may be called twice."""

@@ -229,3 +229,14 @@ def test_a_globe_that_cannot_stand_up_takes_everything_down(monkeypatch):
     with pytest.raises(LabError):
         Globe()
     assert len(owned.entries()) == before
+
+
+def test_the_name_server_says_who_is_down_and_nothing_when_nobody_is(globe, reference):
+    assert reference.names.said() == []
+    globe.kill("us")
+    reference.names.ask("llama.example.com", globe.users["NA"].network)
+    with Users(reference, at=["NA"]) as users:
+        users.wait(8, lambda: bool(reference.names.said()))
+        assert ["127.13.1.1 DOWN" in one for one in reference.names.said()] == [True]
+        globe.restore()
+        assert users.wait(8, lambda: not reference.names.said())
