@@ -2,12 +2,8 @@
 
 from __future__ import annotations
 
-import subprocess
-import sys
-from pathlib import Path
-
-import psutil
 import pytest
+from orphans import kill_kernel
 
 from llmlab import owned
 from llmlab.checks import incidents
@@ -199,23 +195,9 @@ with Users(routing) as users:
 
 
 def test_a_kernel_killed_in_mid_experiment_leaves_nothing_after_clean():
-    kernel = subprocess.Popen(
-        [sys.executable, "-c", KERNEL], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
-    )
-    folder = Path(kernel.stdout.readline().strip())
-    assert folder.is_dir()
-    below = psutil.Process(kernel.pid).children(recursive=True)
-    assert (
-        len(below) >= 22
+    kill_kernel(
+        KERNEL, least=22
     )  # three servers, six proxies, the name server, the distances, and a keeper for each
-    kernel.kill()
-    kernel.wait()
-    _, alive = psutil.wait_procs(below, timeout=20)
-    assert not alive, "a process outlived its kernel"
-    owned.clean()
-    assert not folder.exists()
-    kernel.stdin.close()
-    kernel.stdout.close()
 
 
 def test_a_globe_that_cannot_stand_up_takes_everything_down(monkeypatch):

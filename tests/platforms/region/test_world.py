@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-import subprocess
-import sys
 from pathlib import Path
 
 import httpx
-import psutil
 import pytest
+from orphans import kill_kernel
 
-from llmlab import owned
 from llmlab.checks.geography import CASES, HOME, countries
 from llmlab.errors import LabError, Unavailable
 from llmlab.platforms.region import Edge, World, workerd
@@ -146,18 +143,4 @@ input()
 
 
 def test_a_kernel_killed_in_mid_experiment_leaves_nothing_after_clean():
-    kernel = subprocess.Popen(
-        [sys.executable, "-c", KERNEL], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
-    )
-    folder = Path(kernel.stdout.readline().strip())
-    assert folder.is_dir()
-    below = psutil.Process(kernel.pid).children(recursive=True)
-    assert len(below) >= 8  # three servers, the internet, and a keeper for each
-    kernel.kill()
-    kernel.wait()
-    _, alive = psutil.wait_procs(below, timeout=20)
-    assert not alive, "a process outlived its kernel"
-    owned.clean()
-    assert not folder.exists()
-    kernel.stdin.close()
-    kernel.stdout.close()
+    kill_kernel(KERNEL, least=8)  # three servers, the internet, and a keeper for each
