@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import math
 import random
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -35,21 +36,29 @@ class Verdict:
     realism: str | None = None  # when it is another than the check's own: what the machine had decides
 
 
+def _finite(data: Mapping[str, Any]) -> dict[str, Any]:
+    """JSON has no infinity: what was never reached is None."""
+    return {
+        name: None if isinstance(value, float) and not math.isfinite(value) else value
+        for name, value in data.items()
+    }
+
+
 def passed(*, expected: str, observed: str, look: str = "", hidden: str = "", **data: Any) -> Verdict:
     """It does what it promised; `hidden` says what a hidden input was, for after the deadline."""
-    return Verdict("passed", Evidence(expected, observed, look, hidden), data=data)
+    return Verdict("passed", Evidence(expected, observed, look, hidden), data=_finite(data))
 
 
 def failed(*, expected: str, observed: str, look: str = "", hidden: str = "", **data: Any) -> Verdict:
     """It does not; `look` is a command with which the learner sees the same."""
-    return Verdict("failed", Evidence(expected, observed, look, hidden), data=data)
+    return Verdict("failed", Evidence(expected, observed, look, hidden), data=_finite(data))
 
 
 def inconclusive(
     reason: str, *, expected: str, observed: str, look: str = "", hidden: str = "", **data: Any
 ) -> Verdict:
     """Too noisy to say: costs nobody points, may be run again."""
-    return Verdict("inconclusive", Evidence(expected, observed, look, hidden), reason, data)
+    return Verdict("inconclusive", Evidence(expected, observed, look, hidden), reason, _finite(data))
 
 
 @dataclass(frozen=True, slots=True)

@@ -159,6 +159,19 @@ def test_what_a_check_prints_does_not_reach_the_verdict(tmp_path):
     assert checks.run(folder, tmp_path, artifacts=[]).failing == ["chatty"]
 
 
+def test_a_verdict_may_hold_a_time_that_never_came(tmp_path):
+    folder = lab(
+        tmp_path,
+        """
+        @check(title="never")
+        def never(ctx):
+            return failed(expected="", observed="", seconds=float("inf"), tries=3)
+        """,
+    )
+    (one,) = checks.run(folder, tmp_path, artifacts=[]).outcomes
+    assert (one.check, one.status, one.data) == ("never", "failed", {"seconds": None, "tries": 3})
+
+
 def test_a_missing_or_linked_artifact_is_said_by_name(tmp_path):
     files = tmp_path / "files"
     files.mkdir()
