@@ -395,11 +395,13 @@ def _terraform(args: argparse.Namespace) -> int:
 
 
 def _regions(args: argparse.Namespace) -> int:
+    import shlex
+
     from .platforms.region import programs, workerd
 
     found = programs.bring(_say)
     for line in (found.pdns, found.haproxy, found.toxiproxy):
-        _say(next(part for part in reversed(line) if not part.startswith("--")))
+        _say(shlex.join(line))
     _say(str(workerd.bring(_say)))
     return 0
 

@@ -76,6 +76,7 @@ def losses(ctx: Context, how: str):
 def recovered(ctx: Context, hows: tuple[str, ...], promise: float, part: str) -> Verdict:
     """How long users of the lost region were not served, against the learner's own promise and the lab's budget."""
     at, lines, worst = globe(ctx), [], 0.0
+    own = getattr(both(ctx)["reference"].numbers, f"promise_{part}")
     reference = []
     for how in hows:
         took = {name: [seen.recovery(one.rows[name], seen.at_home(at, one.region), one.broke, one.restored) for one in losses(ctx, how)] for name in ("yours", "reference")}
@@ -86,7 +87,7 @@ def recovered(ctx: Context, hows: tuple[str, ...], promise: float, part: str) ->
     observed = "; ".join(lines) + f"; the lab's own routing {_s(min(reference))} to {_s(max(reference))}"
     look = f"regions.lose('eu', '{hows[0]}').plot()"
     if promise > BUDGET or worst > MARGIN * promise:
-        if promise <= BUDGET and max(reference) > MARGIN * 5.5:
+        if promise <= BUDGET and max(reference) > MARGIN * own:
             return inconclusive("the lab's own routing was late too", expected=expected, observed=observed, look=look)
         return failed(expected=expected, observed=observed, look=look)
     return passed(expected=expected, observed=observed, look=look, worst=worst, promised=promise)

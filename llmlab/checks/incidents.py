@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import math
-import statistics
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import pairwise
@@ -14,6 +13,7 @@ from ..platforms import region as package
 from ..platforms.region.globe import Arrived, Globe
 from ..platforms.region.routing import Routing
 from ..platforms.region.users import Asked, Users
+from ..records.stats import percentile
 
 REFERENCE = Path(package.__file__).parent / "reference"
 RESIDENTS = "residents"
@@ -181,9 +181,9 @@ class Load:
         return [one for one in self.rows if not one.ok and one.status != 429]
 
     def p95(self) -> float:
-        """Seconds within which 19 of 20 of those served were."""
-        times = [one.took for one in self.served]
-        return statistics.quantiles(times, n=20, method="inclusive")[-1] if len(times) > 1 else math.inf
+        """Seconds within which 19 of 20 of those served were; infinity where fewer than 20 were."""
+        found = percentile([one.took for one in self.served], 95)
+        return math.inf if found is None else found
 
 
 #: How the regions are loaded when one is missing: replies of so many more ms hold the slots, so many requests a second in all.

@@ -133,12 +133,10 @@ class LiveRegions:
 
     # -- incidents -------------------------------------------------------------------------------------
 
-    def predicted(self) -> Drawn | Said:
+    @shown
+    def predicted(self) -> Said:
         """The two sums of your own numbers, part by part, beside what you promise."""
-        try:
-            numbers = self._now().numbers
-        except LabError as error:
-            return Said(error.lines())
+        numbers = self._now().numbers
         return Said(
             [
                 f"a region is gone: {sum_of(numbers.predicted_region(PATIENCE))}; you promise {numbers.promise_region:g} s",

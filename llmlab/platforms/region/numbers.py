@@ -70,8 +70,8 @@ class Numbers:
     def predicted_region(self, patience: float) -> dict[str, float]:
         """The worst case when a region is gone, part by part: the name server notices, answers run out, users let go.
 
-        PowerDNS takes one failed check for a failure. Source of the sum: interval × threshold + TTL + client reuse, as
-        Amazon states it for Route 53's failover (Disaster Recovery of Workloads on AWS).
+        PowerDNS takes one failed check for a failure. Interval and threshold as in Amazon's "How Amazon Route 53 determines
+        whether a health check is healthy"; the sum, with TTL and client, is ours.
         """
         return {"check": float(self.interval + self.timeout), "TTL": float(self.ttl), "client": patience}
 

@@ -65,10 +65,19 @@ class Proxy:
         """Its process, while it runs."""
         return self.process.pid if self.process is not None and self.process.poll() is None else None
 
-    def said(self, lines: int = 6) -> list[str]:
-        """What it wrote of servers that went down, and of troubles; the last lines."""
-        kept = [one for one in self.log.read_text(errors="replace").splitlines() if _ABOUT.match(one)]
-        return [_ABOUT.sub("", one)[:240] for one in kept][-lines:]
+    def said(self) -> list[str]:
+        """What it refuses, and which servers it holds for down now, each with its reason."""
+        refused: list[str] = []
+        down: dict[str, str] = {}
+        for line in self.log.read_text(errors="replace").splitlines():
+            text = _ABOUT.sub("", line)[:240]
+            if found := re.match(r"Server (\S+) is (UP|DOWN)", text):
+                down.pop(found[1], None)
+                if found[2] == "DOWN":
+                    down[found[1]] = text
+            elif line.startswith("[ALERT]") and "has no server available" not in text:
+                refused.append(text)
+        return [*refused[-6:], *down.values()]
 
     def close(self) -> None:
         """End it; may be called twice."""
