@@ -207,10 +207,7 @@ def residency(ctx: Context) -> Verdict:
 def survivors(ctx: Context) -> Verdict:
     """One region is gone, and 27 requests a second meet slots for 21: your routing and the lab's own in turn, three times each."""
     at, pair = globe(ctx), both(ctx)
-    at.pace(seen.PACE_MS)
-    at.kill(ctx.random("survivors").choice(["us", "asia"]))
-    with Users(pair["yours"]) as users:  # until the names lead elsewhere
-        users.wait(BUDGET, lambda: users.now > 4 and all(it.ok for it in list(users.rows) if it.over > users.now - 2 and it.users != RESIDENTS))
+    seen.left_to_the_others(at, pair["yours"], ctx.random("survivors").choice(["us", "asia"]), BUDGET)
     loads = {name: [] for name in pair}
     for turn in range(3):
         for name, one in pair.items():
@@ -239,14 +236,7 @@ def honest(ctx: Context) -> Verdict:
     at, one = globe(ctx), routing(ctx)
     wrong, heard = [], 0
     for _ in range(3):
-        with Users(one) as users:
-            for region in at.places:
-                at.kill_servers(region)
-            users.wait(min(BUDGET, one.numbers.promise_servers))
-            since = users.now
-            users.wait(1.5)
-            rows = [it for it in users.stop() if it.sent > since]
-        at.restore()
+        rows = seen.without_servers(at, one, min(BUDGET, one.numbers.promise_servers))
         heard += len(rows)
         wrong += [it.error or f"HTTP {it.status}" for it in rows if it.status not in (429, 502, 503, 504) or it.took > 1]
     return (passed if heard and not wrong else failed)(

@@ -147,6 +147,19 @@ def flap(
     return Incident("flapping", region, broke, restored, rows, globe.arrived(mark))
 
 
+def without_servers(globe: Globe, routing: Routing, notice: float) -> list[Asked]:
+    """The servers of all regions are killed: what users hear once the proxies had `notice` seconds. Then they are back."""
+    with Users(routing) as users:
+        for region in globe.places:
+            globe.kill_servers(region)
+        users.wait(notice)
+        since = users.now
+        users.wait(CALM)
+        rows = users.stop()
+    globe.restore()
+    return [one for one in rows if one.sent > since]
+
+
 def early_share(one: Incident, name: str, seconds: float = 1.5) -> float:
     """Of the replies a second that a region gave before it was lost, the share in its first moments back."""
     times = sorted(row.over for row in one.rows[name] if row.ok and row.region == one.region)
@@ -197,3 +210,13 @@ def loaded(routing: Routing, seconds: float = SECONDS) -> Load:
     with Users(routing, rate=RATE / len(kinds), at=kinds, patience=PATIENCE) as users:
         users.wait(seconds)
         return Load(users.stop(), seconds)
+
+
+def left_to_the_others(globe: Globe, routing: Routing, lost: str, within: float) -> None:
+    """A region is gone under the load to come, and the names have had time to lead elsewhere."""
+    globe.pace(PACE_MS)
+    globe.kill(lost)
+    kinds = [kind for kind in globe.users if kind != RESIDENTS]
+    with Users(routing) as users:
+        users.wait(2 * CALM)
+        users.wait(within - 2 * CALM, lambda: _calm(users, kinds))

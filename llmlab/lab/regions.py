@@ -193,11 +193,10 @@ class LiveRegions:
         rows: list[list[Cell]] = []
         with Routing(self.globe, self.lab.info.starter) as guide, steps_bar("step") as say:
             for left in ("three regions", "two regions"):
-                self.globe.pace(incidents.PACE_MS)
-                if left == "two regions":
-                    self.globe.kill(lost)
-                    with Users(mine) as users:  # until the names lead elsewhere
-                        users.wait(6)
+                if left == "three regions":
+                    self.globe.pace(incidents.PACE_MS)
+                else:
+                    incidents.left_to_the_others(self.globe, mine, lost, 8.0)
                 found: dict[str, list[Load]] = {GUIDE: [], YOURS: []}
                 for turn in range(self.repeats):
                     for name, routing in ((GUIDE, guide), (YOURS, mine)):
@@ -225,14 +224,7 @@ class LiveRegions:
     def lose_all(self) -> Said:
         """The servers of all regions are killed: what users hear after the proxies had time to notice."""
         mine = self._now()
-        with Users(mine) as users:
-            for region in self.globe.places:
-                self.globe.kill_servers(region)
-            users.wait(min(8.0, mine.numbers.promise_servers))
-            since = users.now
-            users.wait(2)
-            rows = [one for one in users.stop() if one.sent > since]
-        self.globe.restore()
+        rows = incidents.without_servers(self.globe, mine, min(8.0, mine.numbers.promise_servers))
         heard = [one.error if not one.status else f"HTTP {one.status}" for one in rows]
         return Said([f"{heard.count(one)} of {len(rows)}: {one[:90]}" for one in dict.fromkeys(heard)])
 

@@ -222,3 +222,14 @@ def test_the_name_server_says_who_is_down_and_nothing_when_nobody_is(globe, refe
         assert ["127.13.1.1 DOWN" in one for one in reference.names.said()] == [True]
         globe.restore()
         assert users.wait(8, lambda: not reference.names.said())
+
+
+def test_a_proxy_says_who_is_down_and_nothing_when_nobody_is(globe, reference):
+    with Users(reference, at=["OC"]) as users:
+        users.wait(8, lambda: reference.said() == [])
+        globe.kill_servers("us")
+        assert users.wait(
+            8, lambda: any("at eu: Server everybody/next is DOWN" in one for one in reference.said())
+        )
+        globe.restore()
+        assert users.wait(12, lambda: reference.said() == []), reference.said()
