@@ -176,7 +176,6 @@ class Load:
     """Requests at a fixed rate: those served, those told at once that there is no room (429), those that got neither."""
 
     rows: list[Asked]
-    seconds: float
 
     @property
     def served(self) -> list[Asked]:
@@ -209,7 +208,7 @@ def loaded(routing: Routing, seconds: float = SECONDS) -> Load:
     kinds = [kind for kind in routing.globe.users if kind != RESIDENTS]
     with Users(routing, rate=RATE / len(kinds), at=kinds, patience=PATIENCE) as users:
         users.wait(seconds)
-        return Load(users.stop(), seconds)
+        return Load(users.stop())
 
 
 def left_to_the_others(globe: Globe, routing: Routing, lost: str, within: float) -> None:

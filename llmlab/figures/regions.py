@@ -105,7 +105,7 @@ def incident(table: Table) -> Picture:
     upper, lower = figure.subplots(2, 1, sharex=True, height_ratios=[2.4, 1])
     what = table.note or "a region lost"
     dress(upper, quantity=f"Requests, by who asked: {what} at 0 s, back at {end:.1f} s")
-    _requests(upper, asked, [(0.0, end)])
+    _requests(upper, asked, end)
     dress(lower, quantity="Until its users are served again", below="seconds from the loss")
     lower.grid(False)
     at = 0.0
@@ -177,10 +177,8 @@ def flapping(table: Table) -> Picture:
     for axes, name in zip(panels, names, strict=True):
         own = [row for row in rows if row["routing"] == name]
         dress(axes, quantity=f"{name}: {region} came back {words.count(back[name], 'time')}")
-        _requests(axes, own, [])
+        _requests(axes, own, end)
     panels[-1].set_xlabel("seconds from the first refusal", fontsize=10, color=INK)
-    for axes in panels:
-        axes.axvspan(0, end, color=SHADE, zorder=0)
     _legend(figure)
     said = "; ".join(f"{name}: came back {words.count(count, 'time')}" for name, count in back.items())
     caption = (
@@ -243,8 +241,8 @@ def survivors(table: Table) -> Picture:
     return finish(figure, alt=f"Survivors. {'. '.join(told)}.", caption=caption, data={"sets": data})
 
 
-def _requests(axes: Axes, rows: list[Row], outages: list[tuple[float, float]]) -> None:
-    """A row of marks for each kind of users, at the time of the answer: colour and shape by region, a cross for none."""
+def _requests(axes: Axes, rows: list[Row], end: float) -> None:
+    """A row of marks for each kind of users, at the time of the answer: colour and shape by region, a cross for none; grey: meanwhile."""
     kinds = list(dict.fromkeys(str(row["users"]) for row in rows))
     kinds.sort(
         key=lambda one: [*CONTINENTS, "residents"].index(one) if one in [*CONTINENTS, "residents"] else 99
@@ -267,8 +265,7 @@ def _requests(axes: Axes, rows: list[Row], outages: list[tuple[float, float]]) -
             linestyle="",
             zorder=4,
         )
-    for begin, end in outages:
-        axes.axvspan(begin, end, color=SHADE, zorder=0)
+    axes.axvspan(0, end, color=SHADE, zorder=0)
     axes.set_yticks(range(len(kinds)), kinds)
     axes.set_ylim(len(kinds) - 0.4, -0.6)
 

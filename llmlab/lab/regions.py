@@ -205,7 +205,7 @@ class LiveRegions:
                 for name, loads in found.items():
                     own = [one for load in loads for one in load.rows]
                     rows += [[name, left, one.status, one.took] for one in own]
-                    p95 = statistics.median(one.p95() for one in loads)
+                    p95 = Load(own).p95()
                     said = f"p95 {p95:.2f} s" if math.isfinite(p95) else "nobody served"
                     lines.append(
                         f"{left}, {name}: {sum(one.ok for one in own)} of {len(own)} served, {said}; "

@@ -63,7 +63,7 @@ def test_the_first_moments_back_are_measured_by_what_was_before():
 
 
 def test_a_load_is_served_shed_or_lost():
-    load = Load([*every(0, 10, took=0.3), row(1, status=429), row(1, status=0), row(1, status=503)], 10)
+    load = Load([*every(0, 10, took=0.3), row(1, status=429), row(1, status=0), row(1, status=503)])
     assert (len(load.served), len(load.shed), len(load.lost)) == (20, 1, 2)
     assert load.p95() == pytest.approx(0.3)
-    assert math.isinf(Load([row(1, status=429)], 1).p95())
+    assert math.isinf(Load([row(1, status=429)]).p95())

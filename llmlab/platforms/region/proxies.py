@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import re
 import socket
-import subprocess
 import time
 from collections.abc import Mapping
 from pathlib import Path
@@ -51,14 +50,33 @@ class Proxy:
             with socket.socket() as probe:
                 if probe.connect_ex(("127.0.0.1", self.opens)) == 0:
                     return
-            if self.process.wait(0.02) is not None or time.monotonic() > deadline:
+            ended = self.process.wait(0.02) is not None
+            if ended or time.monotonic() > deadline:
                 self.close()
-                raise LabError(
-                    f"{self.config.name}: HAProxy does not listen on ${{BIND}} (127.0.0.1:{self.opens}).\n"
-                    + "\n".join(self.said()),
-                    where=self.config.name,
-                    fix='bind "${BIND}"',
+                raise (
+                    self._refused()
+                    if ended
+                    else LabError(
+                        f"{self.config.name}: HAProxy does not listen on ${{BIND}} (127.0.0.1:{self.opens}).",
+                        where=self.config.name,
+                        fix='bind "${BIND}"',
+                    )
                 )
+
+    def _refused(self) -> LabError:
+        """Why it ended at once, in its own words."""
+        alerts = [
+            _ABOUT.sub("", one)
+            for one in self.log.read_text(errors="replace").splitlines()
+            if one.startswith("[ALERT]")
+        ]
+        places = [re.search(r"\[[^\]]*?([^/\]]+):(\d+)\]", one) for one in alerts]
+        place = next((one for one in places if one), None)
+        text = "\n".join(alerts[:4]).replace(f"{self.config.parent}/", "")
+        return LabError(
+            f"HAProxy does not take {self.config.name}:\n{text}",
+            where=f"{self.config.name}:{place[2]}" if place else self.config.name,
+        )
 
     @property
     def pid(self) -> int | None:
@@ -66,8 +84,7 @@ class Proxy:
         return self.process.pid if self.process is not None and self.process.poll() is None else None
 
     def said(self) -> list[str]:
-        """What it refuses, and which servers it holds for down now, each with its reason."""
-        refused: list[str] = []
+        """Which servers it holds for down now, each with its reason."""
         down: dict[str, str] = {}
         for line in self.log.read_text(errors="replace").splitlines():
             text = _ABOUT.sub("", line)[:240]
@@ -75,9 +92,7 @@ class Proxy:
                 down.pop(found[1], None)
                 if found[2] == "DOWN":
                     down[found[1]] = text
-            elif line.startswith("[ALERT]") and "has no server available" not in text:
-                refused.append(text)
-        return [*refused[-6:], *down.values()]
+        return list(down.values())
 
     def close(self) -> None:
         """End it; may be called twice."""
@@ -86,22 +101,3 @@ class Proxy:
 
 
 _ABOUT = re.compile(r"^\[(?:WARNING|ALERT)\]\s+\(\d+\) : ")
-
-
-def refused(line: tuple[str, ...], config: Path, env: Mapping[str, str]) -> LabError | None:
-    """What HAProxy itself says against a file (`haproxy -c`): an error with its line; None when it takes it."""
-    whole = {key: os.environ[key] for key in ("PATH", "HOME") if key in os.environ} | dict(env)
-    done = subprocess.run(
-        [*line, "-c", "-f", str(config)], capture_output=True, text=True, env=whole, timeout=30
-    )
-    if done.returncode == 0:
-        return None
-    said = [_ABOUT.sub("", one) for one in (done.stdout + done.stderr).splitlines()]
-    alerts = [one for one in said if "parsing [" in one or "config :" in one]
-    first = next((one for one in alerts if "parsing [" in one), alerts[0] if alerts else "")
-    place = re.search(r"\[[^\]]*?([^/\]]+):(\d+)\]", first)
-    text = "\n".join(alerts[:4]).replace(str(config.parent) + "/", "")
-    return LabError(
-        f"HAProxy does not take {config.name}:\n{text or done.stderr[-400:]}",
-        where=f"{config.name}:{place[2]}" if place else config.name,
-    )
