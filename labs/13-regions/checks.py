@@ -4,6 +4,7 @@ The lab's own routing of the same regions runs beside the learner's, with users 
 one is late, the machine is too noisy to say.
 """
 
+import json
 import math
 import statistics
 
@@ -230,6 +231,14 @@ def survivors(ctx: Context) -> Verdict:
     return (passed if good else failed)(expected=expected, observed=observed, look="regions.survivors().plot()")
 
 
+def _honest(one) -> bool:
+    """An error that says so, soon, in a form that a client can show."""
+    try:
+        return one.status in (429, 502, 503, 504) and one.took <= 1 and "error" in json.loads(one.error)
+    except ValueError:
+        return False
+
+
 @check(title="With everything down the answer is honest", points=3, machine=("regions",), **GLOBE)
 def honest(ctx: Context) -> Verdict:
     """The servers of all regions are killed; what users hear once the proxies had time to notice, three times."""
@@ -238,9 +247,9 @@ def honest(ctx: Context) -> Verdict:
     for _ in range(3):
         rows = seen.without_servers(at, one, min(BUDGET, one.numbers.promise_servers))
         heard += len(rows)
-        wrong += [it.error or f"HTTP {it.status}" for it in rows if it.status not in (429, 502, 503, 504) or it.took > 1]
+        wrong += [f"HTTP {it.status} after {it.took:.1f} s: {it.error[:60]}" for it in rows if not _honest(it)]
     return (passed if heard and not wrong else failed)(
-        expected="502, 503, 504 or 429 within a second: no silence, no closed door, no reply without tokens",
+        expected="502, 503, 504 or 429 within a second, with a JSON body that says `error`: what an OpenAI client can show",
         observed=f"{len(wrong)} of {heard} otherwise: {', '.join(sorted(set(wrong))[:3])}" if wrong else f"{heard} of {heard} so",
         look="regions.lose_all()",
     )

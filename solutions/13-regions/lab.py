@@ -180,7 +180,8 @@ survivors.plot()
 #
 # ## Nobody is left
 #
-# Every server is killed. An entry that still stands can at least say so, and soon.
+# Every server is killed. An entry that still stands can at least say so, soon, and in JSON:
+# HAProxy's own error pages are for browsers, and `http-error` replaces them.
 
 # %% id="lose-all"
 regions.lose_all()

@@ -199,7 +199,7 @@ class _User:
             )
             tokens = _tokens(reply)
             return self._row(
-                sent, reply.status_code, reply.headers, tokens, "" if tokens else reply.text[:120]
+                sent, reply.status_code, reply.headers, tokens, "" if tokens else reply.text[:400]
             )
         except (LabError, httpx.HTTPError, TimeoutError, OSError) as error:
             await self.aclose()
