@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import os
+import tempfile
+from pathlib import Path
 
+import groups
 import pytest
 
 from llmlab import doctor, owned
+from llmlab.load import turn
 
 
 def pytest_addoption(parser):
@@ -27,6 +31,8 @@ def _own_state(tmp_path_factory):
 
 
 def pytest_configure(config):
+    if not hasattr(config, "workerinput"):  # workers have it from the one who started them
+        os.environ[turn.VARIABLE] = str(Path(tempfile.gettempdir(), f"llmlab-turn-{os.getpid()}"))
     unknown = _required() - set(doctor.NEEDS) - {"shellcheck"}
     if unknown:
         raise pytest.UsageError(f"LLMLAB_REQUIRE names no such need: {', '.join(sorted(unknown))}")
@@ -36,6 +42,7 @@ def pytest_collection_modifyitems(config, items):
     for item in items:
         if item.get_closest_marker("full") and not config.getoption("--full"):
             item.add_marker(pytest.mark.skip(reason="slow. Bring it: uv run pytest --full"))
+    groups.sort(items)
 
 
 def pytest_runtest_setup(item):
@@ -60,3 +67,8 @@ def pytest_terminal_summary(terminalreporter):
         terminalreporter.section("skipped here, and how to bring it")
         for reason, count in sorted(reasons.items()):
             terminalreporter.write_line(f"{count:4} × {reason}")
+
+
+def pytest_unconfigure(config):
+    if not hasattr(config, "workerinput"):
+        Path(os.environ.pop(turn.VARIABLE, "")).unlink(missing_ok=True)
