@@ -1,7 +1,7 @@
 """Which tests may not run side by side, and which groups start first: for pytest-xdist's `--dist loadgroup`.
 
 A group runs on one worker, in order. A file is a group of its own (its module fixtures are made once); a lab is one; and
-whatever uses a thing of which the machine has one (a cluster's network, the regions' loopback addresses) shares a group.
+what uses a thing of which the machine has one (the regions' loopback addresses) shares one.
 """
 
 from __future__ import annotations
@@ -10,11 +10,9 @@ import pytest
 
 #: What is started first, so that no worker begins a long group while the others are done: see `python -m tests.benchmarks proof`.
 LONGEST = (
-    "cluster", "regions", "lab 10", "lab 04", "tests/grade/test_corpus.py", "lab 01", "lab 12", "lab 02",
-    "tests/binder", "lab 03", "lab 05", "tests/grade",
+    "regions", "lab 07", "lab 10", "lab 06", "lab 04", "lab 08", "tests/grade/test_corpus.py", "lab 01", "lab 12", "lab 02",
+    "tests/platforms/kube/test_addons.py", "tests/binder", "lab 03", "lab 05", "tests/platforms/kube", "tests/grade",
 )  # fmt: skip
-
-CLUSTER, REGIONS = ("06", "07", "08"), ("13",)
 
 
 def group_of(item: pytest.Item) -> str:
@@ -24,9 +22,9 @@ def group_of(item: pytest.Item) -> str:
     if path == "tests/labs/test_labs.py" and hasattr(item, "callspec"):
         params = item.callspec.params
         lab = params["info"].number if "info" in params else params["fault"]["lab"]
-    if lab in CLUSTER or path.startswith("tests/platforms/kube/"):
-        return "cluster"
-    if lab in REGIONS or path.startswith(("tests/platforms/region/test_globe", "tests/platforms/region/test_routing")):
+    if lab == "13" or path.startswith(
+        ("tests/platforms/region/test_globe", "tests/platforms/region/test_routing")
+    ):
         return "regions"
     return f"lab {lab}" if lab else path
 
