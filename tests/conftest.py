@@ -7,14 +7,20 @@ import tempfile
 from pathlib import Path
 
 import groups
+import ledger
 import pytest
 
 from llmlab import doctor, owned
 from llmlab.load import turn
 
+LEDGER = "it passed before on the same lab, modules, engine and programs"
+
 
 def pytest_addoption(parser):
     parser.addoption("--full", action="store_true", help="also what is slow: every fault of every lab, soaks")
+    parser.addoption(
+        "--fresh", action="store_true", help="with --full: also what passed before on the same content"
+    )
 
 
 def _required() -> set[str]:
@@ -55,6 +61,18 @@ def pytest_runtest_setup(item):
             if name in _required():
                 pytest.fail(f"LLMLAB_REQUIRE asks for {reason}", pytrace=False)
             pytest.skip(reason)
+    if item.config.getoption("--full") and not item.config.getoption("--fresh"):
+        when = ledger.proved(item)
+        if when:
+            pytest.skip(f"{LEDGER} ({when}). Again: uv run pytest --full --fresh")
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(item, call):
+    report = yield
+    if report.when == "call" and report.passed:
+        ledger.note(item)
+    return report
 
 
 def pytest_terminal_summary(terminalreporter):
