@@ -44,6 +44,11 @@ def pytest_configure(config):
         raise pytest.UsageError(f"LLMLAB_REQUIRE names no such need: {', '.join(sorted(unknown))}")
 
 
+def pytest_xdist_auto_num_workers(config):
+    """Twice the cores: a test of a deployment waits most of the time."""
+    return min(2 * (os.cpu_count() or 1), 8)
+
+
 def pytest_collection_modifyitems(config, items):
     for item in items:
         if item.get_closest_marker("full") and not config.getoption("--full"):
