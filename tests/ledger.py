@@ -6,8 +6,6 @@ code, the engine and what `doctor` says of the lab's needs (it names versions). 
 
 from __future__ import annotations
 
-import ast
-import functools
 import hashlib
 import json
 from collections.abc import Iterable
@@ -15,13 +13,13 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
+from imports import COURSE, imported
 
 from llmlab import doctor, engine
 from llmlab.paths import cache_dir, replace_file
 
-COURSE = Path(__file__).resolve().parents[1]
 #: `doctor` imports every tier to ask for its need. What it answers for this lab is in the content.
-ASKED = {"llmlab.doctor"}
+ASKED = frozenset({"llmlab.doctor"})
 
 
 def key(item: pytest.Item) -> str | None:
@@ -75,7 +73,7 @@ def reached(start: Iterable[Path]) -> set[Path]:
         if path in seen or not path.is_file():
             continue
         seen.add(path)
-        waiting += _imports(path)
+        waiting += imported(path, besides=ASKED)
     packages = {path.parent for path in seen if (COURSE / "llmlab") in path.parents}
     return seen | {
         file
@@ -83,29 +81,6 @@ def reached(start: Iterable[Path]) -> set[Path]:
         for file in _below(folder)
         if file.suffix != ".py" and _package(file) == folder
     }
-
-
-@functools.cache
-def _imports(path: Path) -> list[Path]:
-    package = list(path.relative_to(COURSE).with_suffix("").parts[:-1])
-    names = []
-    for node in ast.walk(ast.parse(path.read_bytes())):
-        if isinstance(node, ast.Import):
-            names += [alias.name for alias in node.names]
-        elif isinstance(node, ast.ImportFrom):
-            base = package[: len(package) - node.level + 1] if node.level else []
-            module = ".".join([*base, *filter(None, [node.module])])
-            names += [module, *(f"{module}.{alias.name}" for alias in node.names)]
-    return [
-        file for name in names if name.startswith("llmlab") and name not in ASKED for file in _files(name)
-    ]
-
-
-def _files(module: str) -> list[Path]:
-    """The file of a module, and of the packages around it."""
-    parts = module.split(".")
-    found = [COURSE.joinpath(*parts[:length], "__init__.py") for length in range(1, len(parts) + 1)]
-    return [path for path in [*found, COURSE.joinpath(*parts).with_suffix(".py")] if path.is_file()]
 
 
 def _below(folder: Path) -> list[Path]:
