@@ -1,7 +1,8 @@
 """What this machine can run, what is missing, and the command that mends it.
 
 Each need is one function that tries the thing itself (a daemon answers, a cgroup can be made), because a
-program on PATH says little. Labs, tests (`needs` markers) and `llmlab doctor` share these answers.
+program on PATH says little. Labs, tests (`needs` markers) and `llmlab doctor` share these answers; `LLMLAB_WITHOUT` takes
+needs away (see `without`).
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from . import jail
+from . import jail, without
 
 MAC = sys.platform == "darwin"
 
@@ -209,6 +210,8 @@ def _gpu() -> Need:
 def browser_path() -> str | None:
     """A Chromium that Playwright can drive, from LLMLAB_BROWSER or PATH."""
     names = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
+    if without.taken("browser"):
+        return None
     return os.environ.get("LLMLAB_BROWSER") or next(filter(None, map(shutil.which, names)), None)
 
 
@@ -287,11 +290,18 @@ NEEDS: dict[str, Callable[[], Need]] = {
 }
 
 
-@functools.cache
 def need(name: str) -> Need:
-    """Look one need up; tried once per process."""
+    """Look one need up; tried once per process. What `LLMLAB_WITHOUT` takes away is not met.
+
+    :raises LabError: where that variable names something that is no need.
+    """
     if name not in NEEDS:
         raise ValueError(f"unknown need {name!r}; there are {', '.join(NEEDS)}")
+    return Need(name, False, without.WORDS, without.MEND) if without.taken(name) else _tried(name)
+
+
+@functools.cache
+def _tried(name: str) -> Need:
     return NEEDS[name]()
 
 

@@ -7,6 +7,8 @@ import os
 import shutil
 import subprocess
 
+from . import without
+
 
 def sandbox_line(program: str = "bwrap") -> list[str]:
     """Bubblewrap with namespaces of its own, no capability, and the system's programs read-only; the rest is the caller's."""
@@ -20,9 +22,13 @@ def sandbox_line(program: str = "bwrap") -> list[str]:
     return line
 
 
-@functools.cache
 def trouble() -> str | None:
     """Why it cannot be used here, in its own words where it has some; None: it can."""
+    return f"bubblewrap is {without.WORDS}" if without.taken("sandbox") else _trouble()
+
+
+@functools.cache
+def _trouble() -> str | None:
     if not shutil.which("bwrap"):
         return "bubblewrap is not installed"
     try:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 import tempfile
 from pathlib import Path
@@ -9,8 +10,10 @@ from pathlib import Path
 import groups
 import ledger
 import pytest
+import skipped
 
-from llmlab import doctor, owned
+from llmlab import doctor, owned, without
+from llmlab.errors import LabError
 from llmlab.load import turn
 
 LEDGER = "it passed before on the same lab, modules, engine and programs"
@@ -27,19 +30,52 @@ def _required() -> set[str]:
     return set(filter(None, os.environ.get("LLMLAB_REQUIRE", "").replace(" ", "").split(",")))
 
 
-@pytest.fixture(scope="session", autouse=True)
-def _own_state(tmp_path_factory):
-    """The tests' registry is their own: they must not see, or end, what the developer runs."""
-    os.environ["LLMLAB_STATE"] = str(tmp_path_factory.mktemp("state"))
-    yield
-    left = [entry.label for entry in owned.entries()]
+@pytest.fixture(scope="session")
+def _states(tmp_path_factory):
+    """Folders for what runs, one after the other; their names are short, because sockets lie below them."""
+    made = []
+
+    def another() -> str:
+        made.append(str(tmp_path_factory.getbasetemp() / f"s{next(count)}"))
+        return made[-1]
+
+    count = itertools.count()
+    yield another
+    left = []
+    with pytest.MonkeyPatch.context() as patch:
+        for state in filter(os.path.isdir, made):
+            patch.setenv("LLMLAB_STATE", state)
+            left += [entry.label for entry in owned.entries()]
     assert not left, f"still running after the tests: {left}"
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _own_state(_states):
+    """The tests' registry is their own: they must not see, or end, what the developer runs."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("LLMLAB_STATE", _states())
+        yield
+
+
+@pytest.fixture(autouse=True)
+def _own_registry(_states, monkeypatch):
+    """And each test's is its own too: what a fixture of a module or of the session holds is none of its business."""
+    monkeypatch.setenv("LLMLAB_STATE", _states())
 
 
 def pytest_configure(config):
     if not hasattr(config, "workerinput"):  # workers have it from the one who started them
         os.environ[turn.VARIABLE] = str(Path(tempfile.gettempdir(), f"llmlab-turn-{os.getpid()}"))
-    unknown = _required() - set(doctor.NEEDS) - {"shellcheck"}
+    needs_are_known()
+
+
+def needs_are_known() -> None:
+    """What the variables name are needs: a misspelt one would skip, or prove, less than it says."""
+    try:
+        without.names()
+    except LabError as error:
+        raise pytest.UsageError(str(error)) from None
+    unknown = _required() - set(doctor.NEEDS)
     if unknown:
         raise pytest.UsageError(f"LLMLAB_REQUIRE names no such need: {', '.join(sorted(unknown))}")
 
@@ -81,15 +117,11 @@ def pytest_runtest_makereport(item, call):
 
 
 def pytest_terminal_summary(terminalreporter):
-    reasons: dict[str, int] = {}
-    for report in terminalreporter.stats.get("skipped", []):
-        reason = report.longrepr[2] if isinstance(report.longrepr, tuple) else str(report.longrepr)
-        reason = reason.removeprefix("Skipped: ")
-        reasons[reason] = reasons.get(reason, 0) + 1
-    if reasons:
+    lines = skipped.lines(terminalreporter.stats.get("skipped", []))
+    if lines:
         terminalreporter.section("skipped here, and how to bring it")
-        for reason, count in sorted(reasons.items()):
-            terminalreporter.write_line(f"{count:4} × {reason}")
+        for line in lines:
+            terminalreporter.write_line(line)
 
 
 def pytest_unconfigure(config):

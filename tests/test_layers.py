@@ -11,7 +11,7 @@ PACKAGE = Path(__file__).resolve().parents[1] / "llmlab"
 # Lowest first; those on one line are peers that know no other.
 ORDER = [
     ["errors", "keeper"],
-    ["paths"],
+    ["paths", "without"],
     ["schema"],
     ["machine", "owned", "jail"],
     ["debian", "yaml_nodes", "engine", "models", "scratch"],

@@ -9,6 +9,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from .. import without
 from ..errors import LabError
 from ..paths import cached
 from . import cpu, probe
@@ -40,7 +41,7 @@ class Engine:
 
     def devices(self) -> list[str]:
         """The devices it can compute on besides the CPU, e.g. `["CUDA0: NVIDIA H100 80GB HBM3 (…)"]`."""
-        return list(probe.devices(self.argv))
+        return list(_devices(self.argv))
 
     def beside(self, tool: str) -> Path | None:
         """Another of llama.cpp's programs next to this one ("llama-batched-bench"); None when not there."""
@@ -146,7 +147,7 @@ def at(path: Path, kind: Kind = "path") -> Engine:
         has.add("router")
     if os.access(path.resolve().parent / "llama-batched-bench", os.X_OK):
         has.add("batched-bench")
-    if any(device.startswith("CUDA") for device in probe.devices(argv)):
+    if any(device.startswith("CUDA") for device in _devices(argv)):
         has.add("cuda")
     return Engine(kind, argv, found.version, frozenset(has))
 
@@ -182,12 +183,22 @@ def _try(kind: Kind, path: Path) -> Candidate:
         return Candidate(kind, None, f"{error.what} ({error.where})")
 
 
+def _devices(argv: tuple[str, ...]) -> tuple[str, ...]:
+    return () if without.taken("gpu") else probe.devices(argv)
+
+
 def _on_path() -> Iterator[Candidate]:
+    if without.taken("binary"):
+        yield Candidate("PATH", None, without.WORDS)
+        return
     found = shutil.which("llama-server")
     yield _try("PATH", Path(found)) if found else Candidate("PATH", None, "no llama-server on PATH")
 
 
 def _built() -> Iterator[Candidate]:
+    if without.taken("binary"):
+        yield Candidate("built", None, without.WORDS)
+        return
     built = [cached(f"{native_relative(cuda=cuda)}/bin/llama-server") for cuda in (True, False)]
     tried = [_try("built", path) for path in built if path is not None]
     # a CUDA build without a device computes on the CPU: then the native one, tuned for it, goes first
@@ -198,6 +209,9 @@ def _built() -> Iterator[Candidate]:
 
 
 def _wheel() -> Iterator[Candidate]:
+    if without.taken("process"):
+        yield Candidate("wheel", None, without.WORDS)
+        return
     if importlib.util.find_spec("xllamacpp") is None:
         yield Candidate("wheel", None, "the package xllamacpp is not installed: pip install " + WHEEL)
         return
@@ -206,7 +220,7 @@ def _wheel() -> Iterator[Candidate]:
     except LabError as error:
         yield Candidate("wheel", None, error.what)
         return
-    has = frozenset({"cuda"} if any(d.startswith("CUDA") for d in probe.devices(probe.HOST)) else ())
+    has = frozenset({"cuda"} if any(d.startswith("CUDA") for d in _devices(probe.HOST)) else ())
     engine = Engine("wheel", probe.HOST, found.version, has)
     yield Candidate("wheel", engine, engine.line())
 

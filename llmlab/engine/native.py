@@ -18,6 +18,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
+from .. import without
 from ..errors import LabError
 from ..paths import cache_dir
 from . import cpu
@@ -104,7 +105,7 @@ def build(*, cuda: bool = False, say: Say | None = None, jobs: int | None = None
 def _compiler() -> str:
     wanted = os.environ.get("CXX")
     for name in [wanted] if wanted else ["c++", "g++", "clang++"]:
-        found = shutil.which(name)
+        found = None if without.taken("compiler") else shutil.which(name)
         if found:
             return found
     raise LabError(

@@ -17,11 +17,12 @@ import subprocess
 import sys
 import time
 import uuid
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from .. import owned
+from .. import owned, without
 from ..errors import LabError
 from ..records.schema import Throttle
 
@@ -270,6 +271,15 @@ def _taskset(limits: Limits, name: str) -> Fence | None:
     return Fence("taskset", limits, affinity=allowed[: max(1, int(limits.cpus))])
 
 
+def _makers(limits: Limits) -> tuple[Callable[[Limits, str], Fence | None], ...]:
+    """What may hold these limits, best first."""
+    if limits.cpus is not None and without.taken("cpu-quota"):
+        return ()
+    if limits.memory is not None and without.taken("memory-quota"):
+        return (_taskset,)  # which lets memory be: it is measured
+    return (_cgroup2, _cgroup1, _systemd, _taskset)
+
+
 def fence(limits: Limits) -> Fence:
     """Make the quota; the caller starts the process inside it and closes it afterwards.
 
@@ -281,7 +291,7 @@ def fence(limits: Limits) -> Fence:
     if limits.cpus is not None and limits.cpus <= 0:
         raise LabError(f"A CPU quota must be above 0, not {limits.cpus}.", fix="set limits.cpus, e.g. 1.0")
     entry = register_cgroup(name, name)
-    for make in (_cgroup2, _cgroup1, _systemd, _taskset):
+    for make in _makers(limits):
         made = make(limits, name)
         if made is not None:
             if made.folders:

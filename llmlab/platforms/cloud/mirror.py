@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterator
 from functools import cache
 from pathlib import Path
 
+from ... import without
 from ...errors import Unavailable
 from ...paths import cache_dir, cached
 
@@ -23,12 +24,18 @@ MIRROR = "LLMLAB_TF_MIRROR"
 _PATH = re.compile(r'filesystem_mirror\s*\{[^}]*?path\s*=\s*"([^"]+)"', re.DOTALL)
 
 
-@cache
 def program() -> Path:
     """Terraform, else OpenTofu, from PATH.
 
     :raises Unavailable: when there is neither.
     """
+    if without.taken("terraform"):
+        raise Unavailable(f"Terraform is {without.WORDS}.", fix=without.MEND)
+    return _program()
+
+
+@cache
+def _program() -> Path:
     for name in HOSTS:
         found = shutil.which(name)
         if found:

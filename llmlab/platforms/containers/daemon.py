@@ -14,6 +14,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from ... import without as taken_away
 from ...errors import LabError, Unavailable
 from ...paths import course_dir
 
@@ -49,6 +50,8 @@ def client(where: str | None = None) -> DockerClient:
     :raises LabError: when Docker is missing, stopped or forbidden: one sentence each, with what mends it.
     """
     where = where or address()
+    if taken_away.taken("docker"):
+        raise _none(where)
     try:
         found = _client(where)
         found.ping()
@@ -82,10 +85,16 @@ def trouble(error: Exception, where: str) -> Unavailable:
             without=without,
         )
     if shutil.which("docker") is None and "FileNotFound" in text:
-        return Unavailable(
-            "Docker is not installed.", fix=_install(), where=f"no docker on PATH, no {path}", without=without
-        )
+        return _none(f"no docker on PATH, no {path}")
     return Unavailable("The Docker daemon is not running.", where=path, fix=_start(), without=without)
+
+
+def _none(where: str) -> Unavailable:
+    if taken_away.taken("docker"):
+        return Unavailable(
+            f"Docker is {taken_away.WORDS}.", where=where, fix=taken_away.MEND, without=_labs_without()
+        )
+    return Unavailable("Docker is not installed.", where=where, fix=_install(), without=_labs_without())
 
 
 def _install() -> str:
@@ -126,6 +135,8 @@ def docker(
     """
     from .plugins import environment
 
+    if taken_away.taken("docker"):
+        raise _none(" ".join(["docker", *argv[:1]]))
     try:
         done = subprocess.run(
             ["docker", *argv],
@@ -138,7 +149,7 @@ def docker(
             env={**environment(), **(env or {})},
         )
     except FileNotFoundError:
-        raise LabError("Docker is not installed.", fix=_install(), without=_labs_without()) from None
+        raise _none("no docker on PATH") from None
     except subprocess.TimeoutExpired:
         raise LabError(
             f"docker {argv[0]} was not done after {timeout:.0f} s.", where=" ".join(["docker", *argv[:6]])

@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from ... import without
 from ...errors import LabError
 from .bases import base_system
 from .build import build
@@ -103,7 +104,7 @@ def ensure(names: Sequence[str], *, say: Callable[[str], None] = lambda _: None)
 
 def missing(names: Sequence[str]) -> list[str]:
     """Those that the daemon lacks."""
-    return [name for name in names if not here(name)]
+    return [name for name in names if without.taken("images") or not here(name)]
 
 
 def _bring(image: Image, say: Callable[[str], None]) -> str:

@@ -13,6 +13,7 @@ import shutil
 import subprocess
 from pathlib import Path
 
+from ... import without
 from ...debian import unpack
 from ...errors import LabError
 from ...paths import cache_dir, cached, replace_file
@@ -22,7 +23,7 @@ PLUGINS = {"compose": "docker-compose", "buildx": "docker-buildx"}
 
 def present(plugin: str, env: dict[str, str] | None = None) -> bool:
     """Whether `docker PLUGIN` answers."""
-    if not shutil.which("docker"):
+    if without.taken("docker") or not shutil.which("docker"):
         return False
     done = subprocess.run(["docker", plugin, "version"], capture_output=True, env=env, timeout=30)
     return done.returncode == 0

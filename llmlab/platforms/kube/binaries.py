@@ -17,6 +17,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from ... import without
 from ...errors import LabError
 from ...paths import cache_dir, cached
 
@@ -149,6 +150,8 @@ def source(name: str) -> Source:
 def find(program: str) -> Path | None:
     """The program, if it is here: one on PATH whose version fits, else the cache's."""
     made = source(program)
+    if without.taken("kubernetes"):
+        return None
     on_path = shutil.which(program) if made.fits else None
     if on_path and _fits(on_path, made.fits):
         return Path(on_path)
@@ -157,7 +160,7 @@ def find(program: str) -> Path | None:
 
 def folder(name: str) -> Path | None:
     """The kept folders of a source, if they are here."""
-    return cached(source(name).relative)
+    return None if without.taken("kubernetes") else cached(source(name).relative)
 
 
 def missing(names: Sequence[str]) -> list[str]:
@@ -170,6 +173,8 @@ def bring(names: Sequence[str], say: Say = lambda _: None) -> dict[str, Path]:
 
     :raises LabError: there is no Go, a module cannot be had, or its compiler's last words.
     """
+    if without.taken("kubernetes"):
+        raise LabError(f"The programs of a cluster are {without.WORDS}.", fix=without.MEND)
     for made in SOURCES:
         if missing([one for one in names if source(one) is made]):
             build(made, say)

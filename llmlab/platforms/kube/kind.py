@@ -10,7 +10,7 @@ import subprocess
 from pathlib import Path
 from typing import Any
 
-from ... import owned
+from ... import owned, without
 from ...errors import LabError, Unavailable
 from ...serve.ports import free_port
 from . import access, images
@@ -25,6 +25,8 @@ DOORS = range(30080, 30084)
 
 def unusable() -> str | None:
     """Why kind cannot be used here, with what would mend it."""
+    if without.names() & {"kubernetes", "pods", "docker"}:
+        return f"it is {without.WORDS}"
     if not shutil.which("kind"):
         return "there is no kind: go install sigs.k8s.io/kind@latest, or brew install kind"
     try:

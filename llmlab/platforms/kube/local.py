@@ -14,7 +14,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from ... import owned
+from ... import owned, without
 from ...errors import LabError, Unavailable
 from . import access, binaries, images, local_programs, network, pki
 from .cluster import Cluster, Say, quiet
@@ -45,7 +45,9 @@ def unusable() -> str | None:
     """Why there can be none here (its programs aside), with what would mend it; None: there can."""
     if sys.platform != "linux":
         return "it needs Linux (on Windows: WSL2)"
-    if os.geteuid() != 0:
+    if without.names() & {"kubernetes", "pods"}:
+        return f"it is {without.WORDS}"
+    if os.geteuid() != 0 or without.taken("root"):
         return "it needs root: sudo, or a container with --privileged"
     tools = {
         "unshare": "util-linux",

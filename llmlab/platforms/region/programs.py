@@ -13,7 +13,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from ... import debian
+from ... import debian, without
 from ...errors import LabError, Unavailable
 from ...paths import cache_dir, cached
 
@@ -38,6 +38,7 @@ def found() -> Programs:
 
     :raises Unavailable: naming what is missing and the command that brings it.
     """
+    _allowed()
     have = {"PowerDNS with GeoIP": _pdns(), "HAProxy": _haproxy(), "Toxiproxy": _toxiproxy()}
     lacking = [name for name, line in have.items() if line is None]
     if lacking:
@@ -50,6 +51,7 @@ def bring(say: Say = lambda _: None) -> Programs:
 
     :raises LabError: when it can be neither.
     """
+    _allowed()
     if _pdns() is None or _haproxy() is None:
         say("PowerDNS and HAProxy from Debian's packages (25 MB, once)")
         if not sys.platform.startswith("linux"):
@@ -69,6 +71,11 @@ def bring(say: Say = lambda _: None) -> Programs:
     if _toxiproxy() is None:
         _build(say)
     return found()
+
+
+def _allowed() -> None:
+    if without.taken("regions"):
+        raise Unavailable(f"The programs of the regions are {without.WORDS}.", fix=without.MEND)
 
 
 @functools.cache

@@ -11,6 +11,7 @@ import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
+from ... import without
 from ...errors import Unavailable
 from ...paths import cache_dir, cached
 
@@ -25,6 +26,8 @@ _PLATFORMS = {
 
 def found() -> Path | None:
     """Where it is, if it is here."""
+    if without.taken("edge"):
+        return None
     on_path = shutil.which("workerd")
     return Path(on_path) if on_path else cached(f"workerd/{VERSION}/workerd")
 
@@ -37,10 +40,12 @@ def bring(say: Callable[[str], None] = lambda _: None) -> Path:
     here = found()
     if here is not None:
         return here
+    if without.taken("edge"):
+        raise Unavailable(f"workerd is {without.WORDS}.", fix=without.MEND)
     mine = (sys.platform.rstrip("0123456789"), platform.machine())
     if mine not in _PLATFORMS:
         raise Unavailable(f"There is no workerd for {' '.join(mine)}.", without="Linux, macOS or WSL2")
-    npm = shutil.which("npm")
+    npm = None if without.taken("node") else shutil.which("npm")
     if not npm:
         fix = "brew install node" if sys.platform == "darwin" else "sudo apt-get install nodejs npm"
         raise Unavailable("workerd comes as an npm package, and there is no npm here.", fix=fix)

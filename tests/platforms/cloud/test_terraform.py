@@ -170,12 +170,12 @@ def test_no_provider_names_the_command_that_brings_it(stack, monkeypatch, tmp_pa
 
 def test_no_terraform_is_one_sentence(stack, monkeypatch, tmp_path):
     monkeypatch.setenv("PATH", str(tmp_path))
-    mirror.program.cache_clear()
+    mirror._program.cache_clear()
     try:
         with pytest.raises(Unavailable, match="Neither terraform nor tofu is on PATH"):
             Terraform(stack(ROLE))
     finally:
-        mirror.program.cache_clear()
+        mirror._program.cache_clear()
 
 
 def test_somebody_elses_files_run_in_a_sandbox_and_their_programs_not_at_all(aws, stack, tmp_path):
