@@ -10,9 +10,10 @@ import zipfile
 from collections.abc import Iterator, Sequence
 from datetime import datetime
 from functools import partial
+from pathlib import Path
 from typing import BinaryIO
 
-from .entry import LINK, MAX_FILE, ODD, Entry, Refused
+from .entry import LINK, MAX_FILE, ODD, Entry, Refused, open_plain
 from .pile import MAX_DEPTH, Pile
 from .words import MIB, nfc, size_words
 
@@ -53,6 +54,19 @@ class _Guarded(io.BufferedReader):
         if size is not None and size > MAX_LIST:
             raise Refused("holds far too many files")
         return super().read(MAX_LIST if size is None or size < 0 else size)
+
+
+def names_in(path: Path) -> list[str]:
+    """The names in a zip's list, as they were meant; none where it cannot be read."""
+    try:
+        with (
+            open_plain((str(path),)) as stream,
+            _Guarded(stream) as guarded,
+            zipfile.ZipFile(guarded) as archive,
+        ):
+            return [_member_name(member) for member in archive.infolist()]
+    except Exception:  # as in `Pile.read`
+        return []
 
 
 def zip_entries(stream: BinaryIO, pile: Pile, prefix: str, level: int = 0) -> Iterator[Entry]:

@@ -251,7 +251,7 @@ def test_canvas_files(info, lay, taken):
     found = handed_in(folder, info)
     assert learners(found) == ["coxcy", "leeann 22345", "leeann 52345", "mullerzoe", "oneilbo"]
     assert [one.late_mark for one in found] == [False, False, False, True, False]
-    assert taken(found[0]) == (("server.toml",), None)
+    assert taken(found[0]) == (("server.toml",), "lab.zip/lab.ipynb")
     assert taken(found[1]) == (("server.toml",), "lab.ipynb")
     assert dict(found[1].parts)["server.toml"].name == "leeann_22345_678910_server-10.toml"
     assert found[1].remarks == (
