@@ -180,6 +180,10 @@ def _joined(group: list[Piece], learner: str, info: LabInfo) -> Submission:
                 f"{display(rest)} was handed in more than once: the newest was graded, not {older_one}."
             )
         parts[rest] = piece
+    for path in (piece.path for piece in parts.values()):
+        if _suffix(path) == ".zip" and (others := whole_class(path)):
+            whose = f"a whole class ({', '.join(others[:3])}, …)"
+            remarks.append(f"{display(path.name)} looks like {whose}: it was graded as one learner's.")
     late = any(piece.late for piece in parts.values())
     path = max((piece.path for piece in parts.values()), key=_newest)
     # a name an LMS gave to an artifact has to be undone, also where it is alone

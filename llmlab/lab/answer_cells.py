@@ -73,9 +73,10 @@ def matches(template: Mapping[str, Cell], learner: Sequence[Cell]) -> dict[str, 
     for name in wanted:
         own = found[name].cells
         if all(cell.same(template[name]) for cell in own):
+            # also one that answers something else, too: it then fills both cells
             others = [
                 cell
-                for cell in left(learner)
+                for cell in learner
                 if cell.cell_type == "code" and wanted[name] & asked(cell.text, filled=True)
             ]
             keep(name, others, TEXT, empty=bool(own))

@@ -12,7 +12,7 @@ from .words import MIB, few, nfc, shown
 MAX_ARTIFACT = 1 * MIB
 
 _COPY = r"(?:copy|kopie|copie|copia)"
-_COPY_OF = re.compile(rf"{_COPY}(?: of| von| de| di)? +", re.I)
+_COPY_OF = re.compile(rf"^{_COPY}(?: of| von| de| di)? +", re.I)
 _AGAIN = re.compile(rf"(?: ?\(\d{{1,3}}\)|(?: -)? {_COPY}(?: ?\(?\d{{1,3}}\)?)?)(?=\.[^.]*$|$)", re.I)
 
 

@@ -11,6 +11,7 @@ import tomllib
 from pathlib import Path
 
 import pytest
+import tinylab
 
 from llmlab.grade.handed_in import handed_in, learners_in
 from llmlab.lab.info import find_lab
@@ -87,3 +88,47 @@ def test_what_the_class_gets(name, tmp_path):
         unsure = sum(one["max_points"] for one in outcomes if one["status"] == "inconclusive")
         points = sum(one["points"] for one in outcomes)
         assert wanted["points"] - unsure <= points <= wanted["points"], (learner, outcomes)
+
+
+def from_elsewhere(name: str) -> str:
+    """The tiny lab's notebook with the right answers, as a tool leaves it."""
+    document = tinylab.document()
+    cells = document["cells"]
+    if name != "string":
+        document["nbformat_minor"] = 4 if name == "vscode" else 0
+        for cell in cells:
+            cell["metadata"] = cell["metadata"] if name == "vscode" else {"id": cell.pop("id") + "Xy9Q"}
+            cell.pop("id", None)
+    if name == "vscode":
+        document["metadata"] = {"kernelspec": {"display_name": ".venv (3.12.4)", "name": "venv"}}
+    if name == "string":
+        for cell in cells:
+            cell["metadata"]["tags"] = " ".join(cell["metadata"].get("tags", []))
+    return json.dumps(document)
+
+
+@pytest.mark.needs("process")
+@pytest.mark.timeout(600)
+def test_a_small_class_from_elsewhere_is_graded_whole(tmp_path):
+    """Every way an answer is found, run and graded by the command line; one who handed in nothing stops nobody."""
+    info = tinylab.make(tmp_path / "course")
+    inside = tmp_path / "submissions" / "Abgaben"
+    for name in ("colab", "vscode", "string"):
+        tinylab.hand_in(inside / name, raw=from_elsewhere(name))
+    (inside / "empty").mkdir()
+    (inside / "empty" / "note.txt").write_text("sorry")
+    out = tmp_path / "grades"
+    line = ["-m", "llmlab", "grade", str(info.folder), str(tmp_path / "submissions"), "--out", str(out)]
+    env = os.environ | {"LLMLAB_STATE": str(tmp_path / "state")}
+    done = subprocess.run([sys.executable, *line], env=env, capture_output=True, text=True)
+    assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:]
+    assert "The learners are what lies in Abgaben." in done.stdout
+    found = {path.parent.name: json.loads(path.read_text()) for path in out.glob("*/result.json")}
+    assert {name: one["status"] for name, one in found.items()} == {
+        "colab": "graded", "vscode": "graded", "string": "graded", "empty": "refused",
+    }  # fmt: skip
+    for name in ("colab", "vscode", "string"):
+        assert found[name]["answers"] == {"slots": 2, "word": "slot"}
+        assert [one["status"] for one in found[name]["result"]["outcomes"]] == ["passed"] * 4, found[name]
+    assert "found by their text (lab.answer(slots=…, word=…))" in " ".join(found["colab"]["remarks"])
+    assert "note.txt is none of this lab's files" in " ".join(found["empty"]["remarks"])
