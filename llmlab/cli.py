@@ -254,6 +254,7 @@ def _grade(args: argparse.Namespace) -> int:
     from .grade import Grading, Settings, summary
     from .grade.sandbox import kind
     from .grade.show import board
+    from .grade.text import printable
     from .lab.info import find_lab, read_info
 
     folder = Path(args.lab)
@@ -274,6 +275,8 @@ def _grade(args: argparse.Namespace) -> int:
                 f"{it.jobs} at a time, each in a sandbox ({kind(info)})",
                 flush=True,
             )
+        if it.wrapped:
+            print(printable(it.wrapped), file=sys.stderr if args.json else sys.stdout, flush=True)
         with board(len(it.class_), quiet=args.json) as shown:
             try:
                 rows = it.run(say=shown.say, heard=shown.heard)

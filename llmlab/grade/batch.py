@@ -27,7 +27,7 @@ from . import daemon, sandbox
 from .feedback import feedback_page
 from .gradebook import Row, write_gradebook, write_whole
 from .gradescope import results_json
-from .handed_in import Submission, handed_in
+from .handed_in import Submission, handed_in, learners_in
 from .manual import Manual, ensure_template, read_manual
 from .notebook import write_notebook
 from .one import Work, grade_one
@@ -78,6 +78,7 @@ class Grading:
                 fix="--out with a folder beside them",
             )
         self.rules: Rules = read_rules(info.folder)
+        self.folders = learners_in(submissions, info)
         self.class_ = handed_in(submissions, info)
         self.jobs = self.settings.jobs or machine.cpus_allowed()
         self.checks = [(one.name, one.points) for one in load_checks(info.folder)]
@@ -93,6 +94,14 @@ class Grading:
             raise LabError(
                 f"Nobody is called {unknown[0]!r}.", fix="one of " + ", ".join(one.key for one in self.class_)
             )
+
+    @property
+    def wrapped(self) -> str:
+        """Which folder is the class's, in words, where that is not the one that was named."""
+        if self.folders in ([], [self.root]):
+            return ""
+        names = ", ".join(str(folder.relative_to(self.root)) for folder in self.folders)
+        return f"The learners are what lies in {names}."
 
     def _named(self, name: str) -> list[Submission]:
         return [one for one in self.class_ if name in (one.key, one.learner)]

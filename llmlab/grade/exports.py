@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from ..lab.info import LabInfo
+from ..lab.zips import names_in
 
 PACKED = (".zip", ".ipynb")
 MAX_METADATA = 64 << 20  # bytes of Gradescope's own file
@@ -27,6 +28,11 @@ _BRIGHTSPACE = re.compile(
 _BLACKBOARD = re.compile(
     r"(?P<lab>.+)_(?P<name>[^_]+)_attempt_(?P<when>\d{4}(?:-\d\d){5})(?:_(?P<rest>.+)|\.txt)", re.DOTALL
 )
+# A login has letters, the number is the user's own. Without a number only among others that have one
+_ILIAS = re.compile(
+    r"(?P<last>.+)_(?P<first>[^_]+)_(?P<login>(?=[^_]*[A-Za-z])[\w.@-]+?)_(?P<id>\d{3,})", re.DOTALL
+)
+_ILIAS_SHORT = re.compile(r"(?P<last>.+)_(?P<first>[^_]+)_(?P<login>(?=[^_]*[A-Za-z])[^_ ]+)", re.DOTALL)
 # Canvas: handed in again
 _NUMBERED = re.compile(r"(?P<name>.+)-(?P<n>\d{1,3})(?P<suffix>\.[^.]+)", re.DOTALL)
 
@@ -96,7 +102,38 @@ def is_export(names: Sequence[str]) -> bool:
     """Whether any of a folder's names is an LMS's or nbgrader's own."""
     more = re.compile(r"submission_metadata\.yml|submitted")
     patterns = (_MOODLE, _CANVAS, _BRIGHTSPACE, _BLACKBOARD, more)
-    return any(one.fullmatch(name) for one in patterns for name in names)
+    return any(one.fullmatch(name) for one in patterns for name in names) or len(ilias(names)) > 1
+
+
+def ilias(names: Sequence[str]) -> dict[str, tuple[str, str]]:
+    """Folder -> (learner, number or login) where a class's folders are ILIAS's `Last_First_login_number`; else nothing."""
+    plain = {name: unicodedata.normalize("NFC", name) for name in names}
+    full = {name: match for name, text in plain.items() if (match := _ILIAS.fullmatch(text))}
+    # two of them with one number are of another make: `team_red_a_2026`
+    if not full or len({match["id"] for match in full.values()}) < len(full):
+        return {}
+    if any(_MOODLE.fullmatch(text) for text in plain.values()) or 2 * len(full) < len(names):
+        return {}
+    found = {}
+    for name, text in plain.items():
+        match = full.get(name) or _ILIAS_SHORT.fullmatch(text)
+        if match:
+            number = match.groupdict().get("id") or match["login"]
+            found[name] = display(f"{match['first']} {match['last'].replace('_', ' ')}"), number
+    return found
+
+
+def whole_class(path: Path) -> list[str]:
+    """The learners in a zip that is an LMS's export of all of them, by the names in it; nothing where it is one learner's."""
+    names = [name.rstrip("/").split("/") for name in names_in(path)]
+    levels = [list(dict.fromkeys(parts[n] for parts in names if len(parts) > n)) for n in range(3)]
+    for level in levels:
+        pieces = [piece_of(Path(name), folder=False) for name in level]
+        learners = {piece.who: piece.learner for piece in pieces if piece}
+        learners |= {name: learner for name, (learner, _) in ilias(level).items()}
+        if len(learners) > 1:
+            return list(learners.values())
+    return []
 
 
 def numbered(rest: str, info: LabInfo) -> tuple[str, int]:

@@ -11,16 +11,13 @@ import stat
 import unicodedata
 from collections.abc import Mapping
 from dataclasses import dataclass
-from itertools import islice
 from pathlib import Path
 
 from ..errors import LabError
 from ..lab.info import LabInfo
-from .exports import PACKED, Piece, display, gradescope, is_canvas, is_export, numbered, piece_of
+from .class_folder import OTHER_ARCHIVES, class_folders, entries, holds_work, is_folder, is_piece, nbgrader
+from .exports import PACKED, Piece, display, gradescope, ilias, is_canvas, numbered, piece_of, whole_class
 
-#: Not read, but somebody handed them in: they get a result that says so.
-OTHER_ARCHIVES = (".tar", ".gz", ".tgz", ".bz2", ".xz", ".7z", ".rar")
-MAX_NAMES = 20_000  # looked at in one folder
 RESERVED = frozenset(
     {"con", "prn", "aux", "nul", *(f"{port}{n}" for port in ("com", "lpt") for n in range(10))}
 )
@@ -48,37 +45,58 @@ class Submission:
         return dict(self.parts) or self.path
 
 
-def handed_in(folder: Path, info: LabInfo) -> list[Submission]:
-    """The submissions in `folder`, sorted by learner.
+def learners_in(folder: Path, info: LabInfo) -> list[Path]:
+    """The folders whose entries are learners; none where `folder` is itself one learner's submission.
 
-    Each entry is one learner's, or what Moodle, Canvas, Gradescope, Brightspace, Blackboard and nbgrader make of it.
-    A folder that is itself a submission, a zip or a notebook is one learner's, who is named after it.
-
-    :raises LabError: when there is no such folder, or nobody's submission in it.
+    :raises LabError: when there is no such folder, or it holds nothing but a class that is still zipped.
     """
     if not folder.exists():
         raise LabError("There is no such folder of submissions.", where=str(folder), fix=f"lay out {LAYOUT}")
     folder = folder.resolve()
     if not os.access(folder, os.R_OK):
         raise LabError("The submissions cannot be read.", where=str(folder), fix=f"chmod -R u+rX '{folder}'")
+    alone = folder
+    if folder.is_dir():
+        pieces = [path for path in entries(folder) if is_piece(path)]
+        alone = pieces[0] if len(pieces) == 1 else folder
+    if _suffix(alone) == ".zip" and (learners := whole_class(alone)):
+        raise LabError(
+            f"{display(alone.name)} is a whole class, zipped: {', '.join(learners[:3])}, …",
+            where=str(alone),
+            fix=f"unzip '{alone}' -d submissions, and name that folder",
+        )
     if not folder.is_dir() or _is_one(folder, info):
+        return []
+    return class_folders(folder, info)
+
+
+def handed_in(folder: Path, info: LabInfo) -> list[Submission]:
+    """The submissions in `folder`, sorted by learner.
+
+    Each entry is one learner's, or what Moodle, Canvas, Gradescope, Brightspace, Blackboard, ILIAS and nbgrader make of it,
+    also where the class lies in a folder of its own.
+    A folder that is itself a submission, a zip or a notebook is one learner's, who is named after it.
+
+    :raises LabError: when there is no such folder, or nobody's submission in it.
+    """
+    folders = learners_in(folder, info)
+    if not folders:
+        folder = folder.resolve()
         name = folder.name if folder.is_dir() else _learner_of(folder)[0]
         return [Submission(display(name), key_of(name), folder)]
-    for _ in range(3):
-        below = _below(folder, info)
-        if below is None:
-            break
-        folder = below
-    named = gradescope(folder / "submission_metadata.yml")
     groups: dict[str, list[Piece]] = {}
-    for path in _entries(folder):
-        piece = _piece(path, info, named)
-        if piece:
-            groups.setdefault(piece.who, []).append(piece)
+    for where in folders:
+        found_here = entries(where)
+        named = gradescope(where / "submission_metadata.yml")
+        named |= ilias([path.name for path in found_here if is_folder(path)])
+        for path in found_here:
+            piece = _piece(path, info, named, "" if len(folders) == 1 else where.name)
+            if piece:
+                groups.setdefault(piece.who, []).append(piece)
     if not groups:
         raise LabError(
             "Nobody handed in anything here: a folder, a zip or a notebook of each learner was looked for.",
-            where=str(folder),
+            where=str(folders[0]),
             fix=f"lay out {LAYOUT}",
         )
     names = [group[0].learner.casefold() for group in groups.values()]
@@ -113,32 +131,24 @@ def _with_key(one: Submission, taken: set[str]) -> Submission:
     return Submission(one.learner, key, one.path, one.late_mark, one.parts, one.remarks)
 
 
-def _entries(folder: Path) -> list[Path]:
-    """What may be somebody's submission in a folder: no stray files, nothing hidden."""
-    try:
-        with os.scandir(folder) as listing:
-            found = sorted(islice(listing, MAX_NAMES), key=lambda entry: entry.name)
-    except OSError:  # a learner's folder: `take` says what is wrong with it
-        return []
-    return [Path(entry.path) for entry in found if not entry.name.startswith((".", "__MACOSX"))]
-
-
-def _piece(path: Path, info: LabInfo, named: Mapping[str, tuple[str, str]]) -> Piece | None:
-    """Whose an entry is, by its name; None for a stray file."""
+def _piece(path: Path, info: LabInfo, named: Mapping[str, tuple[str, str]], group: str) -> Piece | None:
+    """Whose an entry is, by its name; None for a stray file. `group`: its folder's name, where there are several."""
     name = unicodedata.normalize("NFC", path.name)
-    mode = path.lstat().st_mode
-    folder = stat.S_ISDIR(mode)
+    folder = is_folder(path)
     if path.name in named:
         learner, number = named[path.name]
-        return Piece(path, f"gradescope {path.name}", learner, number)
+        return Piece(path, f"named {group}/{path.name}", learner, number)
     if piece := piece_of(path, folder=folder):
         return piece
-    if not (folder or stat.S_ISLNK(mode) or _suffix(path) in PACKED + OTHER_ARCHIVES):
+    if not is_piece(path):
         return None
     learner, again = (name, 0) if folder and not _AGAIN.fullmatch(name) else _learner_of(path)
-    if folder and (inner := _nbgrader(path, info)):
+    if folder and (inner := nbgrader(path, info)):
         path = inner
-    return Piece(path, f"name {learner.casefold()}", display(learner), attempt=(_newest(path), again, name))
+    attempt = (_newest(path), again, name)
+    return Piece(
+        path, f"name {group}/{learner.casefold()}", display(learner), display(group) if group else "", attempt
+    )
 
 
 def _learner_of(path: Path) -> tuple[str, int]:
@@ -170,6 +180,10 @@ def _joined(group: list[Piece], learner: str, info: LabInfo) -> Submission:
                 f"{display(rest)} was handed in more than once: the newest was graded, not {older_one}."
             )
         parts[rest] = piece
+    for path in (piece.path for piece in parts.values()):
+        if _suffix(path) == ".zip" and (others := whole_class(path)):
+            whose = f"a whole class ({', '.join(others[:3])}, …)"
+            remarks.append(f"{display(path.name)} looks like {whose}: it was graded as one learner's.")
     late = any(piece.late for piece in parts.values())
     path = max((piece.path for piece in parts.values()), key=_newest)
     # a name an LMS gave to an artifact has to be undone, also where it is alone
@@ -180,57 +194,22 @@ def _joined(group: list[Piece], learner: str, info: LabInfo) -> Submission:
 
 def _is_one(folder: Path, info: LabInfo) -> bool:
     """Whether a folder is one learner's submission: an artifact or the notebook in it, and nobody's folder or zip."""
-    entries = _entries(folder)
-    if any(_suffix(path) == ".zip" for path in entries):
+    found = entries(folder)
+    if any(_suffix(path) == ".zip" for path in found):
         return False
     declared = {name.casefold() for name in info.artifacts}
     tops = {name.split("/")[0].casefold() for name in info.artifacts if "/" in name}
-    folders = [path for path in entries if path.is_dir() and not path.is_symlink()]
-    if any(_nbgrader(folder, info) == path for path in folders):
+    folders = [path for path in found if is_folder(path)]
+    if any(nbgrader(folder, info) == path for path in folders):
         return True
-    notebooks = [path for path in entries if _suffix(path) == ".ipynb"]
+    notebooks = [path for path in found if _suffix(path) == ".ipynb"]
     own = (
-        any(path.name.casefold() in declared | {"lab.ipynb"} for path in entries)
+        any(path.name.casefold() in declared | {"lab.ipynb"} for path in found)
         or any((folder / name).exists() for name in info.artifacts)
         or (len(notebooks) == 1 and not is_canvas(notebooks[0].name))  # several are as many learners
     )
     others = (path for path in folders if path.name.casefold() not in tops | {"records"})
-    return own and not any(_holds_work(path, info) for path in others)
-
-
-def _holds_work(folder: Path, info: LabInfo, depth: int = 2) -> bool:
-    """Whether a folder looks like a learner's: a notebook, a zip or an artifact in it or a little below."""
-    declared = {name.split("/")[-1].casefold() for name in info.artifacts}
-    folders = []
-    for path in _entries(folder):
-        if path.is_symlink():
-            continue
-        if path.is_dir():
-            folders.append(path)
-        elif path.name.casefold() in declared or _suffix(path) in PACKED:
-            return True
-    return depth > 0 and any(_holds_work(path, info, depth - 1) for path in folders[:50])
-
-
-def _below(folder: Path, info: LabInfo) -> Path | None:
-    """The folder one level down that holds the learners: nbgrader's `submitted`, or an export's own wrapping."""
-    submitted = folder / "submitted"
-    if submitted.is_dir() and not submitted.is_symlink():
-        return submitted
-    entries = _entries(folder)
-    if len(entries) != 1 or entries[0].is_symlink() or not entries[0].is_dir():
-        return None
-    return entries[0] if is_export([path.name for path in _entries(entries[0])]) else None
-
-
-def _nbgrader(student: Path, info: LabInfo) -> Path | None:
-    """The lab's own folder in `<student>/<assignment>/`, where a student has no files beside it."""
-    # not the bare number: a class's folders may be numbered
-    ours = {info.name, info.slug, *(f"lab{sign}{info.number}" for sign in ("", "-", "_", " "))}
-    entries = _entries(student)
-    if not all(path.is_dir() and not path.is_symlink() for path in entries):
-        return None
-    return next((path for path in entries if path.name.casefold() in ours), None)
+    return own and not any(holds_work(path, info) for path in others)
 
 
 def _newest(path: Path) -> float:
@@ -238,7 +217,7 @@ def _newest(path: Path) -> float:
     info = path.lstat()
     if not stat.S_ISDIR(info.st_mode):
         return info.st_mtime
-    return max((one.lstat().st_mtime for one in _entries(path)), default=info.st_mtime)
+    return max((one.lstat().st_mtime for one in entries(path)), default=info.st_mtime)
 
 
 def _natural(path: Path) -> list[tuple[int, str]]:

@@ -137,6 +137,12 @@ def grade_one(
             return Work(
                 told("error", handed, reason=traceback.format_exc(limit=-4), remarks=list(one.remarks))
             )
+        remarks = [*one.remarks, *taken.remarks]
+        if _nothing(taken):
+            handed = Handed(path=where, kind=kind, sha256="")
+            files = ", ".join(taken.missing)
+            reason = f"Nothing of this lab was handed in: no notebook with a cell of it, and no {files}."
+            return Work(told("refused", handed, reason=reason, remarks=remarks))
         handed = Handed(
             path=where,
             kind=kind,
@@ -155,7 +161,7 @@ def grade_one(
         if known is not None and known.fingerprint == print_ and known.status == "graded":
             return Work(known)
         late = ["The platform that it was handed in on marks it as late."] if one.late_mark else []
-        remarks = [*late, *one.remarks, *taken.remarks]
+        remarks = [*late, *remarks]
         try:
             return _graded(info, one, taken, rules, seeds, turn, step, told, handed, remarks, print_)
         except Exception:  # a bug of ours must cost the learner nothing, stop nobody else, and be seen
@@ -241,6 +247,12 @@ def _graded(
         fingerprint=print_,
     )
     return Work(graded, notebook)
+
+
+def _nothing(taken: Taken) -> bool:
+    """Whether there is neither a notebook nor a file of the lab, under whatever name, that could be graded."""
+    absent = all(why == "was not handed in" for why in taken.missing.values())
+    return bool(taken.missing) and absent and not taken.artifacts and taken.notebook is None
 
 
 def _said(error: LabError) -> str:

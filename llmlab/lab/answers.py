@@ -7,28 +7,31 @@ A cell is read as literals, never executed.
 from __future__ import annotations
 
 import ast
-import json
 from pathlib import Path
 from typing import Any
 
+from .cells import cells_of
+from .entry import Refused
 from .progress import read_json
 
 MAX_NOTEBOOK = 32 << 20  # bytes
 
 
 def from_notebook(path: Path) -> dict[str, Any]:
-    """Keyword arguments of every `lab.answer(...)` in the cells tagged `answer`; those that are no literals are left out."""
+    """Keyword arguments of every `lab.answer(...)` in the cells tagged `answer`; those that are no literals are left out.
+
+    Where a tool has lost all tags (Colab), in every code cell.
+    """
     try:
         if path.stat().st_size > MAX_NOTEBOOK:
             return {}
-        cells = json.loads(path.read_text(encoding="utf-8"))["cells"]
-    except (OSError, ValueError, KeyError, TypeError):
+        cells, _ = cells_of(path.read_bytes())
+    except (OSError, Refused):
         return {}
     found: dict[str, Any] = {}
-    for cell in cells:
-        if "answer" not in cell.get("metadata", {}).get("tags", []):
-            continue
-        found |= from_source("".join(cell.get("source", "")))
+    for cell in [cell for cell in cells if cell.answer] or cells:
+        if cell.cell_type == "code":
+            found |= from_source(cell.text)
     return found
 
 
@@ -49,6 +52,24 @@ def from_source(source: str) -> dict[str, Any]:
                 if keyword.arg and value is not None:
                     found[keyword.arg] = value
     return found
+
+
+def asked(source: str, *, filled: bool = False) -> set[str]:
+    """Names of the keyword arguments of every `lab.answer(...)` in one cell, with whatever value; `filled`: not None."""
+    lines = (line if line.lstrip()[:1] not in ("%", "!") else "" for line in source.splitlines())
+    try:
+        tree = ast.parse("\n".join(lines))
+    except (SyntaxError, ValueError, RecursionError, MemoryError):
+        return set()
+    calls = (node for node in ast.walk(tree) if isinstance(node, ast.Call))
+    return {
+        keyword.arg
+        for call in calls
+        if isinstance(call.func, ast.Attribute) and call.func.attr == "answer"
+        for keyword in call.keywords
+        if keyword.arg
+        and not (filled and isinstance(keyword.value, ast.Constant) and keyword.value.value is None)
+    }
 
 
 def answers(kept: Path, notebook: Path) -> dict[str, Any]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import io
 import os
+import re
 import stat
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -17,6 +18,9 @@ MAX_ZIP = 1024 * MIB  # on disk, where only its list and what counts are read
 
 UNREADABLE = "cannot be opened"
 LINK = "is a link"
+#: An LMS's or a phone's `20261128231502_server.toml`, `2026-11-28_23-15-02-server.toml`
+STAMP = re.compile(r"(20\d\d([-_.]?\d\d){2}(?:[-_. T]?\d\d(?:[-_.:]?\d\d){1,2})?)[-_. ]+(?=\D)")
+
 ODD = "is a device, a pipe or a socket"
 
 
@@ -33,6 +37,18 @@ class Entry:
     time: float  # seconds since the epoch; 0: unknown
     open: Callable[[], BinaryIO]
     refused: str = ""
+    level: int = 0  # how many zips it lies in, inside the submission
+
+    @property
+    def stamp(self) -> str:
+        """The digits of the time that its name starts with, if it does."""
+        found = STAMP.match(self.parts[-1])
+        return re.sub(r"\D", "", found[1]) if found else ""
+
+    @property
+    def newest(self) -> tuple[float, float]:
+        """For sorting, the newest first: by the stamp in its name, then by its time."""
+        return -float(self.stamp[:14].ljust(14, "0")), -self.time
 
     @property
     def parts(self) -> list[str]:

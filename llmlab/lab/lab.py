@@ -256,7 +256,10 @@ def _unpacked(submission: Path, info: LabInfo) -> Path:
     folder = Path(tempfile.mkdtemp(prefix="llmlab-submission-"))
     atexit.register(shutil.rmtree, folder, ignore_errors=True)
     taken = take(submission, info, folder / "files")
-    cells = [{"metadata": {"tags": ["answer"]}, "source": source} for source in taken.cells.values()]
+    cells = [
+        {"cell_type": "code", "metadata": {"tags": ["answer"]}, "source": source}
+        for source in taken.cells.values()
+    ]
     (taken.folder / "lab.ipynb").write_text(
         json.dumps({"cells": cells}), encoding="utf-8"
     )  # where answers are read

@@ -11,6 +11,7 @@ from functools import partial
 from itertools import islice
 from pathlib import Path
 
+from .cells import Cell
 from .entry import UNREADABLE, Entry, Refused, on_disk, open_folder, open_plain, read_whole
 from .info import LabInfo
 from .words import MIB, few, nfc, size_words
@@ -33,6 +34,10 @@ class Pile:
         self.left = MAX_READ
         self.said: list[str] = []
         self.not_read: dict[str, str] = {}  # name -> why
+        self.mentioned: set[str] = set()  # names of what was taken or is spoken of
+        self.aside: list[str] = []  # notebooks that a tool keeps for itself, hidden or in a hidden folder
+        self.books: dict[str, tuple[list[Cell], list[str]]] = {}  # notebooks that were read
+        self._small: dict[str, bytes] = {}  # files that were read, and are looked at again with the zips
         self.wanted = info.artifacts
         self.kept = {part for name in info.artifacts for part in name.split("/")}
 
@@ -42,6 +47,11 @@ class Pile:
         hidden = (part for part in parts if part.startswith(".") and part.strip("."))
         return any(part not in self.kept for part in hidden) or not _ASIDE.isdisjoint(parts)
 
+    def leave(self, name: str) -> None:
+        """Remember a notebook, or a folder of notebooks, that is ignored: to be named where there is no other."""
+        if len(self.aside) < MAX_REMARKS and "ipynb" in name and "__MACOSX" not in name:
+            self.aside.append(name)
+
     def read(self, entry: Entry, limit: int, *, sparing: bool = False) -> bytes:
         """The whole of a file of at most `limit` bytes; `sparing`: only while more than SPARE bytes are left.
 
@@ -50,6 +60,8 @@ class Pile:
         try:
             if entry.refused:
                 raise Refused(entry.refused)
+            if entry.name in self._small:
+                return self._small[entry.name]
             if entry.size > limit:
                 raise Refused(f"is larger than {size_words(limit)}")
             if entry.size > self.left - (SPARE if sparing else 0):
@@ -65,6 +77,8 @@ class Pile:
         except Refused as problem:
             self.not_read[entry.name] = str(problem)
             raise
+        if limit <= MIB:
+            self._small[entry.name] = data
         return data
 
     def remember_refused(self, entries: Iterable[Entry]) -> None:
@@ -127,6 +141,7 @@ def folder_entries(path: Path, pile: Pile, prefix: str = "") -> Iterator[Entry]:
                 return
             parts = (*above, raw)
             if pile.ignored((raw,)):
+                pile.leave(prefix + nfc("/".join(parts)))
                 continue
             if not stat.S_ISDIR(info.st_mode):
                 yield on_disk(prefix + nfc("/".join(parts)), info, partial(open_plain, parts, root))

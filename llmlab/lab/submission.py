@@ -16,14 +16,16 @@ from pathlib import Path
 
 from ..errors import LabError
 from ..records import store
+from .answer_cells import answers_in
+from .artifacts import artifact
+from .cells import Cell
 from .entry import Entry, Refused, open_plain
 from .info import LabInfo
-from .learners_notebook import Cell, answers_in, choose, template_of
+from .learners_notebook import choose, template_of
 from .pile import Pile, beside, folder_entries
 from .words import MIB, clean, few, nfc, shown
 from .zips import unpack, zip_entries, zips_among
 
-MAX_ARTIFACT = 1 * MIB
 MAX_RECORD = 8 * MIB
 MAX_RECORDS = 50
 
@@ -58,17 +60,21 @@ def take(path: Path | Mapping[str, Path], info: LabInfo, into: Path) -> Taken:
         pile = Pile(info, stack)
         entries, levels = _top(path, pile)
         found = _Found.search(entries, pile, template)
+        packed = zips_among(entries)
         for _ in range(levels):
-            if found:
+            if found.whole:
                 break
-            inner = [one for entry in zips_among(entries) for one in unpack(entry, pile)]
+            inner = [member for entry in packed for member in unpack(entry, pile)]
+            pile.mentioned.update(entry.name for entry in packed)
             if not inner:
                 break
-            pile.remember_refused(entries)
-            entries = inner
+            packed = zips_among(inner)
+            entries = [*entries, *inner]
             found = _Found.search(entries, pile, template)
+        pile.said += found.said
         records = _records(entries, pile, found.home)
         pile.remember_refused(entries)
+        _say_rest(entries, pile, found)
         digest = hashlib.sha256()
         parts = [("artifact", name, data) for name, (_, data) in found.artifacts.items()]
         parts += [("cell", name, source.encode()) for name, source in found.cells.items()]
@@ -162,64 +168,48 @@ class _Found:
     artifacts: dict[str, tuple[Entry, bytes]]
     missing: dict[str, str]
     home: str | None
-
-    def __bool__(self) -> bool:
-        return self.notebook is not None or bool(self.artifacts)
+    said: list[str]
+    whole: bool  # nothing is missing that a zip could bring
 
     @classmethod
     def search(cls, entries: Sequence[Entry], pile: Pile, template: Mapping[str, Cell]) -> _Found:
         """Look for the notebook, then for the artifacts beside it."""
-        notebook, learner = choose(entries, pile, template)
-        cells = answers_in(template, learner, pile.said) if notebook else {}
+        said: list[str] = []
+        notebook, learner = choose(entries, pile, template, said)
+        cells = answers_in(template, learner, said) if notebook else {}
         home = notebook.home if notebook else None
         taken, missing = {}, {}
         for name in pile.wanted:
-            found = _artifact(entries, pile, name, home)
+            found = artifact(entries, pile, name, home, said)
             if isinstance(found, str):
                 missing[name] = found
             else:
                 taken[name] = found
-        return cls(notebook, cells, taken, missing, home)
+        asks = any(cell.answer for cell in template.values())
+        whole = notebook is not None and not missing and (bool(cells) or not asks)
+        return cls(notebook, cells, taken, missing, home, said, whole)
 
 
-def _artifact(entries: Sequence[Entry], pile: Pile, name: str, home: str | None) -> tuple[Entry, bytes] | str:
-    """One artifact: beside the notebook, else in the shallowest folder that has it; or why there is none."""
-    wanted = nfc(name).split("/")
-    lower = [part.casefold() for part in wanted]
-    found = []
-    for entry in entries:
-        parts = entry.parts
-        if [part.casefold() for part in parts[-len(wanted) :]] == lower:
-            base = parts[: -len(wanted)]
-            exact = parts[-len(wanted) :] == wanted
-            found.append(("/".join(base) != home, len(base), not exact, -entry.time, entry.name, entry))
-    why = ""
-    taken: tuple[Entry, bytes] | None = None
-    others = []
-    for *_, entry in sorted(found, key=lambda one: one[:-1])[:10]:
-        try:
-            data = pile.read(entry, MAX_ARTIFACT)
-        except Refused as problem:
-            why = why or str(problem)
-            continue
-        if taken is None:
-            taken = entry, data
-        elif data != taken[1]:
-            others.append(entry)
-    if taken is None:
-        like = [
-            entry for entry in entries if entry.parts[-1].casefold().startswith(lower[-1].partition(".")[0])
-        ]
-        if not why and like:
-            return f"was not handed in under this name ({few([one.name for one in like])} was)"
-        return why or "was not handed in"
-    if taken[0].parts[-len(wanted) :] != wanted:
-        pile.said.append(f"{shown(taken[0].name)} was taken as {name}.")
-    if others:
+def _say_rest(entries: Sequence[Entry], pile: Pile, found: _Found) -> None:
+    """Name what was taken out of a zip, and every file that nothing was said of: nothing is lost in silence."""
+    used = [entry for entry, _ in found.artifacts.values()] + ([found.notebook] if found.notebook else [])
+    if any(not entry.level for entry in used) and (inner := [entry.name for entry in used if entry.level]):
+        pile.said.append(f"{few(inner)} {'was' if len(inner) == 1 else 'were'} taken out of a zip.")
+    rest = [entry for entry in entries if entry.name not in pile.mentioned.union(pile.not_read)]
+    closed = [entry.name for entry in rest if entry.suffix == ".zip"]
+    other = [entry.name for entry in rest if entry.suffix != ".zip"]
+    if closed:
+        one = len(closed) == 1
         pile.said.append(
-            f"There are several {name} that differ: {shown(taken[0].name)} was taken, not {few([one.name for one in others])}."
+            f"{few(closed)} {'was' if one else 'were'} not opened: what counts lies outside {'it' if one else 'them'}."
         )
-    return taken
+    if other:
+        one = len(other) == 1
+        pile.said.append(
+            f"{few(other)} {'is' if one else 'are'} none of this lab's files: {'it was' if one else 'they were'} ignored."
+        )
+    if found.notebook is None and pile.aside:
+        pile.said.append(f"What a tool keeps for itself does not count as a notebook: {few(pile.aside)}.")
 
 
 def _records(entries: Sequence[Entry], pile: Pile, home: str | None) -> dict[str, tuple[Entry, bytes]]:
@@ -231,6 +221,7 @@ def _records(entries: Sequence[Entry], pile: Pile, home: str | None) -> dict[str
     if not found:
         return {}
     base = home if home in found else min(found, key=lambda base: (base.count("/") + bool(base), base))
+    pile.mentioned.update(entry.name for entry in found[base])
     newest = sorted(
         found[base], key=lambda entry: entry.name, reverse=True
     )  # their names start with the time

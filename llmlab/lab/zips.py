@@ -10,9 +10,10 @@ import zipfile
 from collections.abc import Iterator, Sequence
 from datetime import datetime
 from functools import partial
+from pathlib import Path
 from typing import BinaryIO
 
-from .entry import LINK, MAX_FILE, ODD, Entry, Refused
+from .entry import LINK, MAX_FILE, ODD, Entry, Refused, open_plain
 from .pile import MAX_DEPTH, Pile
 from .words import MIB, nfc, size_words
 
@@ -37,7 +38,7 @@ def unpack(entry: Entry, pile: Pile) -> list[Entry]:
         stream: BinaryIO = pile.stack.enter_context(entry.open())
         if not isinstance(stream, io.FileIO):
             stream = io.BytesIO(pile.read(entry, MAX_INNER, sparing=True))
-        return list(zip_entries(stream, pile, entry.name + "/"))
+        return list(zip_entries(stream, pile, entry.name + "/", entry.level + 1))
     except Refused as problem:
         pile.not_read[entry.name] = str(problem)
     except Exception:  # as in `Pile.read`
@@ -55,7 +56,20 @@ class _Guarded(io.BufferedReader):
         return super().read(MAX_LIST if size is None or size < 0 else size)
 
 
-def zip_entries(stream: BinaryIO, pile: Pile, prefix: str) -> Iterator[Entry]:
+def names_in(path: Path) -> list[str]:
+    """The names in a zip's list, as they were meant; none where it cannot be read."""
+    try:
+        with (
+            open_plain((str(path),)) as stream,
+            _Guarded(stream) as guarded,
+            zipfile.ZipFile(guarded) as archive,
+        ):
+            return [_member_name(member) for member in archive.infolist()]
+    except Exception:  # as in `Pile.read`
+        return []
+
+
+def zip_entries(stream: BinaryIO, pile: Pile, prefix: str, level: int = 0) -> Iterator[Entry]:
     """The files in a zip, the shallowest first.
 
     :raises Refused: when nothing of it can be read.
@@ -70,7 +84,9 @@ def zip_entries(stream: BinaryIO, pile: Pile, prefix: str) -> Iterator[Entry]:
     found = {}
     for member in archive.infolist():
         name = _member_name(member)
-        if not (name.endswith("/") or pile.ignored(name.split("/"))):
+        if pile.ignored(name.split("/")):
+            pile.leave(prefix + name)
+        elif not name.endswith("/"):
             found[name] = member  # of two with one name the last, as every tool extracts it
     names = sorted(found, key=lambda name: (name.count("/"), name))
     if len(names) > MAX_MEMBERS:
@@ -84,7 +100,8 @@ def zip_entries(stream: BinaryIO, pile: Pile, prefix: str) -> Iterator[Entry]:
             pile.said.append(f"Folders more than {MAX_DEPTH} deep were not looked into.")
             continue
         time = _member_time(member)
-        yield Entry(prefix + name, member.file_size, time, partial(archive.open, member), refused)  # type: ignore[arg-type]
+        opened = partial(archive.open, member)
+        yield Entry(prefix + name, member.file_size, time, opened, refused, level)  # type: ignore[arg-type]
 
 
 def _member_name(member: zipfile.ZipInfo) -> str:

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from llmlab.errors import LabError
-from llmlab.grade.handed_in import Submission, handed_in, key_of
+from llmlab.grade.handed_in import Submission, handed_in, key_of, learners_in
 from llmlab.lab.info import LabInfo, find_lab
 from llmlab.lab.submission import take
 
@@ -251,7 +251,7 @@ def test_canvas_files(info, lay, taken):
     found = handed_in(folder, info)
     assert learners(found) == ["coxcy", "leeann 22345", "leeann 52345", "mullerzoe", "oneilbo"]
     assert [one.late_mark for one in found] == [False, False, False, True, False]
-    assert taken(found[0]) == (("server.toml",), None)
+    assert taken(found[0]) == (("server.toml",), "lab.zip/lab.ipynb")
     assert taken(found[1]) == (("server.toml",), "lab.ipynb")
     assert dict(found[1].parts)["server.toml"].name == "leeann_22345_678910_server-10.toml"
     assert found[1].remarks == (
@@ -377,6 +377,90 @@ def test_an_export_in_a_folder_of_its_own_is_found(info, lay):
         "Course-Lab 01-99/Ann_2_assignsubmission_file_/lab.zip",
     )
     assert learners(handed_in(folder, info)) == ["Ann", "Zoë"]
+
+
+def test_a_moodle_export_in_a_folder_in_a_zip_says_what_to_do(info, lay, tmp_path):
+    inside = [
+        "Lab 01-99/Zoë_1_assignsubmission_file_/lab.zip",
+        "Lab 01-99/Ann_2_assignsubmission_file_/server.toml",
+    ]
+    folder = lay("README.txt")
+    with zipfile.ZipFile(folder / "export.zip", "w") as archive:
+        for name in inside:
+            archive.writestr(name, b"x")
+    for given in (folder, folder / "export.zip"):
+        with pytest.raises(LabError, match=r"export\.zip is a whole class, zipped: Zoë, Ann") as caught:
+            handed_in(given, info)
+        assert caught.value.fix.startswith("unzip '")
+    unpacked = lay(*inside, top="unpacked")
+    assert learners(handed_in(unpacked, info)) == ["Ann", "Zoë"]
+    # one learner's zip beside others is theirs, whatever the names in it: it stops nobody
+    with zipfile.ZipFile(folder / "bob.zip", "w") as archive:
+        archive.writestr("lab.ipynb", LAB)
+    bob, export = handed_in(folder, info)
+    assert (bob.learner, bob.remarks) == ("bob", ())
+    assert export.remarks == (
+        "export.zip looks like a whole class (Zoë, Ann, …): it was graded as one learner's.",
+    )
+
+
+def test_a_zip_of_canvas_is_a_class_and_its_files_are_learners(info, lay, taken, tmp_path):
+    names = ("name_12345_67890_lab-1.ipynb", "name_12345_67891_server.toml", "other_22345_67892_lab.ipynb")
+    with zipfile.ZipFile(tmp_path / "submissions.zip", "w") as archive:
+        for name in names:
+            archive.writestr(name, b"x")
+    with pytest.raises(LabError, match=r"submissions\.zip is a whole class, zipped: name, other"):
+        handed_in(tmp_path / "submissions.zip", info)
+    found = handed_in(lay(*names), info)
+    assert learners(found) == ["name", "other"]
+    assert taken(found[0]) == (("server.toml",), "lab.ipynb")
+
+
+@pytest.mark.parametrize(
+    ("paths", "folders", "wanted"),
+    [
+        # several levels, stray files beside them, an instructor's starter among many
+        (["a/b/c/ann/lab.ipynb", "a/b/c/bo/lab.ipynb", "a/index.html"], ["a/b/c"], ["ann", "bo"]),
+        (["x/server.toml", *(f"x/{name}/server.toml" for name in ("ann", "bo", "cy"))], ["x"], ["ann", "bo", "cy"]),
+        (["x/ann.zip", "x/bo.zip"], ["x"], ["ann", "bo"]),
+        # OLAT: each learner's folder has folders of its own
+        (["t/ann/2_submissions/lab.ipynb", "t/bo/2_submissions/lab.ipynb", "t/cy/1_assignment/a.pdf"], ["t"], ["ann", "bo", "cy"]),
+        # groups; of one name two learners
+        (["A/ann/lab.ipynb", "A/bo/lab.ipynb", "B/ann/lab.ipynb", "B/cy/lab.ipynb"], ["A", "B"], ["ann A", "ann B", "bo", "cy"]),
+        # one learner's own folder
+        (["ann/work/lab.ipynb", "ann/conf/server.toml"], ["."], ["ann"]),
+        (["ann/lab.ipynb", "ann/copy/lab.ipynb", "ann/x/lab.ipynb"], ["."], ["ann"]),
+        (["ann/v1/lab.ipynb", "ann/v2/lab.ipynb"], ["."], ["ann"]),
+        (["ann/lab.ipynb", "ann/lab (1).ipynb"], ["."], ["ann"]),
+        (["ann/lab.ipynb.zip", "ann/server.toml.zip"], ["."], ["ann"]),
+        (["ann/01-one-server/lab.ipynb", "ann/02-budgets/lab.ipynb"], ["."], ["ann"]),
+        (["ann/course/labs/01/lab.ipynb", "ann/course/solutions/01/lab.ipynb"], ["."], ["ann"]),
+        # two learners, one of whom has copies: no groups
+        (["ann/x/lab.ipynb", "ann/y/lab.ipynb", "bo/lab.ipynb"], ["."], ["ann", "bo"]),
+    ],
+    ids=lambda value: str(value)[:40],
+)  # fmt: skip
+def test_a_wrapper_is_told_from_a_learners_folder(info, lay, paths, folders, wanted):
+    folder = lay(*paths)
+    assert [str(path.relative_to(folder)) for path in learners_in(folder, info)] == folders
+    assert learners(handed_in(folder, info)) == wanted
+
+
+def test_ilias_folders(info, lay):
+    names = (
+        "Muster_Erika_emuste_1234",
+        "von_der_Heide_Jörg_jheide_1235",
+        "Muster_Erika_em2_1236",
+        "Nie_Nora_nnie",
+    )
+    folder = lay(*(f"{name}/lab.ipynb" for name in names))
+    found = handed_in(folder, info)
+    assert learners(found) == ["Erika Muster 1234", "Erika Muster 1236", "Jörg von der Heide", "Nora Nie"]
+    # a year is nobody's number
+    teams = ("team_red_a_2026", "team_blue_b_2026")
+    assert learners(handed_in(lay(*(f"{name}/lab.ipynb" for name in teams), top="teams"), info)) == sorted(
+        teams
+    )
 
 
 def test_hostile_names_stay_printable(info, lay):

@@ -325,11 +325,24 @@ def test_of_equal_notebooks_the_shallowest_then_the_newest(read, lay):
     assert read(course).notebook == "labs/01/lab.ipynb"
 
 
-def test_a_zip_is_opened_only_where_nothing_lies_outside(read, lay):
+def test_a_zip_is_opened_for_what_does_not_lie_outside(read, lay):
     inner = packed({"server.toml": b"inner", "lab.ipynb": filled()})
     taken = read(lay({"server.toml": SERVER, "old.zip": inner}))
     assert copied(taken) == {"server.toml": SERVER}
-    assert taken.cells == {}
+    assert taken.cells == A
+    assert "old.zip/lab.ipynb was taken out of a zip." in taken.remarks
+    assert (
+        "There are several server.toml that differ: server.toml was taken, not old.zip/server.toml."
+        in taken.remarks
+    )
+    taken = read(lay(full() | {"old.zip": inner}, "whole"))
+    assert copied(taken)["server.toml"] == SERVER
+    assert taken.remarks == ("old.zip was not opened: what counts lies outside it.",)
+    # an untouched notebook outside is no answer
+    assert (
+        read(lay(full() | {"lab.ipynb": book(), "lab.ipynb.zip": packed({"lab.ipynb": filled()})}, "u")).cells
+        == A
+    )
     assert read(lay({"readme.txt": b"x", "sub/lab.zip": inner}, "b")).notebook == "sub/lab.zip/lab.ipynb"
     folder = lay({"lab.zip": inner}, "linked")
     (folder / "server.toml").symlink_to("/etc/passwd")
@@ -375,7 +388,10 @@ def test_of_a_duplicated_answer_the_first_that_was_filled_in(read, lay):
 def test_a_deleted_answer_is_said(read, lay):
     taken = read(lay({"lab.ipynb": book([one for one in template() if one["id"] != "answer-why"], **A)}))
     assert taken.cells == A
-    assert "The answer cell answer-why is not in the notebook: it counts as not filled in." in taken.remarks
+    assert (
+        "The answer cell answer-why is not in the notebook, nor another cell that calls lab.answer(why=…): "
+        "it counts as not filled in." in taken.remarks
+    )
 
 
 @pytest.mark.parametrize("ids", [None, "new"])
@@ -389,7 +405,7 @@ def test_lost_ids_are_mended_by_tag_and_order(read, lay, ids):
     taken = read(lay({"lab.ipynb": book(cells)}))
     assert taken.cells == {"answer-knee": "knee", "answer-why": "why"}
     assert taken.remarks == (
-        "The ids of answer cells were lost (answer-knee, answer-why): they were matched in their order.",
+        "The answer cells answer-knee, answer-why lost their ids: found by their answer tags, in their order.",
     )
     cells[3]["metadata"] = {}
     assert read(lay({"lab.ipynb": book(cells)}, "two")).cells == {}
@@ -419,9 +435,20 @@ def test_an_answer_that_is_no_code_or_far_too_long_is_refused(read, lay):
         (b"[]", "is not a notebook"),
         (b'{"cells": 3}', "is not a notebook"),
         (b'{"worksheets": []}', "is not a notebook"),
-        (b'{"cells": [{"cell_type": "code", "source": {"a": 1}, "id": "check"}]}', "$.cells[0].source"),
-        (b'{"cells": [{"cell_type": "code", "source": ["a", 1], "id": "check"}]}', "$.cells[0].source[1]"),
-        (b'{"cells": [7]}', "$.cells[0]"),
+        (b'{"worksheets": [{"cells": []}]}', "nbformat 3"),
+        (
+            b'{"cells": [{"cell_type": "code", "source": {"a": 1}, "id": "check"}]}',
+            "source of cell 1 is no text",
+        ),
+        (
+            b'{"cells": [{"cell_type": "code", "source": ["a", 1], "id": "check"}]}',
+            "source of cell 1 is no text",
+        ),
+        (b'{"cells": [7]}', "source of cell 1 is no text"),
+        (
+            b'{"cells": [{"cell_type": "code", "source": 7}]}' + b" " * (5 << 20),
+            "cell 1 is none that Jupyter",
+        ),
         (b'{"cells": [], "x": ' + b"[" * 200_000 + b"]" * 200_000 + b"}", "nested too deeply"),
         (b"\xff\xfe\x00", "is not JSON"),
         (b'{"cells": [{"cell_type": "\xff", "source": ""}]}', "is not JSON"),
@@ -461,6 +488,212 @@ def test_nonsense_in_a_notebook_becomes_no_objects(read, lay):
         1 if sys.platform == "darwin" else 1024
     )
     assert grown < 300 << 20
+
+
+# Notebooks from elsewhere
+
+
+def strip_ids(cells: list, **metadata) -> list:
+    for n, one in enumerate(cells):
+        one.pop("id", None)
+        one["metadata"] = {key: value.format(n) for key, value in metadata.items()}
+    return cells
+
+
+def test_colabs_ids_in_the_metadata(read, lay):
+    cells = strip_ids(template(), id="Xy9Q{}")
+    cells[2]["metadata"]["id"], cells[3]["metadata"]["id"] = "answer-knee", "answer-why"
+    cells[2]["source"], cells[3]["source"] = "knee = 4", "lab.answer(why='slots')"
+    taken = read(lay({"lab.ipynb": book(cells)}))
+    assert taken.cells == {"answer-knee": "knee = 4", "answer-why": "lab.answer(why='slots')"}
+    assert taken.remarks == (
+        "The answer cells answer-knee, answer-why lost their ids: found by the ids in their metadata.",
+    )
+
+
+@pytest.mark.parametrize(
+    "metadata", [{}, {"cell_id": "00{}-deepnote", "deepnote_cell_type": "code"}, {"_uuid": "k{}"}]
+)
+def test_without_ids_and_tags_an_answer_is_found_by_what_it_calls(read, lay, metadata):
+    cells = strip_ids(template(), **metadata)
+    cells[3]["source"] = "%time\nlab.answer(why=2 + 2)"
+    cells.append(cell(None, "lab.answer(knee=3)") | {"id": "a"})
+    cells.append(cell(None, "x = 1; lab.answer(knee=4)") | {"id": "b"})
+    taken = read(lay({"lab.ipynb": book(cells)}))
+    assert taken.cells == {
+        "answer-knee": "x = 1; lab.answer(knee=4)",
+        "answer-why": "%time\nlab.answer(why=2 + 2)",
+    }
+    assert "The answer cell answer-knee is there 2 times: the last one counts." in taken.remarks
+    assert (
+        "The answer cells answer-knee, answer-why lost their ids: found by their text (lab.answer(knee=…, why=…))."
+        in taken.remarks
+    )
+
+
+def test_tags_in_another_order_are_told_apart_by_what_the_cells_call(read, lay):
+    cells = template()
+    cells[2:4] = [
+        cell("new-why", "lab.answer(why='x')", tags=["answer"]),
+        cell("new-knee", "lab.answer(knee=4)", tags=["answer"]),
+        cell("newer", "lab.answer(other=4)", tags=["answer"]),
+    ]
+    taken = read(lay({"lab.ipynb": book(cells)}))
+    assert taken.cells == {"answer-knee": "lab.answer(knee=4)", "answer-why": "lab.answer(why='x')"}
+    assert "found by their answer tags." in said(taken)
+    assert "1 cell was added (newer): it was not used." in taken.remarks
+
+
+def test_an_answer_beside_the_cell_for_it_counts(read, lay):
+    cells = template()
+    cells.insert(3, cell("mine", "lab.answer(knee=4)"))
+    taken = read(lay({"lab.ipynb": book(cells)}))
+    assert taken.cells == {"answer-knee": "lab.answer(knee=4)"}
+    assert (
+        "The answer cell answer-knee is as it was handed out: another cell counts, found by its text (lab.answer(knee=…))."
+        in taken.remarks
+    )
+    # a filled cell of its own stands against any other
+    assert read(lay({"lab.ipynb": book(cells, **{"answer-knee": "lab.answer(knee=5)"})}, "b")).cells == {
+        "answer-knee": "lab.answer(knee=5)"
+    }
+    # words and comments answer nothing
+    cells[2]["source"] = "lab.answer(knee=None)"
+    cells[3] |= {"cell_type": "markdown"}
+    cells.append(cell("note", "# lab.answer(knee=4)\nprint('lab.answer(knee=4)')\nlab.answer(knee=None)"))
+    assert read(lay({"lab.ipynb": book(cells)}, "c")).cells == {}
+
+
+def test_an_invalid_notebook_is_mended_and_said(read, lay):
+    cells = template()
+    cells[2]["metadata"] = {"tags": "answer"}
+    cells[3] |= {"metadata": None, "id": 7}
+    cells[0]["source"] = None
+    cells.append({"source": "lab.answer(why='x')", "outputs": []})
+    cells.append("no cell")
+    taken = read(lay({"lab.ipynb": book(cells, **A)}))
+    assert taken.cells == A | {"answer-why": "lab.answer(why='x')"}
+    assert (
+        "lab.ipynb is no valid notebook (the source of cell 1 is no text, it was left out; the tags of cell 3 are no "
+        "list of texts; cell 6 has no type, it was taken as code; and 1 more): it was read all the same."
+    ) in taken.remarks
+
+
+# What tools make of files and names
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "20261128231502_server.toml", "2026-11-28_23-15-02-server.toml", "20261128_server.toml", "server (1).toml",
+        "server(12).toml", "Copy of server.toml", "Kopie von server.toml", "server - Kopie.toml", "server copy.toml",
+        "SERVER - Copy (2).toml",
+    ],
+)  # fmt: skip
+def test_a_renamed_file_is_taken_by_its_plain_name(read, lay, name):
+    taken = read(lay({name: SERVER, "lab.ipynb": filled(), "k8s/pod.yaml": POD}))
+    assert copied(taken)["server.toml"] == SERVER
+    assert f"{name} was taken as server.toml." in said(taken).replace('"', "")
+    exact = read(lay({name: SERVER, "server.toml": b"exact", "lab.ipynb": filled()}, "exact"))
+    assert copied(exact)["server.toml"] == b"exact"
+    assert name in said(exact)
+
+
+@pytest.mark.parametrize(
+    "name", ["my-server.toml", "server.toml.bak", "2026server.toml", "server2.toml", "12_server.toml"]
+)
+def test_what_is_only_alike_is_not_taken(read, lay, name):
+    taken = read(lay({name: SERVER, "lab.ipynb": filled()}))
+    assert "server.toml" in taken.missing
+    assert name in said(taken)
+
+
+def test_of_two_stamps_the_later_counts_whatever_the_disk_says(read, lay):
+    folder = lay({
+        "20261128234411_server.toml": SERVER, "20261128231502_server.toml": b"early", "k8s/pod.yaml": POD,
+        "20261128234411_lab.ipynb": book(**{"answer-knee": "lab.answer(knee=4)"}),
+        "20261128231502_lab.ipynb": book(**{"answer-knee": "lab.answer(knee=3)"}),
+    })  # fmt: skip
+    for path in folder.glob("*2344*"):
+        os.utime(path, (OLD, OLD))
+    taken = read(folder)
+    assert copied(taken)["server.toml"] == SERVER
+    assert taken.cells == A | {"answer-knee": "lab.answer(knee=4)"}
+    assert (
+        "There are several server.toml that differ: 20261128234411_server.toml was taken, not 20261128231502_server.toml."
+        in taken.remarks
+    )
+    assert (
+        "20261128231502_lab.ipynb answers answer-knee otherwise: 20261128234411_lab.ipynb counts, for it is newer."
+        in taken.remarks
+    )
+
+
+def test_two_notebooks_that_answer_otherwise(read, lay):
+    """An untouched copy never wins; a scratch pad does not win against the lab's notebook; the reason is told."""
+    other = book([cell("a", "lab.answer(knee=3)"), cell("b", "1")])
+    taken = read(lay({"lab.ipynb": book(), "deep/down/lab (1).ipynb": filled(), "Untitled.ipynb": other}))
+    assert taken.cells == A
+    assert taken.notebook == "deep/down/lab (1).ipynb"
+    assert (
+        'Untitled.ipynb answers answer-knee otherwise: "deep/down/lab (1).ipynb" counts, '
+        "for it has more of the lab's cells." in taken.remarks
+    )
+    taken = read(
+        lay(
+            {
+                "lab.ipynb": filled(),
+                "Untitled.ipynb": other,
+                ".~lab.ipynb": other,
+                "Untitled1.ipynb": book([]),
+            },
+            "b",
+        )
+    )
+    assert taken.notebook == "lab.ipynb"
+    assert ".~lab" not in said(taken)
+    assert "Untitled1.ipynb has no cell of this lab: it was ignored." in taken.remarks
+    # more answers are worth more than more cells
+    both = book([cell("a", "lab.answer(knee=4, why='x')")])
+    taken = read(lay({"lab.ipynb": filled(), "Untitled.ipynb": both}, "c"))
+    assert taken.cells == dict.fromkeys(("answer-knee", "answer-why"), "lab.answer(knee=4, why='x')")
+    assert "Untitled.ipynb counts, for more of its answers are filled in." in said(taken)
+
+
+def test_the_name_that_a_browser_gives_a_notebook(read, lay):
+    for n, name in enumerate(
+        ("lab.ipynb.txt", "lab.ipynb.json", "lab (1).ipynb", "20261128231507_lab.ipynb")
+    ):
+        assert read(lay({name: filled()}, str(n))).notebook == name
+
+
+def test_what_a_tool_keeps_is_named_where_there_is_nothing_else(read, lay, tmp_path):
+    files = {"server.toml": SERVER, ".ipynb_checkpoints/lab-checkpoint.ipynb": filled()}
+    for taken in (read(lay(files)), read(zipped(tmp_path / "a.zip", files))):
+        assert taken.cells == {}
+        assert "What a tool keeps for itself does not count as a notebook: .ipynb_checkpoints" in said(taken)
+    assert "checkpoint" not in said(read(lay(files | {"lab.ipynb": filled()}, "both")))
+
+
+def test_nothing_is_lost_in_silence(read, lay):
+    files = full() | {
+        "notes.txt": b"x",
+        "img/a.png": b"x",
+        "more.zip": packed({"x": b""}),
+        "records/a.txt": b"x",
+    }
+    taken = read(lay(files))
+    assert set(taken.remarks) == {
+        "more.zip was not opened: what counts lies outside it.",
+        "notes.txt, img/a.png, records/a.txt are none of this lab's files: they were ignored.",
+    }
+    inner = packed({"lab.ipynb": filled(), "photo.jpg": b"x"})
+    taken = read(lay({"server.toml": SERVER, "k8s/pod.yaml": POD, "lab.ipynb.zip": inner}, "zip"))
+    assert taken.cells == A
+    assert taken.remarks == (
+        "lab.ipynb.zip/lab.ipynb was taken out of a zip.",
+        "lab.ipynb.zip/photo.jpg is none of this lab's files: it was ignored.",
+    )
 
 
 # Records
