@@ -50,8 +50,8 @@ def cluster(ctx: Context, *addons: str, images: Sequence[str] = ()) -> Cluster:
     found = ctx.once("cluster", make)
     try:
         if images:
-            found.load(*images)
-        found.add(*addons)
+            found.load(*images, say=ctx.say)
+        found.add(*addons, say=ctx.say)
     except LabError as error:
         raise Unavailable(error.what, where=error.where, fix=error.fix) from None
     return found
