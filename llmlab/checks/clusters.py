@@ -31,6 +31,7 @@ def cluster(ctx: Context, *addons: str, images: Sequence[str] = ()) -> Cluster:
                 "simulated",
             ):  # seconds: a new one each, and the learner's own is left alone
                 ctx.say(f"bringing a {one.driver} cluster up")
+                one.preload = tuple(images)
                 one.up()
                 ctx.enter(one)
             else:

@@ -44,6 +44,7 @@ class LiveCluster:
                 self.cluster, self.why = there, "llmlab cluster up left it running"
             else:
                 self.cluster, self.why = choose.choose()
+                self.cluster.preload = tuple(images.for_lab(lab.info.number))
                 self.cluster.up(say)
             try:
                 self.cluster.load(*images.for_lab(lab.info.number), say=say)

@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from ...errors import LabError, Unavailable
-from . import quantities
+from . import namespaces, quantities
 from .cluster import LABEL, ask
 from .manifests import Document
 from .refusals import WORKLOADS, Watch
@@ -207,7 +207,7 @@ class Applied:
         for name in mine:
             wait(f"the end of the pods in {name}", functools.partial(self._podless, name), within)
             core.delete_collection_namespaced_persistent_volume_claim(name)
-            core.delete_namespace(name)
+            namespaces.delete(self.cluster, name, within)
         for name in mine:
             wait(f"the end of namespace {name}", functools.partial(self._gone, name), within)
 
