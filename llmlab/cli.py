@@ -88,6 +88,7 @@ def _parser() -> argparse.ArgumentParser:
         choices=["local", "kind", "simulated", "context"],
         help="default: the best that this machine can run",
     )
+    one.add_argument("--core", action="store_true", help="build: not what only add-ons need")
     one.add_argument("--nodes", type=int, help="kind and simulated: how many (default 1 and 3)")
     one.add_argument("--context", default="", help="context: which of your kubeconfig's clusters")
     one.add_argument("--namespace", default="", help="context: a namespace that is not there yet")

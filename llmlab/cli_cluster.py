@@ -88,15 +88,20 @@ def _build(args: argparse.Namespace) -> int:
     from .platforms.kube import binaries, local
 
     # what a simulated cluster needs is part of what a local one needs
-    wanted = [one for made in binaries.SOURCES for one in (made.programs or [made.name])]
+    core, addons = binaries.names(addons=False), binaries.names(addons=True)
     if local.unusable():
         print(f"not for a local cluster: {local.unusable()}", file=sys.stderr)
         from .platforms.kube import simulated
 
-        wanted = [*simulated.PROGRAMS, "gateway-api", "keda"]
-    began = time.monotonic()
+        core, addons = list(simulated.PROGRAMS), ["gateway-api", "keda"]
+    if args.core:
+        addons = []
+    began, say, wanted = time.monotonic(), _say(args), [*core, *addons]
     lacking = binaries.missing(wanted)
-    binaries.bring(wanted, _say(args))
+    binaries.bring(core, say)
+    if more := binaries.missing(addons):
+        say(f"a cluster can come up now (uv run llmlab cluster up); for add-ons: {', '.join(more)}")
+        binaries.bring(addons, say)
     if still := binaries.missing(wanted):
         raise LabError(f"Not built: {', '.join(still)}.")
     if args.json:

@@ -106,7 +106,9 @@ def _kubernetes() -> Need:
     found = {name: why for name, why in choose.available().items() if name != "context"}
     usable = [name for name, why in found.items() if why is None]
     if usable:
-        return Need("kubernetes", True, f"{', '.join(usable)} (llmlab cluster up)")
+        later = binaries.lacking_addons()
+        more = f"; built when a lab asks for it: {', '.join(later)}" if later else ""
+        return Need("kubernetes", True, f"{', '.join(usable)} (llmlab cluster up){more}")
     if binaries.missing(simulated.PROGRAMS):
         return Need(
             "kubernetes", False, "the programs of a cluster are not built yet", "uv run llmlab cluster build"

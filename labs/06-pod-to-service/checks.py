@@ -22,6 +22,7 @@ from llmlab.checks.pods import (
 )
 from llmlab.errors import LabError
 from llmlab.models import known
+from llmlab.platforms.kube.refusals import WORKLOADS, Refused, Watch
 from llmlab.platforms.kube.trouble import trouble
 from llmlab.platforms.kube.waiting import endpoints, pods, ready_pods, restarts, wait
 
@@ -80,13 +81,22 @@ def admitted(ctx: Context) -> Verdict:
     bad = [
         f"{it.where}: {said}"
         for it in one.documents
-        if it.kind == "Deployment" and (said := forbidden(one.cluster, it))
+        if it.kind in WORKLOADS and (said := forbidden(one.cluster, it))
     ]
     return (passed if why and not bad else failed)(
         expected="an ordinary pod is refused in the namespace (Pod Security: restricted), and none of yours is",
         observed="; ".join(bad)
         or ("an ordinary pod is refused, yours are let in" if why else "an ordinary pod is let in"),
         look="kubectl get namespace inference --show-labels; kubectl describe replicaset -n inference",
+    )
+
+
+def writes(one, claim) -> bool:
+    """Whether a workload's pods could fill a claim's volume."""
+    spec = ((one.body.get("spec") or {}).get("template") or {}).get("spec") or {}
+    return one.kind in WORKLOADS and any(
+        it.get("claimName") == claim and not it.get("readOnly")
+        for it in (volume.get("persistentVolumeClaim") or {} for volume in spec.get("volumes") or ())
     )
 
 
@@ -113,9 +123,12 @@ def filled(ctx: Context) -> Verdict:
             if path and known.sha256_of(path) != known.get(name).sha256
         ]
 
+    nobody = Watch(one.cluster, *(it for it in one.documents if writes(it, claim)), every=True)
     look = "kubectl describe pvc -n inference; kubectl get pods -n inference; kubectl logs -n inference job/load-models --all-containers"
     try:
-        volume = wait("the claim's volume", folder, BOUND)
+        volume = wait("the claim's volume", folder, BOUND, never=nobody)
+    except Refused as error:
+        return failed(expected=expected, observed=f"the claim {claim} gets no volume: {error}", look=look)
     except LabError:
         said = one.cluster.run_kubectl(
             "get",
@@ -129,7 +142,9 @@ def filled(ctx: Context) -> Verdict:
         )
         return failed(expected=expected, observed=f"the claim {claim} gets no volume: {said}", look=look)
     try:
-        wait("the models", lambda: not wrong(), FULL)
+        wait("the models", lambda: not wrong(), FULL, never=nobody)
+    except Refused as error:
+        return failed(expected=expected, observed=f"{', '.join(wrong())}: {error}", look=look)
     except LabError:
         said = "\n".join(trouble(one.cluster, NAMESPACE)[:8])
         return failed(expected=expected, observed=f"{', '.join(wrong())} after {FULL} s\n{said}", look=look)
@@ -246,11 +261,15 @@ def rollout(ctx: Context) -> Verdict:
     file.write_text(f"{before.rstrip()}\n\n[{SECTION}]\nmodel = /models/tiny.gguf\n")
     wanted = sections(file.read_text())
 
+    def said(pod):
+        try:
+            return ", ".join(models_of(f"http://{pod.status.pod_ip}:8080"))
+        except LabError as error:  # it is on its way out
+            return error.what
+
     def listed():
         found = ready_pods(one.cluster, NAMESPACE, label)
-        return len(found) == REPLICAS and all(
-            models_of(f"http://{pod.status.pod_ip}:8080") == wanted for pod in found
-        )
+        return len(found) == REPLICAS and all(said(pod) == ", ".join(wanted) for pod in found)
 
     try:
         _, label = mine(one)
@@ -264,13 +283,10 @@ def rollout(ctx: Context) -> Verdict:
         try:
             wait("every replica to list it", listed, ROLLED)
         except LabError:
-            got = [
-                models_of(f"http://{pod.status.pod_ip}:8080")
-                for pod in ready_pods(one.cluster, NAMESPACE, label)
-            ]
+            got = {said(pod) for pod in ready_pods(one.cluster, NAMESPACE, label)}
             return failed(
                 expected=f"after `kubectl apply -k .` every replica lists {', '.join(wanted)}",
-                observed=f"after {ROLLED} s: " + "; ".join(sorted({", ".join(it) for it in got})),
+                observed=f"after {ROLLED} s: " + ("; ".join(sorted(got)) or "no replica is ready"),
                 look="kubectl rollout history deployment/llama-server -n inference",
             )
     finally:
@@ -427,21 +443,15 @@ def verified(ctx: Context) -> Verdict:
     expected = "one byte is wrong: the loader says so, and no server of yours becomes ready"
     look = "kubectl logs -n inference job/load-models --all-containers"
     found = [it for it in documents(ctx, one.cluster) if it.name != GPU]
-    jobs = [it.name for it in found if it.kind == "Job"]
+    jobs = [it for it in found if it.kind == "Job"]
     with applied(ctx, one.cluster, found, images={"models/20m:1": WRONG}) as wrong:
         label = mine(wrong)[1]
 
         def outcome():
-            from kubernetes import client
-
             if ready_pods(wrong.cluster, NAMESPACE, label):
                 return "served"
-            batch = client.BatchV1Api(wrong.cluster.api)
-            return (
-                "refused"
-                if any(batch.read_namespaced_job(name, NAMESPACE).status.failed for name in jobs)
-                else None
-            )
+            found = [wrong.job(it) for it in jobs]
+            return "refused" if any(it is not None and it.failed for it in found) else None
 
         try:
             said = wait("the loader's verdict", outcome, FULL)

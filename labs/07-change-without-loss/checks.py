@@ -52,7 +52,7 @@ def stack(ctx: Context):
 
     def make():
         at = cluster(ctx, images=(IMAGE, "models/20m:1"))
-        at.add("metrics-server", "keda", wait=False)  # they are wanted later
+        at.add("metrics-server", "keda", say=ctx.say, wait=False)  # they are wanted later
         found = documents(ctx, at)
         one = ctx.enter(applied(ctx, at, [it for it in found if it.kind not in SCALERS]))
         with ctx.deploying():

@@ -11,12 +11,13 @@ from llmlab.checks import Context, Verdict, check, failed, passed
 from llmlab.checks.az import node_pool
 from llmlab.checks.clusters import NAMESPACE, cluster
 from llmlab.checks.placement import decided, ended, nodes_of, scale, settled, words
-from llmlab.checks.pods import matching
+from llmlab.checks.pods import containers, matching
 from llmlab.errors import LabError, Unavailable
 from llmlab.platforms.kube import manifests
 from llmlab.platforms.kube.applied import Applied
 from llmlab.platforms.kube.fake_nodes import FakeNodes
 from llmlab.platforms.kube.pools import GPU, discovered, only, plant, pools, taint
+from llmlab.platforms.kube.refusals import Refused
 from llmlab.platforms.kube.trouble import trouble
 from llmlab.platforms.kube.waiting import ready_pods, wait
 
@@ -28,6 +29,9 @@ NODES = "nodes by KWOK, as data/pools.toml describes each cloud's; the scheduler
 DRIVER = "gpu.nvidia.com"
 BIG = 20  # GiB
 ROLLED = 15  # seconds; two fake pods take two
+NOT_HERE = (
+    "k3s and the GPU operator bring a RuntimeClass along and need that line; EKS, GKE and AKS have none: not on these three clouds"
+)
 
 
 def fleet(ctx: Context):
@@ -100,6 +104,11 @@ def placed(at, mine, names, count=2):
             scale(at, mine, 0)
 
 
+def refused_words(error):
+    """What the API server says of pods that it does not let in, and where that would be right."""
+    return str(error) + (f"\n  {NOT_HERE}" if "RuntimeClass" in error.what else "")
+
+
 def of(cloud, *, older=False):
     """The nodes of a cloud whose GPUs the image was built for (or was not)."""
     return [
@@ -127,14 +136,16 @@ def everywhere(ctx: Context) -> Verdict:
     at, mine = served(ctx)
     expected = "two pods, each with a GPU of its own, on the GPU nodes of EKS, then of GKE, then of AKS"
     look = "cluster.placement(), or kubectl describe pod -n inference"
-    containers = mine.body["spec"]["template"]["spec"]["containers"]
-    if not any(((it.get("resources") or {}).get("limits") or {}).get(GPU) for it in containers):
+    if not any(((it.get("resources") or {}).get("limits") or {}).get(GPU) for it in containers(mine)):
         return failed(
             expected=expected,
             observed=f"no container has a limit of {GPU}: it gets no GPU wherever it lands",
             look=look,
         )
-    found = {cloud: placed(at, mine, of(cloud)) for cloud in ("EKS", "GKE", "AKS")}
+    try:
+        found = {cloud: placed(at, mine, of(cloud)) for cloud in ("EKS", "GKE", "AKS")}
+    except Refused as error:
+        return failed(expected=expected, observed=refused_words(error), look="kubectl describe replicaset -n inference")
     bad = [
         cloud
         for cloud, it in found.items()
@@ -212,9 +223,10 @@ def memory(ctx: Context) -> Verdict:
     """Compare what it asks for and what it may take with what the smallest of the nodes has for pods."""
     with ctx.deploying():
         found = manifests.read(ctx.files, ["gpu-deployment.yaml"], namespaces=[NAMESPACE])
-        container = next(one for one in found if one.kind == "Deployment").body["spec"]["template"]["spec"][
-            "containers"
-        ][0]
+        mine = next((one for one in found if one.kind == "Deployment"), None)
+        if mine is None:
+            raise LabError("There is no Deployment in it.", where="gpu-deployment.yaml")
+        container = containers(mine)[0]
     from kubernetes.utils.quantity import parse_quantity
 
     room = min(
@@ -223,6 +235,12 @@ def memory(ctx: Context) -> Verdict:
         if capability(one.gpu) >= BUILT_FOR
     )
     has = container.get("resources") or {}
+    if not isinstance(has, dict) or not all(isinstance(has.get(key) or {}, dict) for key in ("requests", "limits")):
+        return failed(
+            expected="requests and limits, each with a memory",
+            observed=f"resources: {has}",
+            look="kubectl explain pod.spec.containers.resources",
+        )
     try:
         asked, most = (
             parse_quantity((has.get(key) or {}).get("memory") or 0) for key in ("requests", "limits")
@@ -294,7 +312,8 @@ def claim(ctx: Context) -> Verdict:
     apply_more(ctx, at, [*found, *given])
     small = ["eks-g4dn-1", "eks-g4dn-2"]
     try:
-        with only(at, small):
+        # Whoever's pods they are: what does not let them in is in the learner's namespace.
+        with only(at, small), ctx.deploying(Refused):
             first = settled(at, mine, 2, within=4)
         if nodes_of(first):
             return failed(
@@ -302,7 +321,7 @@ def claim(ctx: Context) -> Verdict:
                 observed=f"placed on {', '.join(sorted(nodes_of(first)))}, whose device has 16Gi",
                 look="kubectl get resourceclaims -n inference -o yaml",
             )
-        with only(at, [*small, "eks-g6-1", "eks-g6-2"]):
+        with only(at, [*small, "eks-g6-1", "eks-g6-2"]), ctx.deploying(Refused):
             second = settled(at, mine, 2, within=12)
             scale(at, mine, 3)
             third = settled(at, mine, 3, within=4)
@@ -349,6 +368,8 @@ def lands(ctx, *, machine, gpu, count, labels, taints):
     )
     try:
         found = placed(at, mine, [name], 1)
+    except Refused as error:
+        return refused_words(error)
     finally:
         nodes.remove(name)
     return None if nodes_of(found) == [name] else words(found)
@@ -495,7 +516,7 @@ def runs(ctx: Context) -> Verdict:
     )
     body = copy.deepcopy(mine.body)
     body["spec"]["replicas"] = 1
-    for container in body["spec"]["template"]["spec"]["containers"]:
+    for container in containers(replace(mine, body=body)):
         for key in ("requests", "limits"):
             if key in (container.get("resources") or {}):
                 container["resources"][key] |= {"cpu": "500m", "memory": "512Mi"}

@@ -123,6 +123,10 @@ class Context:
         self.turn = turn
         self.say = say
         self.deployed = False
+        #: What was handed in; what a check lays beside it later is the lab's own.
+        self.handed_in = frozenset(
+            one.relative_to(files).as_posix() for one in files.rglob("*") if one.is_file()
+        )
         self._stack = contextlib.ExitStack()
         self._shared: dict[str, Server] = {}
         self._once: dict[str, Any] = {}
@@ -138,15 +142,20 @@ class Context:
                 self._once[name] = make()
             except DeploymentFailed as error:
                 self._once[name] = error
+            except LabError as error:
+                if isinstance(error, Unavailable) or not self.blames(error):
+                    raise
+                self._once[name] = DeploymentFailed(self.words(error))
         found = self._once[name]
         if isinstance(found, DeploymentFailed):
             raise found
         return found  # type: ignore[no-any-return]
 
     @contextlib.contextmanager
-    def deploying(self) -> Iterator[None]:
+    def deploying(self, *kinds: type[LabError]) -> Iterator[None]:
         """Around a deployment: what goes wrong is the files' fault, unless the machine itself is in trouble.
 
+        :param kinds: of what goes wrong; none named: all of it.
         :raises DeploymentFailed: with the words of the tool, its paths as the learner knows them.
         """
         try:
@@ -154,7 +163,21 @@ class Context:
         except Unavailable:
             raise
         except LabError as error:
-            raise DeploymentFailed(str(error).replace(str(self.files) + "/", "")) from error
+            if kinds and not isinstance(error, kinds):
+                raise
+            raise DeploymentFailed(self.words(error)) from error
+
+    def words(self, error: LabError) -> str:
+        """What an error says, its paths as the learner knows them."""
+        return str(error).replace(str(self.files) + "/", "")
+
+    def blames(self, error: LabError) -> bool:
+        """Whether an error's place is in a file that was handed in: then it is that file's, wherever it was met."""
+        where = (error.where or "").removeprefix(f"{self.files}/")
+        return any(
+            where.startswith(name) and where[len(name) : len(name) + 1] in ("", ":", ",", " ")
+            for name in self.handed_in
+        )
 
     def random(self, purpose: str) -> random.Random:
         """A generator of its own for each purpose, so that one check's draws never move another's."""
@@ -168,7 +191,7 @@ class Context:
         try:
             return Spec.read(self.files / name)
         except LabError as error:
-            raise DeploymentFailed(str(error).replace(str(self.files) + "/", "")) from error
+            raise DeploymentFailed(self.words(error)) from error
 
     def server(self, name: str = "server.toml") -> Server:
         """The learner's server, deployed afresh on a port of ours; shared by the checks of one run.
@@ -223,7 +246,7 @@ class Context:
             self.deployed = True
             return self._stack.enter_context(Server(spec, port=0, within=self.ready))
         except LabError as error:
-            raise DeploymentFailed(str(error).replace(str(self.files) + "/", "")) from error
+            raise DeploymentFailed(self.words(error)) from error
 
     def reference(self, spec: Spec) -> Server:
         """Start a server of the lab's own (its failure is the grader's error, never the learner's)."""

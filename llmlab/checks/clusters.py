@@ -31,6 +31,7 @@ def cluster(ctx: Context, *addons: str, images: Sequence[str] = ()) -> Cluster:
                 "simulated",
             ):  # seconds: a new one each, and the learner's own is left alone
                 ctx.say(f"bringing a {one.driver} cluster up")
+                one.preload = tuple(images)
                 one.up()
                 ctx.enter(one)
             else:
@@ -50,8 +51,8 @@ def cluster(ctx: Context, *addons: str, images: Sequence[str] = ()) -> Cluster:
     found = ctx.once("cluster", make)
     try:
         if images:
-            found.load(*images)
-        found.add(*addons)
+            found.load(*images, say=ctx.say)
+        found.add(*addons, say=ctx.say)
     except LabError as error:
         raise Unavailable(error.what, where=error.where, fix=error.fix) from None
     return found

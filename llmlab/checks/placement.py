@@ -7,12 +7,14 @@ import re
 from collections.abc import Sequence
 from typing import Any
 
-from ..errors import LabError
 from ..platforms.kube import Cluster
 from ..platforms.kube.manifests import Document
 from ..platforms.kube.pools import retired
-from ..platforms.kube.waiting import pods, wait
+from ..platforms.kube.refusals import Watch
+from ..platforms.kube.waiting import Late, pods, wait
 from .pods import matching
+
+SCHEDULER = "default-scheduler"
 
 
 def scale(at: Cluster, one: Document, replicas: int) -> None:
@@ -32,19 +34,25 @@ def scale(at: Cluster, one: Document, replicas: int) -> None:
             )
             return not core.list_namespaced_pod(one.namespace, label_selector=matching(one)).items
 
-        wait(f"the end of {one.name}'s pods", gone, 20)
+        wait(f"the end of {one.name}'s pods", gone, 20, where=one.where)
 
 
 def decided(at: Cluster, one: Document, count: int, within: float = 20) -> dict[str, tuple[str | None, str]]:
     """Pod → (node, the scheduler's reason): of all `count` pods, once the scheduler has looked at each.
 
-    :raises LabError: when there are not so many pods in time.
+    :raises LabError: when the API server refuses them (its words), or when there are not so many in time, at the
+        Deployment's line; at no line when the scheduler does not look.
     """
     assert one.namespace is not None
+    there: list[Any] = []
 
     def looked() -> dict[str, tuple[str | None, str]] | None:
-        found = {}
-        for pod in pods(at, str(one.namespace), matching(one)):
+        found: dict[str, tuple[str | None, str]] = {}
+        there[:] = pods(at, str(one.namespace), matching(one))
+        for pod in there:
+            if pod.spec.scheduler_name not in (None, SCHEDULER):
+                found[pod.metadata.name] = (None, f"no scheduler {pod.spec.scheduler_name} runs here")
+                continue
             reason = next(
                 (
                     it.message or ""
@@ -58,14 +66,22 @@ def decided(at: Cluster, one: Document, count: int, within: float = 20) -> dict[
             found[pod.metadata.name] = (pod.spec.node_name, "" if pod.spec.node_name else reason)
         return found if len(found) >= count else None
 
-    return wait(f"the scheduler's decision on {one.name}", looked, within)
+    try:
+        return wait(f"the scheduler's decision on {one.name}", looked, within, never=Watch(at, one))
+    except Late as error:
+        if len(there) >= count:
+            raise
+        raise Late(
+            f"{one.kind} {one.name} was given {count} replicas, and after {within:.0f} s it has {len(there)} pods.",
+            where=one.where,
+        ) from error
 
 
 def settled(at: Cluster, one: Document, count: int, within: float = 6) -> dict[str, tuple[str | None, str]]:
     """The same, giving pods that wait some seconds in which the scheduler may come back to them."""
     try:
         wait("all to be placed", lambda: all(node for node, _ in decided(at, one, count).values()), within)
-    except LabError:
+    except Late:
         pass
     return decided(at, one, count)
 
@@ -95,6 +111,8 @@ def on_node(body: dict[str, Any], node: str, name: str) -> dict[str, Any]:
     else:
         terms.append(here)
     spec.pop("topologySpreadConstraints", None)
+    for name in ("serviceAccountName", "serviceAccount"):  # it is not asked where its account is
+        spec.pop(name, None)
     return {
         "apiVersion": "v1",
         "kind": "Pod",

@@ -15,12 +15,30 @@ from ..errors import LabError
 from ..platforms.kube import Cluster
 from ..platforms.kube.applied import Applied, selector
 from ..platforms.kube.manifests import Document
+from ..platforms.kube.refusals import Refused, Watch, standing
 from ..platforms.kube.waiting import pods, wait
 
 
 def matching(one: Document) -> str:
     """The label selector of a Deployment's own pods."""
     return selector(one.body["spec"]["selector"]["matchLabels"])
+
+
+def containers(one: Document) -> list[dict[str, Any]]:
+    """The containers of a workload's pods; of one that no API server has seen yet.
+
+    :raises LabError: at its line, when there are none that could be read.
+    """
+    found: Any = one.body
+    for key in ("spec", "template", "spec", "containers"):
+        found = found.get(key) if isinstance(found, dict) else None
+    if not isinstance(found, list) or not found or not all(isinstance(it, dict) for it in found):
+        raise LabError(
+            f"{one.kind} {one.name} has no containers.",
+            where=one.where,
+            fix="spec.template.spec.containers is a list of them",
+        )
+    return found
 
 
 def refused(at: Cluster, namespace: str, pod: dict[str, Any]) -> str | None:
@@ -37,22 +55,41 @@ def refused(at: Cluster, namespace: str, pod: dict[str, Any]) -> str | None:
 
 
 def forbidden(at: Cluster, one: Document, within: float = 20) -> str | None:
-    """What a Deployment's controller says of pods that it was not allowed to make; None when it made one."""
+    """What the controller of a workload says of pods that it was not allowed to make; None when it makes them.
+
+    :raises Late: at the workload's line, when it does neither.
+    """
+    namespace = one.namespace
+    assert namespace is not None
+
+    def looked() -> bool:
+        return _has_pods(at, one) and not standing(at, namespace, one)
+
+    try:
+        wait(f"pods of {one.kind} {one.name}", looked, within, never=Watch(at, one), where=one.where)
+    except Refused as error:
+        return error.what
+    return None
+
+
+def _has_pods(at: Cluster, one: Document) -> bool:
+    """Whether a workload has pods, or wants none, or (a Job that removes itself) had them."""
     from kubernetes import client
 
     assert one.namespace is not None
-    apps, namespace = client.AppsV1Api(at.api), one.namespace
-
-    def looked() -> list[str]:
-        status = apps.read_namespaced_deployment(one.name, namespace).status
-        said = [
-            it.message
-            for it in status.conditions or ()
-            if it.type == "ReplicaFailure" and it.status == "True"
-        ]
-        return said or ([""] if status.replicas else [])
-
-    return wait(f"pods of {one.name}", looked, within)[0] or None
+    spec = one.body.get("spec") or {}
+    if spec.get("replicas") == 0 or spec.get("suspend"):
+        return True
+    if one.kind != "Job":
+        return bool(pods(at, one.namespace, matching(one)))
+    if pods(at, one.namespace, f"batch.kubernetes.io/job-name={one.name}"):
+        return True
+    try:
+        return bool(client.BatchV1Api(at.api).read_namespaced_job(one.name, one.namespace).status.succeeded)
+    except client.ApiException as error:
+        if error.status == 404:
+            return True
+        raise
 
 
 def confinement(at: Cluster, pod: Any) -> list[str]:
@@ -66,10 +103,13 @@ def confinement(at: Cluster, pod: Any) -> list[str]:
     if not found:
         return ["no process of it was found"]
     for pid in found:
-        status = dict(
-            line.split(":", 1) for line in Path(f"/proc/{pid}/status").read_text().splitlines() if ":" in line
-        )
-        value = {key: text.split() for key, text in status.items()}
+        try:
+            text = Path(f"/proc/{pid}/status").read_text()
+            mounts = [line.split() for line in Path(f"/proc/{pid}/mountinfo").read_text().splitlines()]
+        except (FileNotFoundError, ProcessLookupError):  # a probe's command, gone already
+            continue
+        status = dict(line.split(":", 1) for line in text.splitlines() if ":" in line)
+        value = {key: words.split() for key, words in status.items()}
         if "0" in value["Uid"]:
             loose.append("it runs as root")
         if int(value["CapEff"][0], 16):
@@ -78,7 +118,6 @@ def confinement(at: Cluster, pod: Any) -> list[str]:
             loose.append("no seccomp filter")
         if value["NoNewPrivs"][0] != "1":
             loose.append("it may gain privileges")
-        mounts = [line.split() for line in Path(f"/proc/{pid}/mountinfo").read_text().splitlines()]
         for one in mounts:
             if one[4] == "/" and "ro" not in one[5].split(","):
                 loose.append("its root file system can be written")
@@ -96,7 +135,8 @@ def frozen(at: Cluster, pod: Any) -> Iterator[None]:
     """All processes of a pod stopped, as a server that hangs: it takes connections and answers nothing."""
     found = at.processes(pod)
     for pid in found:
-        os.kill(pid, signal.SIGSTOP)
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(pid, signal.SIGSTOP)
     try:
         yield
     finally:

@@ -24,7 +24,7 @@ from typing import Any
 
 import msgspec
 
-from ..errors import Unavailable
+from ..errors import LabError, Unavailable
 from ..load.turn import Turn
 from .check import Check, Context, DeploymentFailed
 from .result import Evidence, Outcome, Result
@@ -194,12 +194,14 @@ def run_here(
                 realism = verdict.realism or realism
                 points = one.points if status == "passed" else 0.0
             except DeploymentFailed as error:
-                status = "failed"
-                evidence = Evidence(
-                    "what the files describe starts and serves", str(error), "lab.serve(), or llmlab check"
-                )
+                status, evidence = "failed", _does_not_run(str(error))
             except Unavailable as error:
                 reason = str(error)
+            except LabError as error:
+                if context.blames(error):  # a line of theirs, met outside of a deployment
+                    status, evidence = "failed", _does_not_run(context.words(error))
+                else:
+                    reason = traceback.format_exc(limit=-4)
             except Exception:  # a bug of ours must cost the learner nothing, and be seen
                 reason = traceback.format_exc(limit=-4)
         outcomes[one.name] = Outcome(
@@ -219,6 +221,10 @@ def run_here(
         )
         emit({"event": "outcome", "outcome": msgspec.to_builtins(outcomes[one.name])})
     return list(outcomes.values())
+
+
+def _does_not_run(said: str) -> Evidence:
+    return Evidence("what the files describe starts and serves", said, "lab.serve(), or llmlab check")
 
 
 def _lacking(needs: Sequence[str]) -> dict[str, str]:

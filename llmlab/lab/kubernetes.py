@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from ..errors import LabError
 from ..platforms.kube import choose, hold, images, manifests
 from ..platforms.kube.applied import Applied
+from ..platforms.kube.refusals import WORKLOADS, refused, standing
 from ..platforms.kube.trouble import state, trouble
 from ..platforms.kube.waiting import endpoints, pods, restarts
 from .counted import Said
@@ -43,6 +44,7 @@ class LiveCluster:
                 self.cluster, self.why = there, "llmlab cluster up left it running"
             else:
                 self.cluster, self.why = choose.choose()
+                self.cluster.preload = tuple(images.for_lab(lab.info.number))
                 self.cluster.up(say)
             try:
                 self.cluster.load(*images.for_lab(lab.info.number), say=say)
@@ -173,9 +175,14 @@ class LiveApplied:
 
     def why(self) -> Said:
         """Why pods are not ready: the scheduler's reasons, events, last log lines."""
-        return (
-            self._no() if self.refused else Said(trouble(self.cluster, NAMESPACE) or ["all pods are ready"])
-        )
+        if self.refused:
+            return self._no()
+        said = trouble(self.cluster, NAMESPACE) or ["all pods are ready"]
+        for one in self.applied.documents if self.applied else ():
+            if one.kind in WORKLOADS and one.namespace:
+                for it in standing(self.cluster, one.namespace, one)[:1]:
+                    said += refused(one, it).lines()
+        return Said(said)
 
     def endpoints(self, service: str) -> Shown | Said:
         """Which pods a Service leads to."""

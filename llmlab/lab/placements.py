@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import functools
-from typing import TYPE_CHECKING
+import json
+from typing import TYPE_CHECKING, Any
 
 from ..checks.placement import on_node, short
 from ..errors import LabError
 from ..platforms.kube import manifests
 from ..platforms.kube.cluster import ask
 from ..platforms.kube.fake_nodes import FakeNodes
+from ..platforms.kube.manifests import Document
 from ..platforms.kube.pools import catalogue, plant, pools
+from ..platforms.kube.refusals import blamed
 from ..platforms.kube.waiting import wait
 from ..records.schema import Cell, Table
 from .session import keep
@@ -73,7 +76,9 @@ def placement(
 ) -> Placement:
     """Ask the scheduler for every pool: a pod of each Deployment that may go to that pool's node only.
 
-    :raises LabError: when a file cannot be read, or the API server refuses its pods.
+    A pod that the API server refuses is placed nowhere, and its words are the reason.
+
+    :raises LabError: when a file cannot be read.
     """
     from kubernetes import client
 
@@ -93,6 +98,7 @@ def placement(
         sets[name] = one
     nodes = FakeNodes(at)
     rows: list[list[Cell]] = []
+    refused: dict[str, str] = {}
     try:
         for pool in pools():
             plant(nodes, pool, pool.name)
@@ -102,11 +108,12 @@ def placement(
                 try:
                     ask(at.api, "POST", PODS, body=on_node(one.body, pool.name, f"{name}-{pool.name}"))
                 except client.ApiException as error:
-                    raise LabError(
-                        f"The API server refuses a pod of {one.file}: {error.body}", where=one.where
-                    ) from None
+                    refused[f"{name}-{pool.name}"] = _told(one, error)
         for name in sets:
             for pool in pools():
+                if why := refused.get(f"{name}-{pool.name}"):
+                    rows.append([name, pool.name, pool.gpu, 0, why])
+                    continue
                 looked = functools.partial(_decided, core, f"{name}-{pool.name}")
                 node, reason = wait(f"the decision on {name} and {pool.name}", looked, 20)
                 rows.append([name, pool.name, pool.gpu, int(bool(node)), short(reason)])
@@ -118,6 +125,16 @@ def placement(
         nodes.close()
     table, _ = keep(cluster.lab, "placement", COLUMNS, rows, kubernetes=at.facts()["version"])
     return Placement(table)
+
+
+def _told(one: Document, error: Any) -> str:
+    """Why a pod is not let in, in the API server's words, and the line that is meant."""
+    try:
+        said = str(json.loads(error.body)["message"])
+    except (TypeError, ValueError, KeyError):
+        said = str(error.body or error.reason)
+    where, _ = blamed(one, said)
+    return f"refused: {said.split(' is forbidden: ', 1)[-1]} ({where})"
 
 
 def _decided(core: object, name: str) -> tuple[str, str] | None:

@@ -15,6 +15,7 @@ from llmlab import checks
 from llmlab.checks import Context, DeploymentFailed, check, failed, inconclusive, passed
 from llmlab.checks.probes import ratio_interval
 from llmlab.checks.run import run_here, snapshot
+from llmlab.errors import LabError, Unavailable
 
 
 def lab(tmp_path: Path, source: str) -> Path:
@@ -57,6 +58,60 @@ def bug(ctx):
 @check(title="does not deploy", points=1)
 def broken(ctx):
     raise DeploymentFailed("line 3: no such flag")
+
+
+WHOSE = {
+    "a line of theirs": (LabError("No pod is let in.", where="deploy/a.yaml:7, spec.template"), "failed"),
+    "their whole file": (LabError("It is empty.", where="deploy/a.yaml"), "failed"),
+    "two lines of theirs": (LabError("Twice.", where="deploy/a.yaml:1 and deploy/a.yaml:9"), "failed"),
+    "no place": (LabError("Waited 20 s for the scheduler."), "error"),
+    "a file of the lab's": (LabError("No pod is let in.", where="dra.yaml:7"), "error"),
+    "a file that begins like theirs": (LabError("Broken.", where="deploy/a.yaml.given:7"), "error"),
+    "the machine": (Unavailable("The disk is full.", where="deploy/a.yaml:7"), "error"),
+}
+
+
+@pytest.mark.parametrize("whose", WHOSE)
+def test_what_is_said_of_a_learners_file_is_the_learners_wherever_it_is_met(whose, tmp_path):
+    error, status = WHOSE[whose]
+
+    @check(title="outside of any deployment", points=1)
+    def met(ctx):
+        return ctx.once("shared", fails)
+
+    def fails():
+        (tmp_path / "dra.yaml").write_text("laid beside it by the check")
+        raise error
+
+    (tmp_path / "deploy").mkdir()
+    (tmp_path / "deploy" / "a.yaml").write_text("theirs")
+    found = run_here([met], context(tmp_path))[0]
+    assert found.status == status
+    assert error.what in (found.evidence.observed if status == "failed" else found.reason)
+
+
+def test_its_own_path_is_told_as_the_learner_knows_it(tmp_path):
+    @check(title="absolute", points=1)
+    def met(ctx):
+        raise LabError("Broken.", where=f"{ctx.files}/a.yaml:3")
+
+    (tmp_path / "a.yaml").write_text("theirs")
+    found = run_here([met], context(tmp_path))[0]
+    assert found.status == "failed"
+    assert str(tmp_path) not in found.evidence.observed
+    assert "where: a.yaml:3" in found.evidence.observed
+
+
+def test_a_deployment_may_blame_some_kinds_of_trouble_only(tmp_path):
+    ctx = context(tmp_path)
+    with pytest.raises(DeploymentFailed), ctx.deploying(KeyedError):
+        raise KeyedError("refused")
+    with pytest.raises(LabError, match="late"), ctx.deploying(KeyedError):
+        raise LabError("late")
+
+
+class KeyedError(LabError):
+    """One kind of it."""
 
 
 def test_each_check_has_one_outcome_and_costs_what_it_should(tmp_path):

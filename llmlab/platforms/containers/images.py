@@ -112,10 +112,10 @@ def _bring(image: Image, say: Callable[[str], None]) -> str:
     if image.pull and why is None:
         return "pulled"
     if image.base:
-        say(f"{image.name} cannot be pulled; making Debian {image.base} with debootstrap")
         try:
             if (twin := _twin(image)) is not None:
-                return f"built here (the same as {twin})"
+                return f"built here (another name of {twin})"
+            say(f"{image.name} cannot be pulled; making Debian {image.base} with debootstrap")
             _import(image, base_system(image.base))
         except LabError as error:
             raise LabError(f"{image.name} is not here. {error.what}", where=why, fix=error.fix) from None

@@ -11,9 +11,10 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from ...errors import LabError, Unavailable
-from . import quantities
+from . import namespaces, quantities
 from .cluster import LABEL, ask
 from .manifests import Document
+from .refusals import WORKLOADS, Watch
 from .trouble import trouble
 from .waiting import wait
 
@@ -94,15 +95,22 @@ class Applied:
         :raises LabError: at the deadline, with what their pods say.
         """
         for one in self.documents:
-            if one.kind in ("Deployment", "StatefulSet", "DaemonSet", "Job"):
+            if one.kind in WORKLOADS:
                 self.wait_for(one, within)
 
     def wait_for(self, one: Document, within: float = 60) -> None:
         """Wait for one of them.
 
-        :raises LabError: at the deadline, or as soon as it cannot succeed any more.
+        :raises LabError: at the deadline, or as soon as it cannot succeed any more: a Job has failed, pods are refused.
         """
-        wait(f"{one.kind} {one.name}", lambda: self.done(one), within, trouble=lambda: self.trouble(one))
+        wait(
+            f"{one.kind} {one.name}",
+            lambda: self.done(one),
+            within,
+            trouble=lambda: self.trouble(one),
+            never=Watch(self.cluster, one),
+            where=one.where,
+        )
 
     def done(self, one: Document) -> bool:
         """Whether a Deployment is rolled out, or a Job complete.
@@ -113,13 +121,16 @@ class Applied:
 
         assert one.namespace is not None
         if one.kind == "Job":
-            status = client.BatchV1Api(self.cluster.api).read_namespaced_job(one.name, one.namespace).status
+            status = self.job(one)
+            if status is None:
+                return True
             if any(it.type == "Failed" and it.status == "True" for it in status.conditions or ()):
                 raise LabError(f"Job {one.name} failed.\n" + "\n".join(self.trouble(one)), where=one.where)
             return bool(status.succeeded)
         apps = client.AppsV1Api(self.cluster.api)
         read = {
             "Deployment": apps.read_namespaced_deployment,
+            "ReplicaSet": apps.read_namespaced_replica_set,
             "StatefulSet": apps.read_namespaced_stateful_set,
             "DaemonSet": apps.read_namespaced_daemon_set,
         }[one.kind]
@@ -130,6 +141,8 @@ class Applied:
         if one.kind == "DaemonSet":
             return bool(status.number_available == status.desired_number_scheduled)
         want = found.spec.replicas
+        if one.kind == "ReplicaSet":
+            return bool((status.available_replicas or 0) == want == status.replicas)
         new = (status.updated_replicas or 0) == want == (status.replicas or 0)
         return bool(
             new
@@ -139,6 +152,21 @@ class Applied:
                 else status.ready_replicas == want
             )
         )
+
+    def job(self, one: Document) -> Any:
+        """The status of a Job; None: it is over and removed (`ttlSecondsAfterFinished`)."""
+        from kubernetes import client
+
+        assert one.namespace is not None
+        try:
+            return client.BatchV1Api(self.cluster.api).read_namespaced_job(one.name, one.namespace).status
+        except client.ApiException as error:
+            if (
+                error.status == 404
+                and (one.body.get("spec") or {}).get("ttlSecondsAfterFinished") is not None
+            ):
+                return None
+            raise
 
     def trouble(self, one: Document) -> list[str]:
         """What the pods of one of them say."""
@@ -179,7 +207,7 @@ class Applied:
         for name in mine:
             wait(f"the end of the pods in {name}", functools.partial(self._podless, name), within)
             core.delete_collection_namespaced_persistent_volume_claim(name)
-            core.delete_namespace(name)
+            namespaces.delete(self.cluster, name, within)
         for name in mine:
             wait(f"the end of namespace {name}", functools.partial(self._gone, name), within)
 
@@ -299,7 +327,10 @@ class Applied:
             fields += quantities.wrong(one.body)
         line = next((at for name in fields if (at := one.line_of(name))), one.line)
         what = f"The API server refuses {one.kind} {one.name}: {message}"
-        return LabError(what, where=f"{one.file}:{line}" + (f", {fields[0]}" if fields else ""))
+        fix = None
+        if error.status == 403 and "at the cluster scope" in message:
+            fix = f"take it out: a {one.kind} is the whole cluster's, and a lab lets nobody make those"
+        return LabError(what, where=f"{one.file}:{line}" + (f", {fields[0]}" if fields else ""), fix=fix)
 
 
 def selector(labels: Mapping[str, str]) -> str:

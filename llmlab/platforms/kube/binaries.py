@@ -39,6 +39,7 @@ class Source:
     keep: tuple[str, ...] = ()
     fits: str = ""  # what `--version` of a program on PATH must print to do as well
     gigabytes: float = 2.0  # of memory that its compiler and linker want
+    addon: str = ""  # which add-on it is; "": a cluster itself, or what runs in one, needs it
 
     @property
     def relative(self) -> str:
@@ -92,8 +93,6 @@ SOURCES = (
     Source("pause", "1", {"pause": "."}),
     Source("fetch", "1", {"fetch": "."}),
     Source("drain", "1", {"drain": "."}),
-    Source("coredns", "v1.15.0", {"coredns": "."}),
-    Source("provisioner", "1", {"provisioner": "."}),
     Source(
         "kwok",
         "v0.7.0",
@@ -102,10 +101,23 @@ SOURCES = (
         sum="h1:+eGsNOIPapjsSzeZlOEcwbpyEVa2Vqlcafa0qIjaKV4=",
         fits=r"v?0\.7\.",
     ),
+    # What comes after these is built when a lab asks for it.
+    Source("provisioner", "1", {"provisioner": "."}, addon="storage"),
+    Source("coredns", "v1.15.0", {"coredns": "."}, addon="dns"),
+    Source(
+        "gateway-api",
+        "v1.4.1",
+        {},
+        addon="gateway-api",
+        module="sigs.k8s.io/gateway-api",
+        sum="h1:NPxFutNkKNa8UfLd2CMlEuhIPMQgDQ6DXNKG9sHbJU8=",
+        keep=("config/crd/standard",),
+    ),
     Source(
         "metrics-server",
         "v0.9.0",
         {"metrics-server": "./cmd/metrics-server"},
+        addon="metrics-server",
         module="sigs.k8s.io/metrics-server",
         sum="h1:nlqqZ2H0Xfko8eJC/1qaNVVT17hu4rxndkOi22KTZ4w=",
     ),
@@ -114,6 +126,7 @@ SOURCES = (
         "v3.16.0",
         tag="v0.316.0",
         programs={"prometheus": "./cmd/prometheus"},
+        addon="prometheus",
         module="github.com/prometheus/prometheus",
         sum="h1:f1GRFerhTMKQma+awCoC9T820ecWeGSdF+xAlMHzZzM=",
         # of its forty ways to find targets those that a cluster needs; no web pages
@@ -123,18 +136,11 @@ SOURCES = (
         "keda",
         "v2.21.0",
         {"keda": "./cmd/operator", "keda-adapter": "./cmd/adapter"},
+        addon="keda",
         module="github.com/kedacore/keda/v2",
         sum="h1:R6z2HZvstK4RLUMxroNACzBj74xGxt3kG59b5Xc+Xps=",
         keep=("config",),
         gigabytes=4.0,
-    ),
-    Source(
-        "gateway-api",
-        "v1.4.1",
-        {},
-        module="sigs.k8s.io/gateway-api",
-        sum="h1:NPxFutNkKNa8UfLd2CMlEuhIPMQgDQ6DXNKG9sHbJU8=",
-        keep=("config/crd/standard",),
     ),
 )
 
@@ -145,6 +151,25 @@ def source(name: str) -> Source:
         if name == one.name or name in one.programs:
             return one
     raise ValueError(f"no source makes {name!r}")
+
+
+def names(*, addons: bool | None = None) -> list[str]:
+    """Everything that can be had, as `bring` takes it: programs, and sources of which only folders are kept.
+
+    :param addons: True: what only add-ons need; False: all but that.
+    """
+    return [
+        one
+        for made in SOURCES
+        if addons is None or bool(made.addon) == addons
+        for one in (made.programs or [made.name])
+    ]
+
+
+def lacking_addons() -> list[str]:
+    """Add-ons whose programs are not here: one is built when it is asked for."""
+    found = [one for one in SOURCES if one.addon and missing(list(one.programs) or [one.name])]
+    return list(dict.fromkeys(one.addon for one in found))
 
 
 def find(program: str) -> Path | None:

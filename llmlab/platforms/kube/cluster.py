@@ -43,6 +43,9 @@ class Cluster(abc.ABC):
         self.name = name or f"llmlab-{uuid.uuid4().hex[:6]}"
         self.folder = state_dir() / "clusters" / self.name
         self.attached = False  # somebody else's to end
+        self.preload: tuple[
+            str, ...
+        ] = ()  # images that its first pods want: some drivers load them on the way up
         self._kinds: dict[str, dict[str, tuple[str, bool]]] = {}
 
     def handle(self) -> dict[str, Any]:
@@ -284,6 +287,7 @@ def ask(
     query: Sequence[tuple[str, str]] = (),
     body: Any = None,
     content: str = "application/json",
+    accept: str = "application/json",
     within: float = 30,
 ) -> dict[str, Any] | None:
     """One request to an API server: its reply, or None when there is nothing there (404 on GET).
@@ -292,7 +296,7 @@ def ask(
     """
     from kubernetes import client
 
-    headers = {"Accept": "application/json", "Content-Type": content}
+    headers = {"Accept": accept, "Content-Type": content}
     if "yaml" in content:
         body = _yaml(api.sanitize_for_serialization(body))
     asked = api.param_serialize(

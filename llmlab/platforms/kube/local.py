@@ -11,6 +11,7 @@ import os
 import shutil
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -143,14 +144,20 @@ class Local(Cluster):
         )
         (self.folder / "certified").touch()
         say("API server, scheduler, controllers, node")
-        self._until("the API server", self._ready, 60)
-        access.own(self.folder)
-        self._until("containerd", lambda: self._socket().exists(), 30)
-        self.load("pause")
-        self._until("node Ready", self._node_ready, 60)
+        with ThreadPoolExecutor(1) as beside:
+            # containerd is up long before the API server, which waits for other things than this machine
+            loaded = beside.submit(self._first_images, say)
+            self._until("the API server", self._ready, 60)
+            access.own(self.folder)
+            self._until("node Ready", self._node_ready, 60)
+            loaded.result()
         self._until("the controllers", self.takes_pods, 30)
         access.grant(self, ())
         say(f"node {NODE} is ready")
+
+    def _first_images(self, say: Say) -> None:
+        self._until("containerd", lambda: self._socket().exists(), 30)
+        self.load("pause", *self.preload, say=say)
 
     # -- looking ---------------------------------------------------------------------------------------
 
@@ -239,9 +246,12 @@ class Local(Cluster):
     # -- what it can do --------------------------------------------------------------------------------
 
     def load(self, *names: str, say: Say = quiet) -> None:
-        """Import images into containerd."""
+        """Import images into containerd; one that it has already costs nothing."""
         ctr = str(binaries.bring(["ctr"])["ctr"])
+        note = self.folder / "loaded"
         for archive in images.archives(names, say):
+            if note.exists() and archive.name in note.read_text().splitlines():
+                continue
             line = [
                 ctr,
                 "-a",
@@ -256,6 +266,8 @@ class Local(Cluster):
             done = subprocess.run(line, capture_output=True, text=True)
             if done.returncode:
                 raise Unavailable(f"containerd does not take {archive.name}: {done.stderr.strip()[-400:]}")
+            with note.open("a") as file:
+                file.write(f"{archive.name}\n")
 
     def address(self, namespace: str, service: str, port: int | None = None) -> str:
         """The Service's own address: the cable leads to kube-proxy."""

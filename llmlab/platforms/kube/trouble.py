@@ -6,6 +6,8 @@ import re
 from collections import Counter
 from typing import TYPE_CHECKING, Any
 
+from .refusals import standing
+
 if TYPE_CHECKING:
     from .cluster import Cluster
 
@@ -35,6 +37,8 @@ def trouble(cluster: Cluster, namespace: str, selector: str | None = None) -> li
             lines += [f"  {one}" for one in last_words(cluster, pod, status)]
     if len(unwell) > 3:
         lines.append(f"and {len(unwell) - 3} more like them")
+    if pods:  # those that there are do not speak for those that may not be
+        lines += [str(one) for one in standing(cluster, namespace)]
     return lines + _lonely(core, namespace)
 
 

@@ -17,18 +17,27 @@ T = TypeVar("T")
 STEP = 0.1  # seconds between two looks
 
 
+class Late(LabError):
+    """It did not come before the deadline."""
+
+
 def wait(
     what: str,
     condition: Callable[[], T | None],
     within: float,
     *,
     trouble: Callable[[], Sequence[str]] | None = None,
+    never: Callable[[], LabError | None] | None = None,
+    where: str | None = None,
 ) -> T:
     """What `condition` gives as soon as it is true.
 
     :param within: seconds.
     :param trouble: what else to say when it does not come to be.
-    :raises LabError: at the deadline, with what `trouble` says.
+    :param never: asked after each look that saw nothing; the error that says why it will never come ends the wait.
+    :param where: file and line of what is awaited.
+    :raises Late: at the deadline, with what `trouble` says.
+    :raises LabError: what `never` gave.
     """
     deadline = time.monotonic() + within
     pause = threading.Event()
@@ -36,10 +45,13 @@ def wait(
         found = condition()
         if found:
             return found
+        if never is not None and (why := never()) is not None:
+            raise why
         if time.monotonic() > deadline:
             said = "\n".join(trouble()) if trouble else ""
-            raise LabError(
-                f"Waited {within:.0f} s for {what}, and it did not come.{chr(10) if said else ''}{said}"
+            raise Late(
+                f"Waited {within:.0f} s for {what}, and it did not come.{chr(10) if said else ''}{said}",
+                where=where,
             )
         pause.wait(STEP)
 

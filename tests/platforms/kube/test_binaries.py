@@ -178,3 +178,57 @@ def test_what_was_built_is_what_is_pinned():
         pytest.skip("kubectl is another's. Bring it: uv run llmlab cluster build")
     said = subprocess.run([cached, "version", "--client"], capture_output=True, text=True).stdout
     assert binaries.source("kubectl").version in said
+
+
+def test_a_cluster_comes_up_without_what_only_add_ons_need(cache, monkeypatch):
+    """Its own programs are first; `cluster up`, and the needs of doctor, ask for no others."""
+    from llmlab.platforms.kube import images, local, simulated
+
+    core, addons = binaries.names(addons=False), binaries.names(addons=True)
+    assert {*local.PROGRAMS, *simulated.PROGRAMS} <= set(core)
+    labs = [need for image in images.CATALOGUE if image.labs for need in image.needs]
+    assert set(labs) <= set(core)  # what a lab's own images are made of
+    order = [bool(one.addon) for one in binaries.SOURCES]
+    assert order == sorted(order)
+    assert sorted([*core, *addons]) == sorted(binaries.names())
+    for one in core:
+        path = cache / binaries.source(one).relative.removeprefix("kube/") / "bin" / one
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text("")
+        path.chmod(0o755)
+    monkeypatch.setenv("PATH", "/nowhere")
+    assert binaries.missing([*local.PROGRAMS, *simulated.PROGRAMS]) == []
+    assert binaries.lacking_addons() == [
+        "storage",
+        "dns",
+        "gateway-api",
+        "metrics-server",
+        "prometheus",
+        "keda",
+    ]
+
+
+@pytest.mark.parametrize(("flag", "built"), [([], ["core", "addon"]), (["--core"], ["core"])])
+def test_cluster_build_brings_the_cluster_first_and_says_so(flag, built, cache, monkeypatch, capsys):
+    from llmlab import cli
+    from llmlab.platforms.kube import local
+
+    monkeypatch.setattr(local, "unusable", lambda: None)
+    monkeypatch.setattr(
+        binaries,
+        "SOURCES",
+        (Source("one", "1", {"core": "."}), Source("two", "1", {"addon": "."}, addon="dns")),
+    )
+    made = []
+
+    def build(source, say):
+        made.extend(source.programs)
+        path = cache / f"{source.name}-1" / "bin" / next(iter(source.programs))
+        path.parent.mkdir(parents=True)
+        path.write_text("")
+
+    monkeypatch.setattr(binaries, "build", build)
+    assert cli.main(["cluster", "build", *flag]) == 0
+    assert made == built
+    said = capsys.readouterr().out
+    assert ("a cluster can come up now (uv run llmlab cluster up); for add-ons: addon" in said) == (not flag)
