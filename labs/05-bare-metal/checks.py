@@ -304,7 +304,9 @@ def quadlet(ctx: Context) -> Verdict:
     machine, _ = machine_of(ctx)
     with ctx.deploying():
         made = quadlets.generate(machine, f"{HOME}/llama.container")
-        wrong = quadlets.faults(quadlets.parse(made), publish=PORT)
+        source = (ctx.files / "llama.container").read_text(encoding="utf-8", errors="replace")
+        run = quadlets.parse(made, podman=quadlets.version(machine), source=source)
+        wrong = quadlets.faults(run, publish=PORT)
     return (failed if wrong else passed)(
         expected=f"image pinned (by digest, or localhost/… with Pull=never), read-only, no new privileges, no capabilities, the key as a secret, {PORT} published",
         observed="; ".join(wrong) or "all of that",

@@ -9,7 +9,7 @@ import httpx
 
 from llmlab.checks import Context, Verdict, check, failed, inconclusive, passed
 from llmlab.checks.geography import CASES
-from llmlab.platforms.region import Edge, World
+from llmlab.platforms.region import Edge, World, visitor
 from llmlab.platforms.region.world import HOSTS
 
 CONFIG = "worker.capnp"
@@ -80,6 +80,8 @@ def geography(ctx: Context) -> Verdict:
         reached = [it.region for it in at.seen(mark, least=1, within=1) if it.path.startswith("/v1/models")]
         if reached[:1] != [home]:
             where = " ".join(f"{key}={value}" for key, value in cf.items()) or "nothing known"
+            if cf.get("country") != visitor.country(cf):
+                where += f" (CF-IPCountry {visitor.country(cf)})"
             wrong.append(f"{where} → {', '.join(reached) or 'nobody'}, not {home}")
     return (failed if wrong else passed)(
         expected=f"{len(CASES)} users, each in the region of their continent; whoever is nowhere in particular in the US",

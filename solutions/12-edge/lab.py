@@ -39,7 +39,8 @@ lab
 #
 # `lab.edge()` starts a llama-server for each region, each asking for the origins' key, and `workerd`, the runtime of Cloudflare
 # Workers, with your `worker.js`. The origins have their names (`https://us-east.llama.example.com`), so the same file would run
-# on Cloudflare. What Cloudflare knows of a user is in `request.cf`; here each request brings it along.
+# on Cloudflare. What Cloudflare knows of a user is in `request.cf`, and in headers that it adds (`CF-IPCountry`, `CF-Ray`,
+# `X-Forwarded-For`, …); here each request brings them along.
 
 # %% id="edge"
 edge = lab.edge()

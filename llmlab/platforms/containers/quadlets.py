@@ -3,25 +3,22 @@
 from __future__ import annotations
 
 import re
-import shlex
 from dataclasses import dataclass
 from pathlib import Path
 
 from ...errors import LabError
+from .podman_options import Unread, read
 from .systemd import Machine
 from .unit_files import complaints
+from .unit_words import split
 
-#: Options of `podman run`, as the generator writes them, that take no value (podman-run(1)).
-_BARE = frozenset(
-    ("-d", "-i", "-t", "--detach", "--init", "--privileged", "--read-only", "--replace", "--rm", "--tty")
-)
 _DIGEST = re.compile(r"@sha256:[0-9a-f]{64}$")
 _KEYS = ("LLAMA_API_KEY", "API_KEY")
 
 
 @dataclass(frozen=True, slots=True)
 class PodmanRun:
-    """The `podman run` of a generated service: options in their order, the image, and what follows it."""
+    """The `podman run` of a generated service: options by their long names, in their order, the image, and what follows it."""
 
     options: tuple[tuple[str, str], ...]
     image: str
@@ -30,6 +27,18 @@ class PodmanRun:
     def values(self, *names: str) -> list[str]:
         """What an option was given, each time it was."""
         return [value for name, value in self.options if name in names]
+
+    def last(self, name: str) -> str:
+        """What an option of one value was given last, which is what counts; "" when it was not given."""
+        return next(iter(self.values(name)[::-1]), "")
+
+    def on(self, name: str) -> bool:
+        """Whether an option that is on or off is on."""
+        return self.last(name).lower() in ("1", "t", "true")
+
+    def listed(self, name: str) -> list[str]:
+        """The values of an option that takes several at once, with commas between them."""
+        return [one for value in self.values(name) for one in value.split(",")]
 
 
 def generate(machine: Machine, file: str) -> str:
@@ -60,53 +69,80 @@ def _plain(text: str) -> str:
     return "\n".join(kept[-12:])
 
 
-def parse(service: str) -> PodmanRun:
+def version(machine: Machine) -> str:
+    """The version of Podman's generator on the machine; "" when it does not say."""
+    code, said = machine.run("/usr/libexec/podman/quadlet -version 2>&1")
+    found = re.match(r"\d+\.\d+(\.\d+)?", said.strip())
+    return found[0] if found and not code else ""
+
+
+def parse(service: str, *, podman: str = "", source: str = "") -> PodmanRun:
     """The `podman run` in a generated service.
 
-    :raises LabError: when there is none.
+    :param podman: the version of Podman that is to run it, where it is known.
+    :param source: the text of the Quadlet, for the line on which an option stands.
+    :raises LabError: when there is none, or one that Podman would not take apart so; with the option, and its line.
     """
     line = next(
         (one for one in service.splitlines() if one.startswith("ExecStart=") and " run " in one), None
     )
     if line is None:
         raise LabError("The generated service runs no container.", where="llama.container")
-    # `%%` and `%i`-like specifiers are systemd's; a container's command line seldom has any.
-    words = shlex.split(line.removeprefix("ExecStart=").replace("%%", "%"))
-    words = words[words.index("run") + 1 :]
-    options: list[tuple[str, str]] = []
-    while words and words[0].startswith("-"):
-        name, has, value = words.pop(0).partition("=")
-        if not has and name not in _BARE and words:
-            value = words.pop(0)
-        options.append((name, value))
-    if not words:
+    try:
+        words = split(line.removeprefix("ExecStart="))
+        options, left = read(words[words.index("run") + 1 :], podman=podman)
+    except ValueError as error:
+        raise LabError(f"The command of the generated service: {error}.", where="llama.container") from None
+    except Unread as error:
+        at = _line(source, error.option)
+        raise LabError(
+            error.what,
+            where=f"llama.container:{at}" if at else "llama.container",
+            fix=f"leave {error.option} out, or write it as podman-run(1) has it",
+        ) from None
+    if not left:
         raise LabError("The generated service names no image.", where="llama.container")
-    return PodmanRun(tuple(options), words[0], tuple(words[1:]))
+    return PodmanRun(tuple(options), left[0], tuple(left[1:]))
+
+
+def _line(source: str, option: str) -> int | None:
+    """The line of the Quadlet on which an option stands."""
+    word = re.compile(rf"(?<![\w-]){re.escape(option)}(?![\w-])")
+    lines = enumerate(source.splitlines(), 1)
+    return next(
+        (n for n, text in lines if word.search(text) and not text.lstrip().startswith(("#", ";"))), None
+    )
 
 
 def faults(run: PodmanRun, *, publish: str) -> list[str]:
     """What such a container would allow that the lab does not; empty: nothing."""
     found = []
-    mine = run.image.startswith("localhost/") and run.values("--pull") == ["never"]
-    if not (mine or _DIGEST.search(run.image)):
+    mine = run.image.startswith("localhost/") and run.last("--pull") == "never"
+    if run.on("--rootfs"):
+        found.append(f"it runs the folder {run.image}, not an image that is pinned")
+    elif not (mine or _DIGEST.search(run.image)):
         found.append(f"the image {run.image} may be another one tomorrow")
-    if not any(value in ("", "true") for value in run.values("--read-only")):
+    if not run.on("--read-only"):
         found.append("its root file system can be written to")
     if not any(
         one.startswith("no-new-privileges") and not one.endswith("false")
         for one in run.values("--security-opt")
     ):
         found.append("it may gain privileges")
-    dropped = {one.lower() for value in run.values("--cap-drop") for one in value.split(",")}
-    if "all" not in dropped or run.values("--cap-add") or run.values("--privileged"):
+    dropped = {one.lower() for one in run.listed("--cap-drop")}
+    if "all" not in dropped or run.values("--cap-add") or run.on("--privileged"):
         found.append("it has capabilities")
-    named = [value for value in run.values("--env", "-e") if value.partition("=")[0] in _KEYS]
+    named = [value for value in run.values("--env") if value.partition("=")[0] in _KEYS]
     secrets = run.values("--secret")
     if named or "--api-key" in run.arguments or any("type=env" in one for one in secrets):
         found.append("its key stands in its environment or on its command line")
     elif not secrets:
         found.append("it has no secret")
-    ports = [one.removesuffix("/tcp") for one in run.values("--publish", "-p")]
-    if [one.rpartition(":")[0] for one in ports] != [publish] or run.values("--network") == ["host"]:
-        found.append(f"it publishes {', '.join(ports) or 'nothing'}, not {publish}")
+    network = run.values("--network")
+    ports = [one.removesuffix("/tcp") for one in run.listed("--publish")]
+    more = ["whatever its image exposes"] * run.on("--publish-all") + ["the host's network"] * (
+        "host" in network
+    )
+    if [one.rpartition(":")[0] for one in ports] != [publish] or more:
+        found.append(f"it publishes {', '.join([*ports, *more]) or 'nothing'}, not {publish}")
     return found

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import re
@@ -17,10 +18,11 @@ import httpx
 from ...errors import LabError
 from ...owned import Process
 from ...serve.ports import free_port
-from . import workerd
+from . import visitor, workerd
 
 GEOGRAPHY = "x-lab-cf"  # the header in which a request says what `request.cf` is
 WITHIN = 20
+_MISSING = re.compile(r'No such module "([^"]+)"\.?\s+imported from "([^"]+)"')
 
 
 class Runtime:
@@ -59,21 +61,49 @@ class Runtime:
         while time.monotonic() < deadline:
             if self.process.wait(0.05) is not None:
                 raise self._refused()
-            with socket.socket() as probe:
-                if probe.connect_ex(("127.0.0.1", self.port)) == 0:
-                    return
+            if self._speaks():
+                return
         raise LabError(
             f"{self.config.name} does not listen after {WITHIN} s.\n" + "\n".join(self.said()),
             where=self.config.name,
         )
 
+    def _speaks(self) -> bool:
+        """Whether it answers. It listens before it has read its workers, and a worker that it refuses ends it then.
+
+        What is asked is no HTTP, which it says itself: no worker hears of it.
+        """
+        with contextlib.suppress(OSError), socket.socket() as probe:
+            probe.settimeout(1)
+            probe.connect(("127.0.0.1", self.port))
+            probe.sendall(b"hello\r\n\r\n")
+            return probe.recv(4) == b"HTTP"
+        return False
+
     def _refused(self) -> LabError:
         said = self.said(12)
-        place = re.search(r"([\w.-]+\.(?:js|capnp)):(\d+)", "\n".join(said))
-        return LabError(
-            "The runtime does not start it:\n" + "\n".join(said),
-            where=f"{place[1]}:{place[2]}" if place else self.config.name,
-        )
+        words = "The runtime does not start it:\n" + "\n".join(said)
+        missing = _MISSING.search(words)
+        if missing:
+            file, line = self._imports(missing[1], missing[2])
+            return LabError(
+                f"{words}\nNothing is installed or bundled here, and no other file is handed in: "
+                "the worker has to be one file.",
+                where=f"{file}:{line}" if line else file,
+                fix=f"write it without {missing[1]}, or hand in the bundle: "
+                f"npx esbuild {file} --bundle --format=esm --outfile=bundle.js && mv bundle.js {file}",
+            )
+        place = re.search(r"([\w.-]+\.(?:js|capnp)):(\d+)", words)
+        return LabError(words, where=f"{place[1]}:{place[2]}" if place else self.config.name)
+
+    def _imports(self, module: str, file: str) -> tuple[str, int | None]:
+        """The file and the line that import a module; the runtime names the one, and not the other."""
+        # It writes `./regions.js` as `regions.js`, and `https://` with one slash.
+        wanted = re.compile(r"""["'](?:[./]*)""" + re.escape(module).replace(":/", ":/+") + r"""["']""")
+        path = self.config.parent / Path(file).name
+        lines = path.read_text(errors="replace").splitlines() if path.is_file() else []
+        found = (number for number, text in enumerate(lines, 1) if wanted.search(text))
+        return path.name, next(found, None)
 
     def said(self, lines: int = 6) -> list[str]:
         """The last lines that it wrote: what its worker logged, and exceptions that nobody caught."""
@@ -132,8 +162,10 @@ class Edge(Runtime):
         key: str | None = "",
         **more: Any,
     ) -> httpx.Request:
-        """The request itself, for whoever streams it."""
-        headers = dict(more.pop("headers", {}))
+        """The request itself, with what Cloudflare adds to it, for whoever streams it."""
+        given = dict(more.pop("headers", {}))
+        added = visitor.headers(cf or {}, given)
+        headers = {name: value for name, value in given.items() if name.lower() not in added} | added
         if cf is not None:
             headers[GEOGRAPHY] = json.dumps(cf)
         if key is not None:

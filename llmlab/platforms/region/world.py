@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ...serve.ports import free_port
-from . import workerd
+from . import visitor, workerd
 from .edge import Runtime
 from .regions import Regions
 
@@ -47,6 +47,8 @@ class World(Regions):
             for one in GIVEN.iterdir():
                 shutil.copy(one, self.folder / one.name)
             (self.folder / "hosts.json").write_text(json.dumps({host: name for name, host in HOSTS.items()}))
+            fetched = {"added": visitor.FETCHED, "removed": visitor.REMOVED}
+            (self.folder / "fetched.json").write_text(json.dumps(fetched))
             addresses = {name: f"http://127.0.0.1:{port}" for name, port in ports.items()}
             (self.folder / "addresses.json").write_text(json.dumps(addresses))
             for name, port in ports.items():

@@ -10,7 +10,7 @@ from orphans import kill_kernel
 
 from llmlab.checks.geography import CASES, HOME, countries
 from llmlab.errors import LabError, Unavailable
-from llmlab.platforms.region import Edge, World, workerd
+from llmlab.platforms.region import Edge, World, visitor, workerd
 from llmlab.platforms.region.world import HOSTS
 
 COURSE = Path(__file__).resolve().parents[3]
@@ -105,6 +105,93 @@ def test_what_the_runtime_refuses_is_said_in_its_words(make, js, config, where, 
         make(js, config)
     assert says.lower() in str(caught.value).lower()
     assert caught.value.where == where
+
+
+@pytest.mark.parametrize(
+    ("js", "where", "says"),
+    [
+        (
+            '// ours\nimport { Hono } from "hono";\nexport default new Hono();\n',
+            "worker.js:2",
+            'No such module "hono"',
+        ),
+        ("import {\n  nearest,\n} from './regions.js';\nexport default {};\n", "worker.js:3", "regions.js"),
+        ('import x from "https://esm.sh/hono";\nexport default {};\n', "worker.js:1", "esm.sh/hono"),
+    ],
+    ids=["framework", "second-file", "url"],
+)
+def test_a_module_that_is_not_there_is_named_with_the_line_that_imports_it(make, js, where, says):
+    with pytest.raises(LabError, match="has to be one file") as caught:
+        make(js)
+    assert says in caught.value.what
+    assert caught.value.where == where
+    assert "esbuild worker.js --bundle" in caught.value.fix
+
+
+#: Answers with the headers that it got and what it was told of the visitor.
+MIRROR = """
+export default {
+  async fetch(request) {
+    return Response.json({ headers: Object.fromEntries(request.headers), cf: request.cf ?? null });
+  },
+};
+"""
+
+
+def test_a_worker_gets_what_cloudflare_adds_and_it_agrees_with_request_cf(make):
+    edge = make(MIRROR)
+    for cf, _ in CASES:
+        got = edge.request(
+            "GET", "/", cf=cf, headers={"CF-IPCountry": "KP", "X-Forwarded-For": "198.51.100.7"}
+        ).json()
+        headers = got["headers"]
+        assert set(visitor.ALWAYS) <= set(headers)
+        assert got["cf"] == dict(cf)
+        assert headers["cf-ipcountry"] == cf.get("country", "XX").upper()
+        assert headers.get("cf-ipcontinent") in (cf.get("continent", "").upper() or None, "T1")
+        assert headers["x-forwarded-for"] == "198.51.100.7," + headers["cf-connecting-ip"]
+        assert headers["x-forwarded-proto"] == "https"
+    assert edge.request("GET", "/").json()["headers"]["cf-ipcountry"] == "XX"
+
+
+def test_what_a_worker_fetches_has_its_zone_and_no_country(world, make):
+    edge, mark = make(), world.mark()
+    ask(edge, "eu", "/v1/models", cf={"country": "DE", "continent": "EU"})
+    (seen,) = world.seen(mark, least=1)
+    assert seen.headers["cf-worker"] == visitor.ZONE
+    assert "cf-ipcountry" not in seen.headers
+    assert seen.headers["cf-connecting-ip"] == visitor.address({"country": "DE"})
+
+
+#: How strangers ask where a visitor is; each has to send a user in Japan to Asia, one in Germany to the EU, and others to the US.
+WAYS = {
+    "lower-case": 'request.headers.get("cf-ipcountry")',
+    "as-documented": 'request.headers.get("CF-IPCountry") || "XX"',
+    "an-object-of-all": 'Object.fromEntries(request.headers)["cf-ipcountry"]',
+    "cf-or-else-the-header": 'request.cf?.country ?? request.headers.get("CF-IPCountry")',
+    "the-continent": '({ AS: "JP", EU: "DE" })[request.headers.get("cf-ipcontinent")]',
+}
+
+
+@pytest.mark.parametrize("way", WAYS.values(), ids=WAYS)
+def test_however_a_worker_asks_for_the_country_it_is_told(world, make, way):
+    route = "{ JP: 'asia-east', DE: 'eu-west' }"
+    edge = make(
+        f"""export default {{ async fetch(request) {{
+          const country = {way};
+          const host = ({route})[country] ?? "us-east";
+          return fetch(`https://${{host}}.llama.example.com/health`, {{ headers: request.headers }});
+        }} }};"""
+    )
+    for cf, home in (
+        ({"country": "JP", "continent": "AS"}, "asia"),
+        ({"country": "DE", "continent": "EU", "isEUCountry": "1"}, "eu"),
+        ({"country": "T1"}, "us"),
+        ({}, "us"),
+    ):
+        mark = world.mark()
+        assert edge.request("GET", "/", cf=cf).status_code == 200
+        assert [one.region for one in world.seen(mark, least=1)] == [home]
 
 
 def test_an_exception_on_some_request_is_in_the_log_and_the_next_is_served(make):

@@ -16,5 +16,6 @@ const world :Workerd.Worker = (
   bindings = [
     (name = "HOSTS", json = embed "hosts.json"),
     (name = "ADDRESSES", json = embed "addresses.json"),
+    (name = "FETCHED", json = embed "fetched.json"),
   ],
 );
