@@ -17,6 +17,8 @@ from ...errors import LabError
 
 #: A client somewhere on the internet (an address kept for documentation, RFC 5737).
 CLIENT = "203.0.113.7"
+#: What routes a request is done after whatever else a rule does.
+LAST = ("forward", "redirect", "fixed-response")
 DEFAULT_PORTS = {"https": 443, "http": 80}
 
 
@@ -140,7 +142,7 @@ def decision(rule: Mapping[str, Any]) -> Decision:
 def deciding(actions: Iterable[Mapping[str, Any]]) -> Mapping[str, Any]:
     """The action that decides for a client without a session: a login stops it, unless it lets the unknown pass."""
     last: Mapping[str, Any] = {}
-    for last in sorted(actions, key=lambda action: action.get("Order") or 0):
+    for last in sorted(actions, key=lambda action: (action["Type"] in LAST, action.get("Order") or 0)):
         if _asks_who(last).get("OnUnauthenticatedRequest") != "allow":
             break
     return last
