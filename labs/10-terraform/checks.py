@@ -21,6 +21,7 @@ AWS = {"realism": "emulated", "stands_in": STANDS_IN}
 REPLIES = (47, 900)  # seconds that the longest reply may take
 TAGS = ("Project", "Environment")
 ZONES = 2
+HEALTHY_HERE = "in this stand-in nothing runs, and a target is healthy as soon as a listener forwards to its group; whether it serves, `door` asks"
 
 
 @check(title="It is formatted as everybody's is", points=1, machine=("terraform",))
@@ -118,10 +119,12 @@ def applied(ctx: Context) -> Verdict:
     one = stack(ctx)
     with ctx.deploying():
         left = one.project.changes(one.variables, say=ctx.say)
+    waits = any(it.get("min_elb_capacity") or it.get("wait_for_elb_capacity") for it in values(planned(ctx), "aws_autoscaling_group"))
     return (failed if left else passed)(
         expected="apply succeeds, and a second plan is empty",
         observed=f"{len([it for it in one.steps if it.action == 'create'])} resources created; "
-        + (f"the second plan would change {', '.join(left)}" if left else "the second plan is empty"),
+        + (f"the second plan would change {', '.join(left)}" if left else "the second plan is empty")
+        + (f"; the apply waited for healthy targets: {HEALTHY_HERE}" if waits else ""),
         look="terraform apply && terraform plan -detailed-exitcode",
     )
 
