@@ -14,12 +14,14 @@ from llmlab.checks.infra import (
     values,
 )
 from llmlab.platforms.cloud import leftovers, reach, rights
+from llmlab.platforms.cloud import way as ways
 from llmlab.platforms.cloud.endpoint import STANDS_IN
 
 AWS = {"realism": "emulated", "stands_in": STANDS_IN}
 REPLIES = (47, 900)  # seconds that the longest reply may take
 TAGS = ("Project", "Environment")
 ZONES = 2
+HEALTHY_HERE = "in this stand-in nothing runs, and a target is healthy as soon as a listener forwards to its group; whether it serves, `door` asks"
 
 
 @check(title="It is formatted as everybody's is", points=1, machine=("terraform",))
@@ -117,31 +119,32 @@ def applied(ctx: Context) -> Verdict:
     one = stack(ctx)
     with ctx.deploying():
         left = one.project.changes(one.variables, say=ctx.say)
+    waits = any(it.get("min_elb_capacity") or it.get("wait_for_elb_capacity") for it in values(planned(ctx), "aws_autoscaling_group"))
     return (failed if left else passed)(
         expected="apply succeeds, and a second plan is empty",
         observed=f"{len([it for it in one.steps if it.action == 'create'])} resources created; "
-        + (f"the second plan would change {', '.join(left)}" if left else "the second plan is empty"),
+        + (f"the second plan would change {', '.join(left)}" if left else "the second plan is empty")
+        + (f"; the apply waited for healthy targets: {HEALTHY_HERE}" if waits else ""),
         look="terraform apply && terraform plan -detailed-exitcode",
     )
 
 
 @check(title="From the listener on 443 there is a way to servers in two zones", points=3, needs=("applied",), machine=("terraform",), **AWS)
 def way(ctx: Context) -> Verdict:
-    """Listener 443, its certificate, target group, Auto Scaling group, zones, registered instances; port 80 at most redirects."""
+    """What clients ask for, through the rules of listener 443 to registered instances in two zones; port 80 forwards nothing."""
     one = stack(ctx)
-    expected = f"443 HTTPS → target group → Auto Scaling group in {ZONES} zones or more, 2 instances or more; port 80 absent, or a redirect"
+    promised = ", ".join(map(str, ways.PROMISED))
+    expected = (
+        f"443 HTTPS → target group → Auto Scaling group in {ZONES} zones or more, 2 instances or more, for {promised}; "
+        "port 80 absent, or a redirect to 443"
+    )
     look = "infra.have()"
-    found = one.have.serving()
+    found = ways.find(one.have, one.account.domain)
     if found is None:
-        said = [f"{it.protocol} {it.port}" for lb in one.have.balancers for it in lb.listeners]
-        return failed(
-            expected=expected,
-            observed=f"{len(one.have.balancers)} load balancer, listeners: {', '.join(said) or 'none'}; "
-            f"{len(one.have.fleets)} Auto Scaling group, none of which a listener leads to",
-            look=look,
-        )
-    balancer, listener, group, fleet = found
-    words = []
+        observed = f"no way to an Auto Scaling group: {ways.nowhere(one.have, one.account.domain, one.where)}"
+        return failed(expected=expected, observed=observed, look=look)
+    balancer, listener, group, fleet = found.balancer, found.listener, found.group, found.fleet
+    words = [lost.words(one.where) for lost in found.lost]
     if listener.port != 443:
         words.append(f"HTTPS on port {listener.port}")
     mine = [it["CertificateArn"] for it in one.endpoint.client("acm").list_certificates()["CertificateSummaryList"]]
@@ -151,28 +154,34 @@ def way(ctx: Context) -> Verdict:
         words.append(f"load balancer in {len(balancer.zones)} zones, servers in {len(fleet.zones)}")
     if len(group.targets) < 2 or fleet.least < 2:
         words.append(f"{len(group.targets)} instances registered, {fleet.least} at least: one lost is all lost")
-    words += [f"{it.protocol} {it.port} serves without TLS" for it in balancer.listeners if it.protocol == "HTTP" and not it.redirects()]
-    if fleet.health_check != "ELB":
-        words.append("the Auto Scaling group does not ask the load balancer who is healthy")
-    return (failed if words else passed)(
-        expected=expected,
-        observed="; ".join(words) or f"443 → {group.name}:{group.port} → {len(group.targets)} instances in {len(fleet.zones)} zones",
-        look=look,
-    )
+    words += [f"nobody is registered in {it.name}, which gets a share" for it, _ in found.served if not it.targets]
+    words += [
+        f"{it.protocol} {it.port} serves without TLS, by {by.by} ({one.where(by.arn) or by.arn})"
+        for it in balancer.listeners for by in ways.in_clear(it)
+    ]  # fmt: skip
+    words += ways.misled(balancer, one.account.domain)
+    words += [f"{it.name} does not ask the load balancer who is healthy" for _, it in found.served if it.health_check != "ELB"]
+    way = f"443 → {group.name}:{group.port} → {len(group.targets)} instances in {len(fleet.zones)} zones"
+    besides = "".join(f"; not promised, and not let through: {it.words()}" for it in found.besides)
+    return (failed if words else passed)(expected=expected, observed="; ".join(words) or way + besides, look=look)
 
 
 @check(title="The internet reaches the door on 443, the door reaches the servers, nobody else reaches anything", points=4, needs=("way",), machine=("terraform",), **AWS)
 def reachability(ctx: Context) -> Verdict:
     """Every pair of parties, both ends of each connection, from the security groups that were created."""
     one = stack(ctx)
-    balancer, _, group, fleet = one.way()
-    wrong = [
-        f"{it.source} → {it.to}: {it.words()}"
+    balancer, group = one.way().balancer, one.way().group
+    wrong = {
+        f"{it.source} → {it.to}: {it.words()}": None
+        for target, fleet in one.way().served
         for it in reach.matrix(one.have, balancer, fleet)
-        if not reach.meant(it, balancer, group.port)
-    ]
-    chained = any(it.peer in balancer.groups and not it.egress and it.group in fleet.groups for it in one.have.rules)
-    if not chained:
+        if not reach.meant(it, balancer, target.port)
+    }
+    wrong = list(wrong)
+    if not all(
+        any(it.peer in balancer.groups and not it.egress and it.group in fleet.groups for it in one.have.rules)
+        for _, fleet in one.way().served
+    ):
         wrong.append("the servers' group names no group of the load balancer, but addresses")
     return (failed if wrong else passed)(
         expected=f"the internet → the load balancer: 443; the load balancer → a server: {group.port}, by its group; nothing else",
@@ -185,7 +194,16 @@ def reachability(ctx: Context) -> Verdict:
 def hardened(ctx: Context) -> Verdict:
     """The launch template at the version that is launched, and what its role may do, asked action by action."""
     one = stack(ctx)
-    _, _, _, fleet = one.way()
+    words = [word for fleet in {it.name: it for _, it in one.way().served}.values() for word in _soft(one, fleet)]
+    return (failed if words else passed)(
+        expected="session tokens required, the disk encrypted; the role reads this model and this secret, and nothing else",
+        observed="; ".join(dict.fromkeys(words)) or "so it is",
+        look="infra.rights()",
+    )
+
+
+def _soft(one, fleet):
+    """What a server of a fleet gives away."""
     words = []
     tokens = (fleet.template.get("MetadataOptions") or {}).get("HttpTokens")
     if tokens != "required":
@@ -206,18 +224,24 @@ def hardened(ctx: Context) -> Verdict:
         }  # fmt: skip
         words += [f"may not {action} on {what}, and must" for action, what in sorted(needed) if not rights.allowed(documents, action, what)]
         words += [f"may {action} on {what}" for action, what in sorted(never) if rights.allowed(documents, action, what)]
-    return (failed if words else passed)(
-        expected="session tokens required, the disk encrypted; the role reads this model and this secret, and nothing else",
-        observed="; ".join(words) or "so it is",
-        look="infra.rights()",
-    )
+    return words
 
 
 @check(title="The health check knows a server that is ready from one that is not", points=2, needs=("way",), machine=("terraform",), **AWS)
 def health(ctx: Context) -> Verdict:
     """The target group's path, port and matcher: what llama-server answers there while it loads (503) must not do."""
     one = stack(ctx)
-    _, _, group, _ = one.way()
+    groups = list({it.name: it for it, _ in one.way().served}.values())
+    words = [word if len(groups) == 1 else f"{group.name}: {word}" for group in groups for word in _blind(group)]
+    return (failed if words else passed)(
+        expected="/health at the serving port, 200 and not 503",
+        observed="; ".join(words) or f"{groups[0].health['path']}, {groups[0].health['matcher']}",
+        look="infra.have()",
+    )
+
+
+def _blind(group):
+    """What a target group's health check does not tell apart."""
     codes = str(group.health["matcher"])
     spans = [it.partition("-") for it in codes.replace(" ", "").split(",")]
     takes = lambda code: any(int(low) <= code <= int(high or low) for low, _, high in spans)  # noqa: E731
@@ -228,11 +252,7 @@ def health(ctx: Context) -> Verdict:
         words.append(f"port {group.health['port']} is not where it serves")
     if not takes(200) or takes(503) or takes(401):
         words.append(f"matcher {codes}")
-    return (failed if words else passed)(
-        expected="/health at the serving port, 200 and not 503",
-        observed="; ".join(words) or f"{group.health['path']}, {codes}",
-        look="infra.have()",
-    )
+    return words
 
 
 @check(title="The key is in Secrets Manager, and nowhere else", points=3, needs=("applied",), machine=("terraform",), **AWS)
@@ -279,7 +299,7 @@ def booted(ctx: Context):
 
     def make():
         one = stack(ctx)
-        _, _, _, fleet = one.way()
+        fleet = one.way().fleet
         machine = ctx.enter(FirstBoot(one.account, family=family(one.endpoint, fleet.template.get("ImageId"))))
         with ctx.deploying():
             return machine, machine.run(fleet.user_data)
@@ -312,7 +332,7 @@ def user_data(ctx: Context) -> Verdict:
 def door(ctx: Context) -> Verdict:
     """HTTPS with the domain's certificate verified, without the key, then with it; http:// where there is a listener on 80."""
     one = stack(ctx)
-    balancer, listener, _, _ = one.way()
+    balancer, listener = one.way().balancer, one.way().listener
     machine, seen = booted(ctx)
     with ctx.deploying():
         front = ctx.enter(Front(one.have, balancer, one.account, machine, seen.containers[0]))
@@ -322,7 +342,7 @@ def door(ctx: Context) -> Verdict:
     tokens = (reply.json().get("usage") or {}).get("completion_tokens", 0) if reply.status_code == 200 else 0
     words = [f"without the key: HTTP {shut}", f"with the key: HTTP {reply.status_code}, {tokens} tokens"]
     good = shut == 401 and tokens > 0
-    for one_more in (it.port for it in balancer.listeners if it.redirects()):
+    for one_more in (it.port for it in balancer.listeners if it.protocol == "HTTP" and ways.redirects(it, one.account.domain)):
         status = front.ask("/health", port=one_more).status_code
         words.append(f"port {one_more}: HTTP {status}")
         good = good and status in (301, 302)
@@ -338,7 +358,7 @@ def door(ctx: Context) -> Verdict:
 def drift(ctx: Context) -> Verdict:
     """Change the health check and the idle timeout past Terraform, as somebody does at three in the morning; then plan."""
     one = stack(ctx)
-    balancer, _, group, _ = one.way()
+    balancer, group = one.way().balancer, one.way().group
     elb = one.endpoint.client("elbv2")
     elb.modify_target_group(TargetGroupArn=group.arn, HealthCheckPath="/by-hand")
     elb.modify_load_balancer_attributes(LoadBalancerArn=balancer.arn, Attributes=[{"Key": "idle_timeout.timeout_seconds", "Value": "61"}])

@@ -6,6 +6,8 @@ import json
 import os
 import ssl
 import time
+from collections.abc import Sequence
+from itertools import zip_longest
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -23,7 +25,13 @@ from .first_boot import Asked, FirstBoot
 
 STANDS_IN = "HAProxy, written from the objects that were created, and containers that stand for the instances"
 IMAGE = "haproxy:3.0"
-MOST = 2  # instances that are started; they are all alike
+MOST = 2  # instances that are started, and one of each target group at least; they are all alike
+
+
+def _some(targets: Sequence[Sequence[str]]) -> list[str]:
+    """One instance of each target group in turn, until there are enough."""
+    turns = (one for turn in zip_longest(*targets) for one in turn if one is not None)
+    return list(dict.fromkeys(turns))[: max(MOST, len(targets))]
 
 
 class Front:
@@ -40,9 +48,7 @@ class Front:
         self.folder = self._scratch.path
         self.project: Project | None = None
         try:
-            instances = list(dict.fromkeys(one for group in have.target_groups for one in group.targets))[
-                :MOST
-            ]
+            instances = _some([group.targets for group in have.target_groups])
             if not instances:
                 raise LabError("No instance is registered in any target group: the door leads nowhere.")
             self.door: Door = door(have, balancer, wanted.behind, instances)

@@ -7,9 +7,10 @@ from dataclasses import dataclass
 from pathlib import PurePosixPath
 from typing import Any
 
-from ..platforms.cloud import Account, Endpoint, Terraform, inventory, leftovers
+from ..platforms.cloud import Account, Endpoint, Terraform, inventory, leftovers, way
 from ..platforms.cloud.events import Step
-from ..platforms.cloud.inventory import Fleet, Inventory, Listener, LoadBalancer, TargetGroup
+from ..platforms.cloud.inventory import Inventory
+from ..platforms.cloud.way import Way
 from .check import Context, DeploymentFailed
 
 NAMES = ("domain", "model_bucket", "model", "secret")
@@ -28,17 +29,19 @@ class Stack:
     steps: list[Step]
     have: Inventory
 
-    def way(self) -> tuple[LoadBalancer, Listener, TargetGroup, Fleet]:
+    def way(self) -> Way:
         """From the HTTPS listener to the servers.
 
-        :raises DeploymentFailed: where it is broken.
+        :raises DeploymentFailed: where there is none.
         """
-        found = self.have.serving()
+        found = way.find(self.have, self.account.domain)
         if found is None:
-            raise DeploymentFailed(
-                "There is no way from an HTTPS listener through a target group to an Auto Scaling group."
-            )
+            raise DeploymentFailed(way.nowhere(self.have, self.account.domain, self.where))
         return found
+
+    def where(self, arn: str) -> str:
+        """File and line at which what has this ARN is written; empty where that is not known."""
+        return self.project.where(arn)
 
 
 def project(ctx: Context) -> tuple[Terraform, Account, dict[str, Any]]:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from ..platforms.cloud import prices
-from ..platforms.cloud.inventory import Inventory
+from ..platforms.cloud.inventory import Inventory, Listener
+from ..platforms.cloud.routing import Decision, Request, by_priority, deciding, decision, in_words
 from .show import Shown
 
 Row = tuple[str, str, str]
@@ -15,13 +16,16 @@ Row = tuple[str, str, str]
 def listed(have: Inventory) -> list[Row]:
     """Load balancers with their listeners, target groups, groups of instances, instances with their tags."""
     rows: list[Row] = []
+    names = {group.arn: group.name for group in have.target_groups}
     for balancer in have.balancers:
         idle = balancer.attributes.get("idle_timeout.timeout_seconds")
         rows.append(("load balancer", balancer.name, f"{len(balancer.zones)} zones, idle timeout {idle} s"))
         for one in balancer.listeners:
-            to = ", ".join(group.name for group in have.target_groups if group.arn in one.forwards_to())
-            does = f"→ {to}" if to else "redirect" if one.redirects() else ""
-            rows.append(("  listener", f"{one.protocol} {one.port}", does))
+            default = Decision(one.arn, None, deciding(one.actions))
+            rows.append(("  listener", f"{one.protocol} {one.port}", _does(default, one, names)))
+            for rule in by_priority(one):
+                asks = " and ".join(map(in_words, rule["Conditions"]))
+                rows.append((f"    rule {rule['Priority']}", asks, _does(decision(rule), one, names)))
     for group in have.target_groups:
         asks = f"{group.health['path']} must say {group.health['matcher']}"
         delay = group.attributes.get("deregistration_delay.timeout_seconds")
@@ -40,6 +44,16 @@ def listed(have: Inventory) -> list[Row]:
         tags = ", ".join(f"{one['Key']}={one['Value']}" for one in own)
         rows.append(("instance", machine["InstanceId"], tags or "no tag"))
     return rows or [("nothing", "", "")]
+
+
+def _does(taken: Decision, listener: Listener, names: Mapping[str, str]) -> str:
+    """What a rule does, with the share of each target group where there are several."""
+    shares = [f"{names.get(arn, arn)} {share:.0%}" for arn, share in taken.shares.items()]
+    if len(shares) > 1:
+        return "→ " + ", ".join(shares)
+    if shares:
+        return "→ " + shares[0].removesuffix(" 100%")
+    return taken.words(listener, Request("/", host="…"), names).removesuffix(f" by {taken.by}")
 
 
 def permitted(documents: Sequence[dict[str, Any]]) -> list[Row]:

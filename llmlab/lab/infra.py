@@ -14,8 +14,19 @@ from ..checks.first_boot import Booted, FirstBoot, family
 from ..checks.front import Front
 from ..checks.infra import mutants
 from ..errors import LabError
-from ..platforms.cloud import Account, Endpoint, Terraform, inventory, leftovers, reach, resources, rights
-from ..platforms.cloud.inventory import Fleet, Inventory, Listener, LoadBalancer, TargetGroup
+from ..platforms.cloud import (
+    Account,
+    Endpoint,
+    Terraform,
+    inventory,
+    leftovers,
+    reach,
+    resources,
+    rights,
+    way,
+)
+from ..platforms.cloud.inventory import Inventory
+from ..platforms.cloud.way import Way
 from ..records.schema import Cell
 from .bars import steps_bar
 from .counted import Said
@@ -151,28 +162,34 @@ class LiveInfra:
             or ["No changes. Your infrastructure matches the configuration."]
         )
 
-    def _way(self) -> tuple[Inventory, LoadBalancer, Listener, TargetGroup, Fleet]:
+    def _way(self) -> tuple[Inventory, Way]:
         have = inventory.read(self.endpoint)
-        found = have.serving()
+        found = way.find(have, self.account.domain)
         if found is None:
+            said = way.nowhere(have, self.account.domain, self.project.where)
             raise LabError(
-                "There is no way from an HTTPS listener through a target group to an Auto Scaling group yet.",
+                f"There is no way from an HTTPS listener to an Auto Scaling group yet: {said}.",
                 fix="infra.have() shows what there is",
             )
-        return have, *found
+        return have, found
 
     @shown
     def have(self) -> Shown:
-        """What was created, read back: listeners, target groups, groups of instances."""
-        return Shown(listed(inventory.read(self.endpoint)), [], ("what", "name", ""))
+        """What was created, read back: listeners with their rules, target groups, groups of instances; and what does not arrive."""
+        have = inventory.read(self.endpoint)
+        found = way.find(have, self.account.domain)
+        notes = [
+            f"does not arrive: {lost.words(self.project.where)}" for lost in (found.lost if found else ())
+        ]
+        return Shown(listed(have), notes, ("what", "name", ""))
 
     @shown
     def reach(self) -> Drawn:
         """Who reaches whom at which ports."""
-        have, balancer, _, group, fleet = self._way()
+        have, found = self._way()
         rows: list[list[Cell]] = [
-            [one.source, one.to, one.words(), int(reach.meant(one, balancer, group.port))]
-            for one in reach.matrix(have, balancer, fleet)
+            [one.source, one.to, one.words(), int(reach.meant(one, found.balancer, found.group.port))]
+            for one in reach.matrix(have, found.balancer, found.fleet)
         ]
         table, _ = keep(
             self.lab,
@@ -187,7 +204,7 @@ class LiveInfra:
     @shown
     def rights(self) -> Shown:
         """What the role of an instance may do, from its policies."""
-        *_, fleet = self._way()
+        fleet = self._way()[1].fleet
         documents = rights.policies(self.endpoint, fleet.template.get("IamInstanceProfile"))
         if documents is None:
             raise LabError("The instances have no profile with a role: they may do nothing.")
@@ -221,7 +238,7 @@ class LiveInfra:
         from ..platforms.containers import ensure
         from ..platforms.containers.images import for_lab
 
-        *_, fleet = self._way()
+        fleet = self._way()[1].fleet
         if self.machine is not None:
             self.machine.close()
         with steps_bar("step") as say:
@@ -236,7 +253,7 @@ class LiveInfra:
     @shown
     def front(self) -> LiveFront:
         """The door, as HAProxy would be it, in front of what the user data starts."""
-        have, balancer, listener, _, _ = self._way()
+        have, found = self._way()
         seen = self._boot()
         if seen.first.problem is not None:
             raise seen.first.problem
@@ -249,7 +266,9 @@ class LiveInfra:
         if self.live is not None:
             self.live.close()
         self.live = LiveFront(
-            Front(have, balancer, self.account, self.machine, seen.containers[0]), listener.port, self.account
+            Front(have, found.balancer, self.account, self.machine, seen.containers[0]),
+            found.listener.port,
+            self.account,
         )
         return self.live
 
@@ -270,13 +289,13 @@ class LiveInfra:
     @shown
     def by_hand(self) -> Said:
         """What somebody changes at three in the morning: the health check, and port 22. Then a plan."""
-        _, _, _, group, fleet = self._way()
+        found = self._way()[1]
         self.endpoint.client("elbv2").modify_target_group(
-            TargetGroupArn=group.arn, HealthCheckPath="/by-hand"
+            TargetGroupArn=found.group.arn, HealthCheckPath="/by-hand"
         )
         rule = {"IpProtocol": "tcp", "FromPort": 22, "ToPort": 22, "IpRanges": [{"CidrIp": "0.0.0.0/0"}]}
         self.endpoint.client("ec2").authorize_security_group_ingress(
-            GroupId=fleet.groups[0], IpPermissions=[rule]
+            GroupId=found.fleet.groups[0], IpPermissions=[rule]
         )
         with steps_bar("step"):
             left = self.project.changes()

@@ -2,13 +2,23 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from ...errors import LabError
 from .inventory import Inventory, Listener, LoadBalancer, TargetGroup
+from .routing import (
+    DEFAULT_PORTS,
+    Decision,
+    Request,
+    by_priority,
+    deciding,
+    decision,
+    expression,
+    meets,
+    values,
+)
 
 #: Listener port -> port of the container: HAProxy's user may not bind the low ones everywhere.
 SHIFT = 10_000
@@ -73,52 +83,91 @@ def _name(group: TargetGroup) -> str:
 def _front(listener: Listener, groups: Mapping[str, TargetGroup], used: dict[str, TargetGroup]) -> list[str]:
     secure = " ssl crt /door/door.pem alpn h2,http/1.1" if listener.protocol == "HTTPS" else ""
     lines = [f"    bind :{SHIFT + listener.port}{secure}"]
-    for number, rule in enumerate(sorted(listener.rules, key=lambda one: int(one["Priority"]))):
+    taken = []
+    # HAProxy asks all its http-request lines before it chooses a backend: which rule it is, is settled first.
+    for rule in by_priority(listener):
+        number = int(rule["Priority"])
         names = []
         for position, condition in enumerate(rule["Conditions"]):
             names.append(f"rule{number}-{position}")
             lines.append(f"    acl {names[-1]} {_condition(condition)}")
-        lines.append(_action(rule["Actions"][-1], groups, used, " if " + " ".join(names)))
-    lines.append(_action(listener.actions[-1], groups, used, ""))
+        lines.append(
+            f"    http-request set-var(txn.rule) int({number}) if !{{ var(txn.rule) -m found }} {' '.join(names)}"
+        )
+        taken.append((f" if {{ var(txn.rule) -m int eq {number} }}", decision(rule)))
+    default = Decision(listener.arn, None, deciding(listener.actions))
+    taken.append((" if !{ var(txn.rule) -m found }" if taken else "", default))
+    for when, one in taken:
+        lines += _action(one, listener, groups, used, when)
     return lines
 
 
 def _condition(one: Mapping[str, Any]) -> str:
-    values: list[str] = one.get("Values") or next(
-        (it["Values"] for it in one.values() if isinstance(it, dict)), []
+    field, given = one["Field"], values(one)
+    if field == "source-ip":  # here all clients come from this machine; there, from the internet
+        return "always_true" if meets(one, Request("/")) else "always_false"
+    if field == "http-request-method":
+        return "method -m str " + " ".join(map(_quoted, given))
+    if field == "query-string":
+        pairs = [
+            f"(^|&){expression(it.get('Key') or '*', escaped=True, any_of='[^&=]')}"
+            f"={expression(it['Value'], escaped=True, any_of='[^&]')}(&|$)"
+            for it in given
+        ]
+        return f"query -m reg -i {' '.join(map(_quoted, pairs))}"
+    patterns = " ".join(_quoted(f"^{expression(it)}$") for it in given)
+    if field == "path-pattern":
+        return f"path -m reg {patterns}"
+    if field == "host-header":
+        return f"req.hdr(host),field(1,:) -m reg -i {patterns}"
+    if field == "http-header":
+        return f"req.hdr({one['HttpHeaderConfig']['HttpHeaderName']}) -m reg -i {patterns}"
+    raise LabError(
+        f"A listener rule asks for {field}, which this stand-in for a load balancer does not know."
     )
-    patterns = ["^" + re.escape(it).replace(r"\*", ".*").replace(r"\?", ".") + "$" for it in values]
-    sample = {
-        "path-pattern": "path",
-        "host-header": "req.hdr(host),field(1,:)",
-        "http-request-method": "method",
-    }
-    if one["Field"] not in sample:
-        raise LabError(
-            f"A listener rule asks for {one['Field']}, which this stand-in for a load balancer does not know."
-        )
-    return f"{sample[one['Field']]} -m reg -i {' '.join(patterns)}"
+
+
+def _quoted(word: str) -> str:
+    return "'" + word.replace("'", "'\\''") + "'"
 
 
 def _action(
-    one: Mapping[str, Any], groups: Mapping[str, TargetGroup], used: dict[str, TargetGroup], when: str
-) -> str:
-    if one["Type"] == "redirect":
+    taken: Decision,
+    listener: Listener,
+    groups: Mapping[str, TargetGroup],
+    used: dict[str, TargetGroup],
+    when: str,
+) -> list[str]:
+    one = taken.action
+    if one.get("Type") == "redirect":
         to = one["RedirectConfig"]
         code = "301" if to["StatusCode"] == "HTTP_301" else "302"
-        scheme = to["Protocol"].lower().replace("#{protocol}", "http")
-        return f"    http-request redirect scheme {scheme} code {code}{when}"
-    if one["Type"] == "fixed-response":
+        found = taken.location(listener, Request("/", host="%[req.hdr(host),field(1,:)]"))
+        assert found is not None
+        port = "" if found[2] == DEFAULT_PORTS[found[0]] else f":{found[2]}"
+        path = str(to.get("Path") or "/#{path}").replace("/#{path}", "%[path]")
+        query = str(to.get("Query") or "#{query}").replace("#{query}", "%[query]")
+        asked = "%[pathq]" if (path, query) == ("%[path]", "%[query]") else f"{path}?{query}"
+        return [f"    http-request redirect location {found[0]}://{found[1]}{port}{asked} code {code}{when}"]
+    if one.get("Type") == "fixed-response":
         reply = one["FixedResponseConfig"]
-        return f'    http-request return status {reply["StatusCode"]} content-type text/plain string ""{when}'
-    if one["Type"] == "forward":
-        arn = one.get("TargetGroupArn") or one["ForwardConfig"]["TargetGroups"][0]["TargetGroupArn"]
-        group = groups[arn]
-        used.setdefault(arn, group)
-        return f"    {'use_backend' if when else 'default_backend'} {_name(group)}{when}"
-    raise LabError(
-        f"A listener's action is {one['Type']}, which this stand-in for a load balancer does not know."
-    )
+        return [
+            f'    http-request return status {reply["StatusCode"]} content-type text/plain string ""{when}'
+        ]
+    shares = list(taken.shares.items())
+    if not shares:  # a login that a client of an API does not pass, or a forward in which every weight is 0
+        refusal = 503 if one.get("Type") == "forward" else 401
+        return [f"    http-request return status {refusal}{when}"]
+    for arn, _ in shares:
+        used.setdefault(arn, groups[arn])
+    if len(shares) == 1:
+        return [f"    {'use_backend' if when else 'default_backend'} {_name(groups[shares[0][0]])}{when}"]
+    lines, reached = [f"    http-request set-var(txn.share) rand(1000){when}"], 0.0
+    for arn, share in shares:
+        reached += share
+        below = f"{{ var(txn.share) -m int lt {round(reached * 1000)} }}"
+        lines.append(f"    use_backend {_name(groups[arn])}{when or ' if'} {below}")
+    return lines
 
 
 def _back(group: TargetGroup) -> list[str]:

@@ -17,7 +17,7 @@ from ...serve.ports import free_port
 
 REGION = "us-east-1"
 STANDS_IN = "moto, a local stand-in for AWS: no packet flows, nothing is billed"
-WITHIN = 60  # seconds; moto takes two on a quiet machine
+WITHIN = 240  # seconds; moto takes two on a quiet machine, and over a minute beside twenty compilers; a dead one is said at once
 
 
 def environment(url: str) -> dict[str, str]:

@@ -1,4 +1,4 @@
-"""What moto 5.2 answers otherwise than AWS, so that a second plan would not be empty; mended in the endpoint's process only.
+"""What moto 5.2 answers otherwise than AWS, so that a right stack would be red or a wrong one green; mended in the endpoint's process only.
 
 Each gap says what AWS does, and its test (`tests/platforms/cloud/test_gaps.py`) shows the difference without the mending.
 When moto closes one, its test says so, and the function goes.
@@ -6,6 +6,9 @@ When moto closes one, its test says so, and the function goes.
 
 from __future__ import annotations
 
+import inspect
+import json
+import threading
 from typing import Any
 
 
@@ -85,4 +88,107 @@ def what_a_service_was_asked_for() -> None:
         setattr(EC2ContainerServiceResponse, verb, keeping(given, name))
 
 
-GAPS = (rule_descriptions, tags_of_a_launch_template, tracking_policies, what_a_service_was_asked_for)
+def creating_twice() -> None:
+    """Whoever asks again for the same load balancer, target group or listener gets the one that is there.
+
+    (API reference: "this operation is idempotent"; with other settings it is refused.) moto refuses the same target group, and
+    makes a second load balancer of the same name and a second listener on the same port. The provider asks again whenever a
+    reply is late, so that a right stack would end in "already exists" on a busy machine.
+    """
+    from moto.elbv2 import exceptions
+    from moto.elbv2.models import ELBv2Backend
+
+    one_at_a_time = threading.RLock()  # the second request may come while the first is being answered
+
+    def twice(name: str, there: Any, refuse: Any) -> None:
+        made = getattr(ELBv2Backend, name)
+        signature = inspect.signature(made)
+
+        def create(self: Any, *args: Any, **more: Any) -> Any:
+            bound = signature.bind(self, *args, **more)
+            bound.apply_defaults()
+            given = {key: value for key, value in bound.arguments.items() if key != "self"}
+            asked = json.dumps(given, sort_keys=True, default=str)
+            with one_at_a_time:
+                for one in there(self, given):
+                    if getattr(one, "as_asked_for", None) == asked:
+                        return one
+                    raise refuse()
+                new = made(self, *args, **more)
+                new.as_asked_for = asked
+                return new
+
+        setattr(ELBv2Backend, name, create)
+
+    def changed(name: str, kept: Any) -> None:
+        modify = getattr(ELBv2Backend, name)
+
+        def forget(self: Any, arn: str, *args: Any, **more: Any) -> Any:
+            with one_at_a_time:
+                for one in kept(self):
+                    if one.arn == arn:
+                        one.as_asked_for = None  # its settings are no longer those
+                return modify(self, arn, *args, **more)
+
+        setattr(ELBv2Backend, name, forget)
+
+    def listeners(self: Any) -> list[Any]:
+        return [one for balancer in self.load_balancers.values() for one in balancer.listeners.values()]
+
+    twice(
+        "create_load_balancer",
+        lambda self, given: [one for one in self.load_balancers.values() if one.name == given["name"]],
+        exceptions.DuplicateLoadBalancerName,
+    )
+    twice(
+        "create_target_group",
+        lambda self, given: [one for one in self.target_groups.values() if one.name == given["name"]],
+        exceptions.DuplicateTargetGroupName,
+    )
+    twice(
+        "create_listener",
+        lambda self, given: [
+            one
+            for one in listeners(self)
+            if one.load_balancer_arn == given["load_balancer_arn"] and str(one.port) == str(given["port"])
+        ],
+        exceptions.DuplicateListenerError,
+    )
+    changed("modify_target_group", lambda self: self.target_groups.values())
+    changed("modify_listener", listeners)
+
+
+def targets_that_nobody_asks() -> None:
+    """A target is `unused` until a listener forwards to its group (moto calls it healthy at once).
+
+    A group that waits for healthy targets (`min_elb_capacity`) before the listener may be made waits for ever, on AWS too.
+    """
+    from moto.elbv2.models import ELBv2Backend, FakeHealthStatus
+
+    described = ELBv2Backend.describe_target_health
+
+    def describe_target_health(self: Any, target_group_arn: str, targets: Any) -> Any:
+        found = described(self, target_group_arn, targets)
+        if self._any_listener_using(target_group_arn):
+            return found
+        why = "Target group is not configured to receive traffic from the load balancer"
+        return [
+            FakeHealthStatus(
+                one.instance_id, one.port, one.health_check_port, "unused", "Target.NotInUse", why
+            )
+            if one.status == "healthy"
+            else one
+            for one in found
+        ]
+
+    setattr(ELBv2Backend, "describe_target_health", describe_target_health)  # noqa: B010
+
+
+GAPS = (
+    rule_descriptions,
+    tags_of_a_launch_template,
+    tracking_policies,
+    what_a_service_was_asked_for,
+    creating_twice,
+    targets_that_nobody_asks,
+)

@@ -46,26 +46,6 @@ class Listener:
     actions: tuple[dict[str, Any], ...]  # of the default rule
     rules: tuple[dict[str, Any], ...]  # the others, by priority
 
-    def forwards_to(self) -> list[str]:
-        """ARNs of the target groups that its default action forwards to."""
-        found = []
-        for one in self.actions:
-            if one["Type"] == "forward":
-                many = (one.get("ForwardConfig") or {}).get("TargetGroups") or []
-                found += (
-                    [one["TargetGroupArn"]]
-                    if "TargetGroupArn" in one
-                    else [it["TargetGroupArn"] for it in many]
-                )
-        return found
-
-    def redirects(self) -> bool:
-        """Whether it only sends clients to HTTPS."""
-        return any(
-            one["Type"] == "redirect" and one["RedirectConfig"].get("Protocol") == "HTTPS"
-            for one in self.actions
-        )
-
 
 @dataclass(frozen=True, slots=True)
 class TargetGroup:
@@ -134,20 +114,6 @@ class Inventory:
     instances: list[dict[str, Any]] = field(default_factory=list)  # those that are not terminated
     rules: list[Rule] = field(default_factory=list)
     network: str = ""  # of the VPC, as CIDR
-
-    def serving(self) -> tuple[LoadBalancer, Listener, TargetGroup, Fleet] | None:
-        """The way from an HTTPS listener through a target group to a fleet; None where it is broken."""
-        for balancer in self.balancers:
-            for listener in balancer.listeners:
-                for group in self.target_groups:
-                    for fleet in self.fleets:
-                        if (
-                            listener.protocol == "HTTPS"
-                            and group.arn in listener.forwards_to()
-                            and group.arn in fleet.target_groups
-                        ):
-                            return balancer, listener, group, fleet
-        return None
 
 
 def read(endpoint: Endpoint) -> Inventory:

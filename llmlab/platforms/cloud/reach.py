@@ -11,6 +11,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from .inventory import Fleet, Inventory, LoadBalancer, Rule
+from .way import in_clear
 
 ANY = (0, 65535)
 Span = tuple[int, int]
@@ -55,13 +56,13 @@ class Reach:
 def meant(one: Reach, balancer: LoadBalancer, port: int) -> bool:
     """Whether it is as a service behind a load balancer wants it.
 
-    The internet reaches the load balancer at 443, and where it redirects to there; the load balancer reaches the servers at
+    The internet reaches the load balancer at 443, and where it forwards nothing without TLS; the load balancer reaches the servers at
     their port. Whoever is in the VPC may be let in at the door like everybody, and nowhere else.
     """
     if one.to == SERVER:
         return one.only(port) if one.source == DOOR else not one.spans
-    redirects = [it.port for it in balancer.listeners if it.redirects()]
-    return one.only(443) or one.only(443, *redirects) or (one.source != INTERNET and not one.spans)
+    harmless = [it.port for it in balancer.listeners if it.protocol == "HTTP" and not in_clear(it)]
+    return one.only(443) or one.only(443, *harmless) or (one.source != INTERNET and not one.spans)
 
 
 def matrix(have: Inventory, balancer: LoadBalancer, fleet: Fleet) -> list[Reach]:

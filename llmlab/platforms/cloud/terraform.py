@@ -16,13 +16,14 @@ from ... import jail
 from ...errors import LabError
 from ...owned import Process
 from ...scratch import Scratch
-from . import mirror
+from . import blocks, mirror
 from .endpoint import Endpoint, environment
 from .events import Diagnostic, Ran, Step, Tested, diagnostic, parse, steps
 
 Say = Callable[[str], None]
 #: What belongs to a project: everything else in the learner's folder stays there.
 FILES = ("*.tf", "*.tfvars", "*.sh", "*.tftpl", "tests/*.tftest.hcl", "modules/**/*.tf")
+MODULE = ("*.tf", "*.sh", "*.tftpl")  # of a folder that a module call names
 NOBODY = "http://127.0.0.1:9"  # a test that is not mocked must not reach a real account
 INTERRUPTED = 45.0  # seconds in which an interrupted run finishes what it has begun
 
@@ -59,16 +60,22 @@ class Terraform:
 
     def refresh(self) -> None:
         """Take the learner's files as they are now; the state stays."""
-        for pattern in FILES:
+        for pattern in (*FILES, *(f"**/{one}" for one in MODULE)):
             for old in self.project.glob(pattern):
-                old.unlink()
-        for pattern in FILES:
-            for source in self.files.glob(pattern):
+                if ".terraform" not in old.parts:
+                    old.unlink()
+        called = [folder for _, folder in blocks.calls(self.files) if folder is not None]
+        for folder, patterns in [(self.files, FILES), *((folder, MODULE) for folder in called)]:
+            for source in (one for pattern in patterns for one in folder.glob(pattern)):
                 if source.is_file() and not source.is_symlink():
                     target = self.project / source.relative_to(self.files)
                     target.parent.mkdir(parents=True, exist_ok=True)
                     shutil.copyfile(source, target)
         self._ready = False
+
+    def where(self, arn: str) -> str:
+        """File and line of the resource that has this ARN; empty where the state knows none."""
+        return blocks.where(self.project, arn)
 
     # -- what needs no cloud ---------------------------------------------------------------------------
 
@@ -89,11 +96,16 @@ class Terraform:
     def init(self) -> None:
         """`terraform init`, once for the files as they are.
 
-        :raises LabError: with Terraform's words.
+        :raises LabError: with Terraform's words; with ours for a module that cannot be had.
         """
         if self._ready:
             return
+        lacking = blocks.absent(self.project)
+        if self.foreign and lacking is not None:
+            raise lacking  # in the sandbox there is no network to ask
         ran = self._run("init", "-input=false", "-no-color", "-upgrade")
+        if ran.code and lacking is not None:
+            raise lacking
         if ran.code:
             raise LabError("terraform init failed.", where=_clip(ran.text), fix=_version_hint(ran.text))
         self._ready = True

@@ -118,7 +118,10 @@ def test_the_door_is_written_from_listeners_rules_and_targets():
         "Conditions": [{"Field": "path-pattern", "Values": ["/metrics*"]}],
         "Actions": [{"Type": "fixed-response", "FixedResponseConfig": {"StatusCode": "403"}}],
     }
-    redirect = {"Type": "redirect", "RedirectConfig": {"Protocol": "HTTPS", "StatusCode": "HTTP_301"}}
+    redirect = {
+        "Type": "redirect",
+        "RedirectConfig": {"Protocol": "HTTPS", "Port": "443", "StatusCode": "HTTP_301"},
+    }
     listeners = (
         Listener("l", 443, "HTTPS", (), (forward,), (rule,)),
         Listener("m", 80, "HTTP", (), (redirect,), ()),
@@ -129,7 +132,7 @@ def test_the_door_is_written_from_listeners_rules_and_targets():
     assert made.targets == {"llama": ("i-1", "i-2")}
     for line in (
         "timeout server 77s", "bind :10443 ssl", "http-check expect status 200-299", "option httpchk GET /health", "balance leastconn",
-        "server i-2 i-2:9090 inter 9s rise 3 fall 4", "redirect scheme https code 301", r"-m reg -i ^/metrics.*$", "return status 403",
+        "server i-2 i-2:9090 inter 9s rise 3 fall 4", "redirect location https://%[req.hdr(host),field(1,:)]%[pathq] code 301", "path -m reg '^/metrics.*$'", "return status 403",
     ):  # fmt: skip
         assert line in made.config, made.config
     with pytest.raises(LabError, match="no listener"):

@@ -49,15 +49,80 @@ SERVICE = """
     sys.exit(0 if (one.get("availabilityZoneRebalancing"), one.get("healthCheckGracePeriodSeconds")) == ("ENABLED", 60) else 3)
 """
 
+# The same request twice, as the provider sends it whose first reply was late; then another one of the same name.
+BALANCER = """
+    elb = boto3.client("elbv2", "us-east-1", aws_access_key_id="x", aws_secret_access_key="x")
+    subnets = [one["SubnetId"] for one in ec2.describe_subnets()["Subnets"]]
+    vpc = ec2.describe_vpcs()["Vpcs"][0]["VpcId"]
+    def tried(make, **given):
+        try:
+            reply = make(**given)
+        except elb.exceptions.ClientError as error:
+            return error.response["Error"]["Code"]
+        (one,) = next(value for key, value in reply.items() if key != "ResponseMetadata")
+        return next(one[key] for key in ("ListenerArn", "TargetGroupArn", "LoadBalancerArn") if key in one)
+    lb = elb.create_load_balancer(Name="first", Subnets=subnets[:2])["LoadBalancers"][0]["LoadBalancerArn"]
+    tg = elb.create_target_group(Name="first", Protocol="HTTP", Port=80, VpcId=vpc)["TargetGroups"][0]["TargetGroupArn"]
+"""
+TWICE_BALANCER = (
+    BALANCER
+    + """
+    twice = [tried(elb.create_load_balancer, Name="n", Subnets=subnets[:2]) for _ in range(2)]
+    other = tried(elb.create_load_balancer, Name="n", Subnets=subnets[2:4])
+    sys.exit(0 if twice[0] == twice[1] and other == "DuplicateLoadBalancerName" and len(elb.describe_load_balancers()["LoadBalancers"]) == 2 else 3)
+"""
+)
+TWICE_GROUP = (
+    BALANCER
+    + """
+    same = dict(Name="n", Protocol="HTTP", Port=80, VpcId=vpc, HealthCheckPath="/health")
+    twice = [tried(elb.create_target_group, **same) for _ in range(2)]
+    other = tried(elb.create_target_group, **same | {"Port": 81})
+    if twice[0] == twice[1]:
+        elb.modify_target_group(TargetGroupArn=twice[0], HealthCheckPath="/by-hand")
+        other += tried(elb.create_target_group, **same)
+    sys.exit(0 if twice[0] == twice[1] and other == "DuplicateTargetGroupName" * 2 else 3)
+"""
+)
+TWICE_LISTENER = (
+    BALANCER
+    + """
+    same = dict(LoadBalancerArn=lb, Port=80, Protocol="HTTP", DefaultActions=[{"Type": "forward", "TargetGroupArn": tg}])
+    twice = [tried(elb.create_listener, **same) for _ in range(2)]
+    refusal = [{"Type": "fixed-response", "FixedResponseConfig": {"StatusCode": "404"}}]
+    other = tried(elb.create_listener, **same | {"DefaultActions": refusal})
+    sys.exit(0 if twice[0] == twice[1] and other == "DuplicateListener" and len(elb.describe_listeners(LoadBalancerArn=lb)["Listeners"]) == 1 else 3)
+"""
+)
+UNUSED = (
+    BALANCER
+    + """
+    machine = ec2.run_instances(ImageId="ami-12c6146b", MinCount=1, MaxCount=1)["Instances"][0]["InstanceId"]
+    elb.register_targets(TargetGroupArn=tg, Targets=[{"Id": machine}])
+    def health():
+        return elb.describe_target_health(TargetGroupArn=tg)["TargetHealthDescriptions"][0]["TargetHealth"]["State"]
+    before = health()
+    refusal = [{"Type": "fixed-response", "FixedResponseConfig": {"StatusCode": "404"}}]
+    listener = elb.create_listener(LoadBalancerArn=lb, Port=80, Protocol="HTTP", DefaultActions=refusal)["Listeners"][0]["ListenerArn"]
+    closed = health()
+    elb.create_rule(ListenerArn=listener, Priority=1, Conditions=[{"Field": "path-pattern", "Values": ["*"]}], Actions=[{"Type": "forward", "TargetGroupArn": tg}])
+    sys.exit(0 if (before, closed, health()) == ("unused", "unused", "healthy") else 3)
+"""
+)
+
 
 @pytest.mark.parametrize(
     "act",
-    [RULE, TEMPLATE, POLICY, SERVICE],
+    [RULE, TEMPLATE, POLICY, SERVICE, TWICE_BALANCER, TWICE_GROUP, TWICE_LISTENER, UNUSED],
     ids=[
         "rule-descriptions",
         "tags-of-a-launch-template",
         "tracking-policies",
         "what-a-service-was-asked-for",
+        "a-load-balancer-twice",
+        "a-target-group-twice",
+        "a-listener-twice",
+        "targets-that-nobody-asks",
     ],
 )
 @pytest.mark.parametrize("mended", [True, False], ids=["mended", "plain"])
