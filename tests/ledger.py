@@ -33,7 +33,7 @@ def key(item: pytest.Item) -> str | None:
     from llmlab.lab import find_lab
 
     info = params["info"] if "info" in params else find_lab(fault["lab"], COURSE)
-    digest = hashlib.sha256(json.dumps([item.nodeid, fault], sort_keys=True).encode())
+    digest = hashlib.sha256(json.dumps([item.name, fault], sort_keys=True).encode())
     for need in info.needs:
         digest.update(doctor.need(need).detail.encode())
     digest.update(engine.find().line().encode())
@@ -62,7 +62,7 @@ def note(item: pytest.Item) -> None:
     name = key(item)
     if name:
         path = _file(name)
-        replace_file(path, f"{datetime.now(UTC):%Y-%m-%d %H:%M} UTC  {item.nodeid}\n".encode())
+        replace_file(path, f"{datetime.now(UTC):%Y-%m-%d %H:%M} UTC  {item.name}\n".encode())
 
 
 def reached(start: Iterable[Path]) -> set[Path]:

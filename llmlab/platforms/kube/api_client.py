@@ -2,12 +2,20 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Protocol
 
 import urllib3
 from kubernetes import client
 
 from ...errors import Unavailable
+
+
+class HasApi(Protocol):
+    """What can be asked through an API server: any cluster."""
+
+    @property
+    def api(self) -> client.ApiClient:
+        """Its client."""
 
 
 class Client(client.ApiClient):  # type: ignore[misc]

@@ -7,7 +7,7 @@ import re
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any, Protocol
 
 import yaml
 
@@ -15,11 +15,15 @@ from ... import yaml_nodes
 from ...errors import LabError
 from . import kustomization
 
-if TYPE_CHECKING:
-    from .cluster import Cluster
-
 #: A namespace may not ask for less than this of its pods (Pod Security Standards).
 _ENFORCE = "pod-security.kubernetes.io/enforce"
+
+
+class RunsKubectl(Protocol):
+    """A cluster with the program that renders a kustomization."""
+
+    def run_kubectl(self, *words: str) -> str:
+        """What it prints."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,7 +116,7 @@ def read(
 
 
 def kustomized(
-    cluster: Cluster, folder: Path, *, namespaces: Collection[str], kinds: Collection[str] | None = None
+    cluster: RunsKubectl, folder: Path, *, namespaces: Collection[str], kinds: Collection[str] | None = None
 ) -> list[Document]:
     """What `kubectl kustomize` makes of a folder: as `read`, at the lines of the files that each object came from.
 

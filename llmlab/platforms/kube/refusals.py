@@ -14,7 +14,7 @@ from ...errors import LabError
 from .manifests import Document
 
 if TYPE_CHECKING:
-    from .cluster import Cluster
+    from .api_client import HasApi
 
 #: Kinds that make pods, and whose controllers say when they may not.
 WORKLOADS = ("Deployment", "ReplicaSet", "StatefulSet", "DaemonSet", "Job")
@@ -83,7 +83,7 @@ class Refusal:
         return f"{self.about}: FailedCreate: {self.message}"
 
 
-def standing(cluster: Cluster, namespace: str, one: Document | None = None) -> list[Refusal]:
+def standing(cluster: HasApi, namespace: str, one: Document | None = None) -> list[Refusal]:
     """What is refused now, in a namespace or to one of its workloads; nothing that has been let in since.
 
     :param one: a document of a kind of `WORKLOADS`; None: all of the namespace.
@@ -158,7 +158,7 @@ def _of_job(it: Any) -> tuple[int, int]:
     return it.status.active or 0, wanted
 
 
-def _by_events(cluster: Cluster, namespace: str, lacking: list[tuple[str, Any, int, int]]) -> list[Refusal]:
+def _by_events(cluster: HasApi, namespace: str, lacking: list[tuple[str, Any, int, int]]) -> list[Refusal]:
     """Of controllers that lack pods and keep no condition: what their newest event says."""
     from kubernetes import client
 
@@ -203,7 +203,7 @@ class Watch:
     A refusal that may pass (a quota, while pods are on their way out) is given as long as the controller needs to try again.
     """
 
-    def __init__(self, cluster: Cluster, *documents: Document, every: bool = False) -> None:
+    def __init__(self, cluster: HasApi, *documents: Document, every: bool = False) -> None:
         """`every`: only when all of these workloads are refused, because any of them would do."""
         self.cluster, self.every = cluster, every
         self.documents = [one for one in documents if one.kind in WORKLOADS]

@@ -9,12 +9,12 @@ from typing import TYPE_CHECKING, Any
 from .refusals import standing
 
 if TYPE_CHECKING:
-    from .cluster import Cluster
+    from .api_client import HasApi
 
 LOG_LINES, EVENTS = 6, 6
 
 
-def trouble(cluster: Cluster, namespace: str, selector: str | None = None) -> list[str]:
+def trouble(cluster: HasApi, namespace: str, selector: str | None = None) -> list[str]:
     """What a person would look up: for each pod that is not ready its state, events and last log lines.
 
     :param selector: a label selector; None: all pods of the namespace.
@@ -93,7 +93,7 @@ def state(pod: Any) -> str:
     return f"{pod.status.phase}" + (f": {'; '.join(words)}" if words else "")
 
 
-def last_words(cluster: Cluster, pod: Any, status: Any) -> list[str]:
+def last_words(cluster: HasApi, pod: Any, status: Any) -> list[str]:
     """The last log lines of a container, or of the one before it when it was restarted."""
     from kubernetes import client
 

@@ -11,7 +11,7 @@ from ...errors import LabError
 from .trouble import ready
 
 if TYPE_CHECKING:
-    from .cluster import Cluster
+    from .api_client import HasApi
 
 T = TypeVar("T")
 STEP = 0.1  # seconds between two looks
@@ -56,7 +56,7 @@ def wait(
         pause.wait(STEP)
 
 
-def pods(cluster: Cluster, namespace: str, selector: str | None = None) -> list[Any]:
+def pods(cluster: HasApi, namespace: str, selector: str | None = None) -> list[Any]:
     """Pods that are not on their way out, by age."""
     from kubernetes import client
 
@@ -67,12 +67,12 @@ def pods(cluster: Cluster, namespace: str, selector: str | None = None) -> list[
     )
 
 
-def ready_pods(cluster: Cluster, namespace: str, selector: str | None = None) -> list[Any]:
+def ready_pods(cluster: HasApi, namespace: str, selector: str | None = None) -> list[Any]:
     """Those of them that are ready."""
     return [one for one in pods(cluster, namespace, selector) if ready(one)]
 
 
-def endpoints(cluster: Cluster, namespace: str, service: str) -> dict[str, bool]:
+def endpoints(cluster: HasApi, namespace: str, service: str) -> dict[str, bool]:
     """Pod name → ready, as the Service's EndpointSlices list them."""
     from kubernetes import client
 
