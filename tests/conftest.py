@@ -63,6 +63,12 @@ def _own_registry(_states, monkeypatch):
     monkeypatch.setenv("LLMLAB_STATE", _states())
 
 
+@pytest.fixture
+def nothing_taken(monkeypatch):
+    """For tests that plant what is looked for: the rest of this machine does not matter to them."""
+    monkeypatch.delenv(without.VARIABLE, raising=False)
+
+
 def pytest_configure(config):
     if not hasattr(config, "workerinput"):  # workers have it from the one who started them
         os.environ[turn.VARIABLE] = str(Path(tempfile.gettempdir(), f"llmlab-turn-{os.getpid()}"))

@@ -36,4 +36,5 @@ def lines(reports: Iterable[Any]) -> list[str]:
         need = need_of(reason)
         counts[need] += 1
         reasons[need] = min(reason, reasons.get(need, reason))  # whichever worker was first
-    return [f"{count:4} × {reasons[need]}" for need, count in counts.most_common()]
+    order = sorted(counts, key=lambda need: (-counts[need], reasons[need]))
+    return [f"{counts[need]:4} × {reasons[need]}" for need in order]

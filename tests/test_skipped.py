@@ -32,8 +32,8 @@ def test_one_line_a_need_with_its_count_and_one_command():
     assert skipped.lines(reports) == [
         f"   4 × {slow}",
         f"   3 × {docker}",
-        "   2 × nothing to edit in this lab",
         "   2 × it passed before (2026-11-29 10:00 UTC). Again: uv run pytest --full --fresh",
+        "   2 × nothing to edit in this lab",
         "   1 × az is not on PATH. Bring it: uv tool install azure-cli",
     ]
     assert skipped.lines(reversed(reports))[1] == f"   3 × {docker}", "whoever was first"

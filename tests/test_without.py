@@ -77,7 +77,7 @@ CACHES = [jail._trouble, mirror._program, programs._modules, doctor._tried]
 
 
 @pytest.fixture
-def planted(tmp_path, monkeypatch):
+def planted(tmp_path, monkeypatch, nothing_taken):
     """A machine on which everything that is looked for answers."""
     folder = tmp_path / "bin"
     folder.mkdir()
@@ -85,7 +85,6 @@ def planted(tmp_path, monkeypatch):
         (folder / name).write_text("#!/bin/sh\necho bind geoip\n")
         (folder / name).chmod(0o755)
     monkeypatch.setenv("PATH", f"{folder}{os.pathsep}{os.environ['PATH']}")
-    monkeypatch.delenv(without.VARIABLE, raising=False)
     monkeypatch.setattr(binaries, "cached", lambda name: tmp_path / name)
     monkeypatch.setattr(os, "geteuid", lambda: 0)
     monkeypatch.setattr(images, "here", lambda name: True)

@@ -46,6 +46,6 @@ def serve():
 
 
 @pytest.fixture(autouse=True)
-def _no_engine_chosen(monkeypatch):
+def _no_engine_chosen(monkeypatch, nothing_taken):
     """These tests are about the choosing."""
     monkeypatch.delenv("LLMLAB_ENGINE", raising=False)

@@ -15,9 +15,7 @@ from llmlab.errors import LabError, Unavailable
 from llmlab.platforms.containers import Claim, Container, client
 
 
-@pytest.fixture(autouse=True)
-def _state(tmp_path, monkeypatch):
-    monkeypatch.setenv("LLMLAB_STATE", str(tmp_path / "state"))
+pytestmark = pytest.mark.usefixtures("nothing_taken")
 
 
 def test_stopped_says_how_to_start_it_and_which_labs_work_without(tmp_path, monkeypatch):

@@ -18,6 +18,7 @@ from llmlab.paths import cache_dir
 from llmlab.platforms.kube import binaries
 from llmlab.platforms.kube.binaries import Source
 
+pytestmark = pytest.mark.usefixtures("nothing_taken")
 go = pytest.mark.skipif(
     not shutil.which("go") and not Path("/usr/local/go/bin/go").exists(),
     reason="no Go. Bring it: sudo apt-get install golang-go",
