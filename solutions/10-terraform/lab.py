@@ -66,8 +66,8 @@ graph.plot()
 # And what is not even referred to: a listener. A load balancer without one is an address that answers nobody, and `validate`
 # has nothing against it.
 #
-# **Your turn.** Declare what is missing. Then make it a service: a listener on 443 with the account's certificate, forwarding to
-# the target group; a launch template with the newest image of Amazon Linux 2023 (a data source, never an id); an Auto Scaling
+# **Your turn.** Declare what is missing. Then make it a service: a listener on 443 with the account's certificate, forwarding what
+# clients ask for (`/health` and the API under `/v1/`) to the target group; a launch template with the newest image of Amazon Linux 2023 (a data source, never an id); an Auto Scaling
 # group of two in at least two zones instead of one `aws_instance`. Pin the provider in `versions.tf`.
 #
 # ## The loop

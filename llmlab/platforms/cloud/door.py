@@ -97,9 +97,8 @@ def _front(listener: Listener, groups: Mapping[str, TargetGroup], used: dict[str
         taken.append((f" if {{ var(txn.rule) -m int eq {number} }}", decision(rule)))
     default = Decision(listener.arn, None, deciding(listener.actions))
     taken.append((" if !{ var(txn.rule) -m found }" if taken else "", default))
-    for when, one in taken:
-        lines += _action(one, listener, groups, used, when)
-    return lines
+    done = [line for when, one in taken for line in _action(one, listener, groups, used, when)]
+    return lines + sorted(done, key=lambda line: "_backend " in line.partition(" if ")[0])
 
 
 def _condition(one: Mapping[str, Any]) -> str:
@@ -151,9 +150,10 @@ def _action(
         return [f"    http-request redirect location {found[0]}://{found[1]}{port}{asked} code {code}{when}"]
     if one.get("Type") == "fixed-response":
         reply = one["FixedResponseConfig"]
-        return [
-            f'    http-request return status {reply["StatusCode"]} content-type text/plain string ""{when}'
-        ]
+        says = " ".join(str(reply.get("MessageBody") or "").split())
+        kind = reply.get("ContentType") or "text/plain"
+        body = f" content-type {kind} string {_quoted(says)}" if says else ""  # HAProxy takes no empty string
+        return [f"    http-request return status {reply['StatusCode']}{body}{when}"]
     shares = list(taken.shares.items())
     if not shares:  # a login that a client of an API does not pass, or a forward in which every weight is 0
         refusal = 503 if one.get("Type") == "forward" else 401

@@ -6,9 +6,11 @@ When moto closes one, its test says so, and the function goes.
 
 from __future__ import annotations
 
+import datetime
 import inspect
 import json
 import threading
+import uuid
 from typing import Any
 
 
@@ -184,6 +186,48 @@ def targets_that_nobody_asks() -> None:
     setattr(ELBv2Backend, "describe_target_health", describe_target_health)  # noqa: B010
 
 
+def instance_refreshes() -> None:
+    """A changed template of a group with an `instance_refresh` replaces what runs; it is done at once (moto knows no such call)."""
+    from moto.autoscaling.responses import AutoScalingResponse
+    from moto.core.responses import ActionResult
+
+    def start_instance_refresh(self: Any) -> Any:
+        backend, name = self.autoscaling_backend, self._get_param("AutoScalingGroupName")
+        group = backend.autoscaling_groups[name]
+        old = [one.instance.id for one in group.instance_states]
+        if old:
+            backend.elbv2_backend.notify_terminate_instances(old)
+            backend.ec2_backend.terminate_instances(old)
+        group.instance_states = []
+        group.set_desired_capacity(group.desired_capacity)
+        done = getattr(group, "refreshes", [])
+        now = datetime.datetime.now(datetime.UTC)
+        done.insert(
+            0,
+            {
+                "InstanceRefreshId": str(uuid.uuid4()),
+                "AutoScalingGroupName": name,
+                "Status": "Successful",
+                "PercentageComplete": 100,
+                "StartTime": now,
+                "EndTime": now,
+            },
+        )
+        group.refreshes = done
+        return ActionResult({"InstanceRefreshId": done[0]["InstanceRefreshId"]})
+
+    def describe_instance_refreshes(self: Any) -> Any:
+        group = self.autoscaling_backend.autoscaling_groups[self._get_param("AutoScalingGroupName")]
+        asked = self._get_param("InstanceRefreshIds", [])
+        found = getattr(group, "refreshes", [])
+        return ActionResult(
+            {"InstanceRefreshes": [one for one in found if not asked or one["InstanceRefreshId"] in asked]}
+        )
+
+    setattr(AutoScalingResponse, "start_instance_refresh", start_instance_refresh)  # noqa: B010
+    setattr(AutoScalingResponse, "describe_instance_refreshes", describe_instance_refreshes)  # noqa: B010
+
+
 GAPS = (
     rule_descriptions,
     tags_of_a_launch_template,
@@ -191,4 +235,5 @@ GAPS = (
     what_a_service_was_asked_for,
     creating_twice,
     targets_that_nobody_asks,
+    instance_refreshes,
 )

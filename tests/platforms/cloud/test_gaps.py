@@ -110,10 +110,32 @@ UNUSED = (
 """
 )
 
+REFRESH = """
+    asg = boto3.client("autoscaling", "us-east-1", aws_access_key_id="x", aws_secret_access_key="x")
+    elb = boto3.client("elbv2", "us-east-1", aws_access_key_id="x", aws_secret_access_key="x")
+    vpc = ec2.describe_vpcs()["Vpcs"][0]["VpcId"]
+    tg = elb.create_target_group(Name="first", Protocol="HTTP", Port=80, VpcId=vpc)["TargetGroups"][0]["TargetGroupArn"]
+    ec2.create_launch_template(LaunchTemplateName="one", LaunchTemplateData={"ImageId": "ami-12c6146b", "InstanceType": "m7i.large"})
+    zone = ec2.describe_subnets()["Subnets"][0]["SubnetId"]
+    asg.create_auto_scaling_group(AutoScalingGroupName="g", MinSize=2, MaxSize=2, VPCZoneIdentifier=zone, LaunchTemplate={"LaunchTemplateName": "one"}, TargetGroupARNs=[tg])
+    def machines():
+        (group,) = asg.describe_auto_scaling_groups()["AutoScalingGroups"]
+        asked = {one["Target"]["Id"] for one in elb.describe_target_health(TargetGroupArn=tg)["TargetHealthDescriptions"]}
+        return {one["InstanceId"] for one in group["Instances"]}, asked
+    before, _ = machines()
+    try:
+        begun = asg.start_instance_refresh(AutoScalingGroupName="g")["InstanceRefreshId"]
+    except Exception:
+        sys.exit(3)
+    (one,) = asg.describe_instance_refreshes(AutoScalingGroupName="g", InstanceRefreshIds=[begun])["InstanceRefreshes"]
+    after, asked = machines()
+    sys.exit(0 if one["Status"] == "Successful" and len(after) == 2 and not after & before and asked == after else 4)
+"""
+
 
 @pytest.mark.parametrize(
     "act",
-    [RULE, TEMPLATE, POLICY, SERVICE, TWICE_BALANCER, TWICE_GROUP, TWICE_LISTENER, UNUSED],
+    [RULE, TEMPLATE, POLICY, SERVICE, TWICE_BALANCER, TWICE_GROUP, TWICE_LISTENER, UNUSED, REFRESH],
     ids=[
         "rule-descriptions",
         "tags-of-a-launch-template",
@@ -123,6 +145,7 @@ UNUSED = (
         "a-target-group-twice",
         "a-listener-twice",
         "targets-that-nobody-asks",
+        "instance-refreshes",
     ],
 )
 @pytest.mark.parametrize("mended", [True, False], ids=["mended", "plain"])
@@ -230,3 +253,47 @@ resource "aws_ecs_service" "s" {
     with Terraform(folder, aws) as project:
         assert {one.address for one in project.apply()} >= {"aws_launch_template.t"}
         assert project.changes() == []
+
+
+@pytest.mark.needs("terraform")
+def test_a_changed_template_replaces_what_runs_and_a_second_plan_is_empty(aws, stack):
+    """With plain moto the provider asks again for many minutes: it knows no StartInstanceRefresh."""
+    text = """
+data "aws_subnets" "all" {
+}
+
+resource "aws_launch_template" "t" {
+  name          = "ttt"
+  image_id      = "ami-12c6146b"
+  instance_type = "m7i.large"
+}
+
+resource "aws_autoscaling_group" "g" {
+  name                      = "g"
+  min_size                  = 1
+  max_size                  = 2
+  vpc_zone_identifier       = data.aws_subnets.all.ids
+  wait_for_capacity_timeout = "0"
+
+  launch_template {
+    id      = aws_launch_template.t.id
+    version = aws_launch_template.t.latest_version
+  }
+
+  instance_refresh {
+    strategy = "Rolling"
+  }
+}
+"""
+    asg = aws.client("autoscaling")
+    folder = stack(text)
+    with Terraform(folder, aws) as project:
+        project.apply()
+        (before,) = asg.describe_auto_scaling_groups()["AutoScalingGroups"]
+        stack(text.replace("m7i.large", "m7i.xlarge"))
+        project.refresh()
+        project.apply()
+        (after,) = asg.describe_auto_scaling_groups()["AutoScalingGroups"]
+        assert project.changes() == []
+    assert [one["InstanceType"] for one in after["Instances"]] == ["m7i.xlarge"]
+    assert before["Instances"][0]["InstanceId"] != after["Instances"][0]["InstanceId"]
