@@ -138,6 +138,8 @@ def health(ctx: Context) -> Verdict:
             return failed(expected=expected, observed="the image has no HEALTHCHECK", look=look)
         tests = image.seen_while_loading(one)
         one.raw.update(cpu_quota=200_000)
+        # Some tests end what they find ill, and asked so often, with so little CPU, they find it ill soon: that was our doing.
+        image.again(one)
         if any(test["ExitCode"] == 0 for test in tests):
             return failed(expected=expected, observed="it passed while /health still said 503: loading", look=look)
         url = one.address
@@ -148,12 +150,11 @@ def health(ctx: Context) -> Verdict:
             said = f"/health says {image.health(url)}, the HEALTHCHECK: {last['Output'].strip()[-200:]}"
             return failed(expected=expected, observed=said, look=look)
         image.freeze(one, image.claim(ctx))  # a server that hangs: its port accepts, and nobody answers
-        try:
-            one.wait(lambda: one.health == "unhealthy", within=45, what="unhealthy")
-        except LabError:
+        found = image.hung(one, within=45)
+        if found is None:
             return failed(expected=expected, observed="still healthy while the server hangs", look=look)
     seen = f"{len(tests)} tests while loading failed, " if tests else "loaded too fast to be tested while loading, "
-    return passed(expected=expected, observed=f"{seen}then healthy; unhealthy when it hung", look=look)
+    return passed(expected=expected, observed=f"{seen}then healthy; {found} when it hung", look=look)
 
 
 @check(title="It runs on an older CPU", points=2, needs=("answers",), machine=("docker",))
