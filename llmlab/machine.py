@@ -147,6 +147,32 @@ class NoiseMeter:
         return Shares(foreign=min(1.0, foreign / room), server=min(1.0, server / room))
 
 
+class Crowd:
+    """Whether others kept the cores busy while something was watched: how long some process waited for a CPU.
+
+    Linux's pressure stall information (`/proc/pressure/cpu`, the total of "some", in µs); elsewhere it knows nothing.
+    """
+
+    def __init__(self) -> None:
+        self._began, self._stalled = perf_counter(), _stalled()
+
+    def share(self) -> float | None:
+        """Of the time since it was made, the share in which some process had no CPU to run on; None: not known here."""
+        now = _stalled()
+        if now is None or self._stalled is None:
+            return None
+        return (now - self._stalled) / max(perf_counter() - self._began, 1e-9)
+
+
+def _stalled() -> float | None:
+    """Seconds since the start in which some process of the machine waited for a CPU."""
+    try:
+        some = Path("/proc/pressure/cpu").read_text().splitlines()[0]
+        return int(some.rpartition("total=")[2]) / 1e6
+    except (OSError, ValueError, IndexError):
+        return None
+
+
 def _process(pid: int | None) -> psutil.Process | None:
     try:
         return psutil.Process(pid) if pid is not None else None

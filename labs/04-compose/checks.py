@@ -5,12 +5,13 @@ import re
 import threading
 from pathlib import Path
 
-from llmlab.checks import Context, Verdict, check, failed, passed
+from llmlab.checks import Context, Verdict, check, failed, inconclusive, passed
 from llmlab.checks.dashboards import filled, panels, read_dashboard
 from llmlab.checks.fleet import CLEAN, Fleet, opens, served, wait
 from llmlab.checks.furnish import MODEL, furnish
 from llmlab.errors import LabError, Unavailable
 from llmlab.load import closed, constant, measure, trace
+from llmlab.machine import Crowd
 from llmlab.platforms.containers import Project
 from llmlab.platforms.containers.compose import service_of
 from llmlab.platforms.containers.container import processes
@@ -20,6 +21,7 @@ FILE = "compose.yaml"
 REPLICAS, SLOTS, CONTEXT = 3, 2, 2048
 DEPTH, SLACK = 12, 6  # requests that may wait; and how many may be answered while a burst is still arriving
 FAIR = 0.15
+CROWDED = 0.9  # of the time something waited for a CPU: then a share says nothing
 LOST = 0.05  # of the requests, when one replica of three is killed
 FIRES, RESOLVES = 30, 60  # seconds
 WELL_KNOWN = ("", "secret", "admin", "password", "changeme", "llama", "default", "test", "key", "123456", "sk-no-key-required")
@@ -101,17 +103,22 @@ def share(ctx: Context) -> Verdict:
     """Send a steady stream through the door and count at the replicas."""
     fleet = stack(ctx)
     count, tokens = 60, 8
-    before = fleet.quiet()
+    before, crowd = fleet.quiet(), Crowd()
     samples = load(ctx, fleet, constant(20, requests=count, warmup=0, max_tokens=tokens, seed=ctx.seed))
+    crowded = crowd.share()
     got = sorted(served(before, fleet.quiet(), tokens=tokens).values())
     answered = sum(one.ok for one in samples)
     low, high = (1 - FAIR) * count / REPLICAS, (1 + FAIR) * count / REPLICAS
-    good = answered == count and low <= got[0] and got[-1] <= high
-    return (passed if good else failed)(
-        expected=f"{count} answered, from {low:.0f} to {high:.0f} by each replica",
-        observed=f"{answered} answered; by replica {', '.join(map(str, got))}",
-        look="stack.shares()",
-    )
+    fair = low <= got[0] and got[-1] <= high
+    evidence = {
+        "expected": f"{count} answered, from {low:.0f} to {high:.0f} by each replica",
+        "observed": f"{answered} answered; by replica {', '.join(map(str, got))}",
+        "look": "stack.shares()",
+    }
+    if answered == count and not fair and crowded is not None and crowded > CROWDED:
+        # A replica that gets no CPU is passed over by a proxy that counts connections: that is not the file's fault.
+        return inconclusive(f"something waited for a CPU in {crowded:.0%} of the time", **evidence)
+    return (passed if answered == count and fair else failed)(**evidence)
 
 
 @check(title="A stream comes as it is written", points=2, needs=("up",))

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import importlib.util
+import math
 import os
 import shutil
 import subprocess
@@ -24,9 +25,10 @@ from typing import Any
 import msgspec
 
 from ..errors import Unavailable
+from ..load.turn import Turn
 from .check import Check, Context, DeploymentFailed
 from .result import Evidence, Outcome, Result
-from .talk import Asked, Event, Turn, converse, unreadable
+from .talk import Asked, Event, converse, unreadable
 
 MAX_RECORDS = 50
 MAX_ARTIFACT = 1 << 20  # bytes; a deployment file is text
@@ -120,7 +122,7 @@ def run(
                     outcomes.append(event["outcome"])
                 on_event(event)
 
-        ended = converse(process, order, on_event=hear, wall=wall, turn=turn)
+        ended = converse(process, order, on_event=hear, wall=wall, turn=turn or Turn(longest=math.inf))
     if result is None and ended.why == "wall":
         result = Result(
             lab=lab.name, created=_now(), seed=seed, outcomes=_out_of_time(outcomes, plan, wall or 0)

@@ -22,33 +22,13 @@ from typing import Any
 
 import msgspec
 
+from ..load.turn import Turn
+
 Event = dict[str, Any]
 
 MAX_LINE = 48 << 20  # bytes of one event: a cell with a few large pictures
 LAST = ("result", "end")  # events after which nothing more is heard
 NOISE = 8192  # bytes of stderr that are kept
-
-
-class Turn:
-    """One machine, one measurement at a time: whoever measures holds it, the others wait.
-
-    `longest`: seconds after which somebody who does not give it back has lost it.
-    """
-
-    def __init__(self, *, longest: float = 120.0) -> None:
-        self._lock = threading.Lock()
-        self.longest = longest
-
-    def take(self, alive: Callable[[], bool]) -> bool:
-        """Wait for it; False when the one who asked is gone meanwhile."""
-        while not self._lock.acquire(timeout=0.25):
-            if not alive():
-                return False
-        return True
-
-    def give_back(self) -> None:
-        """Let the next one measure."""
-        self._lock.release()
 
 
 @dataclass(frozen=True, slots=True)

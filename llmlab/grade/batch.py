@@ -17,10 +17,10 @@ import msgspec
 
 from .. import engine, machine, owned
 from ..checks import load_checks
-from ..checks.talk import Turn
 from ..errors import LabError
 from ..lab.hints import read_hints
 from ..lab.info import LabInfo
+from ..load.turn import Turn
 from ..platforms.cloud import mirror
 from ..platforms.region import programs, workerd
 from . import daemon, sandbox

@@ -19,9 +19,10 @@ from typing import Any
 import msgspec
 
 from ..checks.result import Result
-from ..checks.talk import Ended, Turn, converse
+from ..checks.talk import Ended, converse
 from ..lab.info import LabInfo
 from ..lab.lab import VERDICT
+from ..load.turn import Turn
 from ..paths import replace_file
 from .sandbox import Sandbox
 from .schema import CellRun, NotebookRun

@@ -18,11 +18,11 @@ from typing import Any
 import msgspec
 
 from .. import __version__, checks, models
-from ..checks.talk import Turn
 from ..errors import LabError
 from ..lab.answers import from_source
 from ..lab.info import LabInfo, find_lab, read_info
 from ..lab.submission import Taken, take
+from ..load.turn import Turn
 from ..models.known import NAMES
 from . import daemon
 from .handed_in import Submission, key_of

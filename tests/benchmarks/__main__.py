@@ -1,10 +1,11 @@
-"""`uv run python -m tests.benchmarks [--quick] [clients|ceiling|startup|grading|flips|images|regions ...]`: printed, not asserted.
+"""`uv run python -m tests.benchmarks [--quick] [clients|ceiling|startup|grading|flips|images|regions|proof ...]`: printed, not asserted.
 
 Every number is a median with its range over alternating rounds. About five minutes on two cores; --quick, one. Where
 `aiperf` is on PATH, or LLMLAB_AIPERF names it, it takes part: three minutes more; --quick, one. So do `nbgrader` and
 `otter` (LLMLAB_NBGRADER, LLMLAB_OTTER) in `grading`, which then takes ten minutes; --quick, two. `flips` takes an hour or
 two (--quick, ten minutes), so it runs only where it is named; so do `images` (docker; --quick leaves out the build from source)
-and `regions` (six minutes; --quick, two). `--write` keeps
+and `regions` (six minutes; --quick, two), and `proof` (where the time of the tests goes: as long as they take; --workers N
+side by side, words for pytest after `--`). `--write` keeps
 their outcomes in data/.
 """
 
@@ -12,6 +13,7 @@ from __future__ import annotations
 
 import argparse
 import os
+import sys
 from time import perf_counter
 
 import psutil
@@ -22,6 +24,7 @@ from .ceiling import ceiling
 from .flips import flips
 from .grading import grading
 from .images import images
+from .proof import proof
 from .race import race
 from .regions import regions
 from .startup import startup
@@ -32,10 +35,14 @@ USUAL = ("clients", "ceiling", "startup", "grading")
 def main() -> None:
     """Run what was asked for and print it as it comes."""
     parser = argparse.ArgumentParser(prog="python -m tests.benchmarks", description=__doc__)
-    parser.add_argument("what", nargs="*", choices=[*USUAL, "flips", "images", "regions", []], default=[])
+    parser.add_argument(
+        "what", nargs="*", choices=[*USUAL, "flips", "images", "regions", "proof", []], default=[]
+    )
     parser.add_argument("--quick", action="store_true", help="fewer rounds, smaller loads, about a minute")
     parser.add_argument("--write", action="store_true", help="with flips, images: keep the outcome in data/")
-    asked = parser.parse_args()
+    parser.add_argument("--workers", type=int, default=0, help="with proof: tests side by side")
+    words = sys.argv[sys.argv.index("--") + 1 :] if "--" in sys.argv else []
+    asked = parser.parse_args(sys.argv[1 : -len(words) - 1] if "--" in sys.argv else None)
     quick = asked.quick
     parts = {
         "clients": lambda: race(3 if quick else 5, 32 if quick else 96),
@@ -44,6 +51,7 @@ def main() -> None:
         "grading": lambda: grading(1, 4, 2) if quick else grading(3, 12, 2),
         "images": lambda: images(1 if quick else 5, source=not quick, keep=asked.write),
         "regions": lambda: regions(1 if quick else 3),
+        "proof": lambda: proof(words, workers=asked.workers),
         "flips": lambda: flips(3 if quick else 20, write=asked.write),
     }
     began = perf_counter()

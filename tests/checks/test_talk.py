@@ -10,7 +10,8 @@ from itertools import pairwise
 
 import pytest
 
-from llmlab.checks.talk import Turn, converse
+from llmlab.checks.talk import converse
+from llmlab.load.turn import Turn
 
 PRELUDE = "from llmlab.checks.talk import Asked\nasked = Asked()\n"
 
@@ -132,3 +133,20 @@ def test_who_dies_with_the_turn_gives_it_back():
     turn = Turn()
     talk("asked.turn().__enter__()\nimport os; os._exit(1)", turn=turn)
     assert turn.take(lambda: False)
+
+
+def test_programs_that_know_nothing_of_each_other_take_turns_by_a_file(tmp_path, monkeypatch):
+    """LLMLAB_TURN: another process that measures holds the file; ours waits until it lets go."""
+    monkeypatch.setenv("LLMLAB_TURN", str(tmp_path / "turn"))
+    holder = "from llmlab.load import turn\nwith turn.take():\n    print('holds', flush=True)\n    input()\nprint('gone', flush=True)"
+    with subprocess.Popen(
+        [sys.executable, "-c", holder], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    ) as other:
+        assert other.stdout.readline() == "holds\n"
+        turn, tries = Turn(), iter([True, False])
+        assert not turn.take(lambda: next(tries)), "the other one measures"
+        other.stdin.write("\n")
+        other.stdin.flush()
+        assert turn.take(lambda: True)
+        turn.give_back()
+        assert other.stdout.readline() == "gone\n"

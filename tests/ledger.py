@@ -1,0 +1,106 @@
+"""What was proved, for which content: with --full, a slow test of a lab that passed on the same content is not run again.
+
+The content is the lab (starter, checks, worked files), the fault, the modules of llmlab that its checks can reach, the tests' own
+code, the engine and what `doctor` says of the lab's needs (it names versions). `--fresh` proves everything again; so does an empty cache.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterable
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+from imports import COURSE, imported
+
+from llmlab import doctor, engine
+from llmlab.paths import cache_dir, replace_file
+
+#: `doctor` imports every tier to ask for its need. What it answers for this lab is in the content.
+ASKED = frozenset({"llmlab.doctor"})
+
+
+def key(item: pytest.Item) -> str | None:
+    """A digest of all that the test's verdict stands on; None for a test that keeps no ledger."""
+    if item.get_closest_marker("full") is None or not item.nodeid.startswith("tests/labs/"):
+        return None
+    if not hasattr(item, "callspec"):
+        return None
+    params = item.callspec.params
+    fault = params.get("fault")
+    from llmlab.lab import find_lab
+
+    info = params["info"] if "info" in params else find_lab(fault["lab"], COURSE)
+    digest = hashlib.sha256(json.dumps([item.nodeid, fault], sort_keys=True).encode())
+    for need in info.needs:
+        digest.update(doctor.need(need).detail.encode())
+    digest.update(engine.find().line().encode())
+    start = [info.folder / "checks.py", COURSE / "llmlab/checks/run.py"]
+    start += [] if fault else [COURSE / "llmlab/lab/__init__.py", COURSE / "llmlab/lab/lab.py"]
+    for path in sorted(
+        {
+            *reached(start),
+            *_below(info.folder),
+            *_below(info.solution),
+            Path(__file__).parent / "labs/test_labs.py",
+        }
+    ):
+        digest.update(str(path.relative_to(COURSE)).encode() + b"\0" + path.read_bytes())
+    return digest.hexdigest()
+
+
+def proved(item: pytest.Item) -> str | None:
+    """When this very content passed, or None."""
+    name = key(item)
+    return _read().get(name) if name else None
+
+
+def note(item: pytest.Item) -> None:
+    """It passed just now."""
+    name = key(item)
+    if name:
+        path = _file(name)
+        replace_file(path, f"{datetime.now(UTC):%Y-%m-%d %H:%M} UTC  {item.nodeid}\n".encode())
+
+
+def reached(start: Iterable[Path]) -> set[Path]:
+    """The modules of llmlab that these files import, wherever in them, and what those import; with the data beside them."""
+    waiting, seen = list(start), set()
+    while waiting:
+        path = waiting.pop()
+        if path in seen or not path.is_file():
+            continue
+        seen.add(path)
+        waiting += imported(path, besides=ASKED)
+    packages = {path.parent for path in seen if (COURSE / "llmlab") in path.parents}
+    return seen | {
+        file
+        for folder in packages
+        for file in _below(folder)
+        if file.suffix != ".py" and _package(file) == folder
+    }
+
+
+def _below(folder: Path) -> list[Path]:
+    skip = {"__pycache__", ".llmlab", "records", ".ipynb_checkpoints"}
+    return [path for path in folder.rglob("*") if path.is_file() and not skip & set(path.parts)]
+
+
+def _package(file: Path) -> Path:
+    """The innermost package that holds a data file."""
+    return next(folder for folder in file.parents if (folder / "__init__.py").is_file())
+
+
+def _file(name: str) -> Path:
+    return cache_dir() / "proved" / name
+
+
+def _read() -> dict[str, str]:
+    folder = cache_dir() / "proved"
+    return (
+        {path.name: path.read_text().partition("  ")[0] for path in folder.glob("*")}
+        if folder.is_dir()
+        else {}
+    )
