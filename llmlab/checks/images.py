@@ -178,19 +178,20 @@ def seen_while_loading(one: Container, *, within: float = 60) -> list[dict[str, 
         done = [
             test for test in one.state["Health"]["Log"] or [] if loading and _moment(test["Start"]) > loading
         ]
+        if not one.state.get("Running"):
+            return done[:1]
         if done and health(url) == 503:  # before it and after it: it was asked while the model loaded
             return done[:1]
         time.sleep(0.1)
     return []
 
 
-def again(one: Container) -> bool:
-    """Start a container once more that has ended by itself; whether it had."""
-    if one.state.get("Running"):
-        return False
-    with speaking():
-        one.raw.start()
-    return True
+def unthrottled(one: Container, cores: int = 2) -> None:
+    """Give a container its CPU back; one that has ended has no use for it."""
+    from docker.errors import APIError
+
+    with contextlib.suppress(APIError), speaking():
+        one.raw.update(cpu_quota=100_000 * cores)
 
 
 def hung(one: Container, *, within: float) -> str | None:

@@ -256,7 +256,9 @@ def _problem(dockerfile: Path, steps: tuple[Step, ...], said: list[str]) -> LabE
     return LabError(f"The build step {broken.name}{how}. Its last lines:\n{last}", where=where)
 
 
-_HEREDOC = re.compile(r"""^\s*(?:ONBUILD\s+)?(?:COPY|ADD|RUN)\s.*<<-?\s*(['"]?)(\w+)\1""", re.I)
+_HEREDOC = re.compile(
+    r"""^\s*(?:ONBUILD\s+)?(?:COPY|ADD|RUN)\s(?:.*\s)?\d*<<-?(['"]?)([A-Za-z_]\w*)\1""", re.I
+)
 
 
 def _heredoc(dockerfile: Path, line: int) -> int | None:
