@@ -2,15 +2,18 @@
 
 import re
 
-from llmlab.checks import Context, Verdict, check, failed, passed
+from llmlab.checks import Context, Verdict, check, failed, inconclusive, passed
 from llmlab.checks import images as image
 from llmlab.checks.cuda import judge
 from llmlab.errors import LabError
+from llmlab.machine import Crowd
 from llmlab.platforms.containers import Container
 from llmlab.platforms.containers.container import processes
 from llmlab.platforms.containers.older import cpu, run_on_older_cpu
 
 SECONDS_TO_STOP = 10
+EMULATED = 90  # seconds within which a program under an emulator answers
+CROWDED = 0.9  # of the time something waited for a CPU: then that it is late says nothing
 BUILD = "docker build -t mine ."
 RUN = f"docker run -d --name c -p 127.0.0.1:8080:8080 -v {image.mounted()[0].path.parent}:/models:ro"
 ALONE = f"{RUN} mine -m {image.mounted()[1]}"
@@ -137,23 +140,34 @@ def health(ctx: Context) -> Verdict:
         if one.health is None:
             return failed(expected=expected, observed="the image has no HEALTHCHECK", look=look)
         tests = image.seen_while_loading(one)
-        one.raw.update(cpu_quota=200_000)
+        image.unthrottled(one)
         if any(test["ExitCode"] == 0 for test in tests):
             return failed(expected=expected, observed="it passed while /health still said 503: loading", look=look)
-        url = one.address
-        try:
-            one.wait(lambda: one.health == "healthy", within=40, what="healthy")
-        except LabError:
-            last = (one.state["Health"]["Log"] or [{"Output": "it never ran"}])[-1]
-            said = f"/health says {image.health(url)}, the HEALTHCHECK: {last['Output'].strip()[-200:]}"
-            return failed(expected=expected, observed=said, look=look)
-        image.freeze(one, image.claim(ctx))  # a server that hangs: its port accepts, and nobody answers
-        try:
-            one.wait(lambda: one.health == "unhealthy", within=45, what="unhealthy")
-        except LabError:
-            return failed(expected=expected, observed="still healthy while the server hangs", look=look)
+        found = truth(ctx, one)
+    if found is None:
+        # A test may end what it finds ill, and asked every second, with so little CPU, it does so soon: that was our doing.
+        with image.serving(ctx, model="20m", healthcheck=soon | {"interval": 5 * 10**9}) as one:
+            found = truth(ctx, one)
+            if found is None:
+                return failed(expected=expected, observed=one.ended("ended before it was healthy").what, look=look)
+    good, said = found
     seen = f"{len(tests)} tests while loading failed, " if tests else "loaded too fast to be tested while loading, "
-    return passed(expected=expected, observed=f"{seen}then healthy; unhealthy when it hung", look=look)
+    return (passed if good else failed)(expected=expected, observed=seen + said if good else said, look=look)
+
+
+def truth(ctx: Context, one: Container) -> tuple[bool, str] | None:
+    """Whether a container becomes healthy, and is found out when it hangs; None: it ended before it was healthy."""
+    try:
+        url = one.address
+        one.wait(lambda: one.health == "healthy", within=40, what="healthy")
+    except LabError:
+        if not one.state["Running"]:
+            return None
+        last = (one.state["Health"]["Log"] or [{"Output": "it never ran"}])[-1]
+        return False, f"/health says {image.health(url)}, the HEALTHCHECK: {last['Output'].strip()[-200:]}"
+    image.freeze(one, image.claim(ctx))  # a server that hangs: its port accepts, and nobody answers
+    found = image.hung(one, within=45)
+    return (True, f"then healthy; {found} when it hung") if found else (False, "still healthy while the server hangs")
 
 
 @check(title="It runs on an older CPU", points=2, needs=("answers",), machine=("docker",))
@@ -171,13 +185,27 @@ def older_cpu(ctx: Context) -> Verdict:
             publish=image.PORT,
             mounts={found.path.parent: "/models"},
         )
+    crowd = Crowd()
     try:
-        tokens = image.completion(image.ready(one, within=90))
+        tokens = image.completion(emulated(one, crowd))
     except LabError as error:
-        return failed(expected=expected, observed=error.what, look=look)
+        evidence = {"expected": expected, "observed": error.what, "look": look}
+        if one.state["Running"] and (share := crowd.share() or 0) > CROWDED:
+            return inconclusive(f"something waited for a CPU in {share:.0%} of the time", **evidence)
+        return failed(**evidence)
     finally:
         one.close()
     return (passed if tokens else failed)(expected=expected, observed=f"{tokens} tokens on a {cpu()}", look=look)
+
+
+def emulated(one: Container, crowd: Crowd) -> str:
+    """Wait until it answers; three times as long while others keep the cores busy: an emulator needs all that it can get."""
+    try:
+        return image.ready(one, within=EMULATED)
+    except LabError:
+        if not one.state["Running"] or (crowd.share() or 0) <= CROWDED:
+            raise
+        return image.ready(one, within=2 * EMULATED)
 
 
 @check(title="The CUDA image has machine code for the whole fleet", points=2, realism="schema")

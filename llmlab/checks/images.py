@@ -15,6 +15,7 @@ from pathlib import PurePosixPath
 from typing import Any
 
 from .. import models
+from ..errors import LabError
 from ..models import Model
 from ..platforms.containers import Build, Claim, Container, build, ensure
 from ..platforms.containers.container import processes
@@ -66,7 +67,12 @@ def mounted(name: str = "tiny") -> tuple[Model, str]:
 def serving(
     ctx: Context, *, model: str = "tiny", arguments: Sequence[str] = (), **options: Any
 ) -> Iterator[Container]:
-    """Run the image as a stranger would: `docker run -p … -v models:/models:ro IMAGE -m /models/…`, and nothing else."""
+    """Run the image as a stranger would: `docker run -p … -v models:/models:ro IMAGE -m /models/…`, and nothing else.
+
+    :raises DeploymentFailed: when it ends while it is used, whoever ended it: with its exit code and last lines.
+    """
+    from docker.errors import APIError
+
     found, inside = mounted(model)
     with ctx.deploying():
         container = Container(
@@ -78,7 +84,12 @@ def serving(
             **options,
         )
     try:
-        yield container
+        with ctx.deploying():
+            yield container
+    except APIError as error:  # Docker does little for a container that has ended
+        if container.state.get("Running"):
+            raise
+        raise DeploymentFailed(str(container.ended("ended by itself"))) from error
     finally:
         container.close()
 
@@ -167,10 +178,29 @@ def seen_while_loading(one: Container, *, within: float = 60) -> list[dict[str, 
         done = [
             test for test in one.state["Health"]["Log"] or [] if loading and _moment(test["Start"]) > loading
         ]
+        if not one.state.get("Running"):
+            return done[:1]
         if done and health(url) == 503:  # before it and after it: it was asked while the model loaded
             return done[:1]
         time.sleep(0.1)
     return []
+
+
+def unthrottled(one: Container, cores: int = 2) -> None:
+    """Give a container its CPU back; one that has ended has no use for it."""
+    from docker.errors import APIError
+
+    with contextlib.suppress(APIError), speaking():
+        one.raw.update(cpu_quota=100_000 * cores)
+
+
+def hung(one: Container, *, within: float) -> str | None:
+    """Wait until a container's health test finds a frozen server: "unhealthy", or that the test ended it; None: neither."""
+    try:
+        one.wait(lambda: one.health == "unhealthy", within=within, what="unhealthy")
+    except LabError:
+        return None if one.state.get("Running") else "ended by its own health test"
+    return "unhealthy"
 
 
 def _moment(text: str) -> datetime:

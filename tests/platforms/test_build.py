@@ -8,7 +8,7 @@ import pytest
 from dockyard import held
 
 from llmlab.errors import LabError, Unavailable
-from llmlab.platforms.containers import Claim, build, daemon
+from llmlab.platforms.containers import Claim, build, client, daemon
 from llmlab.platforms.containers.images import STAND_IN, ensure, here, missing, named
 from llmlab.platforms.containers.registry import pin
 from llmlab.platforms.containers.survey import layers, survey
@@ -28,6 +28,33 @@ def claim(tmp_path, monkeypatch):
 def made(tmp_path, claim, text: str, **options):
     (tmp_path / "Dockerfile").write_text(text)
     return build(tmp_path, tag=f"{claim.name}:test", labels=claim.labels, **options)
+
+
+#: Files with here-documents, and what a builder that knows none says of each.
+HEREDOCS = {
+    "copy": "FROM debian:trixie-slim\nCOPY --chmod=0755 <<'EOF' /start\n#!/bin/sh\nset -eu\nEOF\n",
+    "run": 'FROM debian:trixie-slim\nRUN <<EOF\necho a > /file\nEOF\nCMD ["cat", "/file"]\n',
+    "two": "FROM debian:trixie-slim\nCOPY <<-ONE /one\nFROM nowhere\nONE\nCOPY <<TWO /two\nmode: two\nTWO\n",
+}
+
+
+@pytest.mark.parametrize("text", HEREDOCS.values(), ids=HEREDOCS)
+def test_a_here_document_is_built_or_the_builder_is_said_to_be_too_old(tmp_path, claim, text):
+    problem = made(tmp_path, claim, text).problem
+    if int(client().version()["Version"].split(".")[0]) >= 23:
+        assert problem is None
+    else:
+        assert "too old to know" in problem.what
+        assert "they came with Docker 23" in problem.what
+        assert problem.where == "Dockerfile:2"
+        assert "RUN printf" in problem.fix
+
+
+def test_an_unknown_instruction_outside_of_a_here_document_is_only_that(tmp_path, claim):
+    problem = made(tmp_path, claim, "FROM debian:trixie-slim\nRUN echo $((1 << 2))\nUSSER me\n").problem
+    assert "unknown instruction: USSER" in problem.what
+    assert "too old" not in problem.what
+    assert problem.where == "Dockerfile:3"
 
 
 GOOD = "FROM debian:trixie-slim AS one\nRUN echo first > /file\nFROM scratch\nCOPY --from=one /file /file\n"

@@ -18,7 +18,7 @@ from typing import Any
 from ...errors import LabError, Unavailable
 from . import bounds
 from . import vet as vetting
-from .daemon import failure, machine_trouble
+from .daemon import client, failure, machine_trouble, speaking
 from .plugins import environment
 
 TAIL = 12  # last lines of a failed step that are shown
@@ -234,6 +234,16 @@ def _problem(dockerfile: Path, steps: tuple[Step, ...], said: list[str]) -> LabE
         at = re.search(r"parse error line (\d+)", words)
         if not isinstance(found, Unavailable):
             found.where = f"{dockerfile.name}:{at[1]}" if at else dockerfile.name
+            if at and (opened := _heredoc(dockerfile, int(at[1]))):
+                found.where = f"{dockerfile.name}:{opened}"
+                found.what += (
+                    f"\nLine {opened} opens a here-document (<<), which this machine's builder is too old to know: "
+                    f"{_builder()}. A newer one, perhaps your own, builds it."
+                )
+                found.fix = (
+                    "write the file with RUN printf '%s\\n' '…' > FILE, which every builder knows; or, where the builder "
+                    "reaches a registry, begin with the line # syntax=docker/dockerfile:1"
+                )
         return found
     last = "\n".join((broken.log or broken.error or "").strip().splitlines()[-TAIL:])
     trouble = machine_trouble(last)
@@ -244,6 +254,30 @@ def _problem(dockerfile: Path, steps: tuple[Step, ...], said: list[str]) -> LabE
     ended = (broken.error or "").rpartition("exit code: ")[2]
     how = f" ended with code {ended}" if ended.isdigit() else " failed"
     return LabError(f"The build step {broken.name}{how}. Its last lines:\n{last}", where=where)
+
+
+_HEREDOC = re.compile(
+    r"""^\s*(?:ONBUILD\s+)?(?:COPY|ADD|RUN)\s(?:.*\s)?\d*<<-?(['"]?)([A-Za-z_]\w*)\1""", re.I
+)
+
+
+def _heredoc(dockerfile: Path, line: int) -> int | None:
+    """The line that opens the here-document in which a line lies, as a builder sees it that knows none."""
+    lines = dockerfile.read_text(encoding="utf-8", errors="replace").splitlines()
+    opened, end = None, ""
+    for number, text in enumerate(lines[: line - 1], 1):
+        if opened is None and (found := _HEREDOC.match(text)):
+            opened, end = number, found[2]
+        elif opened is not None and text.strip() == end:
+            opened = None
+    return opened
+
+
+def _builder() -> str:
+    """The builder by its name; what it knows comes with the daemon (here-documents with Docker 23)."""
+    with contextlib.suppress(LabError), speaking():
+        return f"it is that of Docker {client().version()['Version']}, and they came with Docker 23"
+    return "they came with Docker 23"
 
 
 def _line(dockerfile: Path, instruction: str) -> int | None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import copy
 import json
+import os
 import re
 import subprocess
 import time
@@ -17,8 +18,8 @@ from typing import Any
 from ...errors import LabError, Unavailable
 from ...serve.ports import free_port, port_holder
 from ...yaml_nodes import scalar_line
+from . import variables, vetted
 from . import vet as vetting
-from . import vetted
 from .daemon import client, docker, failure, speaking
 from .images import here
 from .logs import telling
@@ -78,7 +79,7 @@ class Project:
             line = ["compose", "-p", "llmlab", "-f", str(self.file), *self._profiles()]
             done = docker(*line, "config", "--format", "json", env=self.env, cwd=self.file.parent, timeout=60)
             if done.returncode:
-                raise unreadable(self.file, done.stderr)
+                raise self._explained(unreadable(self.file, done.stderr))
             config = json.loads(done.stdout)
             if self.vet:
                 lent = [Path(one) for one in self.env.values() if one.startswith("/")]
@@ -111,6 +112,12 @@ class Project:
                 with contextlib.suppress(LabError):  # what went wrong first is what to say
                     self.down()
             raise
+
+    def _explained(self, error: LabError) -> LabError:
+        """With what the file leaves to an .env or another file that is not here."""
+        if isinstance(error, Unavailable):
+            return error
+        return variables.explained(error, self.file, {**os.environ, **self.env}, alone=self.vet)
 
     def _mounts(self) -> None:
         """Refuse a mounted file that is not there: Docker would make an empty folder of that name, and go on."""
@@ -186,7 +193,7 @@ class Project:
         fix = None
         if port and not self.own_ports:
             fix = f"port {port[1]} is held by {_holder(int(port[1])) or 'somebody else'}: stop it, or publish another"
-        return LabError(f"docker compose up failed:\n{words}", where=where, fix=fix)
+        return self._explained(LabError(f"docker compose up failed:\n{words}", where=where, fix=fix))
 
     def _absent(self) -> list[tuple[str, str]]:
         """Services and images that the daemon has not."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from .container import Container
@@ -24,10 +24,22 @@ def _architecture() -> str:
         return str(client().info()["Architecture"])
 
 
+def _anywhere(options: Mapping[str, Any]) -> dict[str, str]:
+    """The address at which llama-server answers where it is published."""
+    port = {"LLAMA_ARG_PORT": str(options["publish"])} if options.get("publish") else {}
+    return {"LLAMA_ARG_HOST": "0.0.0.0", **port}
+
+
 def run_on_older_cpu(
     image: str, program: str, arguments: Sequence[str], *, claim: Claim, **options: Any
 ) -> Container:
     """Run `program` of an image on an older CPU; options as `Container` takes them.
+
+    The image's own health check is left out: it runs on this CPU, its patience is meant for a program that does too, and
+    some end a container that they find too slow. What the emulator costs is not the image's.
+
+    A start script is left out with the entry point, and with it what it says of the address: llama-server's own variables say
+    it instead (a flag among `arguments` still counts more).
 
     :param program: its path in the image (the image's entry point is not used: the emulator takes its place).
     """
@@ -45,5 +57,5 @@ def run_on_older_cpu(
         entrypoint=f"/qemu/{emulator}",
         claim=claim,
         volumes=volumes,
-        **options,
+        **{"healthcheck": {"test": ["NONE"]}, "environment": _anywhere(options), **options},
     )
