@@ -207,8 +207,9 @@ def _graded(
         outlived += box.outlived
         answers, unread = read_answers(text)
         remarks += unread
-    # Where a cell failed or was not reached, what stands in it as a plain value counts all the same.
-    unfinished = {cell.id for cell in ran.cells} if runs else set(taken.cells)
+    # Where a cell failed or was not reached, what stands in it as a plain value counts all the same. A notebook that was
+    # stopped has told nothing, not even of the cells that had ended well.
+    unfinished = {cell.id for cell in ran.cells} if ran.status == "ran" else set(taken.cells)
     answers = _literal(taken, unfinished) | answers
     say("checks")
     with Sandbox(**common, label=f"deployment of {one.key}", containers=daemon.needed(info)) as box:

@@ -48,6 +48,17 @@ def test_a_result_without_a_course_folder(info, tmp_path, monkeypatch):
     assert owned.entries() == []
 
 
+def test_an_answer_counts_though_the_notebook_was_stopped_later(info, tmp_path):
+    """The answers come out at the notebook's end: one that stops before has told none, also of cells that ended well."""
+    stops = "import os, signal\nos.kill(os.getpid(), signal.SIGKILL)"
+    graded = grade(info.folder, hand_in(tmp_path / "alice", answer_word=stops))
+    assert graded.notebook.status == "stopped"
+    assert "answer-slots" not in [cell.id for cell in graded.notebook.cells]
+    assert graded.answers == {"slots": 2}
+    assert graded.result is not None
+    assert graded.result.failing == ["word"]
+
+
 def test_seeds_differ_by_learner_lab_and_purpose():
     made = {seed(b"s", lab, key, what) for lab in ("01", "02") for key in ("a", "b") for what in ("x", "y")}
     assert len(made) == 8
