@@ -91,7 +91,10 @@ def pytest_xdist_auto_num_workers(config):
     return min(2 * (os.cpu_count() or 1), 8)
 
 
-@pytest.hookimpl(tryfirst=True)  # xdist reads the groups' marks in the same hook
+def pytest_xdist_make_scheduler(config, log):
+    return groups.ByGroup(config, log)
+
+
 def pytest_collection_modifyitems(config, items):
     for item in items:
         if item.get_closest_marker("full") and not config.getoption("--full"):

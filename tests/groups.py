@@ -1,32 +1,45 @@
-"""Which tests may not run side by side, and which groups start first: for pytest-xdist's `--dist loadgroup`.
+"""Which tests share a worker, and which groups start first: the schedule of pytest-xdist.
 
 A group runs on one worker, in order. A file is a group of its own (its module fixtures are made once); a lab is one; and
-what uses a thing of which the machine has one (the regions' loopback addresses) shares one.
+what uses a thing of which the machine has one (the regions' loopback addresses) shares one. Not by `xdist_group` marks: pytest-xdist
+3.8 writes them where pytest 9.2 no longer looks (findings/xdist-groups-are-lost.sh).
 """
 
 from __future__ import annotations
 
+import functools
+import re
+import tomllib
+from pathlib import Path
+
 import pytest
+from xdist.scheduler import LoadScopeScheduling
 
 #: What is started first, so that no worker begins a long group while the others are done: see `python -m tests.benchmarks proof`.
 LONGEST = (
-    "regions", "lab 07", "lab 10", "lab 06", "lab 04", "lab 08", "tests/grade/test_corpus.py", "lab 01", "lab 12", "lab 02",
-    "tests/platforms/kube/test_addons.py", "tests/binder", "lab 03", "lab 05", "tests/platforms/kube", "tests/grade",
+    "regions", "lab 07", "lab 10", "lab 06", "lab 04", "lab 08", "tests/grade/test_corpus.py", "tests/cases/", "lab 01", "lab 12",
+    "lab 02", "tests/platforms/kube/test_addons.py", "tests/binder", "lab 03", "lab 05", "tests/platforms/kube", "tests/grade",
 )  # fmt: skip
+LABS = "tests/labs/test_labs.py"
 
 
-def group_of(item: pytest.Item) -> str:
-    """The group of a test: by its lab, where it is about one, else by its file."""
-    path = item.nodeid.partition("::")[0]
+def group_of(test: str) -> str:
+    """The group of a test, by its id: its lab, where it is about one, else its file."""
+    path, _, rest = test.partition("::")
     lab = None
-    if path == "tests/labs/test_labs.py" and hasattr(item, "callspec"):
-        params = item.callspec.params
-        lab = params["info"].number if "info" in params else params["fault"]["lab"]
+    if path == LABS and (found := re.search(r"\[(.+)\]$", rest)):
+        lab = _lab_of_fault().get(found[1]) or found[1].partition("-")[0]
     if lab == "13" or path.startswith(
         ("tests/platforms/region/test_globe", "tests/platforms/region/test_routing")
     ):
         return "regions"
     return f"lab {lab}" if lab else path
+
+
+@functools.cache
+def _lab_of_fault() -> dict[str, str]:
+    faults = tomllib.loads((Path(__file__).parents[1] / "data" / "faults.toml").read_text())["fault"]
+    return {fault["id"]: fault["lab"] for fault in faults}
 
 
 def rank(group: str) -> int:
@@ -35,8 +48,12 @@ def rank(group: str) -> int:
 
 
 def sort(items: list[pytest.Item]) -> None:
-    """Mark every test with its group, and put the longest groups first; within a group the order stays."""
-    groups = {item.nodeid: group_of(item) for item in items}
-    for item in items:
-        item.add_marker(pytest.mark.xdist_group(groups[item.nodeid]))
-    items.sort(key=lambda item: rank(groups[item.nodeid]))
+    """The longest groups first; within a group the order stays."""
+    items.sort(key=lambda item: rank(group_of(item.nodeid)))
+
+
+class ByGroup(LoadScopeScheduling):
+    """A free worker takes the next group."""
+
+    def _split_scope(self, nodeid: str) -> str:
+        return group_of(nodeid)

@@ -13,6 +13,7 @@ from time import time
 
 import psutil
 import pytest
+from groups import group_of
 
 VARIABLE = "LLMLAB_METER"
 
@@ -26,10 +27,9 @@ def _busy() -> float:
 def pytest_runtest_protocol(item, nextitem):
     began, busy = time(), _busy()
     done = yield
-    marker = item.get_closest_marker("xdist_group")
     line = {
         "test": item.nodeid,
-        "group": marker.args[0] if marker else "",
+        "group": group_of(item.nodeid),
         "worker": os.environ.get("PYTEST_XDIST_WORKER", ""),
         "began": round(began, 3),
         "wall": round(time() - began, 3),

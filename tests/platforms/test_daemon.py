@@ -14,7 +14,6 @@ from llmlab import doctor, owned
 from llmlab.errors import LabError, Unavailable
 from llmlab.platforms.containers import Claim, Container, client
 
-
 pytestmark = pytest.mark.usefixtures("nothing_taken")
 
 
