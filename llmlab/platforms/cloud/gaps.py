@@ -228,6 +228,21 @@ def instance_refreshes() -> None:
     setattr(AutoScalingResponse, "describe_instance_refreshes", describe_instance_refreshes)  # noqa: B010
 
 
+def user_data_of_a_second_version() -> None:
+    """A second version of a launch template can be launched (moto fails at its user data, and the provider asks for minutes)."""
+    from moto.ec2.models.launch_templates import LaunchTemplate
+    from moto.ec2.utils import parse_user_data
+
+    made = LaunchTemplate.create_version
+
+    def create_version(self: Any, data: dict[str, Any], description: str) -> Any:
+        if isinstance(data.get("UserData"), (str, bytes)):  # as the request gave it
+            data = data | {"UserData": parse_user_data(data["UserData"])}
+        return made(self, data, description)
+
+    setattr(LaunchTemplate, "create_version", create_version)  # noqa: B010
+
+
 GAPS = (
     rule_descriptions,
     tags_of_a_launch_template,
@@ -236,4 +251,5 @@ GAPS = (
     creating_twice,
     targets_that_nobody_asks,
     instance_refreshes,
+    user_data_of_a_second_version,
 )

@@ -132,10 +132,35 @@ REFRESH = """
     sys.exit(0 if one["Status"] == "Successful" and len(after) == 2 and not after & before and asked == after else 4)
 """
 
+SECOND_VERSION = """
+    asg = boto3.client("autoscaling", "us-east-1", aws_access_key_id="x", aws_secret_access_key="x")
+    data = {"ImageId": "ami-12c6146b", "InstanceType": "m7i.large", "UserData": "IyEvYmluL3NoCg=="}
+    ec2.create_launch_template(LaunchTemplateName="one", LaunchTemplateData=data)
+    ec2.create_launch_template_version(LaunchTemplateName="one", LaunchTemplateData=data)
+    zone = ec2.describe_subnets()["Subnets"][0]["SubnetId"]
+    try:
+        asg.create_auto_scaling_group(AutoScalingGroupName="g", MinSize=1, MaxSize=2, VPCZoneIdentifier=zone, LaunchTemplate={"LaunchTemplateName": "one", "Version": "2"})
+    except AssertionError:
+        sys.exit(3)
+    kept = ec2.describe_launch_template_versions(LaunchTemplateName="one", Versions=["2"])["LaunchTemplateVersions"][0]["LaunchTemplateData"]["UserData"]
+    sys.exit(0 if kept == data["UserData"] else 4)
+"""
+
 
 @pytest.mark.parametrize(
     "act",
-    [RULE, TEMPLATE, POLICY, SERVICE, TWICE_BALANCER, TWICE_GROUP, TWICE_LISTENER, UNUSED, REFRESH],
+    [
+        RULE,
+        TEMPLATE,
+        POLICY,
+        SERVICE,
+        TWICE_BALANCER,
+        TWICE_GROUP,
+        TWICE_LISTENER,
+        UNUSED,
+        REFRESH,
+        SECOND_VERSION,
+    ],
     ids=[
         "rule-descriptions",
         "tags-of-a-launch-template",
@@ -146,6 +171,7 @@ REFRESH = """
         "a-listener-twice",
         "targets-that-nobody-asks",
         "instance-refreshes",
+        "a-second-version",
     ],
 )
 @pytest.mark.parametrize("mended", [True, False], ids=["mended", "plain"])
