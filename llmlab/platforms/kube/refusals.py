@@ -6,6 +6,7 @@ import re
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 import yaml
@@ -49,9 +50,14 @@ _MENDS = (
         "want fewer pods, or raise the quota: kubectl describe resourcequota -n {namespace}",
     ),
     (
-        r"exceeded quota|failed quota",
+        r"failed quota",
+        (),
+        "say what the quota wants said: kubectl describe resourcequota -n {namespace}",
+    ),
+    (
+        r"exceeded quota",
         ("resources",),
-        "ask for less, or for what the quota wants said: kubectl describe resourcequota -n {namespace}",
+        "ask for less, or raise the quota: kubectl describe resourcequota -n {namespace}",
     ),
     (
         r"(maximum|minimum) \S+ (usage|storage)|limit to request ratio",
@@ -78,6 +84,7 @@ class Refusal:
     message: str
     made: int = 0  # pods that it has all the same
     wanted: int = 1
+    since: datetime | None = None  # from when on it has been so
 
     def __str__(self) -> str:
         return f"{self.about}: FailedCreate: {self.message}"
@@ -134,7 +141,13 @@ def _is(thing: Any, one: Document) -> bool:
 def _of_replica_set(it: Any) -> list[Refusal]:
     made, wanted = it.status.replicas or 0, it.spec.replicas or 0
     return [
-        Refusal(f"ReplicaSet {it.metadata.name}", _told(one.message, it.metadata.name), made, wanted)
+        Refusal(
+            f"ReplicaSet {it.metadata.name}",
+            _told(one.message, it.metadata.name),
+            made,
+            wanted,
+            one.last_transition_time,
+        )
         for one in it.status.conditions or ()
         if one.type == "ReplicaFailure"
         and one.status == "True"
@@ -176,9 +189,8 @@ def _by_events(cluster: HasApi, namespace: str, lacking: list[tuple[str, Any, in
         # On a tie (events know seconds) it was refused: it lacks pods.
         newest = max(own, key=lambda one: (str(_when(one)), one.reason == "FailedCreate"), default=None)
         if newest is not None and newest.reason == "FailedCreate":
-            found.append(
-                Refusal(f"{kind} {it.metadata.name}", _told(newest.message, it.metadata.name), made, wanted)
-            )
+            about, said = f"{kind} {it.metadata.name}", _told(newest.message, it.metadata.name)
+            found.append(Refusal(about, said, made, wanted, newest.first_timestamp))
     return found
 
 
@@ -231,11 +243,14 @@ class Watch:
         if not there or PASSING.search(there[0].message):
             self._since.pop(key, None)
             return None
-        first = self._since.setdefault(key, now)
-        if self._leaving(one.namespace):
+        since = there[0].since
+        age = max(0.0, (datetime.now(UTC) - since).total_seconds()) if since else 0.0
+        first = self._since.setdefault(key, now - age)
+        # Whatever went before somebody looked may have made room.
+        if self._leaving(one.namespace) or one.namespace not in self._left:
             self._left[one.namespace] = now
         # It doubles its pause with each refusal: after so long it has tried again.
-        left = max(self._left.get(one.namespace, first), first)
+        left = max(self._left[one.namespace], first)
         return refused(one, there[0]) if now - left > (left - first) + PATIENCE else None
 
     def _leaving(self, namespace: str) -> bool:
@@ -291,10 +306,10 @@ def _field(one: Document, message: str, names: tuple[str, ...]) -> str | None:
     named = re.search(r"(spec\.[\w.\[\]\"]+)", message)  # a pod that is invalid: its own path
     if named:
         return f"spec.template.{named[1].rstrip('.')}"
-    container = re.search(r'containers? "([^"]+)"', message)
+    container = re.search(r'containers? "([^"]+)"|must specify \S+ for: ([\w-]+)', message)
     if container:
         for path, key, value in own:
-            if key == "name" and value == container[1] and "ontainers[" in path:
+            if key == "name" and value == (container[1] or container[2]) and "ontainers[" in path:
                 return path.removesuffix(".name")
     for path, _, value in own:  # whatever is quoted
         if value and len(value) > 1 and f'"{value}"' in message and path.startswith("spec.template.spec."):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import time
+from datetime import UTC, datetime, timedelta
 
 import pytest
 
@@ -15,7 +16,7 @@ from llmlab.platforms.kube.applied import Applied
 from llmlab.platforms.kube.manifests import Document
 from llmlab.platforms.kube.refusals import Refused, blamed, standing
 from llmlab.platforms.kube.trouble import trouble
-from llmlab.platforms.kube.waiting import pods, wait
+from llmlab.platforms.kube.waiting import wait
 
 NS = "refused"
 LONG = 60  # seconds: a wait that is not ended early is seen
@@ -33,7 +34,7 @@ spec:
       - name: llama
         image: llmlab/pause:1
         resources:
-          limits: {memory: 1Gi, cpu: 1}
+          limits: {memory: 1Gi, cpu: 100m}
 """
 STATEFUL = """apiVersion: apps/v1
 kind: StatefulSet
@@ -155,6 +156,70 @@ def test_of_an_object_without_a_text_the_document_is_named():
     assert blamed(one, 'RuntimeClass "x" not found')[0] == "kustomization.yaml:1, spec.template"
 
 
+class Clock:
+    """Of monotonic seconds, set by hand."""
+
+    now = 100.0
+
+    def monotonic(self):
+        return self.now
+
+
+@pytest.fixture
+def looks(monkeypatch, tmp_path):
+    """A watch whose cluster says what it is told: at, the refusal's words, whether pods are on their way out."""
+    clock = Clock()
+    monkeypatch.setattr(refusals, "time", clock)
+    [one] = read(tmp_path, deployment())
+    watch = refusals.Watch(object(), one)
+
+    def look(at, said, leaving=False, since=None):
+        clock.now = 100.0 + at
+        there = [refusals.Refusal("ReplicaSet one-1", said, 0, 2, since)] if said else []
+        monkeypatch.setattr(refusals, "standing", lambda *_: there)
+        monkeypatch.setattr(refusals.Watch, "_leaving", lambda *_: leaving)
+        return watch()
+
+    return look
+
+
+FULL = "exceeded quota: small, requested: pods=1, used: pods=2, limited: pods=2"
+
+
+def test_a_refusal_is_final_when_it_has_stood_for_a_while(looks):
+    assert looks(0, FULL) is None
+    assert looks(2, FULL) is None
+    assert looks(3.1, FULL).what.startswith(
+        "No pod of Deployment one is let in. ReplicaSet one-1: FailedCreate: exceeded"
+    )
+
+
+def test_one_that_went_away_begins_anew(looks):
+    assert [looks(at, said) for at, said in ((0, FULL), (2, ""), (4, FULL), (6, FULL))] == [None] * 4
+    assert looks(7.5, FULL) is not None
+
+
+def test_while_pods_are_on_their_way_out_and_as_long_again_it_may_pass(looks):
+    """A quota is full while the old pods end; the controller's pause has doubled with each refusal."""
+    assert [looks(at, FULL, leaving=True) for at in (0, 5, 10)] == [None] * 3
+    assert looks(22, FULL) is None
+    assert looks(23.5, FULL) is not None
+
+
+def test_one_that_stood_before_anybody_looked_is_given_as_long_again(looks):
+    since = datetime.now(UTC) - timedelta(seconds=10)
+    assert looks(0, FULL, since=since) is None
+    assert looks(12, FULL, since=since) is None
+    assert looks(13.6, FULL, since=since) is not None
+
+
+@pytest.mark.parametrize(
+    "said", ["status unknown for quota: llmlab, resources: pods", 'serviceaccount "default" not found']
+)
+def test_what_a_young_cluster_takes_back_by_itself_is_never_final(said, looks):
+    assert [looks(at, said) for at in (0, 5, 50)] == [None] * 3
+
+
 # -- what API server and controllers say -----------------------------------------------------------------
 
 _numbers = itertools.count(1)
@@ -197,9 +262,9 @@ REFUSALS = {
         19,
     ),
     "quota that wants more said": (
-        [QUOTA.replace("HARD", "{requests.storage: 1Gi, limits.ephemeral-storage: 1Gi}"), deployment()],
-        "failed quota: small: must specify limits.ephemeral-storage",
-        18,
+        [QUOTA.replace("HARD", "{limits.memory: 8Gi}"), deployment().split("        resources:")[0]],
+        "failed quota: small: must specify limits.memory for: llama",
+        16,
     ),
     "limit range": (
         [LIMITS, deployment()],
@@ -237,7 +302,7 @@ def test_what_the_learners_own_namespace_does_not_admit(applied):
         match=r'No pod of Deployment one is let in. ReplicaSet one-.* violates PodSecurity "restricted',
     ) as caught:
         one.ready(LONG)
-    assert caught.value.where == "a.yaml:10, spec.template.spec.containers[0]"
+    assert caught.value.where == "a.yaml:11, spec.template.spec.containers[0]"
 
 
 @cluster_is_needed
@@ -265,32 +330,6 @@ def test_a_refusal_that_passes_is_waited_out(simulated, applied, tmp_path):
     one.apply(*read(tmp_path, ACCOUNT, namespace=one.namespaces[0]))
     one.ready(LONG)
     assert standing(simulated, one.namespaces[0]) == []
-
-
-@cluster_is_needed
-def test_a_quota_that_is_freed_by_pods_on_their_way_out_is_waited_out(simulated, applied, monkeypatch):
-    """It is full while the old pods end: that is a roll-out, not a refusal."""
-    one = applied(QUOTA.replace("HARD", '{pods: "2"}'), deployment())
-    one.ready(LONG)
-    from kubernetes import client
-
-    core, namespace = client.CoreV1Api(simulated.api), one.namespaces[0]
-    held = [pod.metadata.name for pod in pods(simulated, namespace)]
-    for name in held:  # as a server that takes its time
-        core.patch_namespaced_pod(name, namespace, {"metadata": {"finalizers": ["example.com/slow"]}})
-    mine = next(it for it in one.documents if it.kind == "Deployment")
-    client.AppsV1Api(simulated.api).patch_namespaced_deployment(
-        "one", namespace, {"spec": {"template": {"metadata": {"annotations": {"next": "1"}}}}}
-    )
-    core.delete_collection_namespaced_pod(namespace, grace_period_seconds=0)
-    monkeypatch.setattr(refusals, "PATIENCE", 0.5)
-    watch = refusals.Watch(simulated, mine)
-    began = time.monotonic()
-    wait("some time to pass", lambda: watch() or time.monotonic() - began > 4, 20)
-    assert watch() is None
-    for name in held:
-        core.patch_namespaced_pod(name, namespace, {"metadata": {"finalizers": None}})
-    one.ready(LONG)
 
 
 @cluster_is_needed
