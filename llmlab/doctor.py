@@ -105,7 +105,7 @@ def _kubernetes() -> Need:
 
     found = {name: why for name, why in choose.available().items() if name != "context"}
     usable = [name for name, why in found.items() if why is None]
-    if usable:
+    if usable and not binaries.missing(["kwok"]):  # whose nodes stand beside a real one, too
         later = binaries.lacking_addons()
         more = f"; built when a lab asks for it: {', '.join(later)}" if later else ""
         return Need("kubernetes", True, f"{', '.join(usable)} (llmlab cluster up){more}")

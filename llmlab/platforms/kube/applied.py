@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from ...errors import LabError, Unavailable
-from . import namespaces, quantities
+from . import quantities
 from .cluster import LABEL, ask
 from .manifests import Document
 from .refusals import WORKLOADS, Watch
@@ -207,7 +207,7 @@ class Applied:
         for name in mine:
             wait(f"the end of the pods in {name}", functools.partial(self._podless, name), within)
             core.delete_collection_namespaced_persistent_volume_claim(name)
-            namespaces.delete(self.cluster, name, within)
+            core.delete_namespace(name)
         for name in mine:
             wait(f"the end of namespace {name}", functools.partial(self._gone, name), within)
 

@@ -287,7 +287,6 @@ def ask(
     query: Sequence[tuple[str, str]] = (),
     body: Any = None,
     content: str = "application/json",
-    accept: str = "application/json",
     within: float = 30,
 ) -> dict[str, Any] | None:
     """One request to an API server: its reply, or None when there is nothing there (404 on GET).
@@ -296,7 +295,7 @@ def ask(
     """
     from kubernetes import client
 
-    headers = {"Accept": accept, "Content-Type": content}
+    headers = {"Accept": "application/json", "Content-Type": content}
     if "yaml" in content:
         body = _yaml(api.sanitize_for_serialization(body))
     asked = api.param_serialize(
