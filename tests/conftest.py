@@ -87,8 +87,8 @@ def needs_are_known() -> None:
 
 
 def pytest_xdist_auto_num_workers(config):
-    """Twice the cores: a test of a deployment waits most of the time."""
-    return min(2 * (os.cpu_count() or 1), 8)
+    """As many as there are cores: more of the heavy labs side by side take longer than one after the other."""
+    return min(os.cpu_count() or 1, 8)
 
 
 def pytest_xdist_make_scheduler(config, log):
