@@ -129,7 +129,7 @@ class Local(Cluster):
                 log=self.folder / "inside.log",
             )
             self._unshare = self._process.pid
-            net.plug_in(self._pid1())
+            net.plug_in(self._pid1(), self.name)
         say(f"certificates for {net.node}")
         address = net.node
         pki.make(
@@ -394,7 +394,7 @@ class Local(Cluster):
 
 def end(data: dict[str, Any]) -> None:
     """Remove what a local cluster has outside of its namespaces; its processes are gone."""
-    network.unplug(data["cable"])
+    network.unplug(data["cable"], data["name"])
     local_programs.remove_cgroups(data["cgroup"])
     for folder in data["folders"]:
         shutil.rmtree(folder, ignore_errors=True)

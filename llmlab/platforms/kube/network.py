@@ -60,12 +60,13 @@ class Network:
         """The Service `kube-dns`."""
         return f"10.{self.number}.128.10"
 
-    def plug_in(self, pid: int) -> None:
-        """Join the network namespace of process `pid` to the host.
+    def plug_in(self, pid: int, owner: str) -> None:
+        """Join the network namespace of process `pid` to the host, for the cluster of that name.
 
         :raises Unavailable: with ip's words.
         """
         _ip("link", "add", self.cable, "type", "veth", "peer", "name", "eth0", "netns", str(pid))
+        _ip("link", "set", "dev", self.cable, "alias", owner)
         _ip("address", "add", f"{self.host}/24", "dev", self.cable)
         _ip("link", "set", self.cable, "up")
         for there in (self.pods, self.services):
@@ -105,9 +106,14 @@ def _free() -> Network:
     )
 
 
-def unplug(cable: str) -> None:
-    """Remove a cable from the host; gone already is good as well."""
-    subprocess.run(["ip", "link", "delete", cable], capture_output=True)
+def unplug(cable: str, owner: str) -> None:
+    """Remove a cluster's cable from the host; gone already is good as well.
+
+    It goes with its namespace, and then the next cluster may have one of that name: that one stays.
+    """
+    done = subprocess.run(["ip", "-j", "link", "show", "dev", cable], capture_output=True, text=True)
+    if done.returncode == 0 and json.loads(done.stdout)[0].get("ifalias") == owner:
+        subprocess.run(["ip", "link", "delete", cable], capture_output=True)
 
 
 def _ip(*words: str) -> str:
