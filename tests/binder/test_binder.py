@@ -132,6 +132,7 @@ def built(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, str
 
 
 @pytest.mark.full
+@pytest.mark.by_hand
 @pytest.mark.timeout(600)
 def test_postbuild_leaves_a_course_with_its_models(built: tuple[Path, dict[str, str]]) -> None:
     repo, environment = built
@@ -151,6 +152,7 @@ def test_postbuild_leaves_a_course_with_its_models(built: tuple[Path, dict[str, 
 
 
 @pytest.mark.full
+@pytest.mark.by_hand
 @pytest.mark.timeout(600)
 def test_the_first_lab_runs_there(built: tuple[Path, dict[str, str]]) -> None:
     repo, environment = built

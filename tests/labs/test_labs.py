@@ -148,16 +148,17 @@ def nbval(info, tmp_path) -> None:
     assert_green(last_result(course / "solutions" / info.name))
 
 
-# A minute each on two cores: the short ones always, the others with --full, and in CI always (.ci/run).
-each_notebook = pytest.mark.parametrize(
-    "info",
-    [
-        pytest.param(
-            info, id=info.name, marks=[pytest.mark.needs(*info.needs), *([pytest.mark.full] if info.minutes > 15 else [])]
-        )
-        for info in LABS
-    ],
-)
+def marks(info) -> list[pytest.MarkDecorator]:
+    """A minute each on two cores: the short ones always, the others with --full; those of labs 07 and 13 take six, too long for CI."""
+    found = [pytest.mark.needs(*info.needs)]
+    if info.minutes > 15:
+        found.append(pytest.mark.full)
+    if info.number in ("07", "13"):
+        found.append(pytest.mark.by_hand)
+    return found
+
+
+each_notebook = pytest.mark.parametrize("info", [pytest.param(info, id=info.name, marks=marks(info)) for info in LABS])
 
 
 @each_notebook
@@ -170,6 +171,7 @@ FAULTS = tomllib.loads((COURSE / "data" / "faults.toml").read_text())["fault"]
 
 
 @pytest.mark.full
+@pytest.mark.by_hand
 @pytest.mark.parametrize("fault", [pytest.param(one, id=one["id"]) for one in FAULTS])
 def test_each_fault_is_caught_by_its_checks(fault, tmp_path):
     """The worked files with one defect: exactly the named checks fail (what depends on them is skipped)."""

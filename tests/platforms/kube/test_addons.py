@@ -113,6 +113,7 @@ class TestOnARealNode:
         wait("four samples of five seconds", lambda: asked(local, "count_over_time(up[5s])")[pod] >= 4, 10)
 
     @pytest.mark.full
+    @pytest.mark.by_hand
     def test_kubectl_top_knows_cpu_and_memory_of_pods(self, local, serving):
         local.add("metrics-server")
 
@@ -128,6 +129,7 @@ class TestOnARealNode:
         assert 5 <= int(memory.removesuffix("Mi")) <= 400
 
     @pytest.mark.full
+    @pytest.mark.by_hand
     def test_keda_scales_on_what_a_query_says(self, local, serving, tmp_path):
         """5 at a threshold of 2: three servers; and the learner may ask for it."""
         local.add("keda")

@@ -198,6 +198,7 @@ def test_what_a_killed_owner_left_is_cleaned(at):
 
 
 @pytest.mark.full
+@pytest.mark.by_hand
 def test_ten_in_a_row_leave_nothing(tmp_path):
     for _ in range(10):
         with Local() as one:
