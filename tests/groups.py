@@ -14,6 +14,7 @@ from pathlib import Path
 
 import pytest
 from xdist.scheduler import LoadScopeScheduling
+from xdist.workermanage import WorkerController
 
 #: What is started first, so that no worker begins a long group while the others are done: see `python -m tests.benchmarks proof`.
 LONGEST = (
@@ -57,3 +58,17 @@ class ByGroup(LoadScopeScheduling):
 
     def _split_scope(self, nodeid: str) -> str:
         return group_of(nodeid)
+
+    def remove_node(self, node: WorkerController) -> str | None:
+        """The test at which a worker ended, if it did: it has failed, and is not tried again.
+
+        pytest-xdist 3.8 also gives out again what the worker had done; a worker with nothing but that waits for ever.
+        """
+        work = self.assigned_work.pop(node)
+        ended = next((test for unit in work.values() for test, done in unit.items() if not done), None)
+        if ended is not None:
+            work[self._split_scope(ended)][ended] = True
+            self.workqueue.update({group: unit for group, unit in work.items() if not all(unit.values())})
+            for other in self.assigned_work:
+                self._reschedule(other)
+        return ended
