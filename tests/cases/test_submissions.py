@@ -60,6 +60,7 @@ def test_a_checkpoint_of_jupyters_is_in_the_case():
 
 
 @pytest.mark.full
+@pytest.mark.by_hand  # measuring is exclusive: minutes in which no other lab measures
 @pytest.mark.needs("process", "sandbox", "cpu-quota")
 @pytest.mark.timeout(1500)
 @pytest.mark.parametrize("name", CASES)
