@@ -18,8 +18,8 @@ from xdist.workermanage import WorkerController
 
 #: What is started first, so that no worker begins a long group while the others are done: see `python -m tests.benchmarks proof`.
 LONGEST = (
-    "regions", "lab 07", "lab 10", "lab 06", "lab 04", "lab 08", "tests/grade/test_corpus.py", "tests/cases/", "lab 01", "lab 12",
-    "lab 02", "tests/platforms/kube/test_addons.py", "tests/binder", "lab 03", "lab 05", "tests/platforms/kube", "tests/grade",
+    "regions", "lab 07", "lab 10", "lab 06", "lab 04", "lab 08", "tests/grade/test_corpus.py", "tests/cases/", "labs that measure", "lab 12",
+    "tests/platforms/kube/test_addons.py", "tests/binder", "lab 03", "lab 05", "tests/platforms/kube", "tests/grade",
 )  # fmt: skip
 LABS = "tests/labs/test_labs.py"
 
@@ -34,6 +34,8 @@ def group_of(test: str) -> str:
         ("tests/platforms/region/test_globe", "tests/platforms/region/test_routing")
     ):
         return "regions"
+    if lab in ("00", "01", "02"):
+        return "labs that measure"  # by turns: side by side they would wait for each other
     return f"lab {lab}" if lab else path
 
 
