@@ -27,11 +27,15 @@ SLOW = {
 }  # an apply each, of which a minute is the provider's own waits
 
 
+def marks(name: str) -> list[pytest.MarkDecorator]:
+    """Which of them wait for --full, and which for somebody's hand."""
+    found = [pytest.mark.full] if name in SLOW else []
+    return [*found, pytest.mark.by_hand] if name == "some-paths-refused" else found
+
+
 @pytest.mark.timeout(900)
 @pytest.mark.needs("terraform")
-@pytest.mark.parametrize(
-    "name", [pytest.param(one, marks=[pytest.mark.full] if one in SLOW else []) for one in NAMES]
-)
+@pytest.mark.parametrize("name", [pytest.param(name, marks=marks(name)) for name in NAMES])
 def test_a_case(name, tmp_path, monkeypatch):
     case = tomllib.loads((HERE / name / "case.toml").read_text())
     files = tmp_path / "work"
