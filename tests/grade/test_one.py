@@ -23,6 +23,7 @@ from llmlab.grade.cage import Allowance
 from llmlab.grade.one import seed
 from llmlab.grade.rules import Rules, read_rules
 from llmlab.grade.sandbox import Sandbox
+from llmlab.load import turn
 
 pytestmark = [pytest.mark.needs("process"), pytest.mark.timeout(120)]
 
@@ -278,6 +279,9 @@ def now_and_then(ctx: Context) -> Verdict:
 
 def test_what_was_inconclusive_is_measured_once_more_alone(info, tmp_path, monkeypatch):
     monkeypatch.setenv("LLMLAB_SANDBOX", "group")  # so that the check can leave a note outside
+    monkeypatch.delenv(
+        turn.VARIABLE, raising=False
+    )  # it measures nothing: it need not wait for other tests that do
     (info.folder / "checks.py").write_text(UNSURE.format(seen=str(tmp_path / "seen")))
     hand_in(tmp_path / "in" / "erin")
     with Grading(info, tmp_path / "in", tmp_path / "out") as grading:
