@@ -939,7 +939,8 @@ def test_overlapping_members_do_no_harm(read, tmp_path):
     tail = struct.pack("<IHHHHIIH", 0x06054B50, 0, 0, 501, 501, len(entry) + len(lies), start, 0)
     (tmp_path / "a.zip").write_bytes(data[:start] + lies + entry + tail)
     taken = read(tmp_path / "a.zip")
-    assert taken.artifacts == ("server.toml",)
+    # Newer Pythons, and Debian's, refuse to read such a member.
+    assert taken.artifacts == ("server.toml",) or "server.toml" in taken.missing
 
 
 @pytest.mark.timeout(60)
