@@ -14,10 +14,7 @@ STANDING = [
     {"serve/diagnosis.py", "serve/server.py"},
     {"platforms/region/globe.py", "platforms/region/routing.py"},
     {"cli.py", "frontdoor.py"},
-    {
-        f"platforms/kube/{name}.py"
-        for name in ["access", "addon_objects", "addons", "cluster", "images", "trouble", "waiting"]
-    },
+    {f"platforms/kube/{name}.py" for name in ["access", "addon_objects", "addons", "cluster", "images"]},
     {
         f"lab/{name}.py"
         for name in [
