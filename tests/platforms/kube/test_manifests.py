@@ -175,7 +175,7 @@ class TestTrouble:
 
     def test_a_pod_that_fits_nowhere_shows_the_schedulers_reason(self, local, tmp_path):
         big = DEPLOYMENT + "        resources: {requests: {cpu: 1000}}\n"
-        assert "Insufficient cpu" in self.said(local, tmp_path, big, "Pending")
+        assert "Insufficient cpu" in self.said(local, tmp_path, big, "Insufficient cpu")
 
     def test_a_selector_that_matches_nothing(self, local):
         assert trouble(local, "default", "app=nobody") == ["no pod in default has the labels app=nobody"]
