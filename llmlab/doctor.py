@@ -17,7 +17,7 @@ from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from . import jail, without
+from .system import jail, without
 
 MAC = sys.platform == "darwin"
 
@@ -75,7 +75,7 @@ def _compiler() -> Need:
 
 def _docker() -> Need:
     from .errors import LabError
-    from .platforms.containers import daemon, plugins
+    from .tiers.docker import daemon, plugins
 
     try:
         about = daemon.client().info()
@@ -89,7 +89,7 @@ def _docker() -> Need:
 
 def _images() -> Need:
     from .errors import LabError
-    from .platforms.containers import images
+    from .tiers.docker import images
 
     try:
         lacking = images.missing([one.name for one in images.CATALOGUE])
@@ -101,7 +101,8 @@ def _images() -> Need:
 
 
 def _kubernetes() -> Need:
-    from .platforms.kube import binaries, choose, simulated
+    from .tiers.kubernetes.drivers import choose, simulated
+    from .tiers.kubernetes.programs import binaries
 
     found = {name: why for name, why in choose.available().items() if name != "context"}
     usable = [name for name, why in found.items() if why is None]
@@ -122,7 +123,8 @@ def _kubernetes() -> Need:
 
 
 def _pods() -> Need:
-    from .platforms.kube import binaries, choose, local
+    from .tiers.kubernetes.drivers import choose, local
+    from .tiers.kubernetes.programs import binaries
 
     forced = os.environ.get(choose.VARIABLE)
     if forced == "simulated":
@@ -148,7 +150,7 @@ def _pods() -> Need:
 
 
 def _terraform() -> Need:
-    from .platforms.cloud import mirror
+    from .tiers.aws import mirror
 
     for name in mirror.HOSTS:
         if shutil.which(name):
@@ -171,7 +173,7 @@ def _node() -> Need:
 
 
 def _edge() -> Need:
-    from .platforms.region import workerd
+    from .tiers.edge import workerd
 
     here = workerd.found()
     if here is None:
@@ -181,7 +183,7 @@ def _edge() -> Need:
 
 def _regions() -> Need:
     from .errors import LabError
-    from .platforms.region import distance, places, programs
+    from .tiers.regions import distance, places, programs
 
     try:
         programs.found()

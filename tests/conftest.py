@@ -12,9 +12,10 @@ import ledger
 import pytest
 import skipped
 
-from llmlab import doctor, owned, without
+from llmlab import doctor
 from llmlab.errors import LabError
 from llmlab.load import turn
+from llmlab.system import owned, without
 
 LEDGER = "it passed before on the same lab, modules, engine and programs"
 

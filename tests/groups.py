@@ -19,7 +19,7 @@ from xdist.workermanage import WorkerController
 #: What is started first, so that no worker begins a long group while the others are done: see `python -m tests.benchmarks proof`.
 LONGEST = (
     "regions", "lab 07", "lab 10", "lab 06", "lab 04", "lab 08", "tests/grade/test_corpus.py", "tests/cases/", "labs that measure", "lab 12",
-    "tests/platforms/kube/test_addons.py", "tests/binder", "lab 03", "lab 05", "tests/platforms/kube", "tests/grade",
+    "tests/tiers/kubernetes/test_addons.py", "tests/binder", "lab 03", "lab 05", "tests/tiers/kubernetes", "tests/grade",
 )  # fmt: skip
 LABS = "tests/labs/test_labs.py"
 
@@ -30,9 +30,7 @@ def group_of(test: str) -> str:
     lab = None
     if path == LABS and (found := re.search(r"\[(.+)\]$", rest)):
         lab = _lab_of_fault().get(found[1]) or found[1].partition("-")[0]
-    if lab == "13" or path.startswith(
-        ("tests/platforms/region/test_globe", "tests/platforms/region/test_routing")
-    ):
+    if lab == "13" or path.startswith(("tests/tiers/regions/test_globe", "tests/tiers/regions/test_routing")):
         return "regions"
     if lab in ("00", "01", "02"):
         return "labs that measure"  # by turns: side by side they would wait for each other

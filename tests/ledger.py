@@ -16,7 +16,7 @@ import pytest
 from imports import COURSE, imported
 
 from llmlab import doctor, engine
-from llmlab.paths import cache_dir, replace_file
+from llmlab.system.paths import cache_dir, replace_file
 
 #: `doctor` imports every tier to ask for its need. What it answers for this lab is in the content.
 ASKED = frozenset({"llmlab.doctor"})
@@ -30,7 +30,7 @@ def key(item: pytest.Item) -> str | None:
         return None
     params = item.callspec.params
     fault = params.get("fault")
-    from llmlab.lab import find_lab
+    from llmlab.course.info import find_lab
 
     info = params["info"] if "info" in params else find_lab(fault["lab"], COURSE)
     digest = hashlib.sha256(json.dumps([item.name, fault], sort_keys=True).encode())

@@ -25,7 +25,7 @@ def test_help_names_every_verb_and_imports_nothing_heavy():
     assert done.returncode == 0
     for verb in ("doctor", "labs", "check", "hint", "reset", "engine", "models", "clean", "author"):
         assert f" {verb} " in done.stdout
-    code = "import sys, llmlab.cli; llmlab.cli._parser(); print(*(set(sys.modules) & {'numpy', 'pandas', 'matplotlib', 'httpx', 'rich', 'IPython', 'psutil'}))"
+    code = "import sys, llmlab.cli.main; llmlab.cli.main._parser(); print(*(set(sys.modules) & {'numpy', 'pandas', 'matplotlib', 'httpx', 'rich', 'IPython', 'psutil'}))"
     found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
     assert found.stdout.split() == []
 
@@ -91,7 +91,7 @@ def test_hint_gives_one_step_at_a_time(tmp_path):
 
 def test_clean_lists_and_ends_only_what_is_registered(tmp_path):
     code = (
-        "import subprocess, sys, psutil; from llmlab import owned\n"
+        "import subprocess, sys, psutil; from llmlab.system import owned\n"
         "p = subprocess.Popen(['sleep', '60'], start_new_session=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)\n"
         "owned.register('process', 'left behind', pid=p.pid, start=psutil.Process(p.pid).create_time()); print(p.pid)"
     )

@@ -19,7 +19,7 @@ LABS = "tests/labs/test_labs.py::test_solution_passes"
     [
         (f"{LABS}[04-compose]", "lab 04"),
         (f"{LABS}[13-regions]", "regions"),
-        ("tests/platforms/region/test_globe.py::test_x[a]", "regions"),
+        ("tests/tiers/regions/test_globe.py::test_x[a]", "regions"),
         (
             "tests/labs/test_labs.py::test_each_fault_is_caught_by_its_checks[slot-starvation]",
             "labs that measure",

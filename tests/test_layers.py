@@ -1,4 +1,4 @@
-"""Imports go downwards only (the design's layout); imports inside functions count too."""
+"""Imports go downwards, from floor to floor and from tier to tier; imports inside functions and for types count too."""
 
 from __future__ import annotations
 
@@ -6,69 +6,116 @@ import ast
 from pathlib import Path
 
 import pytest
+from imports import PACKAGE, imported
 
-PACKAGE = Path(__file__).resolve().parents[1] / "llmlab"
 # Lowest first; those on one line are peers that know no other.
-ORDER = [
-    ["errors", "keeper"],
-    ["paths", "without"],
-    ["schema"],
-    ["machine", "owned", "jail"],
-    ["debian", "yaml_nodes", "engine", "models", "scratch"],
+FLOORS = [
+    ["errors"],
+    ["system"],
+    ["engine", "models", "records"],
+    ["machine"],
     ["serve"],
-    ["load", "records"],
-    ["figures"],
-    ["platforms"],
+    ["load"],
     ["doctor"],
     ["checks"],
+    ["course"],
+    ["submissions"],
+    ["figures"],
+    ["show"],
+    ["tiers"],
     ["lab"],
     ["grade", "authoring"],
-    ["frontdoor"],
-    ["cli_cluster"],
     ["cli"],
-    ["__main__"],
 ]
-LEVEL = {name: level for level, names in enumerate(ORDER) for name in names}
-# What a measurement means (stats) needs no server: load uses it, as records may use nothing of load.
-ALLOWED = {("load", "records"), ("cli", "frontdoor"), ("frontdoor", "cli")}
+FLOOR = {name: floor for floor, names in enumerate(FLOORS) for name in names}
+#: Below each tier, those that it may use; what these may use, it may too.
+BELOW: dict[str, set[str]] = {
+    "compose": {"docker"},
+    "systemd": {"docker"},
+    "aws": {"compose", "systemd"},
+    "edge": {"regions"},
+}
+#: What looks upwards still; the list only gets shorter.
+STANDING: dict[str, set[str]] = {
+    "doctor.py": {
+        "tiers/aws/mirror.py",
+        "tiers/docker/daemon.py",
+        "tiers/docker/images.py",
+        "tiers/docker/plugins.py",
+        "tiers/edge/workerd.py",
+        "tiers/kubernetes/drivers/choose.py",
+        "tiers/kubernetes/drivers/local.py",
+        "tiers/kubernetes/drivers/simulated.py",
+        "tiers/kubernetes/programs/binaries.py",
+        "tiers/regions/distance.py",
+        "tiers/regions/places.py",
+        "tiers/regions/programs.py",
+    },
+    "show/bars.py": {"tiers/process/notebook.py"},
+    "show/counted.py": {"tiers/compose/figures/panels.py", "tiers/compose/figures/shares.py"},
+    "tiers/aws/notebook/longest.py": {"lab/containers.py", "tiers/process/notebook.py"},
+    "tiers/aws/notebook/project.py": {"lab/containers.py", "lab/machine.py", "tiers/process/notebook.py"},
+    "tiers/aws/notebook/tables.py": {"lab/machine.py"},
+    "tiers/compose/notebook.py": {"lab/containers.py", "lab/machine.py", "tiers/process/notebook.py"},
+    "tiers/docker/notebook.py": {"lab/containers.py", "lab/machine.py", "tiers/process/notebook.py"},
+    "tiers/edge/notebook.py": {"lab/containers.py", "lab/machine.py", "tiers/process/notebook.py"},
+    "tiers/kubernetes/gpus/notebook.py": {"tiers/process/notebook.py"},
+    "tiers/kubernetes/notebook/cluster.py": {"lab/containers.py", "lab/machine.py"},
+    "tiers/kubernetes/notebook/rollouts.py": {"tiers/process/notebook.py"},
+    "tiers/kubernetes/notebook/states.py": {"tiers/process/notebook.py"},
+    "tiers/process/notebook.py": {"lab/containers.py"},
+    "tiers/process/offload.py": {"lab/containers.py"},
+    "tiers/regions/figures.py": {"tiers/edge/figures.py"},
+    "tiers/regions/lost.py": {"lab/machine.py"},
+    "tiers/regions/notebook.py": {"lab/containers.py", "lab/machine.py", "tiers/process/notebook.py"},
+    "tiers/systemd/notebook.py": {"lab/containers.py", "tiers/process/notebook.py"},
+}
+
+FILES = sorted(path for path in PACKAGE.rglob("*.py") if "template" not in path.parts)
 
 
-def noun(parts: tuple[str, ...]) -> str:
-    if parts[:2] == ("records", "schema"):
-        return "schema"
-    return parts[0].removesuffix(".py")
+def room(path: Path) -> str:
+    return path.relative_to(PACKAGE).parts[0].removesuffix(".py")
 
 
-def imports(path: Path):
-    """(line, noun) of everything of llmlab's that a file imports."""
-    here = path.relative_to(PACKAGE).parts
-    for node in ast.walk(ast.parse(path.read_text())):
-        if isinstance(node, ast.ImportFrom) and node.level:
-            base = here[: len(here) - node.level]
-            module = (*base, *(node.module or "").split(".")) if node.module else base
-            for name in node.names:
-                parts = tuple(filter(None, (*module, name.name)))
-                if parts and parts[0] != "__version__":
-                    yield node.lineno, noun(parts)
-        elif isinstance(node, ast.ImportFrom) and (node.module or "").startswith("llmlab."):
-            yield node.lineno, noun(tuple(node.module.split(".")[1:]))
+def tier(path: Path) -> str | None:
+    """The tier that a file belongs to."""
+    parts = path.relative_to(PACKAGE).parts
+    return parts[1] if parts[0] == "tiers" and len(parts) > 2 else None
 
 
-@pytest.mark.parametrize("path", sorted(PACKAGE.rglob("*.py")), ids=lambda p: str(p.relative_to(PACKAGE)))
+def below(name: str) -> set[str]:
+    return {it for other in BELOW.get(name, set()) for it in (other, *below(other))}
+
+
+def upward(path: Path) -> set[str]:
+    """What a file imports that it should not know."""
+    mine, own = room(path), tier(path)
+    found = set()
+    for other in imported(path):
+        there, its = room(other), tier(other)
+        if there == "__init__":  # the version
+            continue
+        fine = its in (None, own, *below(own)) if own and there == "tiers" else there == mine
+        if not fine and FLOOR[there] >= FLOOR[mine]:
+            found.add(str(other.relative_to(PACKAGE)))
+    return found
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda p: str(p.relative_to(PACKAGE)))
 def test_imports_go_downwards(path):
-    mine = noun(path.relative_to(PACKAGE).parts)
-    if mine in ("__init__", "__main__"):
-        return
-    wrong = [
-        f"{path.name}:{line} ({mine}) imports {other}"
-        for line, other in imports(path)
-        if other in LEVEL and other != mine and (mine, other) not in ALLOWED and LEVEL[other] >= LEVEL[mine]
-    ]
-    assert not wrong, wrong
+    if room(path) not in ("__init__", "__main__"):
+        wrong = upward(path) - STANDING.get(str(path.relative_to(PACKAGE)), set())
+        assert not wrong, wrong
+
+
+def test_what_stands_still_stands():
+    found = {str(path.relative_to(PACKAGE)): upward(path) for path in FILES if room(path) in FLOOR}
+    assert {file: others for file, others in found.items() if others} == STANDING
 
 
 def test_every_package_says_what_lives_in_it():
-    for path in PACKAGE.glob("*/__init__.py"):
+    for path in PACKAGE.rglob("*/__init__.py"):
         text = ast.get_docstring(ast.parse(path.read_text()))
         assert text, path
         assert text.count(".") >= 2, f"{path}: two sentences, what lives here and what does not"

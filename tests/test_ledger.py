@@ -10,10 +10,12 @@ import ledger
 def test_what_a_check_reaches_is_found_wherever_it_is_imported():
     labs = ledger.COURSE / "labs"
     found = {str(path.relative_to(ledger.COURSE)) for path in ledger.reached([labs / "13-regions/checks.py"])}
-    assert "llmlab/platforms/region/globe.py" in found
-    assert "llmlab/platforms/region/regional.cfg" in found, "data beside the modules counts"
+    assert "llmlab/tiers/regions/globe.py" in found
+    assert "llmlab/tiers/regions/regional.cfg" in found, "data beside the modules counts"
     assert "llmlab/errors.py" in found, "and what they import in turn"
-    assert not [name for name in found if name.startswith("llmlab/platforms/kube/")], "another tier does not"
+    assert not [name for name in found if name.startswith("llmlab/tiers/kubernetes/")], (
+        "another tier does not"
+    )
 
 
 class Item:

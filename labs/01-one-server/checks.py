@@ -1,8 +1,8 @@
 """Lab 01: what one server must keep. Each check deploys server.toml and asks what runs."""
 
 from llmlab.checks import Context, Verdict, check, failed, inconclusive, passed
-from llmlab.checks.claims import judge_knee, own_knee
-from llmlab.checks.probes import compare_speed, listens_beyond_loopback, queue_share
+from llmlab.tiers.process.claims import judge_knee, own_knee
+from llmlab.tiers.process.probes import compare_speed, listens_beyond_loopback, queue_share
 from llmlab.load import closed
 from llmlab.serve import Spec
 

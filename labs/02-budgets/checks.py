@@ -3,7 +3,7 @@
 from dataclasses import replace
 
 from llmlab.checks import Context, DeploymentFailed, Verdict, check, failed, passed
-from llmlab.checks.probes import compare_speed, fastest
+from llmlab.tiers.process.probes import compare_speed, fastest
 from llmlab.load import closed
 from llmlab.machine import cpus_allowed
 from llmlab.serve import Limits, Spec

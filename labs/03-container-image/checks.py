@@ -3,13 +3,13 @@
 import re
 
 from llmlab.checks import Context, Verdict, check, failed, inconclusive, passed
-from llmlab.checks import images as image
-from llmlab.checks.cuda import judge
+from llmlab.tiers.docker import probes as image
+from llmlab.tiers.docker.cuda import judge
 from llmlab.errors import LabError
 from llmlab.machine import Crowd
-from llmlab.platforms.containers import Container
-from llmlab.platforms.containers.container import processes
-from llmlab.platforms.containers.older import cpu, run_on_older_cpu
+from llmlab.tiers.docker.container import Container
+from llmlab.tiers.docker.container import processes
+from llmlab.tiers.docker.older import cpu, run_on_older_cpu
 
 SECONDS_TO_STOP = 10
 EMULATED = 90  # seconds within which a program under an emulator answers

@@ -6,15 +6,15 @@ import threading
 from pathlib import Path
 
 from llmlab.checks import Context, Verdict, check, failed, inconclusive, passed
-from llmlab.checks.dashboards import filled, panels, read_dashboard
-from llmlab.checks.fleet import CLEAN, Fleet, opens, served, wait
-from llmlab.checks.furnish import MODEL, furnish
+from llmlab.tiers.compose.dashboards import filled, panels, read_dashboard
+from llmlab.tiers.compose.probes import CLEAN, Fleet, opens, served, wait
+from llmlab.tiers.compose.furnish import MODEL, furnish
 from llmlab.errors import LabError, Unavailable
 from llmlab.load import closed, constant, measure, trace
 from llmlab.machine import Crowd
-from llmlab.platforms.containers import Project
-from llmlab.platforms.containers.compose import service_of
-from llmlab.platforms.containers.container import processes
+from llmlab.tiers.compose.project import Project
+from llmlab.tiers.compose.project import service_of
+from llmlab.tiers.docker.container import processes
 
 HERE = Path(__file__).parent
 FILE = "compose.yaml"

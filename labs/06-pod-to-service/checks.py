@@ -8,23 +8,13 @@ from pathlib import Path
 import httpx
 
 from llmlab.checks import Context, Verdict, check, failed, inconclusive, passed
-from llmlab.checks.clusters import NAMESPACE, applied, cluster, kustomized, simulated
-from llmlab.checks.pods import (
-    confinement,
-    forbidden,
-    frozen,
-    matching,
-    models_of,
-    refused,
-    spreads,
-    throttling,
-    uneven,
-)
+from llmlab.tiers.kubernetes.probes.run import NAMESPACE, applied, cluster, kustomized, simulated
+from llmlab.tiers.kubernetes.probes.pods import confinement, forbidden, frozen, matching, models_of, refused, spreads, throttling, uneven
 from llmlab.errors import LabError
 from llmlab.models import known
-from llmlab.platforms.kube.refusals import WORKLOADS, Refused, Watch
-from llmlab.platforms.kube.trouble import trouble
-from llmlab.platforms.kube.waiting import endpoints, pods, ready_pods, restarts, wait
+from llmlab.tiers.kubernetes.manifests.refusals import WORKLOADS, Refused, Watch
+from llmlab.tiers.kubernetes.manifests.trouble import trouble
+from llmlab.tiers.kubernetes.manifests.pods import endpoints, pods, ready_pods, restarts, wait
 
 HERE = Path(__file__).parent
 DEPLOYMENT, SERVICE, GPU = "llama-server", "llama-server", "llama-server-gpu"

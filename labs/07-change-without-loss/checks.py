@@ -5,25 +5,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from llmlab.checks import Context, Verdict, check, failed, passed
-from llmlab.checks.changes import (
-    SCALERS,
-    Watched,
-    answered,
-    deadline_exceeded,
-    drain,
-    losses,
-    only,
-    replicas,
-    roll,
-    users,
-    watch,
-    with_image,
-)
-from llmlab.checks.clusters import NAMESPACE, applied, cluster, kustomized
-from llmlab.checks.pods import matching
+from llmlab.tiers.kubernetes.probes.rollouts import SCALERS, Watched, answered, deadline_exceeded, drain, losses, only, replicas, roll, users, watch, with_image
+from llmlab.tiers.kubernetes.probes.run import NAMESPACE, applied, cluster, kustomized
+from llmlab.tiers.kubernetes.probes.pods import matching
 from llmlab.errors import LabError
-from llmlab.platforms.kube.trouble import trouble
-from llmlab.platforms.kube.waiting import ready_pods, wait
+from llmlab.tiers.kubernetes.manifests.trouble import trouble
+from llmlab.tiers.kubernetes.manifests.pods import ready_pods, wait
 from llmlab.records.schema import Sample
 
 HERE = Path(__file__).parent

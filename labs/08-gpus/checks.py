@@ -8,18 +8,18 @@ from pathlib import Path
 from kubernetes import client
 
 from llmlab.checks import Context, Verdict, check, failed, passed
-from llmlab.checks.az import node_pool
-from llmlab.checks.clusters import NAMESPACE, cluster
-from llmlab.checks.placement import decided, ended, nodes_of, scale, settled, words
-from llmlab.checks.pods import containers, matching
+from llmlab.tiers.kubernetes.gpus.az import node_pool
+from llmlab.tiers.kubernetes.probes.run import NAMESPACE, cluster
+from llmlab.tiers.kubernetes.gpus.probes import decided, ended, nodes_of, scale, settled, words
+from llmlab.tiers.kubernetes.probes.pods import containers, matching
 from llmlab.errors import LabError, Unavailable
-from llmlab.platforms.kube import manifests
-from llmlab.platforms.kube.applied import Applied
-from llmlab.platforms.kube.fake_nodes import FakeNodes
-from llmlab.platforms.kube.pools import GPU, discovered, only, plant, pools, taint
-from llmlab.platforms.kube.refusals import Refused
-from llmlab.platforms.kube.trouble import trouble
-from llmlab.platforms.kube.waiting import ready_pods, wait
+from llmlab.tiers.kubernetes.manifests import manifests
+from llmlab.tiers.kubernetes.manifests.applied import Applied
+from llmlab.tiers.kubernetes.drivers.fake_nodes import FakeNodes
+from llmlab.tiers.kubernetes.gpus.pools import GPU, discovered, only, plant, pools, taint
+from llmlab.tiers.kubernetes.manifests.refusals import Refused
+from llmlab.tiers.kubernetes.manifests.trouble import trouble
+from llmlab.tiers.kubernetes.manifests.pods import ready_pods, wait
 
 HERE = Path(__file__).parent
 IMAGES = ("llama-server:v1.0.0", "models/tiny:1")
@@ -455,7 +455,7 @@ def _effect(text):
 
 
 def _gpus():
-    from llmlab.platforms.kube.pools import catalogue
+    from llmlab.tiers.kubernetes.gpus.pools import catalogue
 
     return catalogue()["gpu"]
 

@@ -9,8 +9,10 @@ import math
 import statistics
 
 from llmlab.checks import Context, Verdict, check, failed, inconclusive, passed
-from llmlab.checks import incidents as seen
-from llmlab.platforms.region import Globe, Routing, Users
+from llmlab.tiers.regions import probes as seen
+from llmlab.tiers.regions.globe import Globe
+from llmlab.tiers.regions.routing import Routing
+from llmlab.tiers.regions.users import Users
 
 BUDGET = 8.0  # seconds: the longest that may be promised
 MARGIN = 1.2

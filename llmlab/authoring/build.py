@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import LabError
-from ..paths import replace_file
+from ..system.paths import replace_file
 from .source import Cell, Source, read, sources
 
 Outputs = Mapping[str, list[dict[str, Any]]]  # by cell id

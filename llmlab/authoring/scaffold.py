@@ -10,8 +10,8 @@ from importlib.resources import files
 from importlib.resources.abc import Traversable
 from pathlib import Path
 
+from ..course.info import all_labs
 from ..errors import LabError
-from ..lab.info import all_labs
 from .build import build
 
 NAME = re.compile(r"\d\d(?:-[a-z0-9]+)+")

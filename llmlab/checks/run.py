@@ -243,7 +243,7 @@ def main() -> None:
     from ..load import turn
 
     os.environ["LLMLAB_VET"] = (
-        "1"  # whatever is deployed here was written by others (llmlab.platforms.containers.vet)
+        "1"  # whatever is deployed here was written by others (llmlab.tiers.docker.vet)
     )
     unreadable()  # what a learner deploys runs as the same user: it must not find the token of these events
     asked = Asked()

@@ -9,9 +9,9 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from .. import without
 from ..errors import LabError
-from ..paths import cached
+from ..system import without
+from ..system.paths import cached
 from . import cpu, probe
 from .flags import FlagTable
 from .probe import Kind

@@ -18,9 +18,9 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from .. import without
 from ..errors import LabError
-from ..paths import cache_dir
+from ..system import without
+from ..system.paths import cache_dir
 from . import cpu
 from .find import Engine, at, native_relative
 

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Literal
 
 from ..errors import LabError
-from ..paths import cache_dir, cached
+from ..system.paths import cache_dir, cached
 from .flags import FlagTable
 
 Kind = Literal["path", "PATH", "built", "wheel"]

@@ -15,19 +15,21 @@ from pathlib import Path
 
 import msgspec
 
-from .. import engine, machine, owned
+from .. import engine, machine
 from ..checks import load_checks
+from ..course.hints import read_hints
+from ..course.info import LabInfo
 from ..errors import LabError
-from ..lab.hints import read_hints
-from ..lab.info import LabInfo
 from ..load.turn import Turn
-from ..platforms.cloud import mirror
-from ..platforms.region import programs, workerd
+from ..submissions.handed_in import Submission, handed_in, learners_in
+from ..system import owned
+from ..tiers.aws import mirror
+from ..tiers.edge import workerd
+from ..tiers.regions import programs
 from . import daemon, sandbox
 from .feedback import feedback_page
 from .gradebook import Row, write_gradebook, write_whole
 from .gradescope import results_json
-from .handed_in import Submission, handed_in, learners_in
 from .manual import Manual, ensure_template, read_manual
 from .notebook import write_notebook
 from .one import Work, grade_one

@@ -12,8 +12,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
 
-from .. import owned
 from ..serve.limits import CGROUP, PERIOD_US, end_cgroup, make_cgroup, own_cgroup, register_cgroup
+from ..system import owned
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,12 +11,13 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from .. import doctor, owned
+from .. import doctor
+from ..course.info import LabInfo
 from ..errors import LabError
-from ..lab.info import LabInfo
-from ..platforms.containers import bounds, images
-from ..platforms.containers import daemon as docker
 from ..serve.limits import CGROUP
+from ..system import owned
+from ..tiers.docker import bounds, images
+from ..tiers.docker import daemon as docker
 from .cage import Allowance
 
 WORDS = "what was handed in runs in containers of its own, each with limits on cpus, memory, processes"
@@ -135,7 +136,7 @@ def remove(mine: str) -> list[str]:
 
 
 def _settle(entry: owned.Entry) -> None:
-    from ..platforms.containers.owning import LABEL, PROJECT, end
+    from ..tiers.docker.owning import LABEL, PROJECT, end
 
     name = entry.data["name"]
     deadline, last = time.monotonic() + SETTLED, time.monotonic() + 10 * SETTLED

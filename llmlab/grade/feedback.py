@@ -10,7 +10,7 @@ from importlib.resources import files
 
 from ..checks import Outcome
 from ..checks.result import SIGNS
-from ..lab import LabInfo
+from ..course.info import LabInfo
 from . import words
 from .schema import Graded
 from .scores import CheckScore, Score

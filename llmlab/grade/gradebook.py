@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from ..errors import LabError
-from ..paths import replace_file
+from ..system.paths import replace_file
 from .schema import Graded
 from .scores import Score
 from .text import printable

@@ -20,10 +20,10 @@ import msgspec
 
 from ..checks.result import Result
 from ..checks.talk import Ended, converse
-from ..lab.info import LabInfo
+from ..course.info import LabInfo
 from ..lab.lab import VERDICT
 from ..load.turn import Turn
-from ..paths import replace_file
+from ..system.paths import replace_file
 from .sandbox import Sandbox
 from .schema import CellRun, NotebookRun
 

@@ -18,14 +18,14 @@ from typing import Any
 import msgspec
 
 from .. import __version__, checks, models
+from ..course.info import LabInfo, find_lab, read_info
 from ..errors import LabError
-from ..lab.answers import from_source
-from ..lab.info import LabInfo, find_lab, read_info
-from ..lab.submission import Taken, take
 from ..load.turn import Turn
 from ..models.known import NAMES
+from ..submissions.answers import from_source
+from ..submissions.handed_in import Submission, key_of
+from ..submissions.submission import Taken, take
 from . import daemon
-from .handed_in import Submission, key_of
 from .notebook import Answers, read_answers, run_notebook, show_verdict
 from .rules import Rules, read_rules
 from .sandbox import Sandbox, kind

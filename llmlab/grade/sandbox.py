@@ -4,7 +4,7 @@ In bubblewrap: namespaces of its own (processes, network with its own loopback, 
 view of Python, of llmlab and of what the caller names, scratch space with a size limit, an environment made from nothing.
 
 The checks of a container lab need the Docker daemon, and whoever has that is root: only the lab's own code runs there, in a
-process group, and what was handed in runs in containers (`llmlab.platforms.containers.vet` says what those may ask for).
+process group, and what was handed in runs in containers (`llmlab.tiers.docker.vet` says what those may ask for).
 """
 
 from __future__ import annotations
@@ -22,9 +22,10 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
 
-from .. import doctor, jail, machine, owned
-from ..lab.info import LabInfo
-from ..paths import cache_dir, shared_cache_dirs, state_dir
+from .. import doctor, machine
+from ..course.info import LabInfo
+from ..system import jail, owned
+from ..system.paths import cache_dir, shared_cache_dirs, state_dir
 from . import daemon
 from .cage import Allowance, Cage
 from .view import WORK, cached, python, users

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
 from ..checks import Outcome
-from ..lab.info import LateRule
+from ..course.info import LateRule
 from .manual import Manual
 from .schema import Graded
 

@@ -10,7 +10,7 @@ from typing import TextIO
 
 from tqdm import tqdm
 
-from .handed_in import Submission
+from ..submissions.handed_in import Submission
 from .schema import Graded
 from .text import printable
 from .words import number

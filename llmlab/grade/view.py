@@ -9,7 +9,7 @@ import sysconfig
 from collections.abc import Sequence
 from pathlib import Path
 
-from ..paths import cache_dir, shared_cache_dirs, state_dir
+from ..system.paths import cache_dir, shared_cache_dirs, state_dir
 
 WORK = Path("/work")  # its scratch space
 

@@ -13,7 +13,7 @@ import select
 import signal
 import sys
 
-from ..keeper import PR_SET_CHILD_SUBREAPER, kill_all_below, prctl
+from ..system.keeper import PR_SET_CHILD_SUBREAPER, kill_all_below, prctl
 
 
 def main() -> None:

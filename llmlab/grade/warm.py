@@ -15,12 +15,12 @@ import sys
 import sysconfig
 from pathlib import Path
 
-from ..paths import cache_dir
+from ..system.paths import cache_dir
 
 #: The grader's own two programs, and what nearly every lab's notebook imports.
 _IMPORTS = """
-import llmlab.grade.inside, llmlab.checks.run, llmlab.checks.probes, llmlab.load.run, llmlab.load.worker
-import llmlab.lab.lab, llmlab.lab.panel, llmlab.lab.show, llmlab.figures.throughput
+import llmlab.grade.inside, llmlab.checks.run, llmlab.tiers.process.probes, llmlab.load.run, llmlab.load.worker
+import llmlab.lab.lab, llmlab.lab.panel, llmlab.lab.machine, llmlab.figures.throughput
 import IPython.core.completer, matplotlib.backends.backend_agg, matplotlib.pyplot, pandas, httpx, prometheus_client.parser
 """
 

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from datetime import datetime
 
 from ..checks import Outcome
-from ..lab import LabInfo
+from ..course.info import LabInfo
 from .schema import Graded
 from .scores import CheckScore, Score
 

@@ -8,14 +8,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 if TYPE_CHECKING:
-    from .edge import LiveEdge
-    from .images import LiveBuild, LiveContainer, MeasuredImage
-    from .info import LabInfo
-    from .infra import LiveInfra
-    from .kubernetes import LiveCluster
-    from .machines import LiveMachine
-    from .projects import LiveProject
-    from .regions import LiveRegions
+    from ..course.info import LabInfo
+    from ..tiers.aws.notebook.project import LiveInfra
+    from ..tiers.compose.notebook import LiveProject
+    from ..tiers.docker.notebook import LiveBuild, LiveContainer, MeasuredImage
+    from ..tiers.edge.notebook import LiveEdge
+    from ..tiers.kubernetes.notebook.cluster import LiveCluster
+    from ..tiers.regions.notebook import LiveRegions
+    from ..tiers.systemd.notebook import LiveMachine
 
 T = TypeVar("T", bound="Closes")
 
@@ -39,7 +39,7 @@ class Containers:
         """`docker build` with one of this lab's files; `fresh` builds every step anew."""
         if os.environ.get("LLMLAB_GRADING"):
             return Elsewhere()  # type: ignore[return-value]
-        from .images import LiveBuild
+        from ..tiers.docker.notebook import LiveBuild
 
         return self._hold(LiveBuild(self, dockerfile, fresh=fresh))
 
@@ -47,15 +47,15 @@ class Containers:
         """An image's name with its digest, for FROM: `debian@sha256:…`. It is the same bits wherever it is built on."""
         if os.environ.get("LLMLAB_GRADING"):
             return image
-        from ..platforms.containers.registry import pin
+        from ..tiers.docker.registry import pin
 
         return pin(image)
 
     def recorded(self, name: str) -> MeasuredImage:
         """Images that were measured once and came with the course (`data/NAME-*.json`), to be drawn."""
-        from ..paths import course_dir
         from ..records.store import read_table
-        from .images import MeasuredImage
+        from ..system.paths import course_dir
+        from ..tiers.docker.notebook import MeasuredImage
 
         return MeasuredImage(
             *(read_table(path) for path in sorted((course_dir() / "data").glob(f"{name}-*.json")))
@@ -65,7 +65,7 @@ class Containers:
         """`docker run -d -p 127.0.0.1::8080 -v models:/models:ro IMAGE ARGUMENTS`; options as the docker SDK names them."""
         if os.environ.get("LLMLAB_GRADING"):
             return Elsewhere()  # type: ignore[return-value]
-        from .images import LiveContainer
+        from ..tiers.docker.notebook import LiveContainer
 
         return self._hold(LiveContainer(self, image, arguments, **options))
 
@@ -75,7 +75,7 @@ class Containers:
         """`docker compose up` with one of this lab's files."""
         if os.environ.get("LLMLAB_GRADING"):
             return Elsewhere()  # type: ignore[return-value]
-        from .projects import LiveProject
+        from ..tiers.compose.notebook import LiveProject
 
         return self._hold(LiveProject(self, file, scale=scale, **options))
 
@@ -83,7 +83,7 @@ class Containers:
         """Boot a machine with systemd, to install a server on."""
         if os.environ.get("LLMLAB_GRADING"):
             return Elsewhere()  # type: ignore[return-value]
-        from .machines import LiveMachine
+        from ..tiers.systemd.notebook import LiveMachine
 
         return self._hold(LiveMachine(self, **options))
 
@@ -91,7 +91,7 @@ class Containers:
         """The cluster that `llmlab cluster up` left running, else one of this notebook's own, with add-ons and the lab's images."""
         if os.environ.get("LLMLAB_GRADING"):
             return Elsewhere()  # type: ignore[return-value]
-        from .kubernetes import LiveCluster
+        from ..tiers.kubernetes.notebook.cluster import LiveCluster
 
         for one in [one for one in self.opened if isinstance(one, LiveCluster)]:
             one.close()
@@ -102,7 +102,7 @@ class Containers:
         """Terraform with this lab's files, beside a local AWS of this notebook's own."""
         if os.environ.get("LLMLAB_GRADING"):
             return Elsewhere()  # type: ignore[return-value]
-        from .infra import LiveInfra
+        from ..tiers.aws.notebook.project import LiveInfra
 
         for one in [one for one in self.opened if isinstance(one, LiveInfra)]:
             one.close()
@@ -113,7 +113,7 @@ class Containers:
         """Three regions, and this lab's worker in front of them."""
         if os.environ.get("LLMLAB_GRADING"):
             return Elsewhere()  # type: ignore[return-value]
-        from .edge import LiveEdge
+        from ..tiers.edge.notebook import LiveEdge
 
         for one in [one for one in self.opened if isinstance(one, LiveEdge)]:
             one.close()
@@ -124,7 +124,7 @@ class Containers:
         """Three regions, and this lab's routing of users to them."""
         if os.environ.get("LLMLAB_GRADING"):
             return Elsewhere()  # type: ignore[return-value]
-        from .regions import LiveRegions
+        from ..tiers.regions.notebook import LiveRegions
 
         for one in [one for one in self.opened if isinstance(one, LiveRegions)]:
             one.close()

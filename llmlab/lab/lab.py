@@ -12,20 +12,20 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from ..course import progress
+from ..course.info import LabInfo, all_labs, find_lab
 from ..errors import LabError
-from ..paths import course_dir
 from ..serve import Server, Spec
 from ..serve.ports import port_holder
-from . import progress
+from ..system.paths import course_dir
+from ..tiers.process.notebook import LiveServer, Measured
 from .containers import Containers
-from .info import LabInfo, all_labs, find_lab
-from .session import LiveServer, Measured
 
 if TYPE_CHECKING:
     from ..checks import Result
-    from .hints import Hint
+    from ..course.hints import Hint
+    from .machine import Quotas, Shown
     from .panel import Panel
-    from .show import Quotas, Shown
 
 VERDICT = (
     "application/vnd.llmlab.verdict+json"  # marks where a grader shows its verdict in the executed notebook
@@ -111,8 +111,8 @@ class Lab(Containers):
         """Tokens/s at every thread count under every CPU quota (None: no quota); `repeats` interleaved rounds."""
         from ..load.sweep import sweep
         from ..machine import profile
-        from .bars import sweep_bar
-        from .session import store
+        from ..show.bars import sweep_bar
+        from ..tiers.process.notebook import store
 
         self.stop()
         options.setdefault("repeats", {"binder": 1, "laptop": 2, "workstation": 3}[profile()])
@@ -138,7 +138,7 @@ class Lab(Containers):
         What this notebook serves is stopped first: two servers on one machine would disturb each other's figures.
         """
         from .. import checks
-        from .bars import check_bar
+        from ..show.bars import check_bar
 
         self.stop()
         if os.environ.get("LLMLAB_GRADING"):
@@ -163,7 +163,7 @@ class Lab(Containers):
 
     def hint(self, check: str | None = None) -> Hint:
         """The next hint for a check (default: the first one that failed last time)."""
-        from .hints import next_hint, read_hints
+        from ..course.hints import next_hint, read_hints
 
         path = self.info.folder / "hints.md"
         if check is None:
@@ -190,7 +190,7 @@ class Lab(Containers):
 
     def answers(self) -> dict[str, Any]:
         """The answers given so far, kept or standing in the notebook's answer cells."""
-        from .answers import answers
+        from ..submissions.answers import answers
 
         return answers(progress.work_folder(self.files) / "answers.json", self.files / "lab.ipynb")
 
@@ -202,13 +202,13 @@ class Lab(Containers):
 
     def machine(self) -> Shown:
         """What this machine can run, and the command that brings what is missing (`llmlab doctor`)."""
-        from .show import describe_machine
+        from .machine import describe_machine
 
         return describe_machine()
 
     def quotas(self) -> Quotas:
         """What can hold a process to a quota here, and the CPU quotas worth measuring (`.cpus`)."""
-        from .show import Quotas
+        from .machine import Quotas
 
         return Quotas()
 
@@ -218,7 +218,7 @@ class Lab(Containers):
 
     def show(self) -> Shown:
         """What the file describes, beside what really runs."""
-        from .show import describe_lab
+        from .machine import describe_lab
 
         return describe_lab(self)
 
@@ -251,7 +251,7 @@ def _unpacked(submission: Path, info: LabInfo) -> Path:
         taken_out or any((submission / name).exists() for name in (*info.artifacts, "lab.ipynb"))
     ):
         return submission.resolve()
-    from .submission import take
+    from ..submissions.submission import take
 
     folder = Path(tempfile.mkdtemp(prefix="llmlab-submission-"))
     atexit.register(shutil.rmtree, folder, ignore_errors=True)

@@ -18,8 +18,8 @@ from typing import Any
 import msgspec
 import psutil
 
-from .. import owned
 from ..errors import LabError
+from ..system import owned
 from .protocol import Done, Order, Said, Setup, Tick
 
 SILENCE = 30.0  # seconds without a tick (they come every 0.25 s) after which the client is taken for hung

@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from ..errors import LabError
-from ..paths import cache_dir, cached
+from ..system.paths import cache_dir, cached
 from . import gguf_file, smollm2
 
 Say = Callable[[str], None]

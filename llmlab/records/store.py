@@ -8,7 +8,7 @@ from typing import TypeVar
 import msgspec
 
 from ..errors import LabError
-from ..paths import replace_file
+from ..system.paths import replace_file
 from .schema import SCHEMA, TABLE, Record, Table
 
 T = TypeVar("T")

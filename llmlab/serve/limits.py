@@ -22,9 +22,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from .. import owned, without
 from ..errors import LabError
 from ..records.schema import Throttle
+from ..system import owned, without
 
 CGROUP = Path("/sys/fs/cgroup")
 PERIOD_US = 100_000  # the kernel's default CFS period

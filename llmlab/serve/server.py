@@ -17,10 +17,11 @@ from types import TracebackType
 import psutil
 
 from .. import engine as engines
-from .. import models, owned
+from .. import models
 from ..errors import LabError
-from ..paths import state_dir
 from ..records.schema import Device, ServerInfo, Throttle
+from ..system import owned
+from ..system.paths import state_dir
 from .api import Api
 from .diagnosis import telling_line, why_it_died
 from .limits import Fence, fence

@@ -14,10 +14,10 @@ pytest.importorskip("jupytext", reason="jupytext is missing: pip install -e '.[a
 from llmlab import authoring
 from llmlab.authoring import readme
 from llmlab.checks import load_checks
-from llmlab.cli import main
+from llmlab.cli.main import main
+from llmlab.course.hints import read_hints
+from llmlab.course.info import find_lab
 from llmlab.errors import LabError
-from llmlab.lab import find_lab
-from llmlab.lab.hints import read_hints
 
 COURSE = Path(__file__).resolve().parents[2]
 

@@ -12,10 +12,11 @@ from time import perf_counter
 
 import psutil
 
-from llmlab.platforms.kube import images, manifests
-from llmlab.platforms.kube.applied import Applied
-from llmlab.platforms.kube.local import Local
 from llmlab.records.stats import Spread
+from llmlab.tiers.kubernetes.drivers.local import Local
+from llmlab.tiers.kubernetes.manifests import manifests
+from llmlab.tiers.kubernetes.manifests.applied import Applied
+from llmlab.tiers.kubernetes.programs import images
 
 SOLUTION = Path(__file__).parents[2] / "solutions" / "07-change-without-loss"
 GIVEN = Path(__file__).parents[2] / "labs" / "07-change-without-loss"

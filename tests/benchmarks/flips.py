@@ -21,9 +21,9 @@ from pathlib import Path
 from typing import Any
 
 from llmlab import checks, engine, machine, models
+from llmlab.course.info import read_info
 from llmlab.grade.rules import read_rules
 from llmlab.grade.sandbox import Sandbox, kind
-from llmlab.lab.info import read_info
 from llmlab.records.stats import Spread
 
 ROOT = Path(__file__).resolve().parents[2]

@@ -9,11 +9,10 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from llmlab import models
-from llmlab.figures import images as draw
-from llmlab.platforms.containers import ensure
-from llmlab.platforms.containers.images import for_lab
-from llmlab.platforms.containers.survey import survey
 from llmlab.records.store import write
+from llmlab.tiers.docker.figures import images as draw
+from llmlab.tiers.docker.images import ensure, for_lab
+from llmlab.tiers.docker.survey import survey
 
 COURSE = Path(__file__).resolve().parents[2]
 SOLUTION = COURSE / "solutions" / "03-container-image"

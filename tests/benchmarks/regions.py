@@ -7,8 +7,9 @@ import statistics
 from collections.abc import Iterator
 from time import perf_counter
 
-from llmlab.checks import incidents
-from llmlab.platforms.region import Globe, Routing
+from llmlab.tiers.regions import probes as incidents
+from llmlab.tiers.regions.globe import Globe
+from llmlab.tiers.regions.routing import Routing
 
 
 def _spread(values: list[float]) -> str:

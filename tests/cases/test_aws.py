@@ -8,8 +8,10 @@ from pathlib import Path
 
 import pytest
 
-from llmlab import doctor, owned
-from llmlab.lab import Lab, find_lab
+from llmlab import doctor
+from llmlab.course.info import find_lab
+from llmlab.lab import Lab
+from llmlab.system import owned
 
 HERE = Path(__file__).parent
 COURSE = HERE.parents[1]

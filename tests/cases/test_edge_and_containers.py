@@ -11,9 +11,10 @@ from pathlib import Path
 
 import pytest
 
-from llmlab import owned
-from llmlab.lab import Lab, find_lab
-from llmlab.platforms.containers import client
+from llmlab.course.info import find_lab
+from llmlab.lab import Lab
+from llmlab.system import owned
+from llmlab.tiers.docker.daemon import client
 
 HERE = Path(__file__).parent
 COURSE = HERE.parents[1]

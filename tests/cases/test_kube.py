@@ -9,9 +9,10 @@ from pathlib import Path
 import nbformat
 import pytest
 
-from llmlab import owned
 from llmlab.checks import load_checks
-from llmlab.lab import Lab, find_lab
+from llmlab.course.info import find_lab
+from llmlab.lab import Lab
+from llmlab.system import owned
 
 HERE = Path(__file__).parent
 COURSE = HERE.parents[1]

@@ -13,9 +13,9 @@ from pathlib import Path
 import pytest
 import tinylab
 
-from llmlab.grade.handed_in import handed_in, learners_in
-from llmlab.lab.info import find_lab
-from llmlab.lab.submission import take
+from llmlab.course.info import find_lab
+from llmlab.submissions.handed_in import handed_in, learners_in
+from llmlab.submissions.submission import take
 
 HERE = Path(__file__).parent
 COURSE = HERE.parents[1]

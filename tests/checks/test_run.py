@@ -13,9 +13,9 @@ import pytest
 
 from llmlab import checks
 from llmlab.checks import Context, DeploymentFailed, check, failed, inconclusive, passed
-from llmlab.checks.probes import ratio_interval
 from llmlab.checks.run import run_here, snapshot
 from llmlab.errors import LabError, Unavailable
+from llmlab.tiers.process.probes import ratio_interval
 
 
 def lab(tmp_path: Path, source: str) -> Path:

@@ -6,9 +6,9 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 from llmlab.checks import Evidence, Outcome, Result
+from llmlab.course.info import LateRule, find_lab
 from llmlab.grade.schema import CellRun, Graded, Handed, NotebookRun
 from llmlab.grade.scores import score
-from llmlab.lab.info import LateRule, find_lab
 
 COURSE = Path(__file__).resolve().parents[2]
 INFO = find_lab("01", COURSE)

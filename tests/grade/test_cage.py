@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from llmlab import owned
 from llmlab.grade.cage import Allowance, Cage
+from llmlab.system import owned
 
 pytestmark = pytest.mark.needs("memory-quota", "root")
 

@@ -19,10 +19,10 @@ import pytest
 import tinyboxes
 from tinyboxes import DOCKERFILE, TOKEN, compose, hand_in
 
-from llmlab import owned
 from llmlab.grade import daemon, grade
 from llmlab.grade.sandbox import Sandbox
 from llmlab.lab.containers import Elsewhere
+from llmlab.system import owned
 
 pytestmark = [pytest.mark.needs("docker", "images"), pytest.mark.timeout(400)]
 
@@ -190,7 +190,7 @@ def line(root: Path, info, *more: str) -> list[str]:
 
 
 def base() -> str:
-    from llmlab.platforms.containers import client
+    from llmlab.tiers.docker.daemon import client
 
     return str(client().images.get("debian:trixie-slim").id)
 
@@ -346,7 +346,7 @@ def test_what_holds_builds_is_let_go_of_also_after_a_killed_grader(tmp_path, mon
             assert path.read_text() == "77", "the first one's, until it lets go"
     assert path.read_text() == "max"
     code = (
-        "import os, sys; from pathlib import Path; from llmlab.grade import daemon; from llmlab.lab.info import read_info\n"
+        "import os, sys; from pathlib import Path; from llmlab.grade import daemon; from llmlab.course.info import read_info\n"
         "daemon.CGROUP = Path(sys.argv[1])\n"
         "with daemon.held(read_info(Path(sys.argv[2])), 55): os.kill(os.getpid(), 9)"
     )

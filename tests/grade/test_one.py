@@ -15,7 +15,6 @@ import pytest
 import tinylab
 from tinylab import GOOD, RIGHT, hand_in
 
-from llmlab import owned
 from llmlab.errors import LabError
 from llmlab.grade import Grading, Settings, grade
 from llmlab.grade.batch import AGAIN
@@ -24,6 +23,7 @@ from llmlab.grade.one import seed
 from llmlab.grade.rules import Rules, read_rules
 from llmlab.grade.sandbox import Sandbox
 from llmlab.load import turn
+from llmlab.system import owned
 
 pytestmark = [pytest.mark.needs("process"), pytest.mark.timeout(120)]
 

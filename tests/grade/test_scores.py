@@ -11,9 +11,9 @@ import pytest
 from llmlab import doctor
 from llmlab.checks import Context, Evidence, check, failed, inconclusive, passed
 from llmlab.checks.run import run_here
+from llmlab.course.info import LateRule
 from llmlab.grade.manual import Manual, ManualCheck
 from llmlab.grade.scores import late_days, unjudged
-from llmlab.lab.info import LateRule
 
 DAY, MINUTE, SECOND = timedelta(days=1), timedelta(minutes=1), timedelta(seconds=1)
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import nbformat
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook
 
-from llmlab.lab.info import LabInfo, read_info
+from llmlab.course.info import LabInfo, read_info
 
 TOKEN = f"tb{uuid.uuid4().hex[:8]}"
 
@@ -32,7 +32,10 @@ processes = 64
 
 CHECKS = '''
 from llmlab.checks import Context, Verdict, check, failed, passed
-from llmlab.platforms.containers import Claim, Container, Project, build
+from llmlab.tiers.compose.project import Project
+from llmlab.tiers.docker.build import build
+from llmlab.tiers.docker.container import Container
+from llmlab.tiers.docker.owning import Claim
 
 
 @check(title="The image builds and says hello", points=2)
@@ -162,7 +165,7 @@ def hand_in(
 
 def left() -> list[str]:
     """What is still in the daemon of all that was handed in here."""
-    from llmlab.platforms.containers import client
+    from llmlab.tiers.docker.daemon import client
 
     daemon = client()
     mine = {"label": f"test={TOKEN}"}

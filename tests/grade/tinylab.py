@@ -8,7 +8,7 @@ from pathlib import Path
 import nbformat
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook
 
-from llmlab.lab.info import LabInfo, read_info
+from llmlab.course.info import LabInfo, read_info
 
 LAB_TOML = """
 title = "Two slots"

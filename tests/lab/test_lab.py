@@ -8,10 +8,10 @@ from pathlib import Path
 import pytest
 
 from llmlab import Lab, LabError
-from llmlab.lab import all_labs, find_lab
-from llmlab.lab.answers import from_notebook
-from llmlab.lab.hints import read_hints
-from llmlab.lab.progress import index_page, standing
+from llmlab.course.hints import read_hints
+from llmlab.course.info import all_labs, find_lab
+from llmlab.course.progress import index_page, standing
+from llmlab.submissions.answers import from_notebook
 
 COURSE = Path(__file__).resolve().parents[2]
 

@@ -13,12 +13,13 @@ import nbformat
 import psutil
 import pytest
 
-from llmlab import owned
+from llmlab.system import owned
 from llmlab.checks import load_checks
-from llmlab.lab import Lab, all_labs, find_lab
-from llmlab.lab.hints import read_hints
+from llmlab.lab import Lab
+from llmlab.course.info import all_labs, find_lab
+from llmlab.course.hints import read_hints
 from llmlab.lab.lab import reset
-from llmlab.lab.progress import last_result
+from llmlab.course.progress import last_result
 
 pytestmark = pytest.mark.timeout(900)  # a notebook with a cluster, and the cluster of its check, take minutes
 COURSE = Path(__file__).resolve().parents[2]

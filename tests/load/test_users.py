@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 
 from llmlab.load.users import Users
-from llmlab.platforms.kube.waiting import wait
 from llmlab.serve import Server, Spec
+from llmlab.tiers.kubernetes.manifests.pods import wait
 
 pytestmark = pytest.mark.needs("process")
 

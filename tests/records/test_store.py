@@ -113,7 +113,7 @@ def test_a_disk_that_fills_while_flushing(
     def full(_: int) -> None:
         raise OSError(errno.ENOSPC, "No space left on device")
 
-    monkeypatch.setattr("llmlab.paths.os.fsync", full)
+    monkeypatch.setattr("llmlab.system.paths.os.fsync", full)
     with pytest.raises(LabError, match="No space left on device"):
         store.write(record, tmp_path / "one.json")
     assert list(tmp_path.iterdir()) == []

@@ -16,9 +16,10 @@ import httpx
 import psutil
 import pytest
 
-from llmlab import models, owned
+from llmlab import models
 from llmlab.errors import LabError
 from llmlab.serve import Limits, Server, Spec
+from llmlab.system import owned
 
 TINY = Spec(model="tiny", flags={"ctx-size": 1024, "parallel": 2, "threads": 1, "metrics": True})
 

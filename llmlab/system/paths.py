@@ -1,0 +1,88 @@
+"""Where llmlab keeps things: cache, state, run folders, the course itself.
+
+Nothing here creates a folder until it is asked for one that will be written to.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+import tempfile
+from pathlib import Path
+
+from ..errors import LabError
+
+
+def _base(env: str, linux: str, mac: str) -> Path:
+    if os.environ.get(env):
+        return Path(os.environ[env]).expanduser()
+    if sys.platform == "darwin":
+        return Path.home() / "Library" / mac / "llmlab"
+    xdg = {".cache": "XDG_CACHE_HOME", ".local/state": "XDG_STATE_HOME"}[linux]
+    root = os.environ.get(xdg)
+    return (Path(root) if root else Path.home() / linux) / "llmlab"
+
+
+def cache_dir() -> Path:
+    """Downloads and builds, keyed by version; `LLMLAB_CACHE` moves it."""
+    path = _base("LLMLAB_CACHE", ".cache", "Caches")
+    path.mkdir(parents=True, exist_ok=True)
+    return path
+
+
+def shared_cache_dirs() -> list[Path]:
+    """Further, read-only caches (a classroom's), from `LLMLAB_SHARED_CACHE`: one, or several as in PATH."""
+    value = os.environ.get("LLMLAB_SHARED_CACHE", "")
+    return [Path(one).expanduser() for one in value.split(os.pathsep) if one]
+
+
+def cached(relative: str) -> Path | None:
+    """The first existing copy of `relative` in the user's cache, then in the shared ones."""
+    for root in (cache_dir(), *shared_cache_dirs()):
+        if (root / relative).exists():
+            return root / relative
+    return None
+
+
+def replace_file(path: Path, data: bytes) -> None:
+    """Write a file whole or not at all: beside its place, flushed to the disk, then renamed. Folders are made.
+
+    :raises OSError: when it cannot be written; what was there before is untouched.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}."[:60], suffix=".part")
+    try:
+        with os.fdopen(handle, "wb") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+        os.chmod(name, 0o644)  # mkstemp's 0600 would hide it from a classroom's other accounts
+        os.replace(name, path)
+    except BaseException:
+        Path(name).unlink(missing_ok=True)
+        raise
+
+
+def state_dir() -> Path:
+    """What is running and what was measured; `LLMLAB_STATE` moves it."""
+    path = _base("LLMLAB_STATE", ".local/state", "Application Support")
+    path.mkdir(parents=True, exist_ok=True)
+    return path
+
+
+def course_dir(start: Path | None = None) -> Path:
+    """The folder that holds `labs/`: found upwards from `start` (default: here), else beside the package.
+
+    :raises LabError: when there is no course in sight.
+    """
+    if os.environ.get("LLMLAB_COURSE"):
+        return Path(os.environ["LLMLAB_COURSE"]).resolve()
+    here = (start or Path.cwd()).resolve()
+    for folder in (here, *here.parents, Path(__file__).resolve().parents[2]):
+        if any((folder / "labs").glob("*/lab.toml")):
+            return folder
+    raise LabError(
+        "No labs found.",
+        where=f"looked upwards from {here}",
+        fix="cd into a clone of the course, or set LLMLAB_COURSE to it",
+    )

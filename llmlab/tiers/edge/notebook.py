@@ -1,0 +1,180 @@
+"""A worker as a notebook handles it: `edge = lab.edge()`, `edge.map().plot()`, `edge.world.kill("asia")`, `edge.ask(country="JP")`."""
+
+from __future__ import annotations
+
+import contextlib
+import html
+import secrets
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import httpx
+
+from ...errors import LabError
+from ...lab.machine import Shown
+from ...records.schema import Cell
+from ...show.bars import steps_bar
+from ...show.counted import Said
+from ...show.shown import Drawn
+from ..process.notebook import keep
+from . import figures
+from .probes import Country, countries
+from .worker import Edge
+from .world import HOSTS, Seen, World
+
+if TYPE_CHECKING:
+    from ...lab.containers import Containers
+
+CONFIG = "worker.capnp"
+REPEATS = 40
+
+
+class LiveEdge:
+    """Three regions and the worker in front of them. The worker is started anew from its file whenever something is asked of it."""
+
+    def __init__(self, lab: Containers) -> None:
+        self.lab = lab
+        self.key = "sk-client-" + secrets.token_hex(6)
+        with steps_bar("step") as say:
+            self.world = World(say=say)
+        self._text: tuple[str, ...] = ()
+        self._edge: Edge | None = None
+        self._mark = self.world.mark()
+
+    def _now(self) -> Edge:
+        """The worker as its files are now.
+
+        :raises LabError: when the runtime refuses it, in its words.
+        """
+        files = [self.lab.files / name for name in self.lab.info.artifacts]
+        text = tuple(one.read_text(errors="replace") if one.is_file() else "" for one in files)
+        if self._edge is None or text != self._text or self._edge.process.poll() is not None:
+            if self._edge is not None:
+                self._edge.close()
+                self._edge = None
+            self._edge = self._start(self.lab.files / CONFIG)
+            self._text = text
+        return self._edge
+
+    def _start(self, config: Path) -> Edge:
+        log = self.world.folder / f"{config.parent.name}-{secrets.token_hex(2)}.log"
+        return Edge(config, self.world, client_key=self.key, log=log)
+
+    def ask(
+        self, country: str | None = None, *, tokens: int = 8, stream: bool = False, key: bool = True
+    ) -> Said:
+        """A completion as a user in a country asks for it: what came, after how long, and which regions were asked."""
+        cf: dict[str, Any] = next(
+            (one.cf for one in countries() if one.code == country), {"country": country} if country else {}
+        )
+        mark, began = self.world.mark(), time.monotonic()
+        self._mark = mark
+        body = {"prompt": "Once upon a time", "max_tokens": tokens, "ignore_eos": True, "stream": stream}
+        try:
+            edge = self._now()
+            with contextlib.closing(
+                edge.stream(edge.build("POST", "/v1/completions", cf=cf, key="" if key else None, json=body))
+            ) as reply:
+                first = 0.0
+                for _ in reply.iter_bytes():
+                    first = first or time.monotonic() - began
+            said = f"HTTP {reply.status_code}, first byte after {first:.2f} s, all of it after {time.monotonic() - began:.2f} s"
+        except httpx.HTTPError as error:
+            said = f"cut off after {time.monotonic() - began:.2f} s: {error}"
+        except LabError as error:
+            return Said(error.lines())
+        asked = [one.region for one in self.world.seen(mark, least=1, within=0.5) if one.method == "POST"]
+        return Said([said, f"asked: {', '.join(asked) or 'nobody'}"])
+
+    def seen(self) -> Shown:
+        """What reached the regions since the last `ask`: where, what, with which key."""
+        rows = [
+            (one.region, f"{one.method} {one.path}", _whose(one, self)) for one in self.world.seen(self._mark)
+        ]
+        return Shown(rows, [], ("region", "request", "key"))
+
+    def map(self) -> Drawn | Said:
+        """A user of every country asks, through the guide's worker and through yours: who reached which region."""
+        rows: list[list[Cell]] = []
+        try:
+            with self._start(self.lab.info.starter / CONFIG) as guide, steps_bar("user") as say:
+                for name, edge in (("the guide's", guide), ("yours", self._now())):
+                    for one in countries():
+                        say(f"{name}: {one.code}")
+                        rows.append([name, one.code, one.column, one.row, self._reached(edge, one), one.home])
+        except LabError as error:
+            return Said(error.lines())
+        columns = dict.fromkeys(("set", "country", "column", "row", "region", "home"), "")
+        columns |= {"set": "whose worker", "region": "reached", "home": "where its users belong"}
+        table, _ = keep(self.lab, "origins", columns, rows)
+        lines = []
+        for name in ("the guide's", "yours"):
+            own = [row for row in rows if row[0] == name]
+            lines.append(
+                f"{name}: {sum(row[4] != row[5] for row in own)} of {len(own)} countries sent elsewhere than to their region"
+            )
+        return Drawn(table, figures.origins, lines)
+
+    def _reached(self, edge: Edge, one: Country) -> str:
+        mark = self.world.mark()
+        with contextlib.suppress(httpx.HTTPError):
+            edge.request("GET", "/v1/models", cf=one.cf)
+        seen = self.world.seen(mark, least=1, within=0.5)
+        return seen[0].region if seen else ""
+
+    def added(self) -> Drawn | Said:
+        """The first byte of a small reply from the US: asked directly and through your worker, in turn."""
+        rows: list[list[Cell]] = []
+        us = next(one for one in countries() if one.code == "US")
+        headers = {"authorization": f"Bearer {self.world.key}"}
+        try:
+            edge = self._now()
+            with httpx.Client(proxy=self.world.internet.url, trust_env=False, timeout=30) as direct:
+                for turn in range(REPEATS + 2):
+                    at = time.perf_counter()
+                    direct.get(f"http://{HOSTS['us']}/v1/models", headers=headers)
+                    half = time.perf_counter()
+                    edge.request("GET", "/v1/models", cf=us.cf)
+                    done = time.perf_counter()
+                    if turn >= 2:  # the first open connections
+                        rows += [["directly", 1000 * (half - at)], ["through the edge", 1000 * (done - half)]]
+        except (LabError, httpx.HTTPError) as error:
+            return Said(error.lines() if isinstance(error, LabError) else [str(error)])
+        table, _ = keep(
+            self.lab, "edge-latency", {"path": "which way", "ms": "to the whole small reply"}, rows
+        )
+        lines = []
+        for name in ("directly", "through the edge"):
+            values = sorted(float(row[1] or 0) for row in rows if row[0] == name)
+            lines.append(f"{name}: {values[REPEATS // 2]:.1f} ms at the median")
+        return Drawn(table, figures.added, lines)
+
+    def close(self) -> None:
+        """End it; may be called twice."""
+        if self._edge is not None:
+            self._edge.close()
+        self.world.close()
+
+    def _lines(self) -> list[str]:
+        lines = [f"{name}: {HOSTS[name]}, a llama-server with its own key" for name in HOSTS]
+        return [*lines, "emulated: the internet between them has names and no distances"]
+
+    def __repr__(self) -> str:
+        return "\n".join(self._lines())
+
+    def _repr_html_(self) -> str:
+        return "<br>".join(html.escape(one) for one in self._lines())
+
+
+def _whose(one: Seen, live: LiveEdge) -> str:
+    key = one.headers.get("authorization", "")
+    return (
+        "the client's"
+        if live.key in key
+        else "the origin's"
+        if live.world.key in key
+        else "none"
+        if not key
+        else "another"
+    )

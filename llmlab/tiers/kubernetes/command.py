@@ -1,0 +1,119 @@
+"""`llmlab cluster up|status|down|build`."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+import time
+from collections.abc import Callable
+
+from ...errors import LabError
+
+
+def run(args: argparse.Namespace) -> int:
+    """Do what was asked; the exit code.
+
+    :raises LabError: with what went wrong and the command that mends it.
+    """
+    return {"up": _up, "status": _status, "down": _down, "build": _build}[args.what](args)
+
+
+def _say(args: argparse.Namespace) -> Callable[[str], None]:
+    began = time.monotonic()
+    if args.json:
+        return lambda _: None
+    return lambda text: print(f"{time.monotonic() - began:6.1f} s  {text}", flush=True)
+
+
+def _up(args: argparse.Namespace) -> int:
+    from .drivers import hold
+
+    order = {"driver": args.driver, "nodes": args.nodes, "context": args.context, "namespace": args.namespace}
+    handle = hold.up(order, _say(args))
+    cluster = hold.running()
+    assert cluster is not None
+    if args.json:
+        print(json.dumps({**handle, **cluster.facts()}, indent=1))
+        return 0
+    if cluster.stands_in:
+        print(f"emulated: {cluster.stands_in}")
+    print(f"ready after {handle['seconds']} s, kubeconfig: {cluster.kubeconfig}")
+    print(f"look around:  {cluster.kubectl('get', 'pods', '-A')}")
+    print("end it:       uv run llmlab cluster down")
+    return 0
+
+
+def _status(args: argparse.Namespace) -> int:
+    from .drivers import choose, hold
+
+    handle, drivers = hold.held(), choose.available()
+    cluster = hold.running()
+    facts = cluster.facts() if cluster else None
+    if args.json:
+        print(json.dumps({"cluster": facts, "drivers": drivers}, indent=1))
+        return 0 if facts else 1
+    if cluster is None or facts is None or handle is None:
+        print("no cluster is up: uv run llmlab cluster up")
+        for name, why in drivers.items():
+            print(f"  {name:10} {why or 'can be used here'}")
+        return 1
+    nodes = ", ".join(f"{name} {'Ready' if ready else 'NotReady'}" for name, ready in facts["nodes"].items())
+    memory = f", {facts['memory'] / 2**20:.0f} MiB" if "memory" in facts else ""
+    print(
+        f"{facts['driver']} {facts['name']}, Kubernetes {facts['version']}: {nodes}{memory} (held by pid {handle['pid']})"
+    )
+    if facts["stands_in"]:
+        print(f"emulated: {facts['stands_in']}")
+    print(f"kubeconfig: {facts['kubeconfig']}")
+    print(f"look around: {cluster.kubectl('get', 'pods', '-A')}")
+    return 0
+
+
+def _down(args: argparse.Namespace) -> int:
+    from .drivers import hold
+
+    began = time.monotonic()
+    ended = hold.down(_say(args))
+    if args.json:
+        print(json.dumps({"ended": ended, "seconds": round(time.monotonic() - began, 2)}))
+    elif ended:
+        print(f"gone after {time.monotonic() - began:.1f} s")
+    else:
+        print("no cluster was up")
+    return 0
+
+
+def _build(args: argparse.Namespace) -> int:
+    from .drivers import local
+    from .programs import binaries
+
+    # what a simulated cluster needs is part of what a local one needs
+    core, addons = binaries.names(addons=False), binaries.names(addons=True)
+    if local.unusable():
+        print(f"not for a local cluster: {local.unusable()}", file=sys.stderr)
+        from .drivers import simulated
+
+        core, addons = list(simulated.PROGRAMS), ["gateway-api", "keda"]
+    if args.core:
+        addons = []
+    began, say, wanted = time.monotonic(), _say(args), [*core, *addons]
+    lacking = binaries.missing(wanted)
+    binaries.bring(core, say)
+    if more := binaries.missing(addons):
+        say(f"a cluster can come up now (uv run llmlab cluster up); for add-ons: {', '.join(more)}")
+        binaries.bring(addons, say)
+    if still := binaries.missing(wanted):
+        raise LabError(f"Not built: {', '.join(still)}.")
+    if args.json:
+        print(json.dumps({"built": lacking, "seconds": round(time.monotonic() - began)}))
+    else:
+        print(
+            f"all {len(wanted)} are here"
+            + (
+                f", {len(lacking)} of them built in {(time.monotonic() - began) / 60:.1f} min"
+                if lacking
+                else ""
+            )
+        )
+    return 0

@@ -1,0 +1,92 @@
+"""Which driver runs the cluster: what the machine can, in order, unless somebody says otherwise."""
+
+from __future__ import annotations
+
+import os
+from typing import Any
+
+from ....errors import LabError
+from ..cluster.cluster import Cluster
+from ..programs import binaries
+from . import kind, local, simulated
+
+#: Best first.
+ORDER = ("local", "kind", "simulated")
+VARIABLE = "LLMLAB_CLUSTER"
+
+
+def available() -> dict[str, str | None]:
+    """Each driver, and why it cannot be used here with what mends it; None: it can."""
+    found = {"local": local.unusable(), "kind": kind.unusable(), "simulated": None}
+    for name, programs in (("local", local.PROGRAMS), ("simulated", simulated.PROGRAMS)):
+        if found[name] is None and (lacking := binaries.missing(programs)):
+            found[name] = f"{len(lacking)} of its programs are not built yet: uv run llmlab cluster build"
+    found["context"] = "only where you name one: --driver context --context NAME --namespace NAME"
+    return found
+
+
+def choose(
+    driver: str | None = None,
+    *,
+    name: str | None = None,
+    nodes: int | None = None,
+    context: str = "",
+    namespace: str = "",
+) -> tuple[Cluster, str]:
+    """A cluster that is not up yet, and why it is of that driver.
+
+    :param driver: None: what LLMLAB_CLUSTER says, else the first of `ORDER` that this machine can run. What is
+        only not built yet counts as can: it is built on the way.
+    :raises LabError: for an unknown driver, or when none can be used.
+    """
+    said = driver or os.environ.get(VARIABLE)
+    if said:
+        why = "you asked for it" if driver else f"{VARIABLE} says so"
+        return _made(said, name, nodes, context, namespace), why
+    can = {"local": local.unusable(), "kind": kind.unusable(), "simulated": None}
+    for one in ORDER:
+        if can[one] is None:
+            others = "; ".join(
+                f"{it}: {why}" for it, why in can.items() if why and ORDER.index(it) < ORDER.index(one)
+            )
+            return _made(
+                one, name, nodes, context, namespace
+            ), f"not {others}" if others else "this machine can run a whole one"
+    raise LabError("No driver can be used here.", fix="; ".join(f"{it}: {why}" for it, why in can.items()))
+
+
+def _made(driver: str, name: str | None, nodes: int | None, context: str, namespace: str) -> Cluster:
+    if driver == "local":
+        if nodes not in (None, 1):
+            raise LabError(
+                "A local cluster has one node.",
+                where="--nodes",
+                fix="--driver simulated --nodes 3, or --driver kind",
+            )
+        return local.Local(name)
+    if driver == "kind":
+        return kind.Kind(name, nodes=nodes or 1)
+    if driver == "simulated":
+        return simulated.Simulated(name, nodes=nodes or 3)
+    if driver == "context":
+        from .context import Context
+
+        return Context(
+            name,
+            context=context or os.environ.get("LLMLAB_CONTEXT", ""),
+            namespace=namespace or os.environ.get("LLMLAB_NAMESPACE", ""),
+        )
+    raise LabError(f"There is no driver {driver!r}.", fix=f"one of {', '.join((*ORDER, 'context'))}")
+
+
+def attach(handle: dict[str, Any]) -> Cluster:
+    """The cluster of a handle that another process wrote."""
+    from .context import Context
+
+    drivers: dict[str, type[Cluster]] = {
+        "local": local.Local,
+        "kind": kind.Kind,
+        "simulated": simulated.Simulated,
+        "context": Context,
+    }
+    return drivers[handle["driver"]].attach(handle)

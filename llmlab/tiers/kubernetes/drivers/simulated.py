@@ -1,0 +1,179 @@
+"""A cluster without a node: real API server, scheduler and controllers as an ordinary user; KWOK says that the pods run."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+from typing import Any
+
+from ....errors import LabError
+from ....serve.ports import free_port
+from ....system import owned
+from ..cluster import access
+from ..cluster.cluster import Cluster, Say, quiet
+from ..manifests.pods import wait
+from ..programs import binaries, pki
+from .fake_nodes import FakeNodes
+from .processes import Programs
+
+PROGRAMS = (
+    "etcd",
+    "kube-apiserver",
+    "kube-controller-manager",
+    "kube-scheduler",
+    "kubeadm",
+    "kubectl",
+    "kwok",
+)
+ADDRESS = "127.0.0.1"
+
+
+class Simulated(Cluster):
+    """The `simulated` driver: what a scheduler and controllers decide is real, what a pod does is not."""
+
+    driver = "simulated"
+    runs_pods = False
+    stands_in = "KWOK says that the pods run"
+
+    def __init__(self, name: str | None = None, *, nodes: int = 3) -> None:
+        super().__init__(name)
+        self.nodes = nodes
+        self._programs: Programs | None = None
+        self._fake: FakeNodes | None = None
+        self._entry: Path | None = None
+
+    def up(self, say: Say = quiet) -> None:
+        """Bring it up until its nodes are ready."""
+        programs = binaries.bring(PROGRAMS, say)
+        # Its programs are registered one by one; this is what they write.
+        self._entry = owned.register(
+            "simulated", f"files of the simulated cluster {self.name}", folders=[str(self.folder)]
+        )
+        self.folder.mkdir(parents=True, mode=0o700)
+        try:
+            self._start(programs, say)
+        except BaseException:
+            self.down()
+            raise
+
+    def _start(self, programs: dict[str, Path], say: Say) -> None:
+        self._programs = running = Programs(self.folder, f"simulated cluster {self.name}")
+        store, peers, port = free_port(), free_port(), free_port()
+        at = f"http://{ADDRESS}:{store}"
+        running.start(
+            "etcd",
+            programs["etcd"],
+            f"--data-dir={self.folder}/etcd",
+            f"--listen-client-urls={at}",
+            f"--advertise-client-urls={at}",
+            f"--listen-peer-urls=http://{ADDRESS}:{peers}",
+            f"--initial-advertise-peer-urls=http://{ADDRESS}:{peers}",
+            f"--initial-cluster=default=http://{ADDRESS}:{peers}",
+            "--unsafe-no-fsync",
+            "--log-level=warn",
+        )
+        services = "10.96.0.0/16"
+        pki.make(
+            self.folder,
+            name=self.name,
+            address=ADDRESS,
+            port=port,
+            services=services,
+            pods="10.97.0.0/16",
+            version=binaries.source("kubelet").version,
+            nodename="nobody",
+        )
+        say("API server, scheduler, controllers")
+        running.start(
+            "kube-apiserver",
+            programs["kube-apiserver"],
+            f"--etcd-servers={at}",
+            f"--advertise-address={ADDRESS}",
+            f"--bind-address={ADDRESS}",
+            f"--secure-port={port}",
+            f"--service-cluster-ip-range={services}",
+            "--authorization-mode=Node,RBAC",
+            f"--admission-control-config-file={access.admission(self.folder)}",
+            f"--cert-dir={self.folder}/apiserver",
+            "--endpoint-reconciler-type=none",  # it does not take a loopback address
+            *pki.requests(self.folder),
+        )
+        self._until("the API server", lambda: pki.answers(self.folder, ADDRESS, port), 60)
+        access.own(self.folder)
+        for name, conf in (
+            ("kube-controller-manager", "controller-manager.conf"),
+            ("kube-scheduler", "scheduler.conf"),
+        ):
+            own = [
+                f"--{one}={self.folder}/{conf}"
+                for one in ("kubeconfig", "authentication-kubeconfig", "authorization-kubeconfig")
+            ]
+            more = ["--leader-elect=false", f"--bind-address={ADDRESS}", f"--secure-port={free_port()}"]
+            if name == "kube-controller-manager":
+                keys = self.folder / "pki"
+                more += [
+                    f"--cert-dir={self.folder}/{name}",
+                    f"--root-ca-file={keys}/ca.crt",
+                    f"--service-account-private-key-file={keys}/sa.key",
+                    "--use-service-account-credentials=true",
+                    "--horizontal-pod-autoscaler-sync-period=5s",
+                ]
+            else:
+                more.append(f"--cert-dir={self.folder}/{name}")
+            running.start(name, programs[name], *own, *more)
+        self._fake = FakeNodes(self)
+        for number in range(self.nodes):
+            # named after zones, so that spreading over both can be tried
+            self._fake.add(
+                f"node-{number + 1}", labels={"topology.kubernetes.io/zone": f"zone-{'abc'[number % 3]}"}
+            )
+        self._until("its nodes", lambda: all(self.facts()["nodes"].values()), 30)
+        self._until("the controllers", self.takes_pods, 30)
+        access.grant(self, ())
+        say(f"{self.nodes} nodes are ready, as KWOK says")
+
+    def _until(self, what: str, condition: Any, within: float) -> None:
+        assert self._programs is not None
+        wait(what, self._programs.checked(condition), within, trouble=self._programs.all_words)
+
+    def check(self) -> None:
+        """Whether all its programs run."""
+        if self._programs is not None:
+            self._programs.check()
+
+    def load(self, *images: str, say: Say = quiet) -> None:
+        """There is nothing that an image could be loaded into."""
+
+    def address(self, namespace: str, service: str, port: int | None = None) -> str:
+        """Nothing answers here.
+
+        :raises LabError: always.
+        """
+        raise LabError(
+            f"The Service {service} leads nowhere: no pod runs on a simulated cluster.",
+            fix="uv run llmlab cluster up --driver local (root on Linux), or --driver kind",
+        )
+
+    def down(self) -> None:
+        """End its programs; may be called twice."""
+        if self.attached:
+            return
+        if self._fake is not None:
+            self._fake.close()
+            self._fake = None
+        if self._programs is not None:
+            self._programs.kill()
+            self._programs = None
+        shutil.rmtree(self.folder, ignore_errors=True)
+        if self._entry is not None:
+            owned.forget(self._entry)
+            self._entry = None
+
+
+def end(data: dict[str, Any]) -> None:
+    """Remove the files of one whose owner is gone."""
+    for folder in data["folders"]:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+owned.ENDERS["simulated"] = end

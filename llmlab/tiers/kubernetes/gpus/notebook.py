@@ -1,0 +1,165 @@
+"""Where the scheduler puts the guide's Deployment and the learner's, pool by pool, and what the idle GPUs would cost."""
+
+from __future__ import annotations
+
+import functools
+import json
+from typing import TYPE_CHECKING, Any
+
+from ....errors import LabError
+from ....records.schema import Cell, Table
+from ...process.notebook import keep
+from ..cluster.cluster import ask
+from ..drivers.fake_nodes import FakeNodes
+from ..manifests import manifests
+from ..manifests.manifests import Document
+from ..manifests.pods import wait
+from ..manifests.refusals import blamed
+from .pools import catalogue, plant, pools
+from .probes import on_node, short
+
+if TYPE_CHECKING:
+    from ....figures import Picture
+    from ..notebook.cluster import LiveCluster
+
+NAMESPACE = "default"
+PODS = f"/api/v1/namespaces/{NAMESPACE}/pods"
+COLUMNS = {
+    "set": "whose",
+    "pool": "node pool",
+    "gpu": "its GPU",
+    "placed": "0 or 1",
+    "reason": "the scheduler's",
+}
+
+
+class Placement:
+    """Whose pod went where."""
+
+    def __init__(self, table: Table) -> None:
+        self.table = table
+
+    def plot(self) -> Picture:
+        """The matrix."""
+        from .figures import placement
+
+        return placement(self.table)
+
+    def __repr__(self) -> str:
+        return "\n".join(
+            f"{row['set']:6} {row['pool']:12} {'placed' if row['placed'] else 'Pending: ' + str(row['reason'])}"
+            for row in self.table.dicts()
+        )
+
+
+class Cost:
+    """What each pool costs for so many replicas."""
+
+    def __init__(self, table: Table) -> None:
+        self.table = table
+
+    def plot(self) -> Picture:
+        """Dollars an hour, in use and waiting."""
+        from .figures import stranded
+
+        return stranded(self.table)
+
+    def __repr__(self) -> str:
+        return "\n".join(
+            f"{row['pool']:12} ${row['dollars']}/h for {row['used']} of {row['gpus']} GPUs"
+            for row in self.table.dicts()
+        )
+
+
+def placement(
+    cluster: LiveCluster, given: str = "given/guide.yaml", mine: str = "gpu-deployment.yaml"
+) -> Placement:
+    """Ask the scheduler for every pool: a pod of each Deployment that may go to that pool's node only.
+
+    A pod that the API server refuses is placed nowhere, and its words are the reason.
+
+    :raises LabError: when a file cannot be read.
+    """
+    from kubernetes import client
+
+    at = cluster.cluster
+    if at.driver == "context":
+        raise LabError(
+            "This makes nodes, and a cluster that is somebody's gets none of ours.",
+            fix="LLMLAB_CLUSTER=local, kind or simulated, then restart the kernel",
+        )
+    core = client.CoreV1Api(at.api)
+    sets = {}
+    for name, folder, file in (("guide", cluster.lab.info.folder, given), ("yours", cluster.lab.files, mine)):
+        found = manifests.read(folder, [file], namespaces=["inference"])
+        one = next((it for it in found if it.kind == "Deployment"), None)
+        if one is None:
+            raise LabError(f"There is no Deployment in {file}.", where=file, fix="lab.reset()")
+        sets[name] = one
+    nodes = FakeNodes(at)
+    rows: list[list[Cell]] = []
+    refused: dict[str, str] = {}
+    try:
+        for pool in pools():
+            plant(nodes, pool, pool.name)
+        nodes.ready()
+        for name, one in sets.items():
+            for pool in pools():
+                try:
+                    ask(at.api, "POST", PODS, body=on_node(one.body, pool.name, f"{name}-{pool.name}"))
+                except client.ApiException as error:
+                    refused[f"{name}-{pool.name}"] = _told(one, error)
+        for name in sets:
+            for pool in pools():
+                if why := refused.get(f"{name}-{pool.name}"):
+                    rows.append([name, pool.name, pool.gpu, 0, why])
+                    continue
+                looked = functools.partial(_decided, core, f"{name}-{pool.name}")
+                node, reason = wait(f"the decision on {name} and {pool.name}", looked, 20)
+                rows.append([name, pool.name, pool.gpu, int(bool(node)), short(reason)])
+    finally:
+        core.delete_collection_namespaced_pod(
+            NAMESPACE, label_selector="placement=probe", grace_period_seconds=0
+        )
+        nodes.remove()
+        nodes.close()
+    table, _ = keep(cluster.lab, "placement", COLUMNS, rows, kubernetes=at.facts()["version"])
+    return Placement(table)
+
+
+def _told(one: Document, error: Any) -> str:
+    """Why a pod is not let in, in the API server's words, and the line that is meant."""
+    try:
+        said = str(json.loads(error.body)["message"])
+    except (TypeError, ValueError, KeyError):
+        said = str(error.body or error.reason)
+    where, _ = blamed(one, said)
+    return f"refused: {said.split(' is forbidden: ', 1)[-1]} ({where})"
+
+
+def _decided(core: object, name: str) -> tuple[str, str] | None:
+    pod = core.read_namespaced_pod(name, NAMESPACE)  # type: ignore[attr-defined]
+    for one in pod.status.conditions or ():
+        if one.type == "PodScheduled":
+            return pod.spec.node_name or "", "" if one.status == "True" else one.message or ""
+    return None
+
+
+def cost(cluster: LiveCluster, replicas: int) -> Cost:
+    """What the nodes cost that `replicas` servers with a GPU each need, by pool."""
+    rows: list[list[Cell]] = []
+    for pool in pools():
+        nodes = -(-replicas // pool.gpus)
+        rows.append([pool.name, round(nodes * pool.dollars, 2), nodes * pool.gpus, replicas])
+    note = (
+        f"{replicas} replicas with one GPU each. List prices, on demand, US region, written down on {catalogue()['as_of']} from memory "
+        "(data/pools.toml): look them up before you decide."
+    )
+    columns = {
+        "pool": "node pool",
+        "dollars": "US dollars an hour",
+        "gpus": "GPUs paid for",
+        "used": "GPUs in use",
+    }
+    table, _ = keep(cluster.lab, "stranded", columns, rows, note=note)
+    return Cost(table)

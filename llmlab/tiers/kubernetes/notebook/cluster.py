@@ -1,0 +1,256 @@
+"""A cluster as a notebook handles it: `cluster = lab.cluster()`, `app = cluster.apply()`, `app.pods()`, `app.ready()`."""
+
+from __future__ import annotations
+
+import html
+import os
+import shlex
+import shutil
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from ....errors import LabError
+from ....lab.machine import Shown
+from ....show.counted import Said
+from ..drivers import choose, hold
+from ..manifests import manifests
+from ..manifests.applied import Applied
+from ..manifests.pods import endpoints, pods, restarts
+from ..manifests.refusals import WORKLOADS, refused, standing
+from ..manifests.trouble import state, trouble
+from ..programs import images
+
+if TYPE_CHECKING:
+    from ....lab.containers import Containers
+    from ..gpus.notebook import Cost, Placement
+    from .rollouts import Rollouts, Scaling
+    from .states import Timeline
+
+NAMESPACE = "inference"
+
+
+class LiveCluster:
+    """The cluster of a notebook: the one that `llmlab cluster up` left running, else one that ends with the kernel.
+
+    :raises LabError: when none can be brought up, with what would mend it.
+    """
+
+    def __init__(self, lab: Containers, addons: Sequence[str]) -> None:
+        from ....show.bars import steps_bar
+
+        self.lab = lab
+        self.live: LiveApplied | None = None
+        there = hold.running()
+        with steps_bar("step") as say:
+            if there is not None and os.environ.get(choose.VARIABLE) in (None, "", there.driver):
+                self.cluster, self.why = there, "llmlab cluster up left it running"
+            else:
+                self.cluster, self.why = choose.choose()
+                self.cluster.preload = tuple(images.for_lab(lab.info.number))
+                self.cluster.up(say)
+            try:
+                self.cluster.load(*images.for_lab(lab.info.number), say=say)
+                self.cluster.add(*addons, say=say)
+            except BaseException:
+                self.cluster.down()
+                raise
+
+    def apply(self, *files: str, swap: Mapping[str, str] | None = None) -> LiveApplied:
+        """`kubectl apply -k .`, or `-f` with files; what was applied before is removed first.
+
+        :param swap: images of the files → others that the cluster holds.
+        """
+        if self.live is not None:
+            self.live.close()
+        self.live = LiveApplied(self, files, swap or {})
+        return self.live
+
+    def timeline(self, seconds: float = 40) -> Timeline:
+        """The guide's probes beside those of deployment.yaml, for a server that loads slowly; what was applied is removed."""
+        from .states import timeline
+
+        return timeline(self, seconds)
+
+    def placement(self) -> Placement:
+        """Where the scheduler puts the guide's Deployment and gpu-deployment.yaml, pool by pool."""
+        from ..gpus.notebook import placement
+
+        return placement(self)
+
+    def cost(self, replicas: int = 2) -> Cost:
+        """What so many replicas cost on each pool, idle GPUs included."""
+        from ..gpus.notebook import cost
+
+        return cost(self, replicas)
+
+    def rollouts(self) -> Rollouts:
+        """A roll-out of the guide's Deployment and of yours, with people using both; what was applied is removed."""
+        from .rollouts import rollouts
+
+        return rollouts(self)
+
+    def scaling(self) -> Scaling:
+        """The guide's autoscaler and yours, before the same users: one, then eight, then one."""
+        from .rollouts import scaling
+
+        return scaling(self)
+
+    def kubectl(self, line: str) -> Said:
+        """What `kubectl LINE` prints in this cluster."""
+        try:
+            return Said(self.cluster.run_kubectl(*shlex.split(line)).rstrip().splitlines())
+        except LabError as error:
+            return Said(error.lines())
+
+    def close(self) -> None:
+        """End it if it is this notebook's own; else only what was applied."""
+        if self.live is not None and self.cluster.attached:
+            self.live.close()
+        self.live = None
+        self.cluster.down()
+
+    def _lines(self) -> list[str]:
+        facts = self.cluster.facts()
+        nodes = ", ".join(
+            f"{name} {'Ready' if ready else 'NotReady'}" for name, ready in facts["nodes"].items()
+        )
+        lines = [f"Kubernetes {facts['version']}, driver {facts['driver']} ({self.why}): {nodes}"]
+        if facts["stands_in"]:
+            lines.append(f"emulated: {facts['stands_in']}")
+        return [*lines, "the same from a shell: " + self.cluster.kubectl("get", "pods", "-A")]
+
+    def __repr__(self) -> str:
+        return "\n".join(self._lines())
+
+    def _repr_html_(self) -> str:
+        return "".join(f"<p>{html.escape(one)}</p>" for one in self._lines())
+
+
+class LiveApplied:
+    """The learner's manifests in the cluster. What the API server refuses is shown, not raised: the next cells go on."""
+
+    def __init__(self, cluster: LiveCluster, files: Sequence[str], swap: Mapping[str, str]) -> None:
+        self.cluster, self.files, self._live = cluster.cluster, files, cluster
+        give(cluster.lab)
+        self.refused: LabError | None = None
+        self.applied: Applied | None = None
+        folder = cluster.lab.files
+        try:
+            if files:
+                documents = manifests.read(folder, list(files), namespaces=[NAMESPACE])
+            else:
+                documents = manifests.kustomized(self.cluster, folder, namespaces=[NAMESPACE])
+            self.applied = Applied(self.cluster, documents, images=swap)
+            self.applied.up()
+        except LabError as error:
+            self.refused = error
+
+    def ready(self, within: float = 60) -> Said:
+        """Wait until everything is rolled out: how it went."""
+        if self.refused or self.applied is None:
+            return self._no()
+        try:
+            self.applied.ready(within)
+        except LabError as error:
+            return Said(error.lines())
+        return Said(
+            [
+                f"{one.kind} {one.name}: ready"
+                for one in self.applied.documents
+                if one.kind in ("Deployment", "Job")
+            ]
+        )
+
+    def pods(self) -> Shown | Said:
+        """`kubectl get pods`."""
+        if self.refused:
+            return self._no()
+        rows = [
+            (one.metadata.name, f"{state(one)}, {restarts(one)} restarts", one.spec.node_name or "")
+            for one in pods(self.cluster, NAMESPACE)
+        ]
+        return Shown(
+            rows,
+            ["the same from a shell: " + self.cluster.kubectl("get", "pods", "-n", NAMESPACE)],
+            ("pod", "state", "node"),
+        )
+
+    def why(self) -> Said:
+        """Why pods are not ready: the scheduler's reasons, events, last log lines."""
+        if self.refused:
+            return self._no()
+        said = trouble(self.cluster, NAMESPACE) or ["all pods are ready"]
+        for one in self.applied.documents if self.applied else ():
+            if one.kind in WORKLOADS and one.namespace:
+                for it in standing(self.cluster, one.namespace, one)[:1]:
+                    said += refused(one, it).lines()
+        return Said(said)
+
+    def endpoints(self, service: str) -> Shown | Said:
+        """Which pods a Service leads to."""
+        if self.refused:
+            return self._no()
+        rows = [
+            (name, "ready" if ok else "not ready", "")
+            for name, ok in endpoints(self.cluster, NAMESPACE, service).items()
+        ]
+        words = ("get", "endpointslices", "-n", NAMESPACE)
+        return Shown(
+            rows,
+            [f"{len(rows)} endpoints of {service}; from a shell: {self.cluster.kubectl(*words)}"],
+            ("pod", "state", ""),
+        )
+
+    def models(self, service: str) -> Shown | Said:
+        """What `/v1/models` lists, asked of every pod behind a Service."""
+        if self.refused:
+            return self._no()
+        from ..probes.pods import models_of
+
+        rows = []
+        for one in pods(self.cluster, NAMESPACE):
+            if endpoints(self.cluster, NAMESPACE, service).get(one.metadata.name):
+                try:
+                    said = ", ".join(models_of(f"http://{one.status.pod_ip}:8080"))
+                except LabError as error:
+                    said = error.what
+                rows.append((one.metadata.name, said, ""))
+        return Shown(rows, [], ("pod", "models", ""))
+
+    def evict(self) -> Shown | Said:
+        """Ask for the eviction of every pod, one straight after the other, as `kubectl drain` does."""
+        if self.refused:
+            return self._no()
+        from .rollouts import evictions
+
+        return Shown(evictions(self._live), [], ("pod", "eviction", "answer"))
+
+    def address(self, service: str) -> str:
+        """Where a Service answers.
+
+        :raises LabError: when there is none.
+        """
+        return self.cluster.address(NAMESPACE, service)
+
+    def close(self) -> None:
+        """Remove it from the cluster; may be called twice."""
+        if self.applied is not None:
+            self.applied.down()
+            self.applied = None
+
+    def _no(self) -> Said:
+        assert self.refused is not None
+        return Said(self.refused.lines())
+
+    def __repr__(self) -> str:
+        if self.refused:
+            return repr(self._no())
+        documents: list[Any] = self.applied.documents if self.applied else []
+        return "\n".join(f"{one.kind.lower()}/{one.name} applied ({one.where})" for one in documents)
+
+
+def give(lab: Containers) -> None:
+    """Put the lab's given manifests beside the learner's, where those work elsewhere (a solution, a submission)."""
+    for one in lab.info.folder.glob("*.yaml"):
+        if one.name not in lab.info.artifacts and lab.files != lab.info.folder:
+            shutil.copy(one, lab.files / one.name)

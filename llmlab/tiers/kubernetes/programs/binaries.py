@@ -1,0 +1,363 @@
+"""The programs of a cluster: from PATH or the cache, else built from pinned Go modules.
+
+Every source is checked by Go against a hash that stands here (or in a recipe's `go.sum`), and so is all that it needs.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import json
+import os
+import re
+import shutil
+import subprocess
+import tempfile
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from ....errors import LabError
+from ....system import without
+from ....system.paths import cache_dir, cached
+
+RECIPES = Path(__file__).with_name("recipes")
+Say = Callable[[str], None]
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """One Go module (or a recipe of ours that pins one), the programs that come of it, and the folders kept of it."""
+
+    name: str
+    version: str
+    programs: dict[str, str]  # program → package
+    tag: str = ""  # of its module, where that is another than the version
+    module: str = ""  # "": a recipe, whose go.sum pins everything
+    sum: str = ""  # of the module's zip, as Go computes it (h1)
+    flags: tuple[str, ...] = ()
+    keep: tuple[str, ...] = ()
+    fits: str = ""  # what `--version` of a program on PATH must print to do as well
+    gigabytes: float = 2.0  # of memory that its compiler and linker want
+    addon: str = ""  # which add-on it is; "": a cluster itself, or what runs in one, needs it
+
+    @property
+    def relative(self) -> str:
+        """Its place in the cache."""
+        return f"kube/{self.name}-{self.version}"
+
+
+_K8S = "v1.35.4"
+_GIT = "k8s.io/component-base/version.git"
+SOURCES = (
+    Source("etcd", "v3.6.16", {"etcd": "."}, fits=r"etcd Version: 3\.6"),
+    Source(
+        "kubernetes",
+        _K8S,
+        {
+            one: f"k8s.io/kubernetes/cmd/{one}"
+            for one in (
+                "kube-apiserver",
+                "kube-controller-manager",
+                "kube-scheduler",
+                "kubectl",
+                "kubeadm",
+                "kubelet",
+                "kube-proxy",
+            )
+        },
+        flags=("-ldflags", f"-s -w -X {_GIT}Version={_K8S} -X {_GIT}Major=1 -X {_GIT}Minor=35"),
+        fits=r"v1\.35\.",
+        gigabytes=3.0,
+    ),
+    Source(
+        "containerd",
+        "v2.2.9",
+        {one: f"./cmd/{one}" for one in ("containerd", "ctr", "containerd-shim-runc-v2")},
+        module="github.com/containerd/containerd/v2",
+        sum="h1:ddw9THGOXhcKnHORjkKoXtazPjwtcPwmqk8AVyRpfZw=",
+        flags=("-tags", "no_btrfs no_devmapper no_zfs"),
+    ),
+    Source(
+        "cni",
+        "v1.9.1",
+        {
+            "ptp": "./plugins/main/ptp",
+            "loopback": "./plugins/main/loopback",
+            "host-local": "./plugins/ipam/host-local",
+            "portmap": "./plugins/meta/portmap",
+        },
+        module="github.com/containernetworking/plugins",
+        sum="h1:8oU6WsIsU3bpnNZuvHp74a6cE1MJwbj2P7s4/yTUNlA=",
+    ),
+    Source("pause", "1", {"pause": "."}),
+    Source("fetch", "1", {"fetch": "."}),
+    Source("drain", "1", {"drain": "."}),
+    Source(
+        "kwok",
+        "v0.7.0",
+        {"kwok": "./cmd/kwok"},
+        module="sigs.k8s.io/kwok",
+        sum="h1:+eGsNOIPapjsSzeZlOEcwbpyEVa2Vqlcafa0qIjaKV4=",
+        fits=r"v?0\.7\.",
+    ),
+    # What comes after these is built when a lab asks for it.
+    Source("provisioner", "1", {"provisioner": "."}, addon="storage"),
+    Source("coredns", "v1.15.0", {"coredns": "."}, addon="dns"),
+    Source(
+        "gateway-api",
+        "v1.4.1",
+        {},
+        addon="gateway-api",
+        module="sigs.k8s.io/gateway-api",
+        sum="h1:NPxFutNkKNa8UfLd2CMlEuhIPMQgDQ6DXNKG9sHbJU8=",
+        keep=("config/crd/standard",),
+    ),
+    Source(
+        "metrics-server",
+        "v0.9.0",
+        {"metrics-server": "./cmd/metrics-server"},
+        addon="metrics-server",
+        module="sigs.k8s.io/metrics-server",
+        sum="h1:nlqqZ2H0Xfko8eJC/1qaNVVT17hu4rxndkOi22KTZ4w=",
+    ),
+    Source(
+        "prometheus",
+        "v3.16.0",
+        tag="v0.316.0",
+        programs={"prometheus": "./cmd/prometheus"},
+        addon="prometheus",
+        module="github.com/prometheus/prometheus",
+        sum="h1:f1GRFerhTMKQma+awCoC9T820ecWeGSdF+xAlMHzZzM=",
+        # of its forty ways to find targets those that a cluster needs; no web pages
+        flags=("-tags", "netgo,remove_all_sd,enable_kubernetes_sd,enable_dns_sd"),
+    ),
+    Source(
+        "keda",
+        "v2.21.0",
+        {"keda": "./cmd/operator", "keda-adapter": "./cmd/adapter"},
+        addon="keda",
+        module="github.com/kedacore/keda/v2",
+        sum="h1:R6z2HZvstK4RLUMxroNACzBj74xGxt3kG59b5Xc+Xps=",
+        keep=("config",),
+        gigabytes=4.0,
+    ),
+)
+
+
+def source(name: str) -> Source:
+    """A source by its name, or by that of one of its programs."""
+    for one in SOURCES:
+        if name == one.name or name in one.programs:
+            return one
+    raise ValueError(f"no source makes {name!r}")
+
+
+def names(*, addons: bool | None = None) -> list[str]:
+    """Everything that can be had, as `bring` takes it: programs, and sources of which only folders are kept.
+
+    :param addons: True: what only add-ons need; False: all but that.
+    """
+    return [
+        one
+        for made in SOURCES
+        if addons is None or bool(made.addon) == addons
+        for one in (made.programs or [made.name])
+    ]
+
+
+def lacking_addons() -> list[str]:
+    """Add-ons whose programs are not here: one is built when it is asked for."""
+    found = [one for one in SOURCES if one.addon and missing(list(one.programs) or [one.name])]
+    return list(dict.fromkeys(one.addon for one in found))
+
+
+def find(program: str) -> Path | None:
+    """The program, if it is here: one on PATH whose version fits, else the cache's."""
+    made = source(program)
+    if without.taken("kubernetes"):
+        return None
+    on_path = shutil.which(program) if made.fits else None
+    if on_path and _fits(on_path, made.fits):
+        return Path(on_path)
+    return cached(f"{made.relative}/bin/{program}")
+
+
+def folder(name: str) -> Path | None:
+    """The kept folders of a source, if they are here."""
+    return None if without.taken("kubernetes") else cached(source(name).relative)
+
+
+def missing(names: Sequence[str]) -> list[str]:
+    """Which of these (programs, or sources of which only folders are kept) are not here."""
+    return [one for one in names if (find(one) if one in source(one).programs else folder(one)) is None]
+
+
+def bring(names: Sequence[str], say: Say = lambda _: None) -> dict[str, Path]:
+    """Have these programs: found, or built from their sources one after the other, with progress.
+
+    :raises LabError: there is no Go, a module cannot be had, or its compiler's last words.
+    """
+    if without.taken("kubernetes"):
+        raise LabError(f"The programs of a cluster are {without.WORDS}.", fix=without.MEND)
+    for made in SOURCES:
+        if missing([one for one in names if source(one) is made]):
+            build(made, say)
+    return {one: path for one in names if one in source(one).programs and (path := find(one))}
+
+
+def build(made: Source, say: Say = lambda _: None) -> None:
+    """Build one source into the cache; what is there already is left alone.
+
+    :raises LabError: as `bring`.
+    """
+    target = cache_dir() / made.relative
+    target.parent.mkdir(parents=True, exist_ok=True)
+    with _alone(target.with_name(f"{target.name}.lock"), made.name):
+        if target.exists():
+            return
+        work = Path(tempfile.mkdtemp(dir=target.parent, prefix=f".{made.name}-"))
+        try:
+            at = _unpacked(made, say) if made.module else RECIPES / made.name
+            if made.programs:
+                _compile(made, at, work / "bin", say)
+            for one in made.keep:
+                shutil.copytree(at / one, work / one, copy_function=shutil.copyfile)
+                _writable(work / one)
+            work.chmod(0o755)
+            work.replace(target)
+        finally:
+            shutil.rmtree(work, ignore_errors=True)
+
+
+def _writable(top: Path) -> None:
+    """Go keeps its modules read-only, folders too: nobody could remove a copy of them."""
+    for one in (top, *top.rglob("*")):
+        one.chmod(0o755 if one.is_dir() else 0o644)
+
+
+def go() -> str:
+    """The Go compiler.
+
+    :raises LabError: when there is none.
+    """
+    found = shutil.which("go") or next(
+        (one for one in ("/usr/local/go/bin/go", "/opt/homebrew/bin/go") if os.access(one, os.X_OK)), None
+    )
+    if found is None:
+        raise LabError(
+            "The cluster's programs are not here, and there is no Go to build them with.",
+            fix="sudo apt-get install golang-go (1.21 or newer), brew install go, conda install -c conda-forge go",
+            without="install kind and Docker, and let kind run the cluster",
+        )
+    return found
+
+
+def _environ() -> dict[str, str]:
+    return os.environ | {
+        "CGO_ENABLED": "0",
+        "GOFLAGS": "-mod=readonly",
+        "GOWORK": "off",
+        "GOTOOLCHAIN": "auto",
+    }
+
+
+def _unpacked(made: Source, say: Say) -> Path:
+    """The module's folder, downloaded by Go and checked against the pinned hash."""
+    say(f"{made.name} {made.version}: fetching its source")
+    with tempfile.TemporaryDirectory() as nowhere:
+        done = subprocess.run(
+            [go(), "mod", "download", "-json", f"{made.module}@{made.tag or made.version}"],
+            capture_output=True,
+            text=True,
+            cwd=nowhere,
+            env=_environ() | {"GOFLAGS": "-mod=mod"},
+        )
+    got = json.loads(done.stdout or "{}")
+    if got.get("Error") or done.returncode:
+        raise _failure(made, got.get("Error") or done.stderr)
+    if got["Sum"] != made.sum:
+        raise LabError(
+            f"The source of {made.name} {made.version} is not the pinned one: {got['Sum']}, not {made.sum}.",
+            where=made.module,
+            fix="go clean -modcache, and try again from a network that you trust",
+        )
+    return Path(got["Dir"])
+
+
+def _compile(made: Source, at: Path, into: Path, say: Say) -> None:
+    into.mkdir()
+    flags = made.flags if "-ldflags" in made.flags else ("-ldflags", "-s -w", *made.flags)
+    line = [go(), "build", "-trimpath", "-buildvcs=false", *flags]
+    jobs = _jobs(made)
+    if jobs:
+        line += ["-p", str(jobs)]
+    packages = list(made.programs.values())
+    listed = subprocess.run(
+        [go(), "list", "-deps", *(flags[flags.index("-tags") :][:2] if "-tags" in flags else ()), *packages],
+        cwd=at,
+        env=_environ(),
+        capture_output=True,
+        text=True,
+    )
+    if listed.returncode:
+        raise _failure(made, listed.stderr)
+    total, seen = len(listed.stdout.split()), 0
+    tail: list[str] = []
+    # One after the other: the linker of each of these takes up to a gigabyte.
+    for program, package in made.programs.items():
+        with subprocess.Popen(
+            [*line, "-v", "-o", str(into / program), package],
+            cwd=at,
+            env=_environ(),
+            stderr=subprocess.PIPE,
+            text=True,
+            start_new_session=False,
+        ) as process:
+            assert process.stderr is not None
+            for text in process.stderr:
+                tail = [*tail[-30:], text.rstrip()]
+                seen += 1
+                if seen % 100 == 0:
+                    say(f"{made.name} {made.version}: compiled {min(seen, total)} of {total} packages")
+        if process.returncode:
+            raise _failure(made, "\n".join(tail))
+        say(f"{made.name} {made.version}: {program} is built")
+
+
+def _jobs(made: Source) -> int:
+    """Compilers at once: as many as memory allows; 0: Go's own choice."""
+    from ....machine import memory
+
+    cpus, fit = os.cpu_count() or 1, int(memory() / 2**30 // made.gigabytes)
+    return 0 if fit >= cpus else max(1, fit)
+
+
+def _failure(made: Source, said: str) -> LabError:
+    last = "\n".join(said.strip().splitlines()[-8:])
+    return LabError(
+        f"{made.name} {made.version} cannot be built:\n{last}",
+        fix="uv run llmlab cluster build, once that is mended",
+    )
+
+
+def _fits(program: str, pattern: str) -> bool:
+    for flag in ("--version", "version"):
+        with contextlib.suppress(OSError, subprocess.TimeoutExpired):
+            done = subprocess.run(
+                [program, flag, *(("--client",) if flag == "version" else ())],
+                capture_output=True,
+                text=True,
+                timeout=10,
+            )
+            if done.returncode == 0:
+                return re.search(pattern, done.stdout + done.stderr) is not None
+    return False
+
+
+@contextlib.contextmanager
+def _alone(lock: Path, name: str) -> Iterator[None]:
+    """One builder at a time; a second waits for the first and finds its work done."""
+    with lock.open("a") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        yield

@@ -1,0 +1,249 @@
+"""The images of a cluster, made here as archives out of programs that are here: no registry and no Docker is asked."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import platform
+import subprocess
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from ....errors import LabError
+from ....system.paths import cache_dir, cached
+from ..cluster.cluster import Say, quiet
+from . import binaries, oci
+
+#: Of our programs and of the learner's server alike: nobody in particular.
+USER = 65532
+PAUSE = "llmlab/pause:1"
+LLAMA_SERVER = "llama-server:v1.0.0"
+#: The same server over a model volume that is slow: what reads the model waits for every megabyte.
+SLOW = "llama-server:v1.0.0-slow-disk"
+Files = Mapping[str, Path | bytes]
+
+
+@dataclass(frozen=True, slots=True)
+class Image:
+    """One image: what is in it, and how it is started."""
+
+    name: str
+    what: str
+    files: Callable[[Say], Files]
+    config: Mapping[str, Any] = field(default_factory=dict)
+    needs: tuple[str, ...] = ()  # programs, as `binaries` names them
+    labs: tuple[str, ...] = ()
+
+    @property
+    def reference(self) -> str:
+        """Its full name: containerd knows no short ones."""
+        return f"docker.io/{self.name if '/' in self.name else f'library/{self.name}'}"
+
+
+def _program(name: str) -> Callable[[Say], Files]:
+    return lambda say: {f"/{name}": binaries.bring([name], say)[name]}
+
+
+def _static(name: str, image: str, what: str, *, version: str) -> Image:
+    return Image(
+        f"{image}:{version}",
+        what,
+        _program(name),
+        {"Entrypoint": [f"/{name}"], "User": f"{USER}:{USER}"},
+        (name,),
+    )
+
+
+def llama_server(say: Say) -> Files:
+    """The native engine with the libraries it is loaded with, and `drain` for a preStop hook; no shell.
+
+    :raises LabError: when there is no native engine.
+    """
+    from ....engine import candidates
+
+    found = [
+        one.engine
+        for one in candidates()
+        if one.engine and {"router", "signals", "exit-codes"} <= one.engine.capabilities
+    ]
+    # ours first: it is linked to the C library alone, where others load parts of themselves at run time
+    found.sort(key=lambda engine: engine.kind != "built")
+    if not found:
+        raise LabError("There is no llama-server to put into an image.", fix="uv run llmlab engine build")
+    binary = Path(found[0].argv[0])
+    programs = {
+        "/usr/local/bin/llama-server": binary,
+        "/usr/local/bin/drain": binaries.bring(["drain"], say)["drain"],
+    }
+    return programs | {str(one): one for one in oci.libraries(binary)}
+
+
+def slow_llama_server(say: Say) -> Files:
+    """The same, with a library in front that makes reading the model slow (recipes/slow-disk)."""
+    return {**llama_server(say), "/usr/local/lib/slow-disk.so": slow_disk(say)}
+
+
+def slow_disk(say: Say) -> Path:
+    """The library, compiled once.
+
+    :raises LabError: with the compiler's words.
+    """
+    source = binaries.RECIPES / "slow-disk" / "slow-disk.c"
+    relative = f"kube/slow-disk-{hashlib.sha256(source.read_bytes()).hexdigest()[:12]}.so"
+    into = cached(relative) or cache_dir() / relative
+    if not into.exists():
+        into.parent.mkdir(parents=True, exist_ok=True)
+        part = into.with_suffix(".part")
+        try:
+            done = subprocess.run(
+                ["cc", "-O2", "-shared", "-fPIC", "-o", str(part), str(source), "-ldl"],
+                capture_output=True,
+                text=True,
+            )
+        except FileNotFoundError:
+            raise LabError("There is no C compiler.", fix="sudo apt-get install -y gcc libc6-dev") from None
+        if done.returncode:
+            raise LabError(f"slow-disk.c does not compile: {done.stderr.strip()[-400:]}")
+        part.replace(into)
+    return into
+
+
+def _model(name: str) -> Callable[[Say], Files]:
+    def files(say: Say) -> Files:
+        from .... import models
+
+        return {f"/{name}.gguf": models.fetch(name, say=say).path}
+
+    return files
+
+
+def _wrong(name: str) -> Callable[[Say], Files]:
+    """The same model with one byte changed: what a broken download or a swapped file looks like."""
+
+    def files(say: Say) -> Files:
+        path, content = next(iter(_model(name)(say).items()))
+        assert isinstance(content, Path)
+        data = bytearray(content.read_bytes())
+        data[-1] ^= 1
+        return {path: bytes(data)}
+
+    return files
+
+
+_SERVER = {
+    "Entrypoint": ["/usr/local/bin/llama-server"],
+    "User": f"{USER}:{USER}",
+    "Env": ["LLAMA_ARG_HOST=0.0.0.0"],
+}
+CATALOGUE: tuple[Image, ...] = (
+    _static("pause", "llmlab/pause", "holds a pod's namespaces", version="1"),
+    Image(
+        LLAMA_SERVER,
+        "the native engine on nothing else",
+        llama_server,
+        _SERVER,
+        ("drain",),
+        labs=("06", "07", "08"),
+    ),
+    Image(
+        SLOW,
+        "the same, reading its model slowly",
+        slow_llama_server,
+        {
+            **_SERVER,
+            "Env": [
+                *_SERVER["Env"],
+                "LD_PRELOAD=/usr/local/lib/slow-disk.so",
+                "SLOW_DISK_BYTES_PER_SECOND=1400000",
+            ],
+        },
+        labs=("06",),
+    ),
+    Image("models/tiny:1", "a model as an image, to be mounted", _model("tiny"), labs=("06", "07", "08")),
+    Image("models/20m:1", "a model as an image, to be mounted", _model("20m"), labs=("06", "07")),
+    Image("models/tiny:1-wrong", "the same with one byte changed", _wrong("tiny")),
+    Image("models/20m:1-wrong", "the same with one byte changed", _wrong("20m")),
+    Image(
+        "fetch:1",
+        "puts a model onto a volume and verifies it",
+        _program("fetch"),
+        {"Entrypoint": ["/fetch"], "User": f"{USER}:{USER}"},
+        ("fetch",),
+        ("06",),
+    ),
+    _static("coredns", "llmlab/coredns", "the cluster's DNS", version="v1.15.0"),
+    _static(
+        "metrics-server", "llmlab/metrics-server", "CPU and memory of pods, for autoscalers", version="v0.9.0"
+    ),
+    _static("provisioner", "llmlab/provisioner", "makes volumes for claims", version="1"),
+    _static("prometheus", "llmlab/prometheus", "metrics of pods", version="v3.16.0"),
+    _static("keda", "llmlab/keda", "scales on what a query says", version="v2.21.0"),
+    _static("keda-adapter", "llmlab/keda-adapter", "KEDA's metrics API", version="v2.21.0"),
+)
+
+
+def named(name: str) -> Image:
+    """The catalogue's image of that name, with or without its tag.
+
+    :raises LabError: when we know none.
+    """
+    for one in CATALOGUE:
+        if name in (
+            one.name,
+            one.name.split(":")[0],
+            one.name.split(":")[0].removeprefix("llmlab/"),
+            one.reference,
+        ):
+            return one
+    raise LabError(
+        f"llmlab knows no image {name!r} for a cluster.",
+        fix=f"one of {', '.join(one.name for one in CATALOGUE)}",
+    )
+
+
+def for_lab(number: str) -> list[str]:
+    """The images that a lab's notebook deploys."""
+    return [one.name for one in CATALOGUE if number in one.labs]
+
+
+def names() -> set[str]:
+    """The short names of our own programs' images."""
+    return {one.name.split(":")[0].removeprefix("llmlab/") for one in CATALOGUE}
+
+
+def archives(names: Sequence[str], say: Say = quiet) -> list[Path]:
+    """The archives of these images, made where they are not in the cache yet.
+
+    :raises LabError: when what goes into one cannot be had.
+    """
+    return [_archive(named(one), say) for one in names]
+
+
+def _archive(image: Image, say: Say) -> Path:
+    files = image.files(say)
+    key = hashlib.sha256(
+        json.dumps(
+            [image.name, dict(image.config), {path: _mark(what) for path, what in files.items()}]
+        ).encode()
+    )
+    label = image.name.replace("/", "-").replace(":", "-")
+    relative = f"kube/images/{label}-{key.hexdigest()[:16]}.tar"
+    into = cached(relative) or cache_dir() / relative
+    if not into.exists():
+        into.parent.mkdir(parents=True, exist_ok=True)
+        say(f"making the image {image.name}")
+        oci.write(into, [image.reference], files, image.config, machine=platform.machine())
+        for old in into.parent.glob(f"{label}-????????????????.tar"):
+            if old != into:
+                old.unlink(missing_ok=True)
+    return into
+
+
+def _mark(what: Path | bytes) -> list[object] | str:
+    """What tells two versions of a file apart without reading all of it."""
+    if isinstance(what, bytes):
+        return hashlib.sha256(what).hexdigest()
+    about = what.stat()
+    return [str(what), about.st_size, about.st_mtime_ns]

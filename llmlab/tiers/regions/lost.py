@@ -1,0 +1,106 @@
+"""A region lost some times, as a notebook shows it: who answered whom, when users were served again, whose bytes were where."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
+
+from ...lab.machine import Shown
+from ...records.schema import Cell
+from ...show.shown import Drawn
+from . import figures
+from . import probes as incidents
+from .numbers import Numbers
+from .probes import RESIDENTS, Incident
+from .users import PATIENCE
+
+if TYPE_CHECKING:
+    from .notebook import LiveRegions
+
+YOURS = "yours"
+COLUMNS = {
+    "what": "request, event or part of the prediction",
+    "routing": "whose routing",
+    "users": "where they are",
+    "at": "s from the loss of the region",
+    "took": "s",
+    "region": "that answered",
+    "status": "HTTP, 0 without a reply",
+    "turn": "number of the incident",
+}
+
+
+class Lost(Drawn):
+    """A region lost some times: when its users were served again, against prediction and promise."""
+
+    def __init__(self, live: LiveRegions, numbers: Numbers, found: Sequence[Incident]) -> None:
+        first = found[0]
+        self.incidents = list(found)
+        self.near = incidents.at_home(live.globe, first.region)
+        whole = first.how in ("killed", "cut off", "hung")
+        parts = (numbers.predicted_region if whole else numbers.predicted_servers)(PATIENCE)
+        promise = numbers.promise_region if whole else numbers.promise_servers
+        took = [incidents.recovery(one.rows[YOURS], self.near, one.broke, one.restored) for one in found]
+        rows = rows_of(found)
+        rows += [["predicted", YOURS, name, 0.0, seconds, "", 0, 0] for name, seconds in parts.items()]
+        rows += [["promised", YOURS, "", 0.0, promise, "", 0, 0]]
+        rows += [
+            ["measured", YOURS, "", 0.0, one if math.isfinite(one) else None, "", 0, n]
+            for n, one in enumerate(took)
+        ]
+        table = live._keep("incident", COLUMNS, rows, note=f"{first.region} {first.how}")
+        back = [
+            times(incidents.returns(one.rows[YOURS], one.region, one.broke, one.restored)) for one in found
+        ]
+        said = ", ".join("never" if math.isinf(one) else f"{one:.1f} s" for one in took)
+        lines = [
+            f"predicted, at most: {sum_of(parts)}; promised: {promise:g} s",
+            f"measured, until the last of {' and '.join(self.near)} was served again: {said}",
+            f"the region was left, and came back: {', '.join(back)}",
+        ]
+        super().__init__(table, figures.incident, lines)
+
+    def seen(self) -> Shown:
+        """Bytes of the residents, and of all others, at each region, in all these incidents."""
+        rows = []
+        arrived = [one for it in self.incidents for one in it.arrived]
+        for region in dict.fromkeys(one.region for one in arrived):
+            own = [one for one in arrived if one.region == region]
+            theirs = sum(one.bytes_in + one.bytes_out for one in own if one.user.startswith(RESIDENTS))
+            others = sum(one.bytes_in + one.bytes_out for one in own) - theirs
+            rows.append((region, f"{theirs:,}", f"{others:,}"))
+        return Shown(sorted(rows), [], ("region", "bytes of residents", "bytes of others"))
+
+
+def rows_of(found: Sequence[Incident]) -> list[list[Cell]]:
+    """The requests of some incidents, and when each ended, as rows of `COLUMNS`."""
+    rows: list[list[Cell]] = []
+    for turn, one in enumerate(found):
+        rows += [
+            [
+                "request",
+                name,
+                row.users,
+                row.sent - one.broke,
+                row.took,
+                row.region if row.ok else "",
+                row.status,
+                turn,
+            ]
+            for name, own in one.rows.items()
+            for row in own
+        ]
+        rows += [["event", "", "", one.restored - one.broke, None, one.region, 0, turn]]
+    return rows
+
+
+def sum_of(parts: Mapping[str, float]) -> str:
+    """A sum with its parts."""
+    shown = " + ".join(f"{name} {seconds:g}" for name, seconds in parts.items())
+    return f"{shown} = {sum(parts.values()):g} s"
+
+
+def times(count: int) -> str:
+    """How often, in words."""
+    return {0: "not at all", 1: "once", 2: "twice"}.get(count, f"{count} times")

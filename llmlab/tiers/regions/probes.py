@@ -1,0 +1,220 @@
+"""What happens to users when a region fails, and what is read from it: time to recovery, comebacks, who saw whose bytes. Lab 13's."""
+
+from __future__ import annotations
+
+import contextlib
+import math
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from itertools import pairwise
+from pathlib import Path
+
+from ...records.stats import percentile
+from .globe import Arrived, Globe
+from .routing import Routing
+from .users import Asked, Users
+
+REFERENCE = Path(__file__).with_name("reference")
+RESIDENTS = "residents"
+CALM = 1.5  # seconds without a failure after which users are served again
+LATE = 2.0  # seconds that a slow region's replies are late
+GAP = 1.2  # seconds without a reply after which a region was left
+MOST_OUT, MOST_BACK = 10.0, 14.0  # seconds for which an outage lasts, and its end is waited for, at most
+#: How a region is lost: in the words of `Globe`'s methods.
+WAYS: Mapping[str, Callable[[Globe, str], None]] = {
+    "killed": Globe.kill,
+    "cut off": Globe.cut,
+    "hung": Globe.hang,
+    "servers killed": Globe.kill_servers,
+    "slow": lambda globe, name: globe.slow(name, LATE),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Incident:
+    """A region lost and restored under users of one or more routings. Times are seconds from the users' beginning."""
+
+    how: str
+    region: str
+    broke: float
+    restored: float
+    rows: Mapping[str, list[Asked]]
+    arrived: list[Arrived] = field(default_factory=list)
+
+
+def homes(globe: Globe) -> dict[str, str]:
+    """The region that is closest to each kind of users; residents have no other than the EU."""
+    near = {
+        kind: min(globe.places, key=lambda name: place.rtt(globe.places[name]))
+        for kind, place in globe.users.items()
+    }
+    return near | {RESIDENTS: "eu"}
+
+
+def at_home(globe: Globe, region: str) -> list[str]:
+    """The kinds of users whose region it is, and who may go elsewhere."""
+    return [kind for kind, home in homes(globe).items() if home == region and kind != RESIDENTS]
+
+
+def happen(
+    globe: Globe,
+    routings: Mapping[str, Routing],
+    region: str,
+    how: str,
+    *,
+    each: int | Mapping[str, int] = 1,
+    pause: float = 0.25,
+    after: float = 1.0,
+    most: float = MOST_OUT,
+) -> Incident:
+    """Users ask through each routing; the region is lost until they are served again, at most `most` seconds; it comes back.
+
+    :param each: users of each kind of the first routing; the others have one.
+    :param after: seconds for which they go on once it serves again.
+    """
+    near = at_home(globe, region)
+    mark = globe.mark()
+    with contextlib.ExitStack() as stack:
+        sets = {
+            name: stack.enter_context(Users(one, each=each if n == 0 else 1, pause=pause if n == 0 else 0.25))
+            for n, (name, one) in enumerate(routings.items())
+        }
+        first = next(iter(sets.values()))
+        first.wait(1.5)
+        broke = first.now
+        WAYS[how](globe, region)
+        first.wait(2 * CALM)
+        first.wait(most - 2 * CALM, lambda: all(_calm(one, near) for one in sets.values()))
+        restored = first.now
+        globe.restore(region)
+        first.wait(MOST_BACK, lambda: all(_back(one, region, restored) for one in sets.values()))
+        first.wait(after)
+        rows = {name: one.stop() for name, one in sets.items()}
+    return Incident(how, region, broke, restored, rows, globe.arrived(mark))
+
+
+def _calm(users: Users, kinds: Sequence[str]) -> bool:
+    lately = [one for one in list(users.rows) if one.users in kinds and one.over > users.now - CALM]
+    return all(one.ok for one in lately) and {one.users for one in lately} == set(kinds)
+
+
+def _back(users: Users, region: str, since: float) -> bool:
+    return any(one.ok and one.region == region and one.sent > since for one in list(users.rows))
+
+
+def recovery(rows: Sequence[Asked], kinds: Sequence[str], broke: float, restored: float) -> float:
+    """Seconds from the loss to the end of the last request that failed; infinity when they were not served again while it lasted."""
+    during = [one for one in rows if one.users in kinds and broke < one.over <= restored]
+    last = max((one.over for one in during if not one.ok), default=broke)
+    served = {one.users for one in during if one.ok and one.sent > last}
+    return last - broke if served == set(kinds) and restored - last >= CALM * 0.9 else math.inf
+
+
+def returns(rows: Sequence[Asked], region: str, broke: float, restored: float) -> int:
+    """How often a region that had been left served again: gaps between its replies while the incident lasts, and its end."""
+    own = [one for one in rows if one.ok and one.region == region and one.sent >= broke]
+    times = [broke, *sorted(one.over for one in own if one.over <= restored)]
+    return sum(b - a > GAP for a, b in pairwise(times)) + any(one.over > restored for one in own)
+
+
+def flap(
+    globe: Globe,
+    routings: Mapping[str, Routing],
+    region: str,
+    *,
+    cycles: int = 3,
+    down: float = 4.0,
+    up: float = 3.0,
+) -> Incident:
+    """A region's server that refuses, and takes, and refuses again; it stays up after the last time."""
+    mark = globe.mark()
+    with contextlib.ExitStack() as stack:
+        sets = {name: stack.enter_context(Users(one)) for name, one in routings.items()}
+        first = next(iter(sets.values()))
+        first.wait(1.5)
+        broke = first.now
+        for turn in range(cycles):
+            globe.tear(region)
+            first.wait(down)
+            globe.tear(region, torn=False)
+            if turn < cycles - 1:
+                first.wait(up)
+        restored = first.now
+        first.wait(MOST_BACK, lambda: all(_back(one, region, restored + 0.5) for one in sets.values()))
+        first.wait(1.0)
+        rows = {name: one.stop() for name, one in sets.items()}
+    return Incident("flapping", region, broke, restored, rows, globe.arrived(mark))
+
+
+def without_servers(globe: Globe, routing: Routing, notice: float) -> list[Asked]:
+    """The servers of all regions are killed: what users hear once the proxies had `notice` seconds. Then they are back."""
+    with Users(routing) as users:
+        for region in globe.places:
+            globe.kill_servers(region)
+        users.wait(notice)
+        since = users.now
+        users.wait(CALM)
+        rows = users.stop()
+    globe.restore()
+    return [one for one in rows if one.sent > since]
+
+
+def early_share(one: Incident, name: str, seconds: float = 1.5) -> float:
+    """Of the replies a second that a region gave before it was lost, the share in its first moments back."""
+    times = sorted(row.over for row in one.rows[name] if row.ok and row.region == one.region)
+    before = [at for at in times if at < one.broke]
+    after = [at for at in times if at > one.restored]
+    if not before or not after:
+        return math.nan
+    rate = len([at for at in before if at > one.broke - 1.2]) / 1.2
+    return len([at for at in after if at < after[0] + seconds]) / seconds / rate
+
+
+@dataclass(frozen=True, slots=True)
+class Load:
+    """Requests at a fixed rate: those served, those told at once that there is no room (429), those that got neither."""
+
+    rows: list[Asked]
+
+    @property
+    def served(self) -> list[Asked]:
+        """With tokens."""
+        return [one for one in self.rows if one.ok]
+
+    @property
+    def shed(self) -> list[Asked]:
+        """With 429."""
+        return [one for one in self.rows if one.status == 429]
+
+    @property
+    def lost(self) -> list[Asked]:
+        """With neither."""
+        return [one for one in self.rows if not one.ok and one.status != 429]
+
+    def p95(self) -> float:
+        """Seconds within which 19 of 20 of those served were; infinity where fewer than 20 were."""
+        found = percentile([one.took for one in self.served], 95)
+        return math.inf if found is None else found
+
+
+#: How the regions are loaded when one is missing: replies of so many more ms hold the slots, so many requests a second in all.
+#: Twelve slots serve 32 a second then, and eight 21.
+PACE_MS, RATE, SECONDS, PATIENCE = 250, 27.0, 4.0, 6.0
+
+
+def loaded(routing: Routing, seconds: float = SECONDS) -> Load:
+    """More than two regions can serve and less than three, through one routing, from all kinds of users but the residents."""
+    kinds = [kind for kind in routing.globe.users if kind != RESIDENTS]
+    with Users(routing, rate=RATE / len(kinds), at=kinds, patience=PATIENCE) as users:
+        users.wait(seconds)
+        return Load(users.stop())
+
+
+def left_to_the_others(globe: Globe, routing: Routing, lost: str, within: float) -> None:
+    """A region is gone under the load to come, and the names have had time to lead elsewhere."""
+    globe.pace(PACE_MS)
+    globe.kill(lost)
+    kinds = [kind for kind in globe.users if kind != RESIDENTS]
+    with Users(routing) as users:
+        users.wait(2 * CALM)
+        users.wait(within - 2 * CALM, lambda: _calm(users, kinds))

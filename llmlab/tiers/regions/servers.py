@@ -1,0 +1,93 @@
+"""A real llama-server in each region, and how it fails and comes back: what the worlds of labs 12 and 13 have in common."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import secrets
+import signal
+import time
+from types import TracebackType
+from typing import Self
+
+from ...errors import LabError
+from ...serve import Server, Spec
+from ...system.scratch import Scratch
+
+MODEL = "20m"
+
+
+class Regions:
+    """Servers by region, a folder, and a stack of what else was started. It ends with its context, and with the process that made it."""
+
+    def __init__(self, label: str) -> None:
+        self.key = "sk-origin-" + secrets.token_hex(8)
+        self._scratch = Scratch(label)
+        self.folder = self._scratch.path
+        self.servers: dict[str, Server] = {}
+        self.hung: set[str] = set()
+        self._stack = contextlib.ExitStack()
+
+    def _serve(self, name: str, port: int, slots: int) -> None:
+        flags = {"ctx-size": 4096 * slots, "parallel": slots, "threads": 1}
+        spec = Spec(model=MODEL, flags=flags, env={"LLAMA_API_KEY": self.key}, folder=self.folder)
+        self.servers[name] = self._stack.enter_context(Server(spec, port=port))
+
+    def kill(self, name: str) -> None:
+        """The region's server is gone at once, with whatever was in its slots."""
+        server = self.servers[name]
+        if server.pid:
+            os.kill(server.pid, signal.SIGKILL)
+        server.stop()
+
+    def _pids(self, name: str) -> list[int]:
+        pid = self.servers[name].pid
+        return [pid] if pid else []
+
+    def hang(self, name: str) -> None:
+        """It still takes connections and answers nothing more: SIGSTOP."""
+        for pid in self._pids(name):
+            os.kill(pid, signal.SIGSTOP)
+        self.hung.add(name)
+
+    def restore(self, *names: str) -> None:
+        """As before: what hangs goes on, what was killed is started again. Without names: everywhere.
+
+        :raises LabError: when a server does not start.
+        """
+        for name in names or self.servers:
+            if name in self.hung:
+                self.hung.discard(name)
+                for pid in self._pids(name):
+                    os.kill(pid, signal.SIGCONT)
+            if not self.servers[name].running:
+                self.servers[name].start()
+
+    def idle(self, within: float = 30) -> None:
+        """Wait until no server works on anything.
+
+        :raises LabError: when one still does.
+        """
+        deadline = time.monotonic() + within
+        while any(
+            any(slot["is_processing"] for slot in one.slots()) for one in self.servers.values() if one.running
+        ):
+            if time.monotonic() > deadline:
+                raise LabError(f"A region still works on something after {within:.0f} s.")
+            time.sleep(0.05)
+
+    def close(self) -> None:
+        """End all of it; may be called twice."""
+        for name in list(self.hung):
+            with contextlib.suppress(OSError, LabError):
+                Regions.restore(self, name)
+        self._stack.close()
+        self._scratch.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()

@@ -1,0 +1,119 @@
+"""Nothing outlives its owner: asked from outside, by pid."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import psutil
+import pytest
+
+from llmlab.errors import LabError
+from llmlab.system import owned
+
+
+def gone(pid: int, within: float = 5.0) -> bool:
+    """Whether a process disappears in time (a condition with a deadline, not a sleep)."""
+    try:
+        psutil.Process(pid).wait(within)
+    except psutil.NoSuchProcess:
+        return True
+    except psutil.TimeoutExpired:
+        return False
+    return True
+
+
+@pytest.fixture(autouse=True)
+def _state(tmp_path, monkeypatch):
+    monkeypatch.setenv("LLMLAB_STATE", str(tmp_path / "state"))
+
+
+def start(tmp_path, *argv: str) -> owned.Process:
+    return owned.Process(argv, label="a test's process", log=tmp_path / "log")
+
+
+def test_is_registered_while_it_runs_and_forgotten_after(tmp_path):
+    process = start(tmp_path, "sleep", "60")
+    assert [entry.data["pid"] for entry in owned.entries()] == [process.pid]
+    process.kill()
+    assert gone(process.pid)
+    assert owned.entries() == []
+
+
+def test_exit_code_and_signal_are_seen(tmp_path):
+    assert start(tmp_path, "sh", "-c", "exit 3").wait(5) == 3
+    process = start(tmp_path, "sleep", "60")
+    process.signal(signal.SIGTERM)
+    assert process.wait(5) == -signal.SIGTERM
+
+
+def test_a_program_that_is_not_there_is_said_by_name(tmp_path):
+    with pytest.raises(LabError, match="/no/such/program"):
+        start(tmp_path, "/no/such/program")
+
+
+def test_strays_in_a_session_of_their_own_end_too(tmp_path):
+    process = start(tmp_path, "sh", "-c", f"setsid sleep 60 & echo $! > {tmp_path}/stray; exec sleep 60")
+    stray = wait_for_number(tmp_path / "stray")
+    process.kill()
+    assert gone(stray)
+
+
+def wait_for_number(path, within: float = 10.0) -> int:
+    deadline = time.monotonic() + within
+    while time.monotonic() < deadline:
+        if path.exists() and path.read_text().strip():
+            return int(path.read_text())
+    raise AssertionError(f"{path} was not written within {within} s")
+
+
+def test_an_owner_killed_with_9_takes_it_along(tmp_path):
+    code = (
+        "from llmlab.system import owned; from pathlib import Path; import sys, threading\n"
+        # from a thread that ends: what PR_SET_PDEATHSIG alone gets wrong
+        "out = []\n"
+        f"t = threading.Thread(target=lambda: out.append(owned.Process(['sleep', '60'], label='x', log=Path({str(tmp_path)!r}) / 'log')))\n"
+        "t.start(); t.join(); print(out[0].pid, flush=True); sys.stdin.read()"
+    )
+    owner = subprocess.Popen(
+        [sys.executable, "-c", code], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    )
+    pid = int(owner.stdout.readline())
+    assert psutil.pid_exists(pid)
+    owner.send_signal(signal.SIGKILL)
+    owner.wait()
+    assert gone(pid)
+    owner.stdout.close()
+    owner.stdin.close()
+
+
+def test_clean_ends_what_lost_its_owner_and_nothing_else(tmp_path):
+    mine = start(tmp_path, "sleep", "60")
+    orphan = subprocess.Popen(["sleep", "60"])
+    lost = {"pid": 2**22 - 1, "start": 1.0}
+    path = owned.register("process", "lost", pid=orphan.pid, start=psutil.Process(orphan.pid).create_time())
+    path.write_text(json.dumps(json.loads(path.read_text()) | {"owner": lost}))
+    stranger = subprocess.Popen(["sleep", "60"])
+    # a pid that came round again: same number, another start time
+    other = owned.register("process", "recycled", pid=stranger.pid, start=1.0)
+    other.write_text(json.dumps(json.loads(other.read_text()) | {"owner": lost}))
+    assert [entry.label for entry in owned.clean()] == ["lost"]
+    assert gone(orphan.pid)
+    orphan.wait(5)
+    assert stranger.poll() is None
+    assert mine.poll() is None
+    stranger.kill()
+    stranger.wait()
+    assert [entry.data["pid"] for entry in owned.clean(everything=True)] == [mine.pid]
+    assert gone(mine.pid)
+    mine.kill()
+
+
+def test_a_ctrl_c_in_the_terminal_does_not_reach_it(tmp_path):
+    process = start(tmp_path, "sleep", "60")
+    assert os.getpgid(process.pid) != os.getpgid(0)
+    process.kill()

@@ -1,0 +1,53 @@
+"""A speed compared with a reference's: the speeds are given, the judgement is tested."""
+
+from __future__ import annotations
+
+from itertools import cycle
+from types import SimpleNamespace
+
+import pytest
+
+from llmlab.tiers.process import probes
+
+
+@pytest.fixture
+def judged(monkeypatch):
+    """The verdict on these ratios (they repeat), and how many pairs it took."""
+    monkeypatch.setattr(probes.stats, "tokens_per_second", float)
+
+    def judge(ratios, **more):
+        learner, reference = (SimpleNamespace(command=name) for name in ("learner", "reference"))
+        speeds = {"learner": (100 * one for one in cycle(ratios)), "reference": (100.0 for _ in cycle([1]))}
+        ctx = SimpleNamespace(
+            seed=1,
+            say=lambda _: None,
+            measure=lambda server, _: SimpleNamespace(runs=[next(speeds[server.command])]),
+        )
+        verdict = probes.compare_speed(
+            ctx, learner=learner, reference=reference, plan=None, at_least=0.8, **more
+        )
+        return verdict.status, verdict.data["pairs"]
+
+    return judge
+
+
+@pytest.mark.parametrize(
+    ("ratios", "verdict", "pairs"),
+    [
+        ([1.0], "passed", 4),
+        ([0.82], "passed", 4),
+        ([0.7], "failed", 8),
+        ([0.1], "failed", 3),
+        ([1.1, 0.7, 1.0, 0.9], "passed", 4),
+        ([0.9, 0.7, 0.72, 0.88], "inconclusive", 8),
+        ([0.5, 0.6, 0.4, 0.7, 1.0, 1.0, 1.0, 1.0], "passed", 8),
+    ],
+)
+def test_it_passes_soon_fails_late_and_says_when_it_cannot_tell(judged, ratios, verdict, pairs):
+    assert judged(ratios) == (verdict, pairs)
+
+
+def test_a_longer_budget_is_used_only_where_it_is_needed(judged):
+    assert judged([1.0], budget=20) == ("passed", 4)
+    assert judged([0.7], budget=20) == ("failed", 8)
+    assert judged([0.9, 0.7, 0.72, 0.88], budget=20)[1] >= 8
