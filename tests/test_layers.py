@@ -10,7 +10,7 @@ from imports import PACKAGE, imported
 
 # Lowest first; those on one line are peers that know no other.
 FLOORS = [
-    ["errors"],
+    ["errors", "say"],
     ["system"],
     ["engine", "models", "records"],
     ["machine"],
@@ -51,24 +51,6 @@ STANDING: dict[str, set[str]] = {
         "tiers/regions/places.py",
         "tiers/regions/programs.py",
     },
-    "show/bars.py": {"tiers/process/notebook.py"},
-    "show/counted.py": {"tiers/compose/figures/panels.py", "tiers/compose/figures/shares.py"},
-    "tiers/aws/notebook/longest.py": {"lab/containers.py", "tiers/process/notebook.py"},
-    "tiers/aws/notebook/project.py": {"lab/containers.py", "lab/machine.py", "tiers/process/notebook.py"},
-    "tiers/aws/notebook/tables.py": {"lab/machine.py"},
-    "tiers/compose/notebook.py": {"lab/containers.py", "lab/machine.py", "tiers/process/notebook.py"},
-    "tiers/docker/notebook.py": {"lab/containers.py", "lab/machine.py", "tiers/process/notebook.py"},
-    "tiers/edge/notebook.py": {"lab/containers.py", "lab/machine.py", "tiers/process/notebook.py"},
-    "tiers/kubernetes/gpus/notebook.py": {"tiers/process/notebook.py"},
-    "tiers/kubernetes/notebook/cluster.py": {"lab/containers.py", "lab/machine.py"},
-    "tiers/kubernetes/notebook/rollouts.py": {"tiers/process/notebook.py"},
-    "tiers/kubernetes/notebook/states.py": {"tiers/process/notebook.py"},
-    "tiers/process/notebook.py": {"lab/containers.py"},
-    "tiers/process/offload.py": {"lab/containers.py"},
-    "tiers/regions/figures.py": {"tiers/edge/figures.py"},
-    "tiers/regions/lost.py": {"lab/machine.py"},
-    "tiers/regions/notebook.py": {"lab/containers.py", "lab/machine.py", "tiers/process/notebook.py"},
-    "tiers/systemd/notebook.py": {"lab/containers.py", "tiers/process/notebook.py"},
 }
 
 FILES = sorted(path for path in PACKAGE.rglob("*.py") if "template" not in path.parts)

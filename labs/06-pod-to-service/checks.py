@@ -14,7 +14,8 @@ from llmlab.errors import LabError
 from llmlab.models import known
 from llmlab.tiers.kubernetes.manifests.refusals import WORKLOADS, Refused, Watch
 from llmlab.tiers.kubernetes.manifests.trouble import trouble
-from llmlab.tiers.kubernetes.manifests.pods import endpoints, pods, ready_pods, restarts, wait
+from llmlab.tiers.kubernetes.manifests.pods import endpoints, pods, ready_pods, restarts
+from llmlab.system.waiting import wait
 
 HERE = Path(__file__).parent
 DEPLOYMENT, SERVICE, GPU = "llama-server", "llama-server", "llama-server-gpu"

@@ -10,7 +10,8 @@ from llmlab.tiers.kubernetes.probes.run import NAMESPACE, applied, cluster, kust
 from llmlab.tiers.kubernetes.probes.pods import matching
 from llmlab.errors import LabError
 from llmlab.tiers.kubernetes.manifests.trouble import trouble
-from llmlab.tiers.kubernetes.manifests.pods import ready_pods, wait
+from llmlab.tiers.kubernetes.manifests.pods import ready_pods
+from llmlab.system.waiting import wait
 from llmlab.records.schema import Sample
 
 HERE = Path(__file__).parent

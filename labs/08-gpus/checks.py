@@ -19,7 +19,8 @@ from llmlab.tiers.kubernetes.drivers.fake_nodes import FakeNodes
 from llmlab.tiers.kubernetes.gpus.pools import GPU, discovered, only, plant, pools, taint
 from llmlab.tiers.kubernetes.manifests.refusals import Refused
 from llmlab.tiers.kubernetes.manifests.trouble import trouble
-from llmlab.tiers.kubernetes.manifests.pods import ready_pods, wait
+from llmlab.tiers.kubernetes.manifests.pods import ready_pods
+from llmlab.system.waiting import wait
 
 HERE = Path(__file__).parent
 IMAGES = ("llama-server:v1.0.0", "models/tiny:1")

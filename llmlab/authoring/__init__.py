@@ -6,8 +6,8 @@ Nothing here is needed to take the course; `jupytext` comes with the extra `auth
 from __future__ import annotations
 
 from .build import build, learner, solution
-from .drift import Drift, check
-from .lint import lint
+from .drift import check
+from .lint import Drift, lint
 from .scaffold import course_for, new
 from .source import Cell, Source, read, sources
 

@@ -6,24 +6,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from ..errors import LabError
 from .build import kept_outputs, learner, solution
+from .lint import Drift, lint
 from .source import Source, read, sources
-
-
-@dataclass(frozen=True, slots=True)
-class Drift:
-    """One thing that differs, or one house rule broken: what, and where (file, and line if it has one)."""
-
-    what: str
-    where: str
-
-    def __str__(self) -> str:
-        return f"{self.where}: {self.what}"
 
 
 def check(course: Path, labs: Sequence[str] | None = None) -> list[Drift]:
@@ -32,8 +21,6 @@ def check(course: Path, labs: Sequence[str] | None = None) -> list[Drift]:
     Compares text, tags, ids, metadata and the presence of compared outputs; applies the house rules (`lint`).
     Nothing is executed: whether a stored output is right is nbval's to say.
     """
-    from .lint import lint
-
     out = []
     if labs is None:
         for folder in sorted((course / "labs").glob("*/lab.toml")):

@@ -8,8 +8,8 @@ from __future__ import annotations
 import ast
 import re
 from collections.abc import Iterator
+from dataclasses import dataclass
 
-from .drift import Drift
 from .source import Cell, Source
 
 MOST = 8  # lines of code in a cell
@@ -18,6 +18,17 @@ YAML = re.compile(r"^\s*(?:- )?[A-Za-z_][\w.-]*:(?:\s|$)", re.MULTILINE)
 HCL = re.compile(r"^\s*(?:resource|provider|module|variable|data|output|terraform)\b[^\n=]*\{", re.MULTILINE)
 DOCKERFILE = re.compile(r"^FROM \S+", re.MULTILINE)
 SECTIONS = {"objectives": r"objectives", "summary": r"summary|what you (?:saw|learned)", "next": r"next"}
+
+
+@dataclass(frozen=True, slots=True)
+class Drift:
+    """One thing that differs, or one house rule broken: what, and where (file, and line if it has one)."""
+
+    what: str
+    where: str
+
+    def __str__(self) -> str:
+        return f"{self.where}: {self.what}"
 
 
 def lint(source: Source) -> list[Drift]:

@@ -40,10 +40,10 @@ def first_light() -> str:
     from .. import machine
     from ..figures import throughput
     from ..load import closed, measure
+    from ..load.target import target
     from ..records import stats
     from ..records.store import write
     from ..serve import Server, Spec
-    from ..tiers.process.notebook import target
 
     flags = {"ctx-size": 4096, "parallel": 4, "metrics": True, "threads": max(1, machine.cpus_allowed() - 1)}
     with Server(Spec(model="20m", flags=flags)) as server:
@@ -66,7 +66,7 @@ def open_course(*, browser: bool, port: int, lab: bool) -> int:
     """Everything from nothing to an open course; returns JupyterLab's exit code."""
     from .. import doctor, engine, models
     from ..course.progress import write_index
-    from .main import show_doctor
+    from .doctor import show_doctor
 
     course = course_dir()
     print("llmlab: setting up")
@@ -196,9 +196,9 @@ def compare(
     """Tokens/s of two engines on this machine, alternating rounds: medians, ranges and the ratio of medians."""
     from .. import machine
     from ..load import closed, measure
+    from ..load.target import target
     from ..records import stats
     from ..serve import Server, Spec
-    from ..tiers.process.notebook import target
 
     rows: list[dict[str, object]] = []
     threads = max(1, machine.cpus_allowed() - 1)

@@ -9,10 +9,12 @@ import argparse
 import json
 import sys
 from collections.abc import Sequence
+from importlib import import_module
 from typing import Any
 
 from .. import __version__
 from ..errors import LabError
+from ..show.terminal import print_json, say, table
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -117,6 +119,23 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
+#: Verbs that live in a module of their own.
+_ELSEWHERE = {
+    "doctor": "llmlab.cli.doctor",
+    "grade": "llmlab.cli.grade",
+    "author": "llmlab.cli.author",
+    "images": "llmlab.tiers.docker.command",
+    "terraform": "llmlab.tiers.aws.command",
+    "regions": "llmlab.tiers.edge.command",
+    "cluster": "llmlab.tiers.kubernetes.command",
+}
+
+
+def _run(args: argparse.Namespace) -> int:
+    home = _ELSEWHERE.get(args.verb)
+    return int(import_module(home).run(args) if home else globals()[f"_{args.verb}"](args))
+
+
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command line; returns the exit code."""
     args = _parser().parse_args(argv)
@@ -125,7 +144,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             from .frontdoor import open_course
 
             return open_course(browser=not args.no_browser, port=args.port, lab=not args.no_lab)
-        return int(globals()[f"_{args.verb}"](args))
+        return _run(args)
     except LabError as error:
         if getattr(args, "json", False):
             print(
@@ -141,55 +160,13 @@ def main(argv: Sequence[str] | None = None) -> int:
         return 130
 
 
-def _say(text: str) -> None:
-    print(text, flush=True)
-
-
-def _table(title: str, heads: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
-    from rich.console import Console
-    from rich.table import Table
-
-    table = Table(title=title, title_justify="left", header_style="bold", box=None, pad_edge=False)
-    for head in heads:
-        table.add_column(head, overflow="fold")
-    for row in rows:
-        table.add_row(*row)
-    Console(soft_wrap=False).print(table)
-
-
-def _print_json(data: Any) -> None:
-    print(json.dumps(data, indent=1, ensure_ascii=False, default=str))
-
-
-def _doctor(args: argparse.Namespace) -> int:
-    from .. import doctor
-
-    report = doctor.report()
-    if args.json:
-        _print_json(report)
-    else:
-        show_doctor(report)
-    return 0 if next(one for one in report["needs"] if one["name"] == "process")["met"] else 1
-
-
-def show_doctor(report: dict[str, Any]) -> None:
-    """Print the doctor's table."""
-    machine = report["machine"]
-    print(f"{machine['line']} · {machine['system']} · profile {machine['profile']}")
-    rows = [
-        ("✔" if one["met"] else "–", one["name"], one["detail"], "" if one["met"] else one["mend"])
-        for one in report["needs"]
-    ]
-    _table("", ["", "need", "found", "to bring it"], rows)
-
-
 def _labs(args: argparse.Namespace) -> int:
     from ..course.info import all_labs
     from ..course.progress import standing
 
     labs = all_labs()
     if args.json:
-        _print_json(
+        print_json(
             [
                 {
                     "lab": one.number,
@@ -207,7 +184,7 @@ def _labs(args: argparse.Namespace) -> int:
         rows = [
             (one.number, one.title, str(one.minutes), ", ".join(one.needs), standing(one)) for one in labs
         ]
-        _table("", ["lab", "title", "minutes", "needs", "progress"], rows)
+        table("", ["lab", "title", "minutes", "needs", "progress"], rows)
     return 0
 
 
@@ -221,7 +198,7 @@ def _check(args: argparse.Namespace) -> int:
     lab = Lab.here(info.name, submission=args.files or info.folder, seed=args.seed)
     result = lab.check(*args.check, quiet=args.json or not sys.stdout.isatty())
     if args.json:
-        _print_json(msgspec.to_builtins(result) | {"passed": result.passed, "failing": result.failing})
+        print_json(msgspec.to_builtins(result) | {"passed": result.passed, "failing": result.failing})
     else:
         print(result)
     return 0 if result.passed else 1
@@ -238,74 +215,17 @@ def _hint(args: argparse.Namespace) -> int:
 
 def _reset(args: argparse.Namespace) -> int:
     from ..course.info import find_lab
-    from ..lab.lab import reset
+    from ..course.reset import reset
 
     info = find_lab(args.lab)
     names = reset(info, info.folder)
     if args.json:
-        _print_json({"lab": info.name, "reset": names})
+        print_json({"lab": info.name, "reset": names})
     else:
         print(
             f"{', '.join(names) or 'nothing to reset'} in {info.folder}; what was there is kept in .llmlab/"
         )
     return 0
-
-
-def _grade(args: argparse.Namespace) -> int:
-    from pathlib import Path
-
-    from ..course.info import find_lab, read_info
-    from ..grade import Grading, Settings, summary
-    from ..grade.sandbox import kind
-    from ..grade.show import board
-    from ..grade.text import printable
-
-    folder = Path(args.lab)
-    info = read_info(folder.resolve()) if (folder / "lab.toml").is_file() else find_lab(args.lab)
-    settings = Settings(
-        jobs=args.jobs,
-        due=_due(args.due),
-        released=args.after_deadline,
-        regrade=frozenset(args.regrade),
-        secret=Path(args.secret) if args.secret else None,
-    )
-    out = Path(args.out)
-    with Grading(info, Path(args.submissions), out, settings) as it:
-        if not args.json:
-            many = len(it.class_)
-            print(
-                f"Lab {info.number}, {many} submission{'' if many == 1 else 's'}, "
-                f"{it.jobs} at a time, each in a sandbox ({kind(info)})",
-                flush=True,
-            )
-        if it.wrapped:
-            print(printable(it.wrapped), file=sys.stderr if args.json else sys.stdout, flush=True)
-        with board(len(it.class_), quiet=args.json) as shown:
-            try:
-                rows = it.run(say=shown.say, heard=shown.heard)
-            except KeyboardInterrupt:
-                kept = f"{len(it.results)} of {len(it.class_)} are graded and kept in {out}"
-                raise LabError(f"Interrupted: {kept}.", fix="the same command goes on from there") from None
-    if args.json:
-        import msgspec
-
-        _print_json([msgspec.to_builtins(graded) | {"score": score.score} for graded, score in rows])
-    else:
-        for line in summary(rows):
-            print(line)
-        print(f"gradebook: {out / 'gradebook.csv'}; points and comments of your own: {out / 'manual.toml'}")
-    return 1 if any(graded.status == "error" for graded, _ in rows) else 0
-
-
-def _due(text: str | None) -> Any:
-    if text is None:
-        return None
-    from datetime import datetime
-
-    try:
-        return datetime.fromisoformat(text).astimezone()
-    except ValueError:
-        raise LabError(f"{text!r} is not a time.", where="--due", fix="--due 2026-12-01T23:59") from None
 
 
 def _engine(args: argparse.Namespace) -> int:
@@ -318,7 +238,7 @@ def _engine(args: argparse.Namespace) -> int:
     rungs = engine.candidates()
     chosen = engine.find()
     if args.json:
-        _print_json(
+        print_json(
             {
                 "chosen": {
                     "kind": chosen.kind,
@@ -335,7 +255,7 @@ def _engine(args: argparse.Namespace) -> int:
     rows = [
         ("→" if one.engine and one.engine.argv == chosen.argv else "", one.kind, one.detail) for one in rungs
     ]
-    _table("", ["", "from", "found"], rows)
+    table("", ["", "from", "found"], rows)
     print(f"in use: {chosen.line()}")
     return 0
 
@@ -345,71 +265,21 @@ def _models(args: argparse.Namespace) -> int:
 
     if args.what == "fetch":
         for name in args.names or ["tiny", "20m"]:
-            model = models.fetch(name, say=None if args.json else _say, accept_licence=args.accept_licence)
-            _say(f"{model.name}: {model.path} ({model.bytes / 2**20:.1f} MiB)") if not args.json else None
+            model = models.fetch(name, say=None if args.json else say, accept_licence=args.accept_licence)
+            say(f"{model.name}: {model.path} ({model.bytes / 2**20:.1f} MiB)") if not args.json else None
         return 0
     entries = models.catalogue()
     if args.json:
         from dataclasses import asdict
 
-        _print_json([asdict(one) for one in entries])
+        print_json([asdict(one) for one in entries])
         return 0
     rows = []
     for one in entries:
         size = f"{one.bytes / 2**20:.1f} MiB"
         count = f"{one.parameters / 1e6:.3g} M" if one.parameters else ""
         rows.append((one.name, size, count, "ready" if one.cached else "", one.licence or "", one.purpose))
-    _table("", ["model", "size", "parameters", "cached", "licence", "for"], rows)
-    return 0
-
-
-def _images(args: argparse.Namespace) -> int:
-    from ..tiers.docker import images, plugins
-
-    wanted = [
-        one for one in images.CATALOGUE if not args.labs or {lab[:2] for lab in args.labs} & set(one.labs)
-    ]
-    say = (lambda _: None) if args.json else _say
-    if not args.list:
-        for plugin in plugins.bring():
-            say(f"{plugin} plugin: brought into a private configuration")
-        for line in images.ensure([one.name for one in wanted], say=say):
-            say(line)
-    rows = [(one, images.here(one.name)) for one in wanted]
-    if args.json:
-        _print_json(
-            [{"image": one.name, "what": one.what, "labs": one.labs, "here": there} for one, there in rows]
-        )
-    else:
-        table = [("✔" if there else "–", one.name, one.what, ", ".join(one.labs)) for one, there in rows]
-        _table("", ("", "image", "what", "labs"), table)
-    return 0
-
-
-def _cluster(args: argparse.Namespace) -> int:
-    from ..tiers.kubernetes.command import run
-
-    return run(args)
-
-
-def _terraform(args: argparse.Namespace) -> int:
-    from ..tiers.aws import mirror
-
-    place = mirror.bring(_say)
-    _say(f"{mirror.program()} with the AWS provider {mirror.VERSION} from {place}")
-    return 0
-
-
-def _regions(args: argparse.Namespace) -> int:
-    import shlex
-
-    from ..tiers.edge import workerd
-    from ..tiers.regions import programs
-
-    found = programs.bring(_say)
-    for line in (found.pdns, found.haproxy, found.toxiproxy):
-        _say(shlex.join(line))
-    _say(str(workerd.bring(_say)))
+    table("", ["model", "size", "parameters", "cached", "licence", "for"], rows)
     return 0
 
 
@@ -433,48 +303,13 @@ def _clean(args: argparse.Namespace) -> int:
             print("nothing is running")
     ended = [] if args.list else [row(one) for one in owned.clean(everything=args.all)]
     if args.json:
-        _print_json({"found": found, "ended": ended})
+        print_json({"found": found, "ended": ended})
     elif not args.list and found:
         left = len(found) - len(ended)
         print(
             f"ended {len(ended)}"
             + (f"; {left} in use (llmlab clean --all ends those too)" if left > 0 else "")
         )
-    return 0
-
-
-def _author(args: argparse.Namespace) -> int:
-    from .. import authoring
-    from ..authoring import readme
-    from ..system.paths import course_dir
-
-    if args.what == "new":
-        return _author_new(args)
-    course = course_dir()
-    if args.check:
-        drift: list[Any] = list(authoring.check(course, args.labs or None))
-        if readme.drifted(course):
-            drift.append("README.md: its table is not what the lab.toml files say")
-        for one in drift:
-            print(f"✘ {one}")
-        print("no drift" if not drift else "mend it: llmlab author build")
-        return 1 if drift else 0
-    for path in authoring.build(course, args.labs or None, say=_say):
-        print(path)
-    readme.write(course)
-    return 0
-
-
-def _author_new(args: argparse.Namespace) -> int:
-    from pathlib import Path
-
-    from .. import authoring
-    from ..authoring import readme
-
-    course = authoring.course_for(Path(args.into) if args.into else None)
-    for path in authoring.new(args.name, course, title=args.title):
-        print(path.relative_to(course))
-    readme.write(course)
     return 0
 
 

@@ -23,6 +23,8 @@ from ..records.stats import Spread
 from .picture import Picture
 
 BLUE, ORANGE, GREEN, VERMILLION = "#0072B2", "#E69F00", "#009E73", "#D55E00"
+#: What a region looks like in all labs: its colour, and its letter.
+REGIONS = {"us": (BLUE, "U"), "eu": (ORANGE, "E"), "asia": (GREEN, "A")}
 PURPLE, SKY, YELLOW, BLACK = "#CC79A7", "#56B4E9", "#F0E442", "#000000"
 INK, QUIET, RULE, SHADE = "#222222", "#666666", "#DDDDDD", "#F3F3F3"
 

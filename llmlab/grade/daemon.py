@@ -16,7 +16,7 @@ from ..course.info import LabInfo
 from ..errors import LabError
 from ..serve.limits import CGROUP
 from ..system import owned
-from ..tiers.docker import bounds, images
+from ..tiers.docker import bounds, images, plugins
 from ..tiers.docker import daemon as docker
 from .cage import Allowance
 
@@ -58,7 +58,7 @@ def variables(home: Path, allowance: Allowance, mine: str, *, path: str) -> dict
     """
     command = shutil.which("docker")
     theirs = Path(os.environ.get("DOCKER_CONFIG") or Path.home() / ".docker")
-    extra = docker.config().get("cliPluginsExtraDirs")
+    extra = plugins.config().get("cliPluginsExtraDirs")
     folders = [str(theirs / "cli-plugins"), *(extra if isinstance(extra, list) else [])]
     folder = home / ".docker"
     folder.mkdir(exist_ok=True)

@@ -3,12 +3,7 @@
 from __future__ import annotations
 
 import atexit
-import json
 import os
-import shutil
-import tempfile
-import warnings
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -17,14 +12,16 @@ from ..course.info import LabInfo, all_labs, find_lab
 from ..errors import LabError
 from ..serve import Server, Spec
 from ..serve.ports import port_holder
+from ..show.measured import Measured
 from ..system.paths import course_dir
-from ..tiers.process.notebook import LiveServer, Measured
+from ..tiers.process.notebook import LiveServer
 from .containers import Containers
 
 if TYPE_CHECKING:
     from ..checks import Result
     from ..course.hints import Hint
-    from .machine import Quotas, Shown
+    from ..show.shown import Shown
+    from .machine import Quotas
     from .panel import Panel
 
 VERDICT = (
@@ -77,7 +74,9 @@ class Lab(Containers):
             info = find_lab(name, course)
             files = info.folder
         if submission:
-            files = _unpacked(Path(submission).expanduser().absolute(), info)
+            from ..submissions.opened import opened
+
+            files = opened(Path(submission).expanduser().absolute(), info)
         assert files is not None
         lab = cls(info, files, seed=seed)
         if files == info.folder:
@@ -112,7 +111,7 @@ class Lab(Containers):
         from ..load.sweep import sweep
         from ..machine import profile
         from ..show.bars import sweep_bar
-        from ..tiers.process.notebook import store
+        from ..show.kept import store
 
         self.stop()
         options.setdefault("repeats", {"binder": 1, "laptop": 2, "workstation": 3}[profile()])
@@ -214,13 +213,16 @@ class Lab(Containers):
 
     def reset(self) -> list[str]:
         """Put the starter files back; what was there is kept below `.llmlab/before-reset-…`. Returns their names."""
+        from ..course.reset import reset
+
         return reset(self.info, self.files)
 
     def show(self) -> Shown:
         """What the file describes, beside what really runs."""
-        from .machine import describe_lab
+        from ..tiers.process.notebook import describe_lab
 
-        return describe_lab(self)
+        live = self.running.server if self.running is not None and self.running.server.running else None
+        return describe_lab(self.files, live)
 
     def panel(self) -> Panel:
         """The same powers as buttons, with a live throughput chart."""
@@ -241,33 +243,6 @@ class Lab(Containers):
         )
 
 
-def _unpacked(submission: Path, info: LabInfo) -> Path:
-    """A lab's folder as it is; of anything else the lab's files and answers, in a folder that goes with this process."""
-    if not submission.exists():
-        raise LabError("There is no such submission.", where=str(submission))
-    # What a grader gives is taken out already, and empty for a lab without files to hand in.
-    taken_out = bool(os.environ.get("LLMLAB_GRADING"))
-    if submission.is_dir() and (
-        taken_out or any((submission / name).exists() for name in (*info.artifacts, "lab.ipynb"))
-    ):
-        return submission.resolve()
-    from ..submissions.submission import take
-
-    folder = Path(tempfile.mkdtemp(prefix="llmlab-submission-"))
-    atexit.register(shutil.rmtree, folder, ignore_errors=True)
-    taken = take(submission, info, folder / "files")
-    cells = [
-        {"cell_type": "code", "metadata": {"tags": ["answer"]}, "source": source}
-        for source in taken.cells.values()
-    ]
-    (taken.folder / "lab.ipynb").write_text(
-        json.dumps({"cells": cells}), encoding="utf-8"
-    )  # where answers are read
-    for remark in taken.remarks:
-        warnings.warn(remark, stacklevel=3)
-    return taken.folder
-
-
 class Deferred:
     """What `check` returns while a grader runs the notebook: it deploys and probes the files itself, outside."""
 
@@ -284,30 +259,3 @@ def _plain(value: object) -> bool:
     if isinstance(value, list | tuple):
         return all(one is None or type(one) in (bool, int, float, str) for one in value)
     return value is None or (type(value) in (bool, int, float, str) and value == value)
-
-
-def reset(info: LabInfo, files: Path) -> list[str]:
-    """Put a lab's starter files back, byte for byte, keeping what was there; also forget answers and hints seen."""
-    stamp = datetime.now(UTC).strftime("%Y%m%dT%H%M%S%f")
-    work = progress.work_folder(files)
-    keep = work / f"before-reset-{stamp}"
-    done = []
-    for name in info.artifacts:
-        source, target = info.starter / name, files / name
-        if not source.is_file():
-            raise LabError(
-                f"The starter's {name} is missing.", where=str(source), fix="git checkout -- solutions"
-            )
-        if target.exists() and target.read_bytes() != source.read_bytes():
-            (keep / name).parent.mkdir(parents=True, exist_ok=True)
-            shutil.copy2(target, keep / name)
-        target.parent.mkdir(parents=True, exist_ok=True)
-        temporary = target.with_name(f".{target.name}.{os.getpid()}")
-        shutil.copyfile(source, temporary)
-        temporary.replace(target)
-        done.append(name)
-    for name in ("answers.json", "hints.json"):
-        if (work / name).exists():
-            keep.mkdir(parents=True, exist_ok=True)
-            (work / name).replace(keep / name)
-    return done

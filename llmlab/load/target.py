@@ -4,8 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from ..records.schema import Plan, ServerInfo, Throttle
+
+if TYPE_CHECKING:
+    from ..serve import Server
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -35,3 +39,15 @@ class Progress:
     tokens_per_second: float  # since the last report
     concurrency: int  # requests in flight
     elapsed: float  # seconds in this phase
+
+
+def target(server: Server) -> Target:
+    """What the load client must know of a server."""
+    return Target(
+        url=server.url,
+        api_key=server.key,
+        model=server.model.name,
+        pid=server.pid,
+        info=server.info(),
+        throttle=server.throttle,
+    )

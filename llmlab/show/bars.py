@@ -107,7 +107,7 @@ def _in_notebook() -> bool:
 @contextlib.contextmanager
 def progress_bar(plans: Sequence[Plan], *, quiet: bool) -> Iterator[Callable[[Progress], None]]:
     """A bar over all requests of a measurement; the function it yields takes the client's progress events."""
-    from ..tiers.process.notebook import describe
+    from .measured import describe
 
     before = [sum(plan.requests for plan in plans[:n]) for n in range(len(plans))]
     with _Count(sum(plan.requests for plan in plans), "request", quiet=quiet) as count:

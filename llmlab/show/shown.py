@@ -1,19 +1,60 @@
-"""What a method of a notebook's object gives back: lines with a figure, or why there is nothing to show."""
+"""What a method of a notebook's object gives back: lines, a table, lines with a figure, or why there is nothing to show."""
 
 from __future__ import annotations
 
 import functools
+import html
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from ..errors import LabError
 from ..records.schema import Table
-from .counted import Said
 
 if TYPE_CHECKING:
     from ..figures import Picture
 
 T = TypeVar("T")
+
+
+class Said:
+    """What a tool said, as lines."""
+
+    def __init__(self, lines: Sequence[str]) -> None:
+        self.lines = list(lines)
+
+    def __repr__(self) -> str:
+        return "\n".join(self.lines)
+
+
+class Shown:
+    """Rows of three columns with a few lines below them."""
+
+    def __init__(
+        self,
+        rows: list[tuple[str, str, str]],
+        notes: list[str],
+        heads: tuple[str, str, str] = ("", "the file says", "what runs"),
+        *,
+        drawing: str = "",
+    ) -> None:
+        self.rows, self.notes, self.heads, self.drawing = rows, notes, heads, drawing
+
+    def __repr__(self) -> str:
+        wide = max(len(row[0]) for row in self.rows) if self.rows else 0
+        middle = max((len(row[1]) for row in self.rows), default=0)
+        lines = [f"{a:<{wide}}  {b:<{middle}}  {c}" for a, b, c in self.rows]
+        return "\n".join([*lines, *self.notes])
+
+    def _repr_html_(self) -> str:
+        body = "".join(
+            "<tr>"
+            + "".join(f'<td style="text-align:left">{html.escape(cell)}</td>' for cell in row)
+            + "</tr>"
+            for row in self.rows
+        )
+        head = "<tr>" + "".join(f'<th style="text-align:left">{name}</th>' for name in self.heads) + "</tr>"
+        notes = "".join(f"<p>{html.escape(note)}</p>" for note in self.notes)
+        return f"<table>{head}{body}</table>{self.drawing}{notes}"
 
 
 class Drawn:

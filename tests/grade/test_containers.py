@@ -21,7 +21,7 @@ from tinyboxes import DOCKERFILE, TOKEN, compose, hand_in
 
 from llmlab.grade import daemon, grade
 from llmlab.grade.sandbox import Sandbox
-from llmlab.lab.containers import Elsewhere
+from llmlab.show.elsewhere import Elsewhere
 from llmlab.system import owned
 
 pytestmark = [pytest.mark.needs("docker", "images"), pytest.mark.timeout(400)]

@@ -18,7 +18,7 @@ from llmlab.checks import load_checks
 from llmlab.lab import Lab
 from llmlab.course.info import all_labs, find_lab
 from llmlab.course.hints import read_hints
-from llmlab.lab.lab import reset
+from llmlab.course.reset import reset
 from llmlab.course.progress import last_result
 
 pytestmark = pytest.mark.timeout(900)  # a notebook with a cluster, and the cluster of its check, take minutes

@@ -6,7 +6,7 @@ import pytest
 
 from llmlab.load.users import Users
 from llmlab.serve import Server, Spec
-from llmlab.tiers.kubernetes.manifests.pods import wait
+from llmlab.system.waiting import wait
 
 pytestmark = pytest.mark.needs("process")
 

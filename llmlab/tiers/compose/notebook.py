@@ -10,20 +10,21 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from ...errors import LabError
-from ...lab.machine import Shown
 from ...load import closed, measure, poisson, trace
 from ...load.target import Target
-from ...records.schema import Cell, Plan
-from ...show.counted import Panels, Said, Shares
+from ...records.schema import Cell, Plan, Table
+from ...show.kept import keep, store
+from ...show.measured import Measured
+from ...show.shown import Said, Shown
 from ..docker.images import ensure, for_lab
-from ..process.notebook import Measured, keep, store
 from .dashboards import filled, named, panels, read_dashboard
 from .furnish import furnish
 from .probes import Fleet, opens, served, wait
 from .project import Project, service_of
 
 if TYPE_CHECKING:
-    from ...lab.containers import Containers
+    from ...figures import Picture
+    from ...show.bench import Bench
 
 #: Users of the policy comparison, how often each comes back, and requests of a burst, by profile.
 WORK = {"binder": (12, 3, 30), "laptop": (12, 6, 40), "workstation": (24, 8, 60)}
@@ -41,7 +42,7 @@ class LiveProject:
 
     def __init__(
         self,
-        lab: Containers,
+        lab: Bench,
         file: str = "compose.yaml",
         *,
         scale: dict[str, int] | None = None,
@@ -280,3 +281,46 @@ PANELS = {
     "time": "s before the last look",
     "value": "in that unit",
 }
+
+
+class Shares:
+    """Requests and cache hits by replica and policy."""
+
+    def __init__(self, table: Table) -> None:
+        self.table = table
+
+    def plot(self) -> Picture:
+        """Share and hit rate of each replica."""
+        from .figures.shares import shares
+
+        return shares(self.table)
+
+    def __repr__(self) -> str:
+        lines = []
+        for policy in dict.fromkeys(self.table.column("policy")):
+            own = [row for row in self.table.dicts() if row["policy"] == policy]
+            cached = sum(int(row["cached_tokens"] or 0) for row in own)
+            prompt = sum(int(row["prompt_tokens"] or 0) for row in own) + cached
+            counts = ", ".join(str(row["requests"]) for row in own)
+            lines.append(
+                f"{policy}: {counts} requests by replica; {cached / max(1, prompt):.0%} of prompt tokens from the cache"
+            )
+        return "\n".join(lines)
+
+
+class Panels:
+    """What the dashboard's queries gave."""
+
+    def __init__(self, table: Table) -> None:
+        self.table = table
+
+    def plot(self) -> Picture:
+        """Its panels."""
+        from .figures.panels import panels
+
+        return panels(self.table)
+
+    def __repr__(self) -> str:
+        empty = [str(row["panel"]) for row in self.table.dicts() if row["value"] is None]
+        names = list(dict.fromkeys(map(str, self.table.column("panel"))))
+        return "\n".join(f"{name}: {'no data' if name in empty else 'data'}" for name in names)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import functools
-import json
 import os
 import shutil
 import subprocess
@@ -17,6 +16,7 @@ from typing import TYPE_CHECKING
 from ...errors import LabError, Unavailable
 from ...system import without as taken_away
 from ...system.paths import course_dir
+from .plugins import environment
 
 if TYPE_CHECKING:
     from docker import DockerClient
@@ -133,8 +133,6 @@ def docker(
 
     :param check: raise `LabError` with the last lines of what it said when its exit code is not 0.
     """
-    from .plugins import environment
-
     if taken_away.taken("docker"):
         raise _none(" ".join(["docker", *argv[:1]]))
     try:
@@ -189,12 +187,3 @@ def disk_full(folder: Path) -> bool:
     """Less than 1 % or 64 MiB of the disk below `folder` is free."""
     usage = shutil.disk_usage(folder)
     return usage.free < min(64 << 20, usage.total // 100)
-
-
-def config() -> dict[str, object]:
-    """The user's own docker configuration (empty if there is none)."""
-    folder = Path(os.environ.get("DOCKER_CONFIG") or Path.home() / ".docker")
-    with contextlib.suppress(OSError, ValueError):
-        found: dict[str, object] = json.loads((folder / "config.json").read_text())
-        return found
-    return {}

@@ -11,8 +11,8 @@ import httpx
 
 from ... import models
 from ...errors import LabError
-from ...lab.machine import Shown
 from ...show.bars import steps_bar
+from ...show.shown import Shown
 from .build import build
 from .container import Container
 from .images import ensure, for_lab
@@ -22,8 +22,8 @@ from .survey import layers, survey
 
 if TYPE_CHECKING:
     from ...figures import Picture
-    from ...lab.containers import Containers
     from ...records.schema import Table
+    from ...show.bench import Bench
 
 PORT = 8080  # what the labs' images listen on inside
 #: How often an image is started to be measured, by profile.
@@ -36,7 +36,7 @@ class LiveBuild:
     :raises LabError: when it does not build: the step, the line and the last words of the tool.
     """
 
-    def __init__(self, lab: Containers, dockerfile: str, *, fresh: bool = False) -> None:
+    def __init__(self, lab: Bench, dockerfile: str, *, fresh: bool = False) -> None:
         self._lab, self.dockerfile = lab, dockerfile
         if not (lab.files / dockerfile).is_file():
             raise LabError(f"There is no {dockerfile} here.", where=str(lab.files), fix="lab.reset()")
@@ -71,7 +71,7 @@ class LiveBuild:
     ) -> MeasuredImage:
         """Build it cold (`fresh`) and warm, start it a few times; `name` is what figures call it. The record is saved."""
         from ...machine import profile
-        from ..process.notebook import store
+        from ...show.kept import store
 
         found = models.get("tiny")
         with steps_bar("step") as say:
@@ -143,7 +143,7 @@ class LiveContainer:
 
     def __init__(
         self,
-        lab: Containers,
+        lab: Bench,
         image: LiveBuild | str,
         arguments: tuple[str, ...],
         *,

@@ -6,6 +6,7 @@ nothing is installed, and the user's own docker configuration is only read.
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import json
 import os
@@ -77,8 +78,6 @@ def bring() -> list[str]:
 
 def _private(folders: set[str]) -> Path:
     """A configuration like the user's, with our plugins: contexts and credentials still work."""
-    from .daemon import config
-
     theirs = Path(os.environ.get("DOCKER_CONFIG") or Path.home() / ".docker")
     mine = cache_dir() / "docker" / "config"
     mine.mkdir(parents=True, exist_ok=True)
@@ -93,3 +92,12 @@ def _private(folders: set[str]) -> Path:
     if (theirs / "contexts").is_dir() and not link.exists():
         link.symlink_to(theirs / "contexts")
     return mine
+
+
+def config() -> dict[str, object]:
+    """The user's own docker configuration (empty if there is none)."""
+    folder = Path(os.environ.get("DOCKER_CONFIG") or Path.home() / ".docker")
+    with contextlib.suppress(OSError, ValueError):
+        found: dict[str, object] = json.loads((folder / "config.json").read_text())
+        return found
+    return {}

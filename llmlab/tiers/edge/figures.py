@@ -7,11 +7,20 @@ from matplotlib.patches import Patch, Rectangle
 
 from ...errors import LabError
 from ...figures.picture import Picture
-from ...figures.style import BLUE, FAILED, GREEN, INK, ORANGE, PURPLE, SHADE, Mark, dress, finish, new_figure
+from ...figures.style import (
+    BLUE,
+    FAILED,
+    INK,
+    ORANGE,
+    PURPLE,
+    REGIONS,
+    SHADE,
+    Mark,
+    dress,
+    finish,
+    new_figure,
+)
 from ...records.schema import Table
-
-#: What a region looks like in all labs: its colour, and its letter.
-REGIONS = {"us": (BLUE, "U"), "eu": (ORANGE, "E"), "asia": (GREEN, "A")}
 
 
 def origins(table: Table) -> Picture:

@@ -12,19 +12,17 @@ from typing import TYPE_CHECKING, Any
 import httpx
 
 from ...errors import LabError
-from ...lab.machine import Shown
 from ...records.schema import Cell
 from ...show.bars import steps_bar
-from ...show.counted import Said
-from ...show.shown import Drawn
-from ..process.notebook import keep
+from ...show.kept import keep
+from ...show.shown import Drawn, Said, Shown
 from . import figures
 from .probes import Country, countries
 from .worker import Edge
 from .world import HOSTS, Seen, World
 
 if TYPE_CHECKING:
-    from ...lab.containers import Containers
+    from ...show.bench import Bench
 
 CONFIG = "worker.capnp"
 REPEATS = 40
@@ -33,7 +31,7 @@ REPEATS = 40
 class LiveEdge:
     """Three regions and the worker in front of them. The worker is started anew from its file whenever something is asked of it."""
 
-    def __init__(self, lab: Containers) -> None:
+    def __init__(self, lab: Bench) -> None:
         self.lab = lab
         self.key = "sk-client-" + secrets.token_hex(6)
         with steps_bar("step") as say:

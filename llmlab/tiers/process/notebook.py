@@ -3,128 +3,24 @@
 from __future__ import annotations
 
 import html
-import re
 import threading
 from collections.abc import Callable, Sequence
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ...errors import LabError
-from ...records.schema import Cell, Plan, Record, Run, Table
-from ...serve import Server
+from ...load.target import target
+from ...records.schema import Plan
+from ...serve import Server, Spec
+from ...show.kept import store
+from ...show.measured import Measured
+from ...show.shown import Shown
 
 if TYPE_CHECKING:
-    import pandas as pd
-
-    from ...figures import Picture
-    from ...lab.containers import Containers
     from ...load import SLO, Progress
 
 #: Requests per stream and tokens per request, by profile: how much work a lab does, never what it teaches.
 WORK = {"binder": (4, 32), "laptop": (8, 48), "workstation": (16, 64)}
-
-
-class Measured:
-    """One measurement: its record, its figures, its numbers as a table."""
-
-    def __init__(self, record: Record, path: Path | None = None, *, slo: SLO | None = None) -> None:
-        self.record = record
-        self.path = path
-        self.slo = slo
-
-    @property
-    def runs(self) -> list[Run]:
-        """The runs of the record, in the order in which they were made."""
-        return self.record.runs
-
-    def plot(self, kind: str | None = None, **options: Any) -> Picture:
-        """A figure of this record: "throughput", "latency", "timeline" or "threads"; the telling one by default."""
-        from ... import figures
-
-        drawers: dict[str, Callable[..., Picture]] = {
-            "throughput": figures.throughput,
-            "latency": figures.latency_cdf,
-            "timeline": figures.timeline,
-            "threads": figures.threads,
-        }
-        if kind is None:
-            open_loop = all(run.plan.pattern != "closed" for run in self.runs)
-            kind = "threads" if self.record.kind == "threads" else "latency" if open_loop else "throughput"
-        if kind not in drawers:
-            raise LabError(f"There is no figure {kind!r}.", fix="one of " + ", ".join(drawers))
-        if self.slo is not None and kind in ("throughput", "latency"):
-            options.setdefault("slo", self.slo)
-        return drawers[kind](self.record, **options)
-
-    def table(self) -> pd.DataFrame:
-        """One row a run: what was asked, tokens/s, TTFT, TPOT and end-to-end latency in ms, failures."""
-        import pandas as pd
-
-        from ...records import stats
-
-        rows = []
-        for run in self.runs:
-            server, plan = self.record.servers[run.server], run.plan
-
-            def ms(values: Any, p: float) -> float | None:
-                value = stats.percentile(values, p)
-                return None if value is None else round(1000 * value, 1)
-
-            row: dict[str, Any] = {}
-            if self.record.kind == "threads":
-                row |= {"cpus": server.cpus, "threads": server.threads}
-            if plan.pattern == "closed":
-                row["concurrency"] = plan.concurrency
-            else:
-                row |= {"arrivals": plan.pattern, "rate /s": plan.rate}
-            row |= {
-                "requests": len(run.samples),
-                "failed": len(stats.failed(run)),
-                "tokens/s": round(stats.tokens_per_second(run), 1),
-                "TTFT p50 ms": ms(stats.ttft(run), 50),
-                "TTFT p95 ms": ms(stats.ttft(run), 95),
-                "TPOT p50 ms": ms(stats.tpot(run), 50),
-                "end-to-end p50 ms": ms(stats.e2e(run, "scheduled"), 50),
-            }
-            if self.slo is not None:
-                row["goodput tokens/s"] = round(stats.goodput(run, self.slo).tokens_per_second, 1)
-            row["noisy"] = (
-                "noisy" if run.noise.noisy else "client-limited" if run.noise.client_limited else ""
-            )
-            rows.append(row)
-        return pd.DataFrame(rows)
-
-    def lines(self) -> list[str]:
-        """One plain line a run, as the progress bar leaves them behind."""
-        from ...records import stats
-
-        return [
-            f"{describe(run.plan)}: {len(run.samples)} requests, {len(stats.failed(run))} failed, "
-            f"{stats.tokens_per_second(run):.1f} tokens/s"
-            for run in self.runs
-        ]
-
-    def save(self, path: str | Path) -> Path:
-        """Write the record to another place as well."""
-        from ...records.store import write
-
-        write(self.record, Path(path))
-        return Path(path)
-
-    def __repr__(self) -> str:
-        return "\n".join(self.lines())
-
-    def _repr_html_(self) -> str:
-        where = f"<br><small>record: {html.escape(str(self.path))}</small>" if self.path else ""
-        return str(self.table().to_html(index=False, border=0, na_rep="")) + where
-
-
-def describe(plan: Plan) -> str:
-    """`concurrency 4`, or `poisson 2/s`."""
-    if plan.pattern == "closed":
-        return f"concurrency {plan.concurrency}"
-    return f"{plan.pattern} {plan.rate:g}/s" if plan.rate else plan.pattern
 
 
 class LiveServer:
@@ -257,52 +153,84 @@ class LiveServer:
         )
 
 
-def target(server: Server) -> Any:
-    """What the load client must know of a server."""
-    from ...load import Target
+def describe_lab(files: Path, live: Server | None) -> Shown:
+    """A lab's server.toml beside the server that runs, if one does, with its context drawn as the slots share it."""
+    try:
+        spec = live.spec if live is not None else Spec.read(files / "server.toml")
+        server = live if live is not None else Server(spec, port=0)
+        notes = [note for note in (server.device.note, server.command) if note]
+    except LabError as error:
+        return Shown([], error.lines())
+    flags, limits = spec.flags, spec.limits
+    # What llama-server does with its context: one pool for all slots, or a part for each (facts: --kv-unified).
+    shared = flags.get("kv-unified") is True or flags.get("parallel", -1) == -1
+    asked = {
+        "model": spec.model,
+        "context": _or(flags.get("ctx-size"), "the model's own"),
+        "slots": _or(flags.get("parallel"), "automatic"),
+        "context per slot": "",
+        "threads": _or(flags.get("threads"), "automatic"),
+        "device": spec.device,
+        "limits": " · ".join(
+            filter(
+                None,
+                (
+                    "" if limits.cpus is None else f"{limits.cpus:g} CPUs",
+                    "" if limits.memory is None else f"{limits.memory / 2**20:.0f} MiB",
+                ),
+            )
+        )
+        or "none",
+        "address": f"port {flags['port']}" if "port" in flags else "a free port",
+    }
+    real = dict.fromkeys(asked, "(nothing runs)" if live is None else "")
+    real["model"] = f"{server.model.bytes / 2**20:.0f} MiB, {_count(server.model.parameters)}"
+    drawing = ""
+    if live is not None:
+        props = live.props()
+        slots, each = int(props["total_slots"]), _ctx(props)
+        pool = each if shared else each * slots
+        real |= {
+            "context": f"{pool:,} tokens, {'one pool' if shared else 'divided'}",
+            "slots": str(slots),
+            "context per slot": f"up to {each:,} tokens" if shared else f"{each:,} tokens",
+            "device": live.device.used,
+            "limits": live.info().limiter or "none",
+            "address": live.url,
+        }
+        told = flags.get("slots", True) and not flags.get("no-slots")
+        busy = [bool(slot["is_processing"]) for slot in live.slots()] if told else []
+        drawing = _draw(slots, each, pool, shared=shared, busy=busy)
+    return Shown([(name, asked[name], real[name]) for name in asked], notes, drawing=drawing)
 
-    return Target(
-        url=server.url,
-        api_key=server.key,
-        model=server.model.name,
-        pid=server.pid,
-        info=server.info(),
-        throttle=server.throttle,
+
+def _draw(slots: int, each: int, pool: int, *, shared: bool, busy: list[bool]) -> str:
+    """The context as a bar, cut into what each slot may use."""
+    many = min(slots, 16)
+    colours = ["#E69F00" if n < len(busy) and busy[n] else "#56B4E9" for n in range(many)]
+    size = "shared" if shared else f"{each:,}"
+    boxes = "".join(
+        f'<div style="flex:1;padding:.4em .2em;border-right:1px solid #fff;background:{colour};color:#000;'
+        f'text-align:center;font-size:.85em">slot {n}<br>{size}{"<br>busy" if colour == "#E69F00" else ""}</div>'
+        for n, colour in enumerate(colours)
+    )
+    more = f"<small>and {slots - many} more slots</small>" if slots > many else ""
+    said = f"{pool:,} tokens of context, " + (
+        f"shared by {slots} slots" if shared else f"{each:,} for each of {slots} slots"
+    )
+    return (
+        f'<figure style="margin:.5em 0"><div role="img" aria-label="{said}" style="display:flex;max-width:36em">{boxes}</div>'
+        f"{more}<figcaption><small>{said}</small></figcaption></figure>"
     )
 
 
-def keep(
-    lab: Containers,
-    kind: str,
-    columns: dict[str, str],
-    rows: list[list[Cell]],
-    *,
-    note: str = "",
-    **version: str,
-) -> tuple[Table, Path]:
-    """A table of what was counted in a lab, saved beside it; `version`: of what measured it (default: of ours)."""
-    from ... import machine
-    from ...load.run import versions
-
-    table = Table(
-        kind=kind,
-        created=datetime.now(UTC).isoformat(timespec="milliseconds"),
-        machine=machine.describe(),
-        columns=columns,
-        rows=rows,
-        versions=version or versions(),
-        lab=lab.info.name,
-        seed=lab.seed,
-        note=note or None,
-    )
-    return table, store(table, lab.files / "records")
+def _ctx(props: dict[str, Any]) -> int:
+    return int(props["default_generation_settings"]["n_ctx"])
 
 
-def store(record: Record | Table, folder: Path) -> Path:
-    """Save a record under a name that says when and what."""
-    from ...records.store import write
+def _or(value: Any, otherwise: str) -> str:
+    return otherwise if value is None else f"{value:,}" if isinstance(value, int) else str(value)
 
-    stamp = re.sub(r"[^0-9T]", "", datetime.now(UTC).isoformat(timespec="milliseconds")[:-6])
-    path = folder / f"{stamp}-{record.kind}.json"
-    write(record, path)
-    return path
+
+def _count(parameters: int | None) -> str:
+    return "" if parameters is None else f"{parameters / 1e6:.3g} M parameters"

@@ -9,12 +9,12 @@ from ...errors import LabError
 from ...records.schema import Cell, Table
 from ...serve import Server, Spec
 from ...show.bars import steps_bar
-from ...show.counted import Said
-from .notebook import keep
+from ...show.kept import keep
+from ...show.shown import Said
 
 if TYPE_CHECKING:
     from ...figures import Picture
-    from ...lab.containers import Containers
+    from ...show.bench import Bench
 
 COLUMNS = {"layers": "asked of n-gpu-layers", "repeat": "from 1", "speed": "tokens/s"}
 LAYERS = (0, 2, 4, 6, 8, 10, 12)
@@ -46,7 +46,7 @@ class Offload:
         )
 
 
-def offload(lab: Containers, model: str = "200m", layers: Sequence[int] = LAYERS) -> Offload | Said:
+def offload(lab: Bench, model: str = "200m", layers: Sequence[int] = LAYERS) -> Offload | Said:
     """The curve of this machine's GPU; where there is none, what is missing: the notebook goes on."""
     try:
         return sweep(lab, model, layers)
@@ -54,7 +54,7 @@ def offload(lab: Containers, model: str = "200m", layers: Sequence[int] = LAYERS
         return Said(error.lines())
 
 
-def sweep(lab: Containers, model: str = "200m", layers: Sequence[int] = LAYERS, repeats: int = 3) -> Offload:
+def sweep(lab: Bench, model: str = "200m", layers: Sequence[int] = LAYERS, repeats: int = 3) -> Offload:
     """Start a server for each number of layers and time `repeats` replies, after one that nobody times.
 
     :param layers: more than the model has means all of them.

@@ -19,6 +19,7 @@ from ...figures.style import (
     ORANGE,
     PURPLE,
     QUIET,
+    REGIONS,
     SHADE,
     SKY,
     Mark,
@@ -28,7 +29,6 @@ from ...figures.style import (
     series,
 )
 from ...records.schema import Table
-from ..edge.figures import REGIONS
 
 CONTINENTS = {
     "NA": "North America",

@@ -6,9 +6,8 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
-from ...lab.machine import Shown
 from ...records.schema import Cell
-from ...show.shown import Drawn
+from ...show.shown import Drawn, Shown
 from . import figures
 from . import probes as incidents
 from .numbers import Numbers

@@ -13,13 +13,11 @@ from typing import TYPE_CHECKING
 import yaml
 
 from ...errors import LabError
-from ...lab.machine import Shown
 from ...machine import profile
 from ...records.schema import Cell, Table
 from ...show.bars import steps_bar
-from ...show.counted import Said
-from ...show.shown import Drawn, shown
-from ..process.notebook import keep
+from ...show.kept import keep
+from ...show.shown import Drawn, Said, Shown, shown
 from . import figures
 from . import probes as incidents
 from .globe import Globe
@@ -29,7 +27,7 @@ from .routing import FILES, Routing
 from .users import PATIENCE, Users
 
 if TYPE_CHECKING:
-    from ...lab.containers import Containers
+    from ...show.bench import Bench
 
 GUIDE = "the guide's"
 POLICIES = {
@@ -43,7 +41,7 @@ POLICIES = {
 class LiveRegions:
     """Three regions and your routing to them. The routing is made anew whenever its files have changed. It ends with `lab.stop()`."""
 
-    def __init__(self, lab: Containers) -> None:
+    def __init__(self, lab: Bench) -> None:
         self.lab = lab
         self.repeats = 1 if profile() == "binder" else 3
         with steps_bar("step") as say:

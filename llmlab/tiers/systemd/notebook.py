@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ...records.schema import Cell, Table
-from ..process.notebook import keep
+from ...show.kept import keep
 from . import machine as systemd
 from . import probes as units
 from . import quadlets, unit_files
@@ -16,7 +16,7 @@ from .machine import HOME, Installed, read
 
 if TYPE_CHECKING:
     from ...figures import Picture
-    from ...lab.containers import Containers
+    from ...show.bench import Bench
 
 FILES = ("llama-server.service", "llama.container", "install.sh")
 UNIT = "llama-server.service"
@@ -62,7 +62,7 @@ class Exposed(Said):
 class LiveMachine:
     """A machine of this notebook, freshly booted. What it is asked for is read off the lab's files as they are now."""
 
-    def __init__(self, lab: Containers, *, key: str | None = None, **options: Any) -> None:
+    def __init__(self, lab: Bench, *, key: str | None = None, **options: Any) -> None:
         self.lab = lab
         self.key = key or secrets.token_hex(16)
         self.installed: Installed | None = None

@@ -6,9 +6,10 @@ import httpx
 import pytest
 
 from llmlab.errors import LabError
+from llmlab.system.waiting import wait
 from llmlab.tiers.kubernetes.manifests import manifests
 from llmlab.tiers.kubernetes.manifests.applied import Applied
-from llmlab.tiers.kubernetes.manifests.pods import ready_pods, wait
+from llmlab.tiers.kubernetes.manifests.pods import ready_pods
 
 NS = "inference"
 ROUTE = """apiVersion: gateway.networking.k8s.io/v1

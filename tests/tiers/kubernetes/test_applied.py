@@ -9,10 +9,11 @@ import pytest
 
 from llmlab.errors import LabError, Unavailable
 from llmlab.serve.ports import free_port
+from llmlab.system.waiting import wait
 from llmlab.tiers.kubernetes.drivers.simulated import Simulated
 from llmlab.tiers.kubernetes.manifests import manifests
 from llmlab.tiers.kubernetes.manifests.applied import Applied
-from llmlab.tiers.kubernetes.manifests.pods import pods, ready_pods, wait
+from llmlab.tiers.kubernetes.manifests.pods import pods, ready_pods
 from llmlab.tiers.kubernetes.manifests.trouble import trouble
 
 pytestmark = pytest.mark.needs("kubernetes")

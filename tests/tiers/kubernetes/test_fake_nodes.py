@@ -8,8 +8,8 @@ import signal
 import pytest
 
 from llmlab.errors import LabError, Unavailable
+from llmlab.system.waiting import wait
 from llmlab.tiers.kubernetes.drivers.fake_nodes import FakeNodes
-from llmlab.tiers.kubernetes.manifests.pods import wait
 
 pytestmark = pytest.mark.needs("pods", "root")
 

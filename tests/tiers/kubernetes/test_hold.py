@@ -14,8 +14,8 @@ import pytest
 
 from llmlab.errors import LabError
 from llmlab.system import owned
+from llmlab.system.waiting import wait
 from llmlab.tiers.kubernetes.drivers import choose, hold
-from llmlab.tiers.kubernetes.manifests.pods import wait
 
 pytestmark = pytest.mark.needs("kubernetes")
 LLMLAB = [sys.executable, "-m", "llmlab", "cluster"]

@@ -15,10 +15,11 @@ import psutil
 import pytest
 
 from llmlab.system import owned
+from llmlab.system.waiting import wait
 from llmlab.tiers.kubernetes.drivers.local import Local
 from llmlab.tiers.kubernetes.manifests import manifests
 from llmlab.tiers.kubernetes.manifests.applied import Applied
-from llmlab.tiers.kubernetes.manifests.pods import endpoints, ready_pods, wait
+from llmlab.tiers.kubernetes.manifests.pods import endpoints, ready_pods
 
 pytestmark = pytest.mark.needs("pods", "root")
 SERVER = """apiVersion: apps/v1

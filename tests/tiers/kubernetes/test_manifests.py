@@ -5,9 +5,9 @@ from __future__ import annotations
 import pytest
 
 from llmlab.errors import LabError
+from llmlab.system.waiting import wait
 from llmlab.tiers.kubernetes.manifests import manifests
 from llmlab.tiers.kubernetes.manifests.applied import Applied
-from llmlab.tiers.kubernetes.manifests.pods import wait
 from llmlab.tiers.kubernetes.manifests.trouble import trouble
 
 NS = ["inference"]

@@ -9,11 +9,11 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from llmlab.errors import LabError, Unavailable
+from llmlab.system.waiting import wait
 from llmlab.tiers.kubernetes.gpus.probes import decided
 from llmlab.tiers.kubernetes.manifests import manifests, refusals
 from llmlab.tiers.kubernetes.manifests.applied import Applied
 from llmlab.tiers.kubernetes.manifests.manifests import Document
-from llmlab.tiers.kubernetes.manifests.pods import wait
 from llmlab.tiers.kubernetes.manifests.refusals import Refused, blamed, standing
 from llmlab.tiers.kubernetes.manifests.trouble import trouble
 from llmlab.tiers.kubernetes.probes.pods import forbidden

@@ -15,11 +15,12 @@ import pytest
 from llmlab.errors import LabError
 from llmlab.system import owned
 from llmlab.system.paths import cache_dir
+from llmlab.system.waiting import wait
 from llmlab.tiers.kubernetes.drivers.fake_nodes import FakeNodes
 from llmlab.tiers.kubernetes.drivers.simulated import Simulated
 from llmlab.tiers.kubernetes.manifests import manifests
 from llmlab.tiers.kubernetes.manifests.applied import Applied
-from llmlab.tiers.kubernetes.manifests.pods import pods, wait
+from llmlab.tiers.kubernetes.manifests.pods import pods
 
 pytestmark = pytest.mark.needs("kubernetes")
 DEPLOYMENT = """apiVersion: apps/v1

@@ -7,8 +7,7 @@ import json
 import httpx
 
 from ....errors import LabError
-from ....show.counted import Said
-from ....show.shown import shown
+from ....show.shown import Said, shown
 from ..account import Account
 from ..probes.door import Front
 

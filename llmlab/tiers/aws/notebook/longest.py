@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from ....errors import LabError
-from ....lab.containers import Containers
 from ....load import closed, measure
+from ....load.target import target
 from ....records import stats
 from ....records.schema import Cell, Record, Table
 from ....serve import Server, Spec
 from ....show.bars import progress_bar
-from ...process.notebook import keep, store, target
+from ....show.bench import Bench
+from ....show.kept import keep, store
 from .. import prices
 
 MODEL, SLOTS = "200m", 4
@@ -44,7 +45,7 @@ class Longest:
         )
 
 
-def longest(lab: Containers, tokens: int) -> Longest:
+def longest(lab: Bench, tokens: int) -> Longest:
     """Load a server with one stream, and with as many as it has slots."""
     spec = Spec(model=MODEL, flags={"ctx-size": 4096, "parallel": SLOTS, "threads": 1}, folder=lab.files)
     plans = [
@@ -57,7 +58,7 @@ def longest(lab: Containers, tokens: int) -> Longest:
     return Longest(record, tokens)
 
 
-def cost(lab: Containers, measured: Longest) -> tuple[Table, list[str]]:
+def cost(lab: Bench, measured: Longest) -> tuple[Table, list[str]]:
     """By machine of the price table: dollars for a million tokens, at the utilisation that one steady user was measured to make."""
     table = prices.catalogue()
     share = measured.share

@@ -11,12 +11,10 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from ....errors import LabError
-from ....lab.machine import Shown
 from ....records.schema import Cell
 from ....show.bars import steps_bar
-from ....show.counted import Said
-from ....show.shown import Drawn, shown
-from ...process.notebook import keep
+from ....show.kept import keep
+from ....show.shown import Drawn, Said, Shown, shown
 from .. import figures, inventory, leftovers, reach, resources, rights, way
 from ..account import Account
 from ..endpoint import Endpoint
@@ -30,7 +28,7 @@ from .door import LiveFront
 from .tables import billed, listed, permitted
 
 if TYPE_CHECKING:
-    from ....lab.containers import Containers
+    from ....show.bench import Bench
     from .longest import Longest
 
 #: What `infra.quick()` runs, and what a cell of a table says of it.
@@ -40,7 +38,7 @@ QUICK = ("fmt", "validate", "test", "plan")
 class LiveInfra:
     """Terraform beside a local AWS, whose account holds a certificate, a bucket and a secret. It ends with `lab.stop()` and the kernel."""
 
-    def __init__(self, lab: Containers) -> None:
+    def __init__(self, lab: Bench) -> None:
         self.lab = lab
         with steps_bar("step") as say:
             say("starting a local AWS")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from ....lab.machine import Shown
+from ....show.shown import Shown
 from .. import prices
 from ..inventory import Inventory, Listener
 from ..routing import Decision, Request, by_priority, deciding, decision, in_words

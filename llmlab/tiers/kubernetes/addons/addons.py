@@ -16,7 +16,8 @@ from ..programs import binaries, images
 from .addon_objects import account, deployment, object_, service
 
 if TYPE_CHECKING:
-    from ..cluster.cluster import Cluster, Say
+    from ....say import Say
+    from ..cluster.cluster import Cluster
 
 SYSTEM = "kube-system"
 OURS = "llmlab-system"

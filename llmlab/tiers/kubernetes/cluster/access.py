@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ..manifests.pods import wait
+from ....system.waiting import wait
 from ..programs.pki import dump
 from .cluster import LEARNER
 

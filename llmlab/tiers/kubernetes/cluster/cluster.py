@@ -11,25 +11,21 @@ import shlex
 import shutil
 import subprocess
 import uuid
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from ....errors import LabError, Unavailable
+from ....say import Say, quiet
 from ....system.paths import state_dir
 
 if TYPE_CHECKING:
     from kubernetes.client import ApiClient
 
-Say = Callable[[str], None]
 #: As whom the learner's files are applied: free in its namespaces, and nobody outside of them.
 LEARNER = "learner"
 LABEL = "org.llmlab.owner"
-
-
-def quiet(_: str) -> None:
-    """Says nothing."""
 
 
 class Cluster(abc.ABC):

@@ -11,8 +11,9 @@ from typing import Any
 import yaml
 
 from ....errors import LabError
+from ....say import Say, quiet
 from ....system import owned
-from ..cluster.cluster import LABEL, Cluster, Say, quiet
+from ..cluster.cluster import LABEL, Cluster
 
 
 class Context(Cluster):

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from ....serve.ports import free_port
-from ..manifests.pods import wait
+from ....system.waiting import wait
 from ..programs import binaries
 from .processes import Programs
 

@@ -20,10 +20,11 @@ from typing import Any
 import psutil
 
 from ....errors import LabError, Unavailable
+from ....say import Say, quiet
 from ....system import owned
 from ....system.paths import replace_file, state_dir
-from ..cluster.cluster import Cluster, Say, quiet
-from ..manifests.pods import wait
+from ....system.waiting import wait
+from ..cluster.cluster import Cluster
 from . import choose
 
 

@@ -11,10 +11,11 @@ from pathlib import Path
 from typing import Any
 
 from ....errors import LabError, Unavailable
+from ....say import Say, quiet
 from ....serve.ports import free_port
 from ....system import owned, without
 from ..cluster import access
-from ..cluster.cluster import Cluster, Say, quiet
+from ..cluster.cluster import Cluster
 from ..programs import images
 from ..programs.pki import dump
 

@@ -16,10 +16,11 @@ from pathlib import Path
 from typing import Any
 
 from ....errors import LabError, Unavailable
+from ....say import Say, quiet
 from ....system import owned, without
+from ....system.waiting import wait
 from ..cluster import access
-from ..cluster.cluster import Cluster, Say, quiet
-from ..manifests.pods import wait
+from ..cluster.cluster import Cluster
 from ..programs import binaries, images, pki
 from . import local_programs, network
 

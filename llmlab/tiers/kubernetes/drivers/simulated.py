@@ -7,11 +7,12 @@ from pathlib import Path
 from typing import Any
 
 from ....errors import LabError
+from ....say import Say, quiet
 from ....serve.ports import free_port
 from ....system import owned
+from ....system.waiting import wait
 from ..cluster import access
-from ..cluster.cluster import Cluster, Say, quiet
-from ..manifests.pods import wait
+from ..cluster.cluster import Cluster
 from ..programs import binaries, pki
 from .fake_nodes import FakeNodes
 from .processes import Programs

@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING, Any
 
 from ....errors import LabError
 from ....records.schema import Cell, Table
-from ...process.notebook import keep
+from ....show.kept import keep
+from ....system.waiting import wait
 from ..cluster.cluster import ask
 from ..drivers.fake_nodes import FakeNodes
 from ..manifests import manifests
 from ..manifests.manifests import Document
-from ..manifests.pods import wait
 from ..manifests.refusals import blamed
 from .pools import catalogue, plant, pools
 from .probes import on_node, short

@@ -7,9 +7,10 @@ import re
 from collections.abc import Sequence
 from typing import Any
 
+from ....system.waiting import Late, wait
 from ..cluster.cluster import Cluster
 from ..manifests.manifests import Document
-from ..manifests.pods import Late, pods, wait
+from ..manifests.pods import pods
 from ..manifests.refusals import Watch
 from ..probes.pods import matching
 from .pools import retired

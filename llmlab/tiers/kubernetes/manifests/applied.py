@@ -11,10 +11,10 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from ....errors import LabError, Unavailable
+from ....system.waiting import wait
 from ..cluster.cluster import LABEL, ask
 from . import quantities
 from .manifests import Document
-from .pods import wait
 from .refusals import WORKLOADS, Watch
 from .trouble import trouble
 

@@ -10,8 +10,7 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from ....errors import LabError
-from ....lab.machine import Shown
-from ....show.counted import Said
+from ....show.shown import Said, Shown
 from ..drivers import choose, hold
 from ..manifests import manifests
 from ..manifests.applied import Applied
@@ -21,7 +20,7 @@ from ..manifests.trouble import state, trouble
 from ..programs import images
 
 if TYPE_CHECKING:
-    from ....lab.containers import Containers
+    from ....show.bench import Bench
     from ..gpus.notebook import Cost, Placement
     from .rollouts import Rollouts, Scaling
     from .states import Timeline
@@ -35,7 +34,7 @@ class LiveCluster:
     :raises LabError: when none can be brought up, with what would mend it.
     """
 
-    def __init__(self, lab: Containers, addons: Sequence[str]) -> None:
+    def __init__(self, lab: Bench, addons: Sequence[str]) -> None:
         from ....show.bars import steps_bar
 
         self.lab = lab
@@ -249,7 +248,7 @@ class LiveApplied:
         return "\n".join(f"{one.kind.lower()}/{one.name} applied ({one.where})" for one in documents)
 
 
-def give(lab: Containers) -> None:
+def give(lab: Bench) -> None:
     """Put the lab's given manifests beside the learner's, where those work elsewhere (a solution, a submission)."""
     for one in lab.info.folder.glob("*.yaml"):
         if one.name not in lab.info.artifacts and lab.files != lab.info.folder:

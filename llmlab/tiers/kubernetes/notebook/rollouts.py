@@ -11,11 +11,12 @@ from typing import TYPE_CHECKING, Any
 from ....load.users import Users
 from ....records.schema import Cell, Table
 from ....show.bars import steps_bar
-from ...process.notebook import keep
+from ....show.kept import keep
+from ....system.waiting import wait
 from ..manifests import manifests
 from ..manifests.applied import Applied
 from ..manifests.manifests import Document
-from ..manifests.pods import ready_pods, wait
+from ..manifests.pods import ready_pods
 from ..probes.rollouts import SCALERS, alone, answered, evict, replicas, users
 
 if TYPE_CHECKING:

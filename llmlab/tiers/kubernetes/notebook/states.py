@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from ....errors import LabError
 from ....records.schema import Cell, Table
 from ....show.bars import steps_bar
-from ...process.notebook import keep
+from ....show.kept import keep
 from ..manifests import manifests
 from ..manifests.applied import Applied
 from ..manifests.pods import restarts

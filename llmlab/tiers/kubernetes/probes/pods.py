@@ -12,10 +12,11 @@ from pathlib import Path
 from typing import Any
 
 from ....errors import LabError
+from ....system.waiting import wait
 from ..cluster.cluster import Cluster
 from ..manifests.applied import Applied, selector
 from ..manifests.manifests import Document
-from ..manifests.pods import pods, wait
+from ..manifests.pods import pods
 from ..manifests.refusals import Refused, Watch, standing
 
 

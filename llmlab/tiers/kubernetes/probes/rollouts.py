@@ -14,10 +14,11 @@ import httpx
 from ....errors import LabError
 from ....load.users import Users
 from ....records.schema import Sample
+from ....system.waiting import wait
 from ..cluster.cluster import Cluster
 from ..manifests.applied import Applied
 from ..manifests.manifests import Document
-from ..manifests.pods import pods, ready_pods, wait
+from ..manifests.pods import pods, ready_pods
 from ..manifests.trouble import trouble
 from .pods import matching
 

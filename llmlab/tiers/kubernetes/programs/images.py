@@ -12,8 +12,8 @@ from pathlib import Path
 from typing import Any
 
 from ....errors import LabError
+from ....say import Say, quiet
 from ....system.paths import cache_dir, cached
-from ..cluster.cluster import Say, quiet
 from . import binaries, oci
 
 #: Of our programs and of the learner's server alike: nobody in particular.

@@ -1,0 +1,31 @@
+"""`llmlab doctor`."""
+
+from __future__ import annotations
+
+import argparse
+from typing import Any
+
+from ..show.terminal import print_json, table
+
+
+def run(args: argparse.Namespace) -> int:
+    """Print what this machine can run; 0 where it can run a server."""
+    from .. import doctor
+
+    report = doctor.report()
+    if args.json:
+        print_json(report)
+    else:
+        show_doctor(report)
+    return 0 if next(one for one in report["needs"] if one["name"] == "process")["met"] else 1
+
+
+def show_doctor(report: dict[str, Any]) -> None:
+    """Print the doctor's table."""
+    machine = report["machine"]
+    print(f"{machine['line']} · {machine['system']} · profile {machine['profile']}")
+    rows = [
+        ("✔" if one["met"] else "–", one["name"], one["detail"], "" if one["met"] else one["mend"])
+        for one in report["needs"]
+    ]
+    table("", ["", "need", "found", "to bring it"], rows)
