@@ -82,7 +82,7 @@ def needs_are_known() -> None:
         without.names()
     except LabError as error:
         raise pytest.UsageError(str(error)) from None
-    unknown = _required() - set(doctor.NEEDS)
+    unknown = _required() - set(doctor.needs())
     if unknown:
         raise pytest.UsageError(f"LLMLAB_REQUIRE names no such need: {', '.join(sorted(unknown))}")
 

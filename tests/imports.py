@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import ast
 import functools
-from collections.abc import Set
 from pathlib import Path
 
 COURSE = Path(__file__).resolve().parents[1]
@@ -12,8 +11,8 @@ PACKAGE = COURSE / "llmlab"
 
 
 @functools.cache
-def imported(path: Path, besides: Set[str] = frozenset()) -> tuple[Path, ...]:
-    """The files of a file's imports, without the modules named in `besides`."""
+def imported(path: Path) -> tuple[Path, ...]:
+    """The files of a file's imports."""
     package = list(path.relative_to(COURSE).with_suffix("").parts[:-1])
     names = []
     for node in ast.walk(ast.parse(path.read_bytes())):
@@ -26,7 +25,7 @@ def imported(path: Path, besides: Set[str] = frozenset()) -> tuple[Path, ...]:
                 f"{module}.{alias.name}" if _file(f"{module}.{alias.name}") else module
                 for alias in node.names
             ]
-    found = [_file(name) for name in names if name.partition(".")[0] == "llmlab" and name not in besides]
+    found = [_file(name) for name in names if name.partition(".")[0] == "llmlab"]
     return tuple(sorted({file for file in found if file is not None and file != path}))
 
 

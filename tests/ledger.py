@@ -15,11 +15,8 @@ from pathlib import Path
 import pytest
 from imports import COURSE, imported
 
-from llmlab import doctor, engine
+from llmlab import doctor, engine, tier
 from llmlab.system.paths import cache_dir, replace_file
-
-#: `doctor` imports every tier to ask for its need. What it answers for this lab is in the content.
-ASKED = frozenset({"llmlab.doctor"})
 
 
 def key(item: pytest.Item) -> str | None:
@@ -38,7 +35,7 @@ def key(item: pytest.Item) -> str | None:
         digest.update(doctor.need(need).detail.encode())
     digest.update(engine.find().line().encode())
     start = [info.folder / "checks.py", COURSE / "llmlab/checks/run.py"]
-    start += [] if fault else [COURSE / "llmlab/lab/__init__.py", COURSE / "llmlab/lab/lab.py"]
+    start += [] if fault else [COURSE / "llmlab/lab/__init__.py", COURSE / "llmlab/lab/lab.py", *openers()]
     for path in sorted(
         {
             *reached(start),
@@ -73,7 +70,7 @@ def reached(start: Iterable[Path]) -> set[Path]:
         if path in seen or not path.is_file():
             continue
         seen.add(path)
-        waiting += imported(path, besides=ASKED)
+        waiting += imported(path)
     packages = {path.parent for path in seen if (COURSE / "llmlab") in path.parents}
     return seen | {
         file
@@ -81,6 +78,12 @@ def reached(start: Iterable[Path]) -> set[Path]:
         for file in _below(folder)
         if file.suffix != ".py" and _package(file) == folder
     }
+
+
+def openers() -> set[Path]:
+    """The modules of what a notebook opens by name: no import says so."""
+    named = {what.partition(":")[0] for part in ("opens", "gives") for what in tier.all_of(part).values()}
+    return {COURSE / f"{name.replace('.', '/')}.py" for name in named}
 
 
 def _below(folder: Path) -> list[Path]:

@@ -22,7 +22,7 @@ def reason_of(report: Any) -> str:
 def need_of(reason: str) -> str:
     """What is to be brought: a need of the doctor's, else what the command brings, else the reason itself."""
     name, colon, _ = reason.partition(": ")
-    if colon and name in doctor.NEEDS:
+    if colon and name in doctor.needs():
         return name
     return COMMAND.split(reason)[-1]
 

@@ -11,6 +11,7 @@ from imports import PACKAGE, imported
 # Lowest first; those on one line are peers that know no other.
 FLOORS = [
     ["errors", "say"],
+    ["tier"],
     ["system"],
     ["engine", "models", "records"],
     ["machine"],
@@ -36,22 +37,7 @@ BELOW: dict[str, set[str]] = {
     "edge": {"regions"},
 }
 #: What looks upwards still; the list only gets shorter.
-STANDING: dict[str, set[str]] = {
-    "doctor.py": {
-        "tiers/aws/mirror.py",
-        "tiers/docker/daemon.py",
-        "tiers/docker/images.py",
-        "tiers/docker/plugins.py",
-        "tiers/edge/workerd.py",
-        "tiers/kubernetes/drivers/choose.py",
-        "tiers/kubernetes/drivers/local.py",
-        "tiers/kubernetes/drivers/simulated.py",
-        "tiers/kubernetes/programs/binaries.py",
-        "tiers/regions/distance.py",
-        "tiers/regions/places.py",
-        "tiers/regions/programs.py",
-    },
-}
+STANDING: dict[str, set[str]] = {}
 
 FILES = sorted(path for path in PACKAGE.rglob("*.py") if "template" not in path.parts)
 

@@ -1,10 +1,10 @@
 """Lab 01: what one server must keep. Each check deploys server.toml and asks what runs."""
 
 from llmlab.checks import Context, Verdict, check, failed, inconclusive, passed
-from llmlab.tiers.process.claims import judge_knee, own_knee
-from llmlab.tiers.process.probes import compare_speed, listens_beyond_loopback, queue_share
 from llmlab.load import closed
 from llmlab.serve import Spec
+from llmlab.tiers.process.claims import judge_knee, own_knee
+from llmlab.tiers.process.probes import compare_speed, listens_beyond_loopback, queue_share
 
 USERS = 4
 PROMPT = 3000  # tokens

@@ -3,12 +3,11 @@
 import re
 
 from llmlab.checks import Context, Verdict, check, failed, inconclusive, passed
-from llmlab.tiers.docker import probes as image
-from llmlab.tiers.docker.cuda import judge
 from llmlab.errors import LabError
 from llmlab.machine import Crowd
-from llmlab.tiers.docker.container import Container
-from llmlab.tiers.docker.container import processes
+from llmlab.tiers.docker import probes as image
+from llmlab.tiers.docker.container import Container, processes
+from llmlab.tiers.docker.cuda import judge
 from llmlab.tiers.docker.older import cpu, run_on_older_cpu
 
 SECONDS_TO_STOP = 10

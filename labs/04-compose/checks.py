@@ -6,14 +6,13 @@ import threading
 from pathlib import Path
 
 from llmlab.checks import Context, Verdict, check, failed, inconclusive, passed
-from llmlab.tiers.compose.dashboards import filled, panels, read_dashboard
-from llmlab.tiers.compose.probes import CLEAN, Fleet, opens, served, wait
-from llmlab.tiers.compose.furnish import MODEL, furnish
 from llmlab.errors import LabError, Unavailable
 from llmlab.load import closed, constant, measure, trace
 from llmlab.machine import Crowd
-from llmlab.tiers.compose.project import Project
-from llmlab.tiers.compose.project import service_of
+from llmlab.tiers.compose.dashboards import filled, panels, read_dashboard
+from llmlab.tiers.compose.furnish import MODEL, furnish
+from llmlab.tiers.compose.probes import CLEAN, Fleet, opens, served, wait
+from llmlab.tiers.compose.project import Project, service_of
 from llmlab.tiers.docker.container import processes
 
 HERE = Path(__file__).parent

@@ -4,10 +4,11 @@ import math
 import secrets
 
 from llmlab.checks import Context, DeploymentFailed, Verdict, check, failed, passed
+from llmlab.tiers.systemd import machine as systemd
 from llmlab.tiers.systemd import probes as units
-from llmlab.tiers.systemd.probes import Site
-from llmlab.tiers.systemd import quadlets, machine as systemd, unit_files
+from llmlab.tiers.systemd import quadlets, unit_files
 from llmlab.tiers.systemd.machine import HOME, Machine
+from llmlab.tiers.systemd.probes import Site
 
 FILES = ("llama-server.service", "llama.container", "install.sh")
 EXPOSURE = 2.5  # of 10; several quite different units stay below it

@@ -8,14 +8,24 @@ from pathlib import Path
 import httpx
 
 from llmlab.checks import Context, Verdict, check, failed, inconclusive, passed
-from llmlab.tiers.kubernetes.probes.run import NAMESPACE, applied, cluster, kustomized, simulated
-from llmlab.tiers.kubernetes.probes.pods import confinement, forbidden, frozen, matching, models_of, refused, spreads, throttling, uneven
 from llmlab.errors import LabError
 from llmlab.models import known
+from llmlab.system.waiting import wait
+from llmlab.tiers.kubernetes.manifests.pods import endpoints, pods, ready_pods, restarts
 from llmlab.tiers.kubernetes.manifests.refusals import WORKLOADS, Refused, Watch
 from llmlab.tiers.kubernetes.manifests.trouble import trouble
-from llmlab.tiers.kubernetes.manifests.pods import endpoints, pods, ready_pods, restarts
-from llmlab.system.waiting import wait
+from llmlab.tiers.kubernetes.probes.pods import (
+    confinement,
+    forbidden,
+    frozen,
+    matching,
+    models_of,
+    refused,
+    spreads,
+    throttling,
+    uneven,
+)
+from llmlab.tiers.kubernetes.probes.run import NAMESPACE, applied, cluster, kustomized, simulated
 
 HERE = Path(__file__).parent
 DEPLOYMENT, SERVICE, GPU = "llama-server", "llama-server", "llama-server-gpu"

@@ -5,14 +5,27 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from llmlab.checks import Context, Verdict, check, failed, passed
-from llmlab.tiers.kubernetes.probes.rollouts import SCALERS, Watched, answered, deadline_exceeded, drain, losses, only, replicas, roll, users, watch, with_image
-from llmlab.tiers.kubernetes.probes.run import NAMESPACE, applied, cluster, kustomized
-from llmlab.tiers.kubernetes.probes.pods import matching
 from llmlab.errors import LabError
-from llmlab.tiers.kubernetes.manifests.trouble import trouble
-from llmlab.tiers.kubernetes.manifests.pods import ready_pods
-from llmlab.system.waiting import wait
 from llmlab.records.schema import Sample
+from llmlab.system.waiting import wait
+from llmlab.tiers.kubernetes.manifests.pods import ready_pods
+from llmlab.tiers.kubernetes.manifests.trouble import trouble
+from llmlab.tiers.kubernetes.probes.pods import matching
+from llmlab.tiers.kubernetes.probes.rollouts import (
+    SCALERS,
+    Watched,
+    answered,
+    deadline_exceeded,
+    drain,
+    losses,
+    only,
+    replicas,
+    roll,
+    users,
+    watch,
+    with_image,
+)
+from llmlab.tiers.kubernetes.probes.run import NAMESPACE, applied, cluster, kustomized
 
 HERE = Path(__file__).parent
 SERVICE, GIVEN = "llama-server", ("namespace.yaml", "service.yaml")

@@ -8,19 +8,19 @@ from pathlib import Path
 from kubernetes import client
 
 from llmlab.checks import Context, Verdict, check, failed, passed
-from llmlab.tiers.kubernetes.gpus.az import node_pool
-from llmlab.tiers.kubernetes.probes.run import NAMESPACE, cluster
-from llmlab.tiers.kubernetes.gpus.probes import decided, ended, nodes_of, scale, settled, words
-from llmlab.tiers.kubernetes.probes.pods import containers, matching
 from llmlab.errors import LabError, Unavailable
+from llmlab.system.waiting import wait
+from llmlab.tiers.kubernetes.drivers.fake_nodes import FakeNodes
+from llmlab.tiers.kubernetes.gpus.az import node_pool
+from llmlab.tiers.kubernetes.gpus.pools import GPU, discovered, only, plant, pools, taint
+from llmlab.tiers.kubernetes.gpus.probes import decided, ended, nodes_of, scale, settled, words
 from llmlab.tiers.kubernetes.manifests import manifests
 from llmlab.tiers.kubernetes.manifests.applied import Applied
-from llmlab.tiers.kubernetes.drivers.fake_nodes import FakeNodes
-from llmlab.tiers.kubernetes.gpus.pools import GPU, discovered, only, plant, pools, taint
+from llmlab.tiers.kubernetes.manifests.pods import ready_pods
 from llmlab.tiers.kubernetes.manifests.refusals import Refused
 from llmlab.tiers.kubernetes.manifests.trouble import trouble
-from llmlab.tiers.kubernetes.manifests.pods import ready_pods
-from llmlab.system.waiting import wait
+from llmlab.tiers.kubernetes.probes.pods import containers, matching
+from llmlab.tiers.kubernetes.probes.run import NAMESPACE, cluster
 
 HERE = Path(__file__).parent
 IMAGES = ("llama-server:v1.0.0", "models/tiny:1")

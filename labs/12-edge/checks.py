@@ -8,11 +8,10 @@ import time
 import httpx
 
 from llmlab.checks import Context, Verdict, check, failed, inconclusive, passed
+from llmlab.tiers.edge import visitor
 from llmlab.tiers.edge.probes import CASES
 from llmlab.tiers.edge.worker import Edge
-from llmlab.tiers.edge.world import World
-from llmlab.tiers.edge import visitor
-from llmlab.tiers.edge.world import HOSTS
+from llmlab.tiers.edge.world import HOSTS, World
 
 CONFIG = "worker.capnp"
 SOON = 2.0  # seconds within which another region has answered

@@ -9,7 +9,6 @@ import argparse
 import json
 import sys
 from collections.abc import Sequence
-from importlib import import_module
 from typing import Any
 
 from .. import __version__
@@ -119,21 +118,19 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
-#: Verbs that live in a module of their own.
-_ELSEWHERE = {
-    "doctor": "llmlab.cli.doctor",
-    "grade": "llmlab.cli.grade",
-    "author": "llmlab.cli.author",
-    "images": "llmlab.tiers.docker.command",
-    "terraform": "llmlab.tiers.aws.command",
-    "regions": "llmlab.tiers.edge.command",
-    "cluster": "llmlab.tiers.kubernetes.command",
+#: Verbs with a module of their own here; those of a tier are named by it.
+_HERE = {
+    "doctor": "llmlab.cli.doctor:run",
+    "grade": "llmlab.cli.grade:run",
+    "author": "llmlab.cli.author:run",
 }
 
 
 def _run(args: argparse.Namespace) -> int:
-    home = _ELSEWHERE.get(args.verb)
-    return int(import_module(home).run(args) if home else globals()[f"_{args.verb}"](args))
+    from .. import tier
+
+    verbs = _HERE | tier.all_of("verbs")
+    return int((tier.load(verbs[args.verb]) if args.verb in verbs else globals()[f"_{args.verb}"])(args))
 
 
 def main(argv: Sequence[str] | None = None) -> int:

@@ -15,7 +15,7 @@ from pathlib import Path
 
 import msgspec
 
-from .. import engine, machine
+from .. import engine, machine, tier
 from ..checks import load_checks
 from ..course.hints import read_hints
 from ..course.info import LabInfo
@@ -23,9 +23,6 @@ from ..errors import LabError
 from ..load.turn import Turn
 from ..submissions.handed_in import Submission, handed_in, learners_in
 from ..system import owned
-from ..tiers.aws import mirror
-from ..tiers.edge import workerd
-from ..tiers.regions import programs
 from . import daemon, sandbox
 from .feedback import feedback_page
 from .gradebook import Row, write_gradebook, write_whole
@@ -64,12 +61,9 @@ class Grading:
     def __init__(self, info: LabInfo, submissions: Path, out: Path, settings: Settings | None = None) -> None:
         self.info = info
         daemon.require(info)
-        if "edge" in info.needs:
-            workerd.bring()  # in a sandbox there is no way to fetch anything
-        if "regions" in info.needs:
-            programs.bring()
-        if "terraform" in info.needs:
-            mirror.bring()
+        for need, brings in tier.all_of("fetches").items():
+            if need in info.needs:
+                tier.load(brings)()  # in a sandbox there is no way to fetch anything
         self.settings = settings or Settings()
         self.root = submissions.resolve()
         self.out = out.resolve()

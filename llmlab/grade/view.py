@@ -9,6 +9,7 @@ import sysconfig
 from collections.abc import Sequence
 from pathlib import Path
 
+from .. import tier
 from ..system.paths import cache_dir, shared_cache_dirs, state_dir
 
 WORK = Path("/work")  # its scratch space
@@ -24,12 +25,13 @@ def python() -> list[Path]:
 
 
 def cached() -> list[Path]:
-    """Engines, models, and the programs of labs 12 and 13; what else lies in the cache is nobody's business."""
+    """Engines, models, and what the tiers name of their programs; what else lies in the cache is nobody's business."""
     roots = [cache_dir(), *shared_cache_dirs()]
     found = [
         root / name
         for root in roots
-        for name in ("engine", "models", "workerd", "regions", "debian/trixie/regions.all", "checksums")
+        for one in tier.tiers()
+        for name in one.readable
         if (root / name).exists()
     ]
     engine = os.environ.get("LLMLAB_ENGINE")

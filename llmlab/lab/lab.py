@@ -3,23 +3,27 @@
 from __future__ import annotations
 
 import atexit
+import inspect
 import os
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from .. import tier
 from ..course import progress
 from ..course.info import LabInfo, all_labs, find_lab
 from ..errors import LabError
 from ..serve import Server, Spec
 from ..serve.ports import port_holder
+from ..show.elsewhere import Elsewhere
 from ..show.measured import Measured
 from ..system.paths import course_dir
 from ..tiers.process.notebook import LiveServer
-from .containers import Containers
 
 if TYPE_CHECKING:
     from ..checks import Result
     from ..course.hints import Hint
+    from ..show.bench import Closes
     from ..show.shown import Shown
     from .machine import Quotas
     from .panel import Panel
@@ -31,7 +35,7 @@ VERDICT = (
 MAX_ANSWER = 5_000  # characters
 
 
-class Lab(Containers):
+class Lab:
     """One lab, and the folder in which the learner works on it.
 
     Everything that a button of the panel does is a method here, so that a notebook, papermill, a shell and a
@@ -45,7 +49,7 @@ class Lab(Containers):
         self.running: LiveServer | None = None
         self.last: Measured | None = None
         self.result: Result | None = None
-        self.opened = []
+        self.opened: list[Closes] = []
         atexit.register(self.stop)
 
     @classmethod
@@ -82,6 +86,23 @@ class Lab(Containers):
         if files == info.folder:
             progress.note_opened(info, files)
         return lab
+
+    # -- what the tiers open ------------------------------------------------------------------------
+
+    def __getattr__(self, name: str) -> Any:
+        """A method that a tier brings (`lab.build()`, `lab.cluster()`, …); what it opens ends with `lab.stop()` and the kernel."""
+        if not name.startswith("_"):  # what Jupyter and copy look for
+            opens, gives = tier.all_of("opens"), tier.all_of("gives")
+            if name in opens and os.environ.get("LLMLAB_GRADING"):
+                return lambda *_, **__: Elsewhere()
+            if name in opens:
+                return _bound(tier.load(opens[name]), self, self.opened.append)
+            if name in gives:
+                return _bound(tier.load(gives[name]), self)
+        raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
+
+    def __dir__(self) -> list[str]:
+        return [*super().__dir__(), *tier.all_of("opens"), *tier.all_of("gives")]
 
     # -- serve and measure --------------------------------------------------------------------------
 
@@ -127,7 +148,8 @@ class Lab(Containers):
         if self.running is not None:
             self.running.stop()
             self.running = None
-        self.close_opened()
+        while self.opened:
+            self.opened.pop().close()
 
     # -- check, hint, reset -------------------------------------------------------------------------
 
@@ -253,6 +275,22 @@ class Deferred:
 
     def _repr_mimebundle_(self, **_: object) -> dict[str, Any]:
         return {"text/plain": repr(self), VERDICT: {}}
+
+
+def _bound(
+    make: Callable[..., Any], lab: Lab, hold: Callable[[Any], None] = lambda _: None
+) -> Callable[..., Any]:
+    """`make` as a method of the lab, with its own words and arguments; what it gives is held."""
+
+    def method(*words: Any, **options: Any) -> Any:
+        made = make(lab, *words, **options)
+        hold(made)
+        return made
+
+    signature = inspect.signature(make)
+    method.__signature__ = signature.replace(parameters=list(signature.parameters.values())[1:])  # type: ignore[attr-defined]
+    method.__name__, method.__doc__ = make.__name__, inspect.getdoc(make)
+    return method
 
 
 def _plain(value: object) -> bool:

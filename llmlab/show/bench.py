@@ -22,3 +22,10 @@ class Bench(Protocol):
     files: Path
     seed: int
     opened: list[Closes]
+
+
+def alone(bench: Bench, kind: type[Closes]) -> None:
+    """End what of this kind is open: a lab has one at a time."""
+    for thing in [thing for thing in bench.opened if isinstance(thing, kind)]:
+        thing.close()
+        bench.opened.remove(thing)

@@ -24,6 +24,7 @@ from typing import Any
 
 import psutil
 
+from .. import tier
 from ..errors import LabError
 from .paths import state_dir
 
@@ -32,19 +33,8 @@ KEEPER = Path(__file__).with_name("keeper.py")
 #: A variable of the processes that make something for somebody else, who then finds all of it in the registry.
 ON_BEHALF = "LLMLAB_ON_BEHALF"
 
-#: How to end a thing that is no process, by kind: the module that knows adds its own. Takes the entry's data.
+#: How to end a thing that is no process, by kind: the module that knows (`ends` of its tier) adds its own. Takes the entry's data.
 ENDERS: dict[str, Callable[[dict[str, Any]], None]] = {}
-#: Which module that is: `llmlab clean` may meet an entry in a process that never imported it.
-_HOMES = {
-    "cgroup": "llmlab.serve.limits",
-    "docker": "llmlab.tiers.docker.owning",
-    "builds": "llmlab.grade.daemon",
-    "cluster": "llmlab.tiers.kubernetes.drivers.local",
-    "simulated": "llmlab.tiers.kubernetes.drivers.simulated",
-    "kind": "llmlab.tiers.kubernetes.drivers.kind",
-    "context": "llmlab.tiers.kubernetes.drivers.context",
-    "scratch": "llmlab.system.scratch",
-}
 
 
 def _registry() -> Path:
@@ -97,8 +87,9 @@ class Entry:
 
     def end(self) -> None:
         """End it if it is still the registered thing, and forget it."""
-        if self.kind in _HOMES:
-            importlib.import_module(_HOMES[self.kind])
+        homes = {} if self.kind == "process" else tier.all_of("ends")
+        if self.kind in homes:  # `llmlab clean` may meet it in a process that never imported what can end it
+            importlib.import_module(homes[self.kind])
         if self.kind in ENDERS:
             ENDERS[self.kind](self.data)
         for who in (self.data, self.data.get("keeper") or {}):

@@ -8,31 +8,17 @@ from __future__ import annotations
 
 import os
 
+from .. import tier
 from ..errors import LabError
 
 VARIABLE = "LLMLAB_WITHOUT"
 WORDS = f"taken away by {VARIABLE}"
 MEND = f"unset {VARIABLE}"
-#: What can be taken away; the doctor knows how each is looked for.
-NAMES = (
-    "process",
-    "cpu-quota",
-    "memory-quota",
-    "binary",
-    "compiler",
-    "gpu",
-    "docker",
-    "images",
-    "kubernetes",
-    "pods",
-    "terraform",
-    "node",
-    "edge",
-    "regions",
-    "sandbox",
-    "root",
-    "browser",
-)
+
+
+def known() -> tuple[str, ...]:
+    """What can be taken away; the doctor knows how each is looked for."""
+    return tuple(tier.all_of("needs"))
 
 
 def names() -> frozenset[str]:
@@ -41,12 +27,12 @@ def names() -> frozenset[str]:
     :raises LabError: where the variable names something that is no need.
     """
     said = frozenset(name for name in os.environ.get(VARIABLE, "").replace(" ", "").split(",") if name)
-    unknown = sorted(said - set(NAMES))
+    unknown = sorted(said - set(known()))
     if unknown:
         raise LabError(
             f"{VARIABLE} names no such need: {', '.join(unknown)}.",
             where=f"{VARIABLE}={os.environ[VARIABLE]}",
-            fix=f"some of {', '.join(NAMES)}",
+            fix=f"some of {', '.join(known())}",
         )
     return said
 

@@ -7,6 +7,7 @@ import subprocess
 import sys
 import textwrap
 from pathlib import Path
+from types import SimpleNamespace
 
 import psutil
 import pytest
@@ -139,7 +140,11 @@ def test_each_check_has_one_outcome_and_costs_what_it_should(tmp_path):
 def test_a_need_of_the_machine_skips_with_the_mending_command(tmp_path, monkeypatch):
     from llmlab import doctor
 
-    monkeypatch.setitem(doctor.NEEDS, "moon", lambda: doctor.Need("moon", False, "no moon here", "fly there"))
+    def tried():
+        return doctor.Need("moon", False, "no moon here", "fly there")
+
+    monkeypatch.setitem(sys.modules, "moon", SimpleNamespace(tried=tried))
+    monkeypatch.setitem(doctor.needs(), "moon", "moon:tried")
 
     @check(title="on the moon", machine=("moon",))
     def landing(ctx):

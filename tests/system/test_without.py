@@ -100,16 +100,16 @@ def planted(tmp_path, monkeypatch, nothing_taken):
 
 
 def test_its_words_are_the_doctors():
-    assert set(without.NAMES) == set(doctor.NEEDS)
+    assert set(without.known()) == set(doctor.needs())
 
 
-@pytest.mark.parametrize("name", without.NAMES)
+@pytest.mark.parametrize("name", without.known())
 def test_the_doctor_says_it_is_taken_away(name, monkeypatch):
     monkeypatch.setenv(without.VARIABLE, f" {name} ,")
     assert doctor.need(name) == doctor.Need(
         name, False, "taken away by LLMLAB_WITHOUT", "unset LLMLAB_WITHOUT"
     )
-    others = {other for other in without.NAMES if without.taken(other)}
+    others = {other for other in without.known() if without.taken(other)}
     assert others == {name}
 
 
@@ -131,7 +131,7 @@ def test_who_looks_for_it_does_not_find_it(planted, monkeypatch, name, look):
 
 
 def test_every_need_that_the_product_looks_for_is_tried_above():
-    assert set(without.NAMES) - set(LOOKS) == {"node", "root"}, "npm and the uid: see the next test"
+    assert set(without.known()) - set(LOOKS) == {"node", "root"}, "npm and the uid: see the next test"
 
 
 def test_npm_and_root_are_taken_away_too(planted, monkeypatch):

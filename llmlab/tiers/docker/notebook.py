@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import html
+import os
 import re
 import shlex
 from typing import TYPE_CHECKING, Any
@@ -11,8 +12,10 @@ import httpx
 
 from ... import models
 from ...errors import LabError
+from ...records.store import read_table
 from ...show.bars import steps_bar
 from ...show.shown import Shown
+from ...system.paths import course_dir
 from .build import build
 from .container import Container
 from .images import ensure, for_lab
@@ -36,7 +39,7 @@ class LiveBuild:
     :raises LabError: when it does not build: the step, the line and the last words of the tool.
     """
 
-    def __init__(self, lab: Bench, dockerfile: str, *, fresh: bool = False) -> None:
+    def __init__(self, lab: Bench, dockerfile: str = "Dockerfile", *, fresh: bool = False) -> None:
         self._lab, self.dockerfile = lab, dockerfile
         if not (lab.files / dockerfile).is_file():
             raise LabError(f"There is no {dockerfile} here.", where=str(lab.files), fix="lab.reset()")
@@ -145,8 +148,7 @@ class LiveContainer:
         self,
         lab: Bench,
         image: LiveBuild | str,
-        arguments: tuple[str, ...],
-        *,
+        *arguments: str,
         cpu: str = "",
         program: str = "/usr/bin/llama-server",
         **options: Any,
@@ -265,3 +267,18 @@ def _said(found: tuple[int | None, str]) -> tuple[str, str]:
     status, words = found
     meaning = {200: "it serves", 503: "it is loading"}
     return (str(status), meaning.get(status, words)) if status else ("no answer", words)
+
+
+def pin(lab: Bench, image: str) -> str:
+    """An image's name with its digest, for FROM: `debian@sha256:…`. It is the same bits wherever it is built on."""
+    if os.environ.get("LLMLAB_GRADING"):
+        return image
+    from .registry import pin
+
+    return pin(image)
+
+
+def recorded(lab: Bench, name: str) -> MeasuredImage:
+    """Images that were measured once and came with the course (`data/NAME-*.json`), to be drawn."""
+    paths = sorted((course_dir() / "data").glob(f"{name}-*.json"))
+    return MeasuredImage(*(read_table(path) for path in paths))

@@ -14,6 +14,7 @@ import httpx
 from ...errors import LabError
 from ...records.schema import Cell
 from ...show.bars import steps_bar
+from ...show.bench import alone
 from ...show.kept import keep
 from ...show.shown import Drawn, Said, Shown
 from . import figures
@@ -32,6 +33,7 @@ class LiveEdge:
     """Three regions and the worker in front of them. The worker is started anew from its file whenever something is asked of it."""
 
     def __init__(self, lab: Bench) -> None:
+        alone(lab, LiveEdge)
         self.lab = lab
         self.key = "sk-client-" + secrets.token_hex(6)
         with steps_bar("step") as say:

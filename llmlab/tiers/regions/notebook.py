@@ -16,6 +16,7 @@ from ...errors import LabError
 from ...machine import profile
 from ...records.schema import Cell, Table
 from ...show.bars import steps_bar
+from ...show.bench import alone
 from ...show.kept import keep
 from ...show.shown import Drawn, Said, Shown, shown
 from . import figures
@@ -42,6 +43,7 @@ class LiveRegions:
     """Three regions and your routing to them. The routing is made anew whenever its files have changed. It ends with `lab.stop()`."""
 
     def __init__(self, lab: Bench) -> None:
+        alone(lab, LiveRegions)
         self.lab = lab
         self.repeats = 1 if profile() == "binder" else 3
         with steps_bar("step") as say:

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from ....errors import LabError
 from ....records.schema import Cell
 from ....show.bars import steps_bar
+from ....show.bench import alone
 from ....show.kept import keep
 from ....show.shown import Drawn, Said, Shown, shown
 from .. import figures, inventory, leftovers, reach, resources, rights, way
@@ -39,6 +40,7 @@ class LiveInfra:
     """Terraform beside a local AWS, whose account holds a certificate, a bucket and a secret. It ends with `lab.stop()` and the kernel."""
 
     def __init__(self, lab: Bench) -> None:
+        alone(lab, LiveInfra)
         self.lab = lab
         with steps_bar("step") as say:
             say("starting a local AWS")

@@ -10,6 +10,7 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from ....errors import LabError
+from ....show.bench import alone
 from ....show.shown import Said, Shown
 from ..drivers import choose, hold
 from ..manifests import manifests
@@ -34,9 +35,10 @@ class LiveCluster:
     :raises LabError: when none can be brought up, with what would mend it.
     """
 
-    def __init__(self, lab: Bench, addons: Sequence[str]) -> None:
+    def __init__(self, lab: Bench, *addons: str) -> None:
         from ....show.bars import steps_bar
 
+        alone(lab, LiveCluster)
         self.lab = lab
         self.live: LiveApplied | None = None
         there = hold.running()

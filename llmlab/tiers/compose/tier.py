@@ -1,0 +1,11 @@
+"""What this tier needs, opens, ends and fetches; strings only (see `llmlab.tier`)."""
+
+from __future__ import annotations
+
+from ...tier import Tier
+
+TIER = Tier(
+    "compose",
+    "llmlab.tiers.compose",
+    opens={"up": "notebook:LiveProject"},
+)

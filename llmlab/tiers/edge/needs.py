@@ -1,0 +1,21 @@
+"""What lab 12 needs of the machine."""
+
+from __future__ import annotations
+
+from ...tier import MAC, Need, program
+
+
+def node() -> Need:
+    """Node, for tools of the worker's ecosystem."""
+    met, detail = program("node", "--version")
+    return Need("node", met, detail, "brew install node" if MAC else "sudo apt-get install nodejs npm")
+
+
+def edge() -> Need:
+    """The runtime that the worker is written for."""
+    from . import workerd
+
+    here = workerd.found()
+    if here is None:
+        return Need("edge", False, "workerd is neither on PATH nor fetched yet", "uv run llmlab regions")
+    return Need("edge", True, f"workerd {workerd.VERSION}" if "llmlab" in str(here) else str(here))

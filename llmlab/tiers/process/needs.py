@@ -1,0 +1,81 @@
+"""What a server as a process needs of the machine: an engine, quotas, a GPU."""
+
+from __future__ import annotations
+
+import platform
+import shutil
+
+from ...tier import MAC, Need, program
+
+
+def process() -> Need:
+    """An engine, whichever."""
+    from ... import engine
+    from ...errors import LabError
+
+    try:
+        return Need("process", True, engine.find().line())
+    except LabError as error:
+        return Need("process", False, error.what, error.fix or "llmlab engine")
+
+
+def cpu_quota() -> Need:
+    """Something that holds a process to a CPU quota."""
+    from ...serve.limits import available
+
+    limiter = available().get("whole-cpus")
+    fractions = available().get("fractional-cpus")
+    if fractions:
+        return Need("cpu-quota", True, f"{fractions}: any fraction of a core")
+    if limiter:
+        return Need("cpu-quota", True, f"{limiter}: whole CPUs only")
+    return Need(
+        "cpu-quota",
+        False,
+        f"nothing on {platform.system()} here holds a process to a CPU quota",
+        "use Linux (or WSL2)",
+    )
+
+
+def memory_quota() -> Need:
+    """Something that holds a process to a memory quota."""
+    from ...serve.limits import available
+
+    limiter = available().get("memory")
+    if limiter:
+        return Need("memory-quota", True, f"{limiter}: going over it ends the process")
+    return Need(
+        "memory-quota",
+        False,
+        "memory is measured here, not enforced",
+        "run as root, or under a systemd user session",
+    )
+
+
+def binary() -> Need:
+    """A native engine: with router, signals and exit codes."""
+    from ... import engine
+
+    # Whatever LLMLAB_ENGINE chooses for serving: this asks whether there is one at all.
+    for one in engine.candidates():
+        if one.engine is not None and {"router", "signals", "exit-codes"} <= one.engine.capabilities:
+            return Need("binary", True, one.engine.line())
+    return Need("binary", False, "the wheel's engine only (no router, no exit codes)", "llmlab engine build")
+
+
+def compiler() -> Need:
+    """What builds one."""
+    found = next((name for name in ("c++", "g++", "clang++") if shutil.which(name)), None)
+    if found:
+        return Need("compiler", *program(found, "--version"))
+    return Need(
+        "compiler", False, "no C++ compiler", "xcode-select --install" if MAC else "sudo apt-get install g++"
+    )
+
+
+def gpu() -> Need:
+    """An NVIDIA GPU."""
+    met, detail = program("nvidia-smi", "--query-gpu=name,driver_version", "--format=csv,noheader")
+    return Need(
+        "gpu", met, detail, "" if met else "an NVIDIA driver (nvidia-smi), then llmlab engine build --cuda"
+    )

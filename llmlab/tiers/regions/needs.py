@@ -1,0 +1,18 @@
+"""What lab 13 needs of the machine."""
+
+from __future__ import annotations
+
+from ...tier import Need
+
+
+def regions() -> Need:
+    """Its programs, and addresses that are free."""
+    from ...errors import LabError
+    from . import distance, places, programs
+
+    try:
+        programs.found()
+        distance.free_on([one.address for one in places.regions().values()])
+    except LabError as error:
+        return Need("regions", False, error.what.rstrip("."), error.fix or "uv run llmlab regions")
+    return Need("regions", True, "PowerDNS with GeoIP, HAProxy, Toxiproxy")
