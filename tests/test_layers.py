@@ -8,6 +8,8 @@ from pathlib import Path
 import pytest
 from imports import PACKAGE, imported
 
+from llmlab.tier import TIERS
+
 # Lowest first; those on one line are peers that know no other.
 FLOORS = [
     ["errors", "say"],
@@ -36,8 +38,6 @@ BELOW: dict[str, set[str]] = {
     "aws": {"compose", "systemd"},
     "edge": {"regions"},
 }
-#: What looks upwards still; the list only gets shorter.
-STANDING: dict[str, set[str]] = {}
 
 FILES = sorted(path for path in PACKAGE.rglob("*.py") if "template" not in path.parts)
 
@@ -73,13 +73,55 @@ def upward(path: Path) -> set[str]:
 @pytest.mark.parametrize("path", FILES, ids=lambda p: str(p.relative_to(PACKAGE)))
 def test_imports_go_downwards(path):
     if room(path) not in ("__init__", "__main__"):
-        wrong = upward(path) - STANDING.get(str(path.relative_to(PACKAGE)), set())
-        assert not wrong, wrong
+        assert not upward(path)
 
 
-def test_what_stands_still_stands():
-    found = {str(path.relative_to(PACKAGE)): upward(path) for path in FILES if room(path) in FLOOR}
-    assert {file: others for file, others in found.items() if others} == STANDING
+#: What a file of a tier is, by its name or that of its folder; all others are its machinery.
+ROLES = {
+    "notebook": "notebook",
+    "lost": "notebook",
+    "offload": "notebook",
+    "probes": "probes",
+    "claims": "probes",
+    "cuda": "probes",
+    "figures": "figures",
+    "command": "command",
+    "tier": "tier",
+}
+#: The rooms and roles that a role may not know. `figures` and `tier` know nothing but the rooms named in `ONLY`.
+NEVER = {
+    "probes": {"show", "figures", "notebook", "command"},
+    "machinery": {"show", "figures", "checks", "notebook", "probes", "command"},
+}
+ONLY = {"figures": {"errors", "records", "figures"}, "tier": {"tier"}}
+
+
+def role(path: Path) -> str:
+    if tier(path) is None:
+        return room(path)
+    names = [part.removesuffix(".py") for part in path.relative_to(PACKAGE).parts[2:]]
+    return next((ROLES[name] for name in names if name in ROLES), "machinery")
+
+
+@pytest.mark.parametrize(
+    "path", [path for path in FILES if tier(path)], ids=lambda p: str(p.relative_to(PACKAGE))
+)
+def test_a_file_of_a_tier_keeps_to_its_role(path):
+    mine = role(path)
+    wrong = [
+        str(other.relative_to(PACKAGE))
+        for other in imported(path)
+        if role(other) in NEVER.get(mine, ()) or (mine in ONLY and role(other) not in ONLY[mine])
+    ]
+    assert not wrong, f"{mine}: {wrong}"
+
+
+def test_the_tiers_are_those_of_the_registry_and_the_arrows_are_needed():
+    folders = {path.parent.name for path in PACKAGE.glob("tiers/*/__init__.py")}
+    assert folders == set(TIERS)
+    seen = {(own, tier(other)) for path in FILES if (own := tier(path)) for other in imported(path)}
+    for name, others in BELOW.items():
+        assert others <= {there for here, there in seen if here == name}, f"{name} does not use {others}"
 
 
 def test_every_package_says_what_lives_in_it():

@@ -10,21 +10,48 @@ import html
 import threading
 import time
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 import ipywidgets as widgets
 
 from ..errors import LabError
 
 if TYPE_CHECKING:
+    from ..checks import Result
+    from ..course.hints import Hint
+    from ..course.info import LabInfo
     from ..load import Progress
-    from .lab import Lab
+    from ..show.measured import Measured
+    from ..tiers.process.notebook import LiveServer
+
+
+class Buttons(Protocol):
+    """What the buttons call: a lab."""
+
+    info: LabInfo
+    running: LiveServer | None
+    last: Measured | None
+
+    def serve(self) -> LiveServer:
+        """Start what server.toml describes."""
+
+    def check(self, *, quiet: bool) -> Result:
+        """Deploy the files afresh and probe what runs."""
+
+    def hint(self) -> Hint:
+        """The next hint for the first failed check."""
+
+    def reset(self) -> list[str]:
+        """Put the starter files back."""
+
+    def stop(self) -> None:
+        """Stop what runs."""
 
 
 class Panel(widgets.VBox):  # type: ignore[misc]
     """Start, load, check, hint, reset, stop; a status line, a chart, and the last result."""
 
-    def __init__(self, lab: Lab) -> None:
+    def __init__(self, lab: Buttons) -> None:
         self.lab = lab
         self.status = widgets.HTML('<div role="status">ready</div>')
         self.chart = widgets.HTML("")

@@ -4,15 +4,13 @@ from __future__ import annotations
 
 import re
 import signal
-from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Sequence
 
+from ..engine import Engine
 from ..errors import LabError
+from ..models import Model
 from .limits import Fence
 from .ports import port_holder
-
-if TYPE_CHECKING:
-    from .server import Server
 
 _ERROR = re.compile(r"^\S+ E |^error[: ]|error:", re.IGNORECASE)
 # The last two of llama-server's error lines only say that it ends; what went wrong stands above them.
@@ -27,20 +25,34 @@ def telling_line(log: Sequence[str]) -> str:
     return re.sub(r"^[\d.]+ [EWI] (\w+ +)?", "", telling[-1]).strip() if telling else "(it logged nothing)"
 
 
-def why_it_died(server: Server, code: int | None, *, where: str, fence: Fence | None) -> LabError:
-    """The error for a server that ended before it was ready; `code` is negative for a signal."""
+def why_it_died(
+    code: int | None,
+    *,
+    engine: Engine,
+    model: Model,
+    port: int,
+    error: Callable[[], str],
+    where: str,
+    fence: Fence | None,
+) -> LabError:
+    """The error for a server that ended before it was ready.
+
+    :param code: its exit code; negative for a signal.
+    :param port: the one that it was to listen on.
+    :param error: the telling line of its log; asked where nothing else says why.
+    """
     if fence is not None and (fence.oom_kills() or (code == -signal.SIGKILL and fence.enforces_memory)):
         limit = (fence.limits.memory or 0) / 2**20
         return LabError(
             f"Killed while loading: it needs more than the {limit:.0f} MiB of [limits] memory "
-            f"(the model alone is {server.model.bytes / 2**20:.0f} MiB).",
+            f"(the model alone is {model.bytes / 2**20:.0f} MiB).",
             where=where,
             fix="raise limits.memory, or lower ctx-size",
         )
     if code == -signal.SIGILL:
         return LabError(
             "This llama-server was built for another CPU (illegal instruction).",
-            where=server.engine.line(),
+            where=engine.line(),
             fix="llmlab engine build",
             without='engine = "wheel" at the top of the file',
         )
@@ -48,8 +60,8 @@ def why_it_died(server: Server, code: int | None, *, where: str, fence: Fence | 
         return LabError(
             f"llama-server was ended by {signal.Signals(-code).name} while it loaded.", where=where
         )
-    line = server.last_error()
+    line = error()
     if "bind" in line.lower() or "couldn't" in line.lower():
-        holder = port_holder(server.port)
-        line = f"port {server.port} is taken by {holder}" if holder else line
+        holder = port_holder(port)
+        line = f"port {port} is taken by {holder}" if holder else line
     return LabError(f"llama-server ended with code {code} while it loaded: {line}", where=where)

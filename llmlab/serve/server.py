@@ -266,7 +266,13 @@ class Server(Api):
         assert process is not None
         self.exit_code = process.poll()
         return why_it_died(
-            self, self.exit_code, where=f"pid {process.pid}, log {self.log}", fence=self._fence
+            self.exit_code,
+            engine=self.engine,
+            model=self.model,
+            port=self.port,
+            error=self.last_error,
+            where=f"pid {process.pid}, log {self.log}",
+            fence=self._fence,
         )
 
     @property

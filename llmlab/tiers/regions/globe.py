@@ -5,16 +5,13 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import Protocol
 
 from ...serve.ports import free_port
 from . import places, programs
 from .distance import Distances
 from .proxies import REGIONAL, Proxy
 from .servers import Regions
-
-if TYPE_CHECKING:
-    from .routing import Routing
 
 SLOTS = 4
 #: What a reply takes at least: it holds one of a region's slots for so long, whatever this machine's cores do meanwhile.
@@ -35,6 +32,16 @@ class Arrived:
     at: float
 
 
+class Routed(Protocol):
+    """What leads users to the regions, as far as it goes down with one (`routing.Routing`)."""
+
+    entries: dict[str, Proxy]
+    links: list[str]
+
+    def close(self) -> None:
+        """End it."""
+
+
 class Globe(Regions):
     """The regions, up, and nobody routed to them yet: that is what a `Routing` does.
 
@@ -45,7 +52,7 @@ class Globe(Regions):
         super().__init__("a globe of regions")
         self.places = places.regions()
         self.users = places.users()
-        self.routings: list[Routing] = []
+        self.routings: list[Routed] = []
         self.regional: dict[str, Proxy] = {}
         self._cut: set[str] = set()
         try:

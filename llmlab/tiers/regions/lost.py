@@ -3,19 +3,16 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Mapping, Sequence
 
-from ...records.schema import Cell
+from ...records.schema import Cell, Table
 from ...show.shown import Drawn, Shown
 from . import figures
 from . import probes as incidents
+from .globe import Globe
 from .numbers import Numbers
 from .probes import RESIDENTS, Incident
 from .users import PATIENCE
-
-if TYPE_CHECKING:
-    from .notebook import LiveRegions
 
 YOURS = "yours"
 COLUMNS = {
@@ -33,10 +30,12 @@ COLUMNS = {
 class Lost(Drawn):
     """A region lost some times: when its users were served again, against prediction and promise."""
 
-    def __init__(self, live: LiveRegions, numbers: Numbers, found: Sequence[Incident]) -> None:
+    def __init__(
+        self, keep: Callable[..., Table], globe: Globe, numbers: Numbers, found: Sequence[Incident]
+    ) -> None:
         first = found[0]
         self.incidents = list(found)
-        self.near = incidents.at_home(live.globe, first.region)
+        self.near = incidents.at_home(globe, first.region)
         whole = first.how in ("killed", "cut off", "hung")
         parts = (numbers.predicted_region if whole else numbers.predicted_servers)(PATIENCE)
         promise = numbers.promise_region if whole else numbers.promise_servers
@@ -48,7 +47,7 @@ class Lost(Drawn):
             ["measured", YOURS, "", 0.0, one if math.isfinite(one) else None, "", 0, n]
             for n, one in enumerate(took)
         ]
-        table = live._keep("incident", COLUMNS, rows, note=f"{first.region} {first.how}")
+        table = keep("incident", COLUMNS, rows, note=f"{first.region} {first.how}")
         back = [
             times(incidents.returns(one.rows[YOURS], one.region, one.broke, one.restored)) for one in found
         ]

@@ -162,7 +162,7 @@ class LiveRegions:
             for turn in range(often):
                 say(f"{region} {how}, {turn + 1} of {often}")
                 found.append(incidents.happen(self.globe, {YOURS: mine}, region, how, after=2))
-        return Lost(self, mine.numbers, found)
+        return Lost(self._keep, self.globe, mine.numbers, found)
 
     @shown
     def flapping(self, region: str = "us") -> Drawn:

@@ -8,17 +8,15 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING, Self
+from typing import Self
 
 from ...errors import LabError
 from ...serve.ports import free_port
 from . import numbers
 from .distance import free_on
+from .globe import Globe
 from .nameserver import ZONE, NameServer
 from .proxies import Proxy
-
-if TYPE_CHECKING:
-    from .globe import Globe
 
 ZONE_FILE, PROXY_FILE = "llama.zone", "haproxy-global.cfg"
 FILES = (numbers.NAME, ZONE_FILE, PROXY_FILE)

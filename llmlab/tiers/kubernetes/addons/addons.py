@@ -7,17 +7,14 @@ import shutil
 import tempfile
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any, Protocol
 
 import yaml
 
 from ....errors import LabError
+from ....say import Say
 from ..programs import binaries, images
 from .addon_objects import account, deployment, object_, service
-
-if TYPE_CHECKING:
-    from ....say import Say
-    from ..cluster.cluster import Cluster
 
 SYSTEM = "kube-system"
 OURS = "llmlab-system"
@@ -26,7 +23,33 @@ PROMETHEUS = f"http://prometheus.{OURS}:9090"
 Objects = Sequence[dict[str, Any]]
 
 
-def bring(cluster: Cluster, names: Sequence[str], say: Say, *, wait: bool = True) -> list[str]:
+class Host(Protocol):
+    """What add-ons must know of the cluster they are for."""
+
+    @property
+    def runs_pods(self) -> bool:
+        """False: its pods are only said to run."""
+
+    @property
+    def added(self) -> list[str]:
+        """The add-ons that it has."""
+
+    @property
+    def dns_address(self) -> str | None:
+        """The address that kubelet tells pods to ask for names."""
+
+    @property
+    def volumes_at(self) -> str:
+        """The folder of a node in which volumes are made."""
+
+    def load(self, *images: str, say: Say) -> None:
+        """Make images known to its nodes."""
+
+    def run_kubectl(self, *words: str, input: str | None = None, within: float = 60) -> str:
+        """What kubectl prints."""
+
+
+def bring(cluster: Host, names: Sequence[str], say: Say, *, wait: bool = True) -> list[str]:
     """Bring add-ons up with those they rest on: all at once, and then wait until each is ready.
 
     :param wait: False: they come up while other things are done; bringing them again waits for them.
@@ -62,7 +85,7 @@ def _with_rests(names: Sequence[str]) -> list[str]:
     return found
 
 
-def _apply(cluster: Cluster, objects: Objects) -> None:
+def _apply(cluster: Host, objects: Objects) -> None:
     """Definitions first: what is of their kind can only come when the API server knows it."""
     first = [one for one in objects if one["kind"] in ("Namespace", "CustomResourceDefinition")]
     rest = [one for one in objects if one not in first]
@@ -76,7 +99,7 @@ def _apply(cluster: Cluster, objects: Objects) -> None:
             )
 
 
-def _ready(cluster: Cluster, objects: Objects) -> None:
+def _ready(cluster: Host, objects: Objects) -> None:
     for one in objects:
         if one["kind"] == "Deployment":
             where = ("-n", one["metadata"]["namespace"])
@@ -95,12 +118,12 @@ def _ready(cluster: Cluster, objects: Objects) -> None:
             cluster.run_kubectl("wait", "--for=condition=Available", "--timeout=60s", name, within=70)
 
 
-def _kubectl_apply(cluster: Cluster, objects: Objects) -> None:
+def _kubectl_apply(cluster: Host, objects: Objects) -> None:
     text = json.dumps({"apiVersion": "v1", "kind": "List", "items": list(objects)})
     cluster.run_kubectl("apply", "--server-side", "--force-conflicts", "-f", "-", input=text)
 
 
-def _dns(cluster: Cluster) -> Objects:
+def _dns(cluster: Host) -> Objects:
     corefile = """.:5353 {
     errors
     health :8081
@@ -146,7 +169,7 @@ def _dns(cluster: Cluster) -> Objects:
     return [*account("coredns", SYSTEM, rules), config, pods, front]
 
 
-def _storage(cluster: Cluster) -> Objects:
+def _storage(cluster: Host) -> Objects:
     pods = deployment(
         "provisioner", SYSTEM, images.named("provisioner").name, [f"--there={cluster.volumes_at}"]
     )
@@ -182,7 +205,7 @@ def _storage(cluster: Cluster) -> Objects:
     return [*account("provisioner", SYSTEM, rules), kind, *([pods] if cluster.runs_pods else [])]
 
 
-def _metrics(cluster: Cluster) -> Objects:
+def _metrics(cluster: Host) -> Objects:
     flags = [
         "--cert-dir=/certs",
         "--secure-port=10250",
@@ -224,7 +247,7 @@ def _metrics(cluster: Cluster) -> Objects:
     return [*account("metrics-server", SYSTEM, rules, delegates=True), pods, front, api]
 
 
-def _prometheus(cluster: Cluster) -> Objects:
+def _prometheus(cluster: Host) -> Objects:
     config = {
         "global": {"scrape_interval": "1s", "scrape_timeout": "1s"},
         "scrape_configs": [
@@ -289,7 +312,7 @@ def _prometheus(cluster: Cluster) -> Objects:
     return [object_("v1", "Namespace", OURS), *account("prometheus", OURS, rules), text, pods, front]
 
 
-def _keda(cluster: Cluster) -> Objects:
+def _keda(cluster: Host) -> Objects:
     """KEDA's own manifests, with our images, one replica of each and probes that do not wait longer than it does."""
     top = binaries.folder("keda")
     assert top is not None
@@ -297,7 +320,7 @@ def _keda(cluster: Cluster) -> Objects:
     return _ours(_rendered(cluster, top / "config", wanted))
 
 
-def _rendered(cluster: Cluster, config: Path, parts: Sequence[str]) -> list[dict[str, Any]]:
+def _rendered(cluster: Host, config: Path, parts: Sequence[str]) -> list[dict[str, Any]]:
     with tempfile.TemporaryDirectory() as folder:
         for one in parts:  # kustomize takes only bases below its own folder
             shutil.copytree(config / one, Path(folder) / one)
@@ -323,7 +346,7 @@ def _ours(objects: list[dict[str, Any]]) -> Objects:
     return objects
 
 
-def _gateway(cluster: Cluster) -> Objects:
+def _gateway(cluster: Host) -> Objects:
     top = binaries.folder("gateway-api")
     assert top is not None
     files = sorted((top / "config/crd/standard").glob("*.yaml"))
@@ -332,7 +355,7 @@ def _gateway(cluster: Cluster) -> Objects:
 
 
 #: What it is, the add-ons it rests on, its programs and sources, its objects.
-_ADDONS: dict[str, tuple[str, tuple[str, ...], tuple[str, ...], Callable[[Cluster], Objects]]] = {
+_ADDONS: dict[str, tuple[str, tuple[str, ...], tuple[str, ...], Callable[[Host], Objects]]] = {
     "dns": ("CoreDNS", (), ("coredns",), _dns),
     "storage": ("a default StorageClass", (), ("provisioner",), _storage),
     "metrics-server": ("CPU and memory of pods", (), ("metrics-server",), _metrics),

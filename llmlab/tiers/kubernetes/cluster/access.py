@@ -13,11 +13,12 @@ from typing import TYPE_CHECKING, Any
 
 from ....system.waiting import wait
 from ..programs.pki import dump
-from .cluster import LEARNER
 
 if TYPE_CHECKING:
-    from .cluster import Cluster
+    from .api_client import HasLearner
 
+#: As whom the learner's files are applied: free in its namespaces, and nobody outside of them.
+LEARNER = "learner"
 #: Where our own things run, some of which need more than `baseline` allows.
 SYSTEM = ("kube-system", "keda", "llmlab-system")
 
@@ -60,7 +61,7 @@ def own(folder: Path) -> None:
         )
 
 
-def grant(cluster: Cluster, namespaces: Sequence[str]) -> None:
+def grant(cluster: HasLearner, namespaces: Sequence[str]) -> None:
     """Let the learner make namespaces and see nodes, and deploy in these.
 
     The bindings in a namespace come with it: call it again after one was made.
@@ -117,7 +118,7 @@ def grant(cluster: Cluster, namespaces: Sequence[str]) -> None:
             )
 
 
-def _may_deploy(cluster: Cluster, namespace: str) -> bool:
+def _may_deploy(cluster: HasLearner, namespace: str) -> bool:
     from kubernetes import client
 
     asked = {"namespace": namespace, "verb": "patch", "group": "apps", "resource": "deployments"}

@@ -18,6 +18,14 @@ class HasApi(Protocol):
         """Its client."""
 
 
+class HasLearner(HasApi, Protocol):
+    """And as whom the learner's files are applied."""
+
+    @property
+    def learner(self) -> client.ApiClient:
+        """The client that may do what the learner may."""
+
+
 class Client(client.ApiClient):  # type: ignore[misc]
     """As the library's; a server that does not answer is `Unavailable`, not an error of the HTTP library below it.
 

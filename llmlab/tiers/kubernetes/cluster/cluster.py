@@ -19,12 +19,12 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from ....errors import LabError, Unavailable
 from ....say import Say, quiet
 from ....system.paths import state_dir
+from . import access
+from .access import LEARNER
 
 if TYPE_CHECKING:
     from kubernetes.client import ApiClient
 
-#: As whom the learner's files are applied: free in its namespaces, and nobody outside of them.
-LEARNER = "learner"
 LABEL = "org.llmlab.owner"
 
 
@@ -63,8 +63,6 @@ class Cluster(abc.ABC):
 
     def grant(self, namespaces: Sequence[str]) -> None:
         """Give the learner its rights in these namespaces, which are there."""
-        from . import access
-
         access.grant(self, namespaces)
 
     @property

@@ -20,7 +20,7 @@ from .probes import on_node, short
 
 if TYPE_CHECKING:
     from ....figures import Picture
-    from ..notebook.cluster import LiveCluster
+    from ..notebook.held import Held
 
 NAMESPACE = "default"
 PODS = f"/api/v1/namespaces/{NAMESPACE}/pods"
@@ -71,9 +71,7 @@ class Cost:
         )
 
 
-def placement(
-    cluster: LiveCluster, given: str = "given/guide.yaml", mine: str = "gpu-deployment.yaml"
-) -> Placement:
+def placement(cluster: Held, given: str = "given/guide.yaml", mine: str = "gpu-deployment.yaml") -> Placement:
     """Ask the scheduler for every pool: a pod of each Deployment that may go to that pool's node only.
 
     A pod that the API server refuses is placed nowhere, and its words are the reason.
@@ -145,7 +143,7 @@ def _decided(core: object, name: str) -> tuple[str, str] | None:
     return None
 
 
-def cost(cluster: LiveCluster, replicas: int) -> Cost:
+def cost(cluster: Held, replicas: int) -> Cost:
     """What the nodes cost that `replicas` servers with a GPU each need, by pool."""
     rows: list[list[Cell]] = []
     for pool in pools():

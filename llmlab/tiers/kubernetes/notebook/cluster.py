@@ -5,7 +5,6 @@ from __future__ import annotations
 import html
 import os
 import shlex
-import shutil
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -15,6 +14,7 @@ from ....show.shown import Said, Shown
 from ..drivers import choose, hold
 from ..manifests import manifests
 from ..manifests.applied import Applied
+from ..manifests.given import give
 from ..manifests.pods import endpoints, pods, restarts
 from ..manifests.refusals import WORKLOADS, refused, standing
 from ..manifests.trouble import state, trouble
@@ -61,10 +61,15 @@ class LiveCluster:
 
         :param swap: images of the files → others that the cluster holds.
         """
-        if self.live is not None:
-            self.live.close()
+        self.clear()
         self.live = LiveApplied(self, files, swap or {})
         return self.live
+
+    def clear(self) -> None:
+        """Remove what was applied."""
+        if self.live is not None:
+            self.live.close()
+            self.live = None
 
     def timeline(self, seconds: float = 40) -> Timeline:
         """The guide's probes beside those of deployment.yaml, for a server that loads slowly; what was applied is removed."""
@@ -132,7 +137,7 @@ class LiveApplied:
 
     def __init__(self, cluster: LiveCluster, files: Sequence[str], swap: Mapping[str, str]) -> None:
         self.cluster, self.files, self._live = cluster.cluster, files, cluster
-        give(cluster.lab)
+        give(cluster.lab.info, cluster.lab.files)
         self.refused: LabError | None = None
         self.applied: Applied | None = None
         folder = cluster.lab.files
@@ -248,10 +253,3 @@ class LiveApplied:
             return repr(self._no())
         documents: list[Any] = self.applied.documents if self.applied else []
         return "\n".join(f"{one.kind.lower()}/{one.name} applied ({one.where})" for one in documents)
-
-
-def give(lab: Bench) -> None:
-    """Put the lab's given manifests beside the learner's, where those work elsewhere (a solution, a submission)."""
-    for one in lab.info.folder.glob("*.yaml"):
-        if one.name not in lab.info.artifacts and lab.files != lab.info.folder:
-            shutil.copy(one, lab.files / one.name)

@@ -15,13 +15,14 @@ from ....show.kept import keep
 from ....system.waiting import wait
 from ..manifests import manifests
 from ..manifests.applied import Applied
+from ..manifests.given import give
 from ..manifests.manifests import Document
 from ..manifests.pods import ready_pods
 from ..probes.rollouts import SCALERS, alone, answered, evict, replicas, users
 
 if TYPE_CHECKING:
     from ....figures import Picture
-    from .cluster import LiveCluster
+    from .held import Held
 
 SERVICE = "llama-server"
 OWN, GUIDE = "inference", "guide"
@@ -89,7 +90,7 @@ class Scaling:
         )
 
 
-def rollouts(cluster: LiveCluster) -> Rollouts:
+def rollouts(cluster: Held) -> Rollouts:
     """Roll both out at the same time, each with four users; what was applied before is removed.
 
     :raises LabError: when one of them cannot be applied, or does not become ready.
@@ -124,7 +125,7 @@ def rollouts(cluster: LiveCluster) -> Rollouts:
     return Rollouts(_kept(cluster, "rollouts", ROLLOUT, rows))
 
 
-def scaling(cluster: LiveCluster) -> Scaling:
+def scaling(cluster: Held) -> Scaling:
     """Run the same users against both, each with its autoscaler: one, then eight, then one.
 
     :raises LabError: as `rollouts`.
@@ -163,7 +164,7 @@ def _over(stack: Applied) -> bool:
     return stack.done(one) and alone(stack, one, LEAST)
 
 
-def evictions(cluster: LiveCluster, namespace: str = OWN) -> list[tuple[str, str, str]]:
+def evictions(cluster: Held, namespace: str = OWN) -> list[tuple[str, str, str]]:
     """Ask for the eviction of every pod, one straight after the other: pod, what the API server answers, its status."""
     words = {201: "goes", 429: "may not go now", 404: "is gone"}
     # An autoscaler may have to bring the second one first.
@@ -173,22 +174,20 @@ def evictions(cluster: LiveCluster, namespace: str = OWN) -> list[tuple[str, str
     return [(name, words[status], f"HTTP {status}") for name, status in statuses]
 
 
-def _pair(cluster: LiveCluster, namespace: str) -> list[Any]:
+def _pair(cluster: Held, namespace: str) -> list[Any]:
     found = ready_pods(cluster.cluster, namespace)
     return found if len(found) >= LEAST else []
 
 
-def _kept(cluster: LiveCluster, kind: str, columns: dict[str, str], rows: list[list[Cell]]) -> Table:
+def _kept(cluster: Held, kind: str, columns: dict[str, str], rows: list[list[Cell]]) -> Table:
     version = cluster.cluster.facts()["version"]
     return keep(cluster.lab, kind, columns, rows, kubernetes=version)[0]
 
 
 @contextlib.contextmanager
-def _both(cluster: LiveCluster, *, scalers: bool):  # type: ignore[no-untyped-def]
+def _both(cluster: Held, *, scalers: bool):  # type: ignore[no-untyped-def]
     """Both in the cluster with two replicas ready, and a line for progress; afterwards both are gone."""
-    if cluster.live is not None:
-        cluster.live.close()
-        cluster.live = None
+    cluster.clear()
     with contextlib.ExitStack() as ends:
         say = ends.enter_context(steps_bar("step"))
         stacks = {}
@@ -213,11 +212,9 @@ def _both(cluster: LiveCluster, *, scalers: bool):  # type: ignore[no-untyped-de
         yield {whose: stack for whose, (stack, _) in stacks.items()}, say
 
 
-def _documents(cluster: LiveCluster, whose: str) -> list[Document]:
-    from .cluster import give
-
+def _documents(cluster: Held, whose: str) -> list[Document]:
     lab = cluster.lab
-    give(lab)
+    give(lab.info, lab.files)
     if whose == "yours":
         return manifests.kustomized(cluster.cluster, lab.files, namespaces=[OWN])
     starter: Path = lab.info.starter

@@ -18,7 +18,7 @@ from ..manifests.trouble import ready
 
 if TYPE_CHECKING:
     from ....figures import Picture
-    from .cluster import LiveCluster
+    from .held import Held
 
 PROBES = ("startupProbe", "livenessProbe", "readinessProbe")
 STEP = 0.25  # seconds between two looks
@@ -68,7 +68,7 @@ class Timeline:
 
 
 def timeline(
-    cluster: LiveCluster, seconds: float, given: str = "probes/server.yaml", mine: str = "deployment.yaml"
+    cluster: Held, seconds: float, given: str = "probes/server.yaml", mine: str = "deployment.yaml"
 ) -> Timeline:
     """Run the given Deployment twice, as it is and with the probes of the learner's, and watch for so many seconds.
 
@@ -89,9 +89,7 @@ def timeline(
     container = own.body["spec"]["template"]["spec"]["containers"][0]
     probes = {name: container[name] for name in PROBES if name in container}
     documents = [_named(base, "guide", None), _named(base, "yours", probes)]
-    if cluster.live is not None:
-        cluster.live.close()
-        cluster.live = None
+    cluster.clear()
     with Applied(cluster.cluster, documents) as applied, steps_bar("look") as say:
         applied.up()
         rows = _watch(cluster, seconds, say)
@@ -115,7 +113,7 @@ def _named(base: manifests.Document, name: str, probes: dict[str, Any] | None) -
     return replace(base, name=name, body=body)
 
 
-def _watch(cluster: LiveCluster, seconds: float, say: Any) -> list[list[Cell]]:
+def _watch(cluster: Held, seconds: float, say: Any) -> list[list[Cell]]:
     from kubernetes import client
 
     core, pause = client.CoreV1Api(cluster.cluster.api), threading.Event()
