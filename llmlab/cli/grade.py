@@ -21,7 +21,7 @@ def run(args: argparse.Namespace) -> int:
     from ..grade import Grading, Settings, summary
     from ..grade.sandbox import kind
     from ..grade.show import board
-    from ..grade.text import printable
+    from ..submissions.text import printable
 
     folder = Path(args.lab)
     info = read_info(folder.resolve()) if (folder / "lab.toml").is_file() else find_lab(args.lab)

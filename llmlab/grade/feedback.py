@@ -11,10 +11,10 @@ from importlib.resources import files
 from ..checks import Outcome
 from ..checks.result import SIGNS
 from ..course.info import LabInfo
+from ..submissions.text import clean, printable
 from . import words
 from .schema import Graded
 from .scores import CheckScore, Score
-from .text import clean, printable
 
 #: Nothing is fetched and nothing runs, whatever a submission managed to write into its own page.
 POLICY = "default-src 'none'; style-src 'unsafe-inline'"

@@ -9,10 +9,10 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from ..errors import LabError
+from ..submissions.text import printable
 from ..system.paths import replace_file
 from .schema import Graded
 from .scores import Score
-from .text import printable
 
 Row = tuple[Graded, Score]
 Cell = str | float | int | None

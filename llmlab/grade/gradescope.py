@@ -6,10 +6,10 @@ from typing import Any
 
 from ..checks import Outcome
 from ..checks.result import SIGNS
+from ..submissions.text import clean
 from . import words
 from .schema import Graded
 from .scores import CheckScore, Score
-from .text import clean
 
 
 def results_json(graded: Graded, score: Score, *, released: bool) -> dict[str, Any]:

@@ -11,8 +11,8 @@ from typing import TextIO
 from tqdm import tqdm
 
 from ..submissions.handed_in import Submission
+from ..submissions.text import printable
 from .schema import Graded
-from .text import printable
 from .words import number
 
 

@@ -23,7 +23,7 @@ from .cells import Cell
 from .entry import Entry, Refused, open_plain
 from .learners_notebook import choose, template_of
 from .pile import Pile, beside, folder_entries
-from .text import MIB, clean, few, nfc, shown
+from .text import MIB, few, nfc, showable, shown
 from .zips import unpack, zip_entries, zips_among
 
 MAX_RECORD = 8 * MIB
@@ -94,7 +94,7 @@ def take(path: Path | Mapping[str, Path], info: LabInfo, into: Path) -> Taken:
             missing=found.missing,
             cells=found.cells,
             remarks=tuple(pile.remarks()),
-            notebook=clean(found.notebook.name) if found.notebook else None,
+            notebook=showable(found.notebook.name) if found.notebook else None,
             submitted=_utc(max(times, default=0)),
             sha256=digest.hexdigest(),
         )

@@ -1,4 +1,4 @@
-"""Names, lists and sizes in sentences: what a learner or a disk calls something is made fit to be shown."""
+"""A stranger's text, safe to show: names, lists and sizes in sentences; no control characters, no marks that reorder, no novels."""
 
 from __future__ import annotations
 
@@ -7,6 +7,9 @@ import unicodedata
 from collections.abc import Sequence
 
 MIB = 1 << 20
+LONGEST = 4000  # characters of one text on a page
+#: U+200E, U+200F, U+061C and the embeddings, overrides and isolates: Unicode TR 9.
+REORDER = frozenset("\u200e\u200f\u061c\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069")
 
 
 def nfc(name: str) -> str:
@@ -14,7 +17,7 @@ def nfc(name: str) -> str:
     return unicodedata.normalize("NFC", name)
 
 
-def clean(name: str) -> str:
+def showable(name: str) -> str:
     """A name that can be shown: no control characters, no half characters, not endless."""
     text = "".join(one if one.isprintable() else "�" for one in name)
     return text if len(text) <= 100 else f"{text[:60]}…{text[-39:]}"
@@ -22,7 +25,7 @@ def clean(name: str) -> str:
 
 def shown(name: str) -> str:
     """A name in a sentence, in quotes where one could not tell where it ends."""
-    return clean(name) if re.fullmatch(r"[\w./()+@-]+", name) else f'"{clean(name)}"'
+    return showable(name) if re.fullmatch(r"[\w./()+@-]+", name) else f'"{showable(name)}"'
 
 
 def few(names: Sequence[str]) -> str:
@@ -37,3 +40,20 @@ def size_words(size: int) -> str:
     if size >= 1024 * MIB:
         return f"{size / (1024 * MIB):.1f} GiB"
     return f"{size / MIB:.0f} MiB" if size >= MIB else f"{-(-size // 1024)} KiB"
+
+
+def clean(text: str, *, longest: int = LONGEST) -> str:
+    """Without control characters (but line ends and tabs), lone surrogates and reordering marks; cut at `longest`."""
+    text = text.replace("\r\n", "\n")
+    if len(text) > longest:
+        text = f"{text[:longest]}… ({len(text) - longest:,} more characters)"
+    return "".join(
+        "�" if unicodedata.category(char) in ("Cc", "Cs") and char not in "\n\t" else char
+        for char in text
+        if char not in REORDER
+    )
+
+
+def printable(text: str) -> str:
+    """The same on one line of a terminal."""
+    return " ".join(clean(text, longest=200).split())
