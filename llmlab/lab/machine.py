@@ -1,13 +1,8 @@
-"""What a file describes beside what runs, and what this machine can do: tables a notebook shows."""
+"""What this machine can do: tables a notebook shows."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from ..show.shown import Shown
-
-if TYPE_CHECKING:
-    pass
 
 
 class Quotas:

@@ -76,7 +76,7 @@ LOOKS = {
     "cpu-quota": [lambda: limits._makers(limits.Limits(cpus=1.0))],
     "memory-quota": [lambda: limits._makers(limits.Limits(memory=64 << 20))],
 }  # fmt: skip
-CACHES = [jail._trouble, mirror._program, programs._modules, doctor._tried]
+CACHES = [jail._trouble, mirror._program, plugins._missing, programs._modules, doctor._tried]
 
 
 @pytest.fixture

@@ -1,4 +1,4 @@
-"""A server and a measurement as a notebook handles them: `server.load(...)`, `run.plot()`."""
+"""A server as a notebook handles it: `server = lab.serve()`, `server.load(...)`, and what its file says beside what runs."""
 
 from __future__ import annotations
 
