@@ -2,28 +2,8 @@
 
 from __future__ import annotations
 
-import graphlib
-
 import pytest
-from imports import PACKAGE, imported
-
-
-def graph() -> dict[str, set[str]]:
-    """File → the files that it imports."""
-    files = [path for path in PACKAGE.rglob("*.py") if "template" not in path.parts]
-    return {
-        str(path.relative_to(PACKAGE)): {str(other.relative_to(PACKAGE)) for other in imported(path)}
-        for path in files
-    }
-
-
-def circle(edges: dict[str, set[str]]) -> list[str]:
-    """One circle, or nothing."""
-    try:
-        graphlib.TopologicalSorter(edges).prepare()
-    except graphlib.CycleError as error:
-        return error.args[1]
-    return []
+from rooms import circle, graph
 
 
 def test_no_circle():
