@@ -6,14 +6,13 @@ from llmlab.checks import Context, Verdict, check, failed, inconclusive, passed
 from llmlab.checks import images as image
 from llmlab.checks.cuda import judge
 from llmlab.errors import LabError
-from llmlab.machine import Crowd
+from llmlab.machine import CROWDED, Crowd
 from llmlab.platforms.containers import Container
 from llmlab.platforms.containers.container import processes
 from llmlab.platforms.containers.older import cpu, run_on_older_cpu
 
 SECONDS_TO_STOP = 10
 EMULATED = 90  # seconds within which a program under an emulator answers
-CROWDED = 0.9  # of the time something waited for a CPU: then that it is late says nothing
 BUILD = "docker build -t mine ."
 RUN = f"docker run -d --name c -p 127.0.0.1:8080:8080 -v {image.mounted()[0].path.parent}:/models:ro"
 ALONE = f"{RUN} mine -m {image.mounted()[1]}"
