@@ -147,6 +147,10 @@ class NoiseMeter:
         return Shares(foreign=min(1.0, foreign / room), server=min(1.0, server / room))
 
 
+#: Of the time something waited for a CPU: above this share, that a server was late says nothing about it.
+CROWDED = 0.9
+
+
 class Crowd:
     """Whether others kept the cores busy while something was watched: how long some process waited for a CPU.
 

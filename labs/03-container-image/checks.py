@@ -4,7 +4,7 @@ import re
 
 from llmlab.checks import Context, Verdict, check, failed, inconclusive, passed
 from llmlab.errors import LabError
-from llmlab.machine import Crowd
+from llmlab.machine import CROWDED, Crowd
 from llmlab.tiers.docker import probes as image
 from llmlab.tiers.docker.container import Container, processes
 from llmlab.tiers.docker.cuda import judge
@@ -12,7 +12,6 @@ from llmlab.tiers.docker.older import cpu, run_on_older_cpu
 
 SECONDS_TO_STOP = 10
 EMULATED = 90  # seconds within which a program under an emulator answers
-CROWDED = 0.9  # of the time something waited for a CPU: then that it is late says nothing
 BUILD = "docker build -t mine ."
 RUN = f"docker run -d --name c -p 127.0.0.1:8080:8080 -v {image.mounted()[0].path.parent}:/models:ro"
 ALONE = f"{RUN} mine -m {image.mounted()[1]}"

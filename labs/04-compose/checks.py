@@ -8,7 +8,7 @@ from pathlib import Path
 from llmlab.checks import Context, Verdict, check, failed, inconclusive, passed
 from llmlab.errors import LabError, Unavailable
 from llmlab.load import closed, constant, measure, trace
-from llmlab.machine import Crowd
+from llmlab.machine import CROWDED, Crowd
 from llmlab.tiers.compose.dashboards import filled, panels, read_dashboard
 from llmlab.tiers.compose.furnish import MODEL, furnish
 from llmlab.tiers.compose.probes import CLEAN, Fleet, opens, served, wait
@@ -20,7 +20,6 @@ FILE = "compose.yaml"
 REPLICAS, SLOTS, CONTEXT = 3, 2, 2048
 DEPTH, SLACK = 12, 6  # requests that may wait; and how many may be answered while a burst is still arriving
 FAIR = 0.15
-CROWDED = 0.9  # of the time something waited for a CPU: then a share says nothing
 LOST = 0.05  # of the requests, when one replica of three is killed
 FIRES, RESOLVES = 30, 60  # seconds
 WELL_KNOWN = ("", "secret", "admin", "password", "changeme", "llama", "default", "test", "key", "123456", "sk-no-key-required")

@@ -150,12 +150,10 @@ def nbval(info, tmp_path) -> None:
 
 
 def marks(info) -> list[pytest.MarkDecorator]:
-    """A minute each on two cores: the short ones always, the others with --full; those of four labs take up to six, too long for CI."""
+    """The short ones always, the others (a minute each on two cores, of some labs up to six) with --full."""
     found = [pytest.mark.needs(*info.needs)]
     if info.minutes > 15:
         found.append(pytest.mark.full)
-    if info.number in ("06", "07", "10", "13"):
-        found.append(pytest.mark.by_hand)
     return found
 
 

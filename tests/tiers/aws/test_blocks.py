@@ -36,7 +36,7 @@ resource "aws_lb_listener_rule" "server" {
 
 
 def test_blocks_are_told_from_comments_strings_and_heredocs():
-    found = list(blocks.read(TRICKY, "main.tf"))
+    found = blocks.read(TRICKY, "main.tf")
     assert [(one.kind, one.labels) for one in found] == [
         ("locals", ()),
         ("module", ("alb",)),
@@ -53,8 +53,27 @@ def test_blocks_are_told_from_comments_strings_and_heredocs():
 @pytest.mark.parametrize(
     "text", ['module "a" {', 'x = "open\nmodule "a" {\n}', "a = <<EOT\nnever closed", "}}}{", "/* open"]
 )
-def test_what_is_no_hcl_ends(text):
-    assert list(blocks.read(text, "main.tf")) is not None
+def test_what_is_no_hcl_has_no_blocks(text):
+    assert blocks.read(text, "main.tf") == ()
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        'locals {\n  x = "a ${~ "b" ~} c"\n}\nmodule "net" {\n  source = "./net"\n}\n',
+        'locals {\n  größe = 1\n}\nmodule "net" {\n  source = "./net"\n}\n',
+        "# large\n" * (blocks.LARGEST // 8 + 1) + 'module "net" {\n  source = "./net"\n}\n',
+    ],
+    ids=["trim-markers", "a-name-beyond-ascii", "large"],
+)
+def test_of_a_file_that_only_terraform_reads_the_local_modules_are_found(text):
+    (call,) = blocks.read(text, "main.tf")
+    assert (call.source, call.source_line, call.remote) == ("./net", text.count("\n") - 1, False)
+
+
+def test_a_byte_order_mark_and_a_source_that_is_not_plain():
+    (call,) = blocks.read('\ufeffmodule "net" {\n  source = "${path.module}/net"\n}', "main.tf")
+    assert (call.labels, call.source) == (("net",), None)
 
 
 def write(folder, **files):

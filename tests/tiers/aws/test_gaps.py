@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import functools
+import json
 import subprocess
 import sys
 
@@ -9,13 +11,26 @@ import pytest
 
 from llmlab.tiers.aws.terraform import Terraform
 
-# A plain moto, in a process of its own: what it says today. When it says what AWS says, the mending can go.
-PLAIN = """
-import boto3, sys
+# moto in a process of its own, mended or plain: what each request ended with, the account empty before each. When plain moto says what
+# AWS says, the mending can go.
+ASKED = """
+import json, sys, textwrap, traceback
+if sys.argv[1] == "mended":
+    from llmlab.tiers.aws.gaps import mend
+    mend()
+import boto3
 from moto import mock_aws
-with mock_aws():
-    ec2 = boto3.client("ec2", "us-east-1", aws_access_key_id="x", aws_secret_access_key="x")
-    {act}
+ended = {}
+for name, act in json.load(sys.stdin).items():
+    with mock_aws():
+        ec2 = boto3.client("ec2", "us-east-1", aws_access_key_id="x", aws_secret_access_key="x")
+        try:
+            exec(textwrap.dedent(act), {"boto3": boto3, "sys": sys, "ec2": ec2})
+        except SystemExit as end:
+            ended[name] = [end.code, ""]
+        except Exception:
+            ended[name] = [1, traceback.format_exc()]
+json.dump(ended, sys.stdout)
 """
 RULE = """
     made = [ec2.create_security_group(GroupName=one, Description=one)["GroupId"] for one in ("a", "b")]
@@ -147,41 +162,35 @@ SECOND_VERSION = """
 """
 
 
-@pytest.mark.parametrize(
-    "act",
-    [
-        RULE,
-        TEMPLATE,
-        POLICY,
-        SERVICE,
-        TWICE_BALANCER,
-        TWICE_GROUP,
-        TWICE_LISTENER,
-        UNUSED,
-        REFRESH,
-        SECOND_VERSION,
-    ],
-    ids=[
-        "rule-descriptions",
-        "tags-of-a-launch-template",
-        "tracking-policies",
-        "what-a-service-was-asked-for",
-        "a-load-balancer-twice",
-        "a-target-group-twice",
-        "a-listener-twice",
-        "targets-that-nobody-asks",
-        "instance-refreshes",
-        "a-second-version",
-    ],
-)
-@pytest.mark.parametrize("mended", [True, False], ids=["mended", "plain"])
-def test_what_moto_answers(act, mended):
-    first = "from llmlab.tiers.aws.gaps import mend; mend()\n" if mended else ""
-    done = subprocess.run(
-        [sys.executable, "-c", first + PLAIN.replace("{act}", act)], capture_output=True, text=True
-    )
-    assert done.returncode == (0 if mended else 3), (
-        done.stderr[-1500:] or "moto has closed this gap: take the mending out"
+ACTS = {
+    "rule-descriptions": RULE,
+    "tags-of-a-launch-template": TEMPLATE,
+    "tracking-policies": POLICY,
+    "what-a-service-was-asked-for": SERVICE,
+    "a-load-balancer-twice": TWICE_BALANCER,
+    "a-target-group-twice": TWICE_GROUP,
+    "a-listener-twice": TWICE_LISTENER,
+    "targets-that-nobody-asks": UNUSED,
+    "instance-refreshes": REFRESH,
+    "a-second-version": SECOND_VERSION,
+}
+
+
+@functools.cache
+def ended(moto: str) -> dict[str, tuple[int, str]]:
+    """Name of an act → its exit code (0: what AWS says, 3: what plain moto says) and its traceback."""
+    line = [sys.executable, "-c", ASKED, moto]
+    done = subprocess.run(line, input=json.dumps(ACTS), capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr[-1500:]
+    return json.loads(done.stdout)
+
+
+@pytest.mark.parametrize("act", ACTS)
+@pytest.mark.parametrize("moto", ["mended", "plain"])
+def test_what_moto_answers(act, moto):
+    code, trouble = ended(moto)[act]
+    assert code == (0 if moto == "mended" else 3), (
+        trouble[-1500:] or "moto has closed this gap: take the mending out"
     )
 
 
