@@ -38,7 +38,10 @@ class Tier:
     ends: Mapping[str, str] = field(
         default_factory=dict
     )  # a kind of registered thing → the module that can end it
-    fetches: Mapping[str, str] = field(default_factory=dict)  # a need → what brings it
+    fetches: Mapping[str, str] = field(
+        default_factory=dict
+    )  # a need (or models) → what brings it: called with `say` and the lab it is for, or None; gives the `Need` as it is then
+    by_hand: tuple[str, ...] = ()  # of these, what `llmlab fetch` alone brings: a grader says what is missing
     verbs: Mapping[str, str] = field(default_factory=dict)  # a verb of the command line → what does it
     readable: tuple[str, ...] = ()  # what of the cache a grader's sandbox sees
 

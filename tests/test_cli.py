@@ -23,7 +23,7 @@ def llmlab(*words: str, cwd: Path = COURSE, **env: str) -> subprocess.CompletedP
 def test_help_names_every_verb_and_imports_nothing_heavy():
     done = llmlab("--help")
     assert done.returncode == 0
-    for verb in ("doctor", "labs", "check", "hint", "reset", "engine", "models", "clean", "author"):
+    for verb in ("doctor", "labs", "check", "hint", "reset", "engine", "models", "fetch", "clean", "author"):
         assert f" {verb} " in done.stdout
     code = "import sys, llmlab.cli.main; llmlab.cli.main._parser(); print(*(set(sys.modules) & {'numpy', 'pandas', 'matplotlib', 'httpx', 'rich', 'IPython', 'psutil'}))"
     found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)

@@ -100,8 +100,9 @@ def moon():
     "A moon."
     return Need("moon", True, "full")
 
-def bring():
+def bring(say, lab):
     "Fetch it."
+    say(f"up it goes for {lab.name if lab else 'everybody'}")
 """
 NOTEBOOK = """
 class Lander:
@@ -215,6 +216,21 @@ def test_a_lab_of_theirs_opens_it_and_is_checked_by_their_probe(moon, tmp_path):
     assert done.stdout.splitlines() == ["sea of 20-moon", "closed sea of 20-moon", "False", "True"], (
         done.stderr
     )
+
+
+def test_what_it_needs_is_fetched_like_ours_for_one_lab_or_for_all(moon, tmp_path):
+    labs = tmp_path / "course" / "labs"
+    labs.mkdir(parents=True)
+    text = (_info(labs / "20-luna").folder / "lab.toml").read_text()
+    (labs / "20-luna" / "lab.toml").write_text(text.replace('["process"]', '["process", "moon"]'))
+    env = moon() | {"LLMLAB_COURSE": str(labs.parent)}
+    line = [sys.executable, "-m", "llmlab", "fetch"]
+    done = subprocess.run([*line, "moon"], env=env, capture_output=True, text=True)
+    assert "up it goes for everybody" in done.stdout, done.stderr
+    assert "✔ moon: full (" in done.stdout
+    done = subprocess.run([*line, "20"], env=env, capture_output=True, text=True)
+    assert "up it goes for 20-luna" in done.stdout, done.stderr
+    assert "✔ process: " in done.stdout
 
 
 @pytest.mark.parametrize(

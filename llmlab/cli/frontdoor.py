@@ -17,6 +17,7 @@ from typing import TypeVar
 import psutil
 
 from ..errors import LabError
+from ..show.terminal import progress
 from ..system import owned
 from ..system.paths import course_dir, state_dir
 
@@ -172,9 +173,7 @@ def build_engine(*, cuda: bool, as_json: bool) -> int:
     """`llmlab engine build`: build natively, then measure it beside the wheel's engine, there and then."""
     from .. import engine
 
-    def say(text: str) -> None:
-        end = "\r" if text.startswith("[") and sys.stderr.isatty() else "\n"
-        print(f"\x1b[2K{text}" if end == "\r" else text, end=end, file=sys.stderr, flush=True)
+    say = partial(progress, to=sys.stderr)
 
     built = engine.build(cuda=cuda, say=say)
     compared = compare("built", "wheel", say=say)

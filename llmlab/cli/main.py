@@ -76,29 +76,21 @@ def _parser() -> argparse.ArgumentParser:
     one.add_argument(
         "--accept-licence", action="store_true", help="you have read the model's licence and accept it"
     )
-    one = verb("images", "the images of the container labs: pulled where possible, else built here")
-    one.add_argument("labs", nargs="*", metavar="lab", help="only those of these labs, e.g. 04")
-    one.add_argument("--list", action="store_true", help="only list")
-    one = verb(
-        "cluster",
-        "a Kubernetes cluster of your own: `up`, `status`, `down`; `build` brings its programs beforehand",
+    one = verb("fetch", "bring what labs need beforehand: an engine, models, images, programs")
+    one.add_argument(
+        "names", nargs="*", metavar="name", help="a need of the doctor's, a lab, e.g. 04, or `all`"
     )
-    one.add_argument("what", choices=["up", "status", "down", "build"])
+    one.add_argument("--list", action="store_true", help="only list what can be brought, and what is here")
+    one = verb("cluster", "a Kubernetes cluster of your own: `up`, `status`, `down`")
+    one.add_argument("what", choices=["up", "status", "down"])
     one.add_argument(
         "--driver",
         choices=["local", "kind", "simulated", "context"],
         help="default: the best that this machine can run",
     )
-    one.add_argument("--core", action="store_true", help="build: not what only add-ons need")
     one.add_argument("--nodes", type=int, help="kind and simulated: how many (default 1 and 3)")
     one.add_argument("--context", default="", help="context: which of your kubeconfig's clusters")
     one.add_argument("--namespace", default="", help="context: a namespace that is not there yet")
-    verb("terraform", "the AWS provider of lab 10, fetched once where this machine has none", as_json=False)
-    verb(
-        "regions",
-        "the programs of labs 12 and 13: the edge's runtime, PowerDNS, HAProxy and Toxiproxy, fetched or built once",
-        as_json=False,
-    )
     one = verb("clean", "end what llmlab started and nobody uses any more")
     one.add_argument("--list", action="store_true", help="only list")
     one.add_argument("--all", action="store_true", help="also what a running notebook still owns")
@@ -121,6 +113,7 @@ def _parser() -> argparse.ArgumentParser:
 #: Verbs with a module of their own here; those of a tier are named by it.
 _HERE = {
     "doctor": "llmlab.cli.doctor:run",
+    "fetch": "llmlab.cli.fetch:run",
     "grade": "llmlab.cli.grade:run",
     "author": "llmlab.cli.author:run",
 }

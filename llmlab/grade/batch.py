@@ -21,6 +21,7 @@ from ..course.hints import read_hints
 from ..course.info import LabInfo
 from ..errors import LabError
 from ..load.turn import Turn
+from ..say import quiet
 from ..submissions.handed_in import Submission, handed_in, learners_in
 from ..system import owned
 from . import daemon, sandbox
@@ -61,9 +62,10 @@ class Grading:
     def __init__(self, info: LabInfo, submissions: Path, out: Path, settings: Settings | None = None) -> None:
         self.info = info
         daemon.require(info)
+        by_hand = {name for one in tier.tiers() for name in one.by_hand}
         for need, brings in tier.all_of("fetches").items():
-            if need in info.needs:
-                tier.load(brings)()  # in a sandbox there is no way to fetch anything
+            if need in info.needs and need not in by_hand:
+                tier.load(brings)(quiet, info)  # in a sandbox there is no way to fetch anything
         self.settings = settings or Settings()
         self.root = submissions.resolve()
         self.out = out.resolve()

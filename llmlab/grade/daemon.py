@@ -47,7 +47,7 @@ def require(info: LabInfo) -> None:
     if lacking:
         raise LabError(
             f"Images of lab {info.number} are not here: {', '.join(lacking)}.",
-            fix=f"llmlab images {info.number}",
+            fix=f"llmlab fetch {info.number}",
         )
 
 

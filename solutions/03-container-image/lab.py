@@ -38,7 +38,7 @@ lab
 # %% [markdown] id="build-text" tags=["prediction"]
 # ## Build
 #
-# Open `Dockerfile` and read it once. The first time, llmlab also brings the base images (`llmlab images` in a shell does
+# Open `Dockerfile` and read it once. The first time, llmlab also brings the base images (`llmlab fetch 03` in a shell does
 # that beforehand). **Predict**: how many megabytes will the image have, and will the program in it start?
 
 # %% id="predict-build"

@@ -16,7 +16,7 @@ def terraform() -> Need:
             met, detail = program(name, "version")
             if met and mirror.found() is None:
                 lacking = f"{detail}, without the AWS provider {mirror.VERSION}"
-                return Need("terraform", False, lacking, "uv run llmlab terraform")
+                return Need("terraform", False, lacking, "uv run llmlab fetch terraform")
             return Need("terraform", met, detail)
     return Need(
         "terraform",

@@ -9,6 +9,5 @@ TIER = Tier(
     "llmlab.tiers.aws",
     needs={"terraform": "needs:terraform"},
     opens={"terraform": "notebook.project:LiveInfra"},
-    fetches={"terraform": "mirror:bring"},
-    verbs={"terraform": "command:run"},
+    fetches={"terraform": "fetch:terraform"},
 )

@@ -54,7 +54,9 @@ def base_system(suite: str) -> Path:
             fix="sudo apt-get install debootstrap, or an internet connection to pull it",
         )
     if os.geteuid() != 0:
-        raise LabError("debootstrap needs root to make a base image.", fix="sudo -E uv run llmlab images")
+        raise LabError(
+            "debootstrap needs root to make a base image.", fix="sudo -E uv run llmlab fetch images"
+        )
     target.parent.mkdir(parents=True, exist_ok=True)
     script = Path("/usr/share/debootstrap/scripts")
     recipe = (

@@ -16,7 +16,9 @@ def docker() -> Need:
         return Need("docker", False, error.what.rstrip("."), error.fix or "see docs.docker.com")
     lacking = plugins.missing()
     if lacking:
-        return Need("docker", False, f"docker has no {' and no '.join(lacking)} plugin", "llmlab images")
+        return Need(
+            "docker", False, f"docker has no {' and no '.join(lacking)} plugin", "llmlab fetch docker"
+        )
     return Need("docker", True, f"Docker {about['ServerVersion']} on {about['OperatingSystem']}")
 
 
@@ -30,5 +32,5 @@ def images() -> Need:
     except LabError as error:
         return Need("images", False, error.what.rstrip("."), error.fix or "see docs.docker.com")
     if lacking:
-        return Need("images", False, f"not brought yet: {', '.join(lacking)}", "llmlab images")
+        return Need("images", False, f"not brought yet: {', '.join(lacking)}", "llmlab fetch images")
     return Need("images", True, f"the {len(images.CATALOGUE)} images of the container labs")

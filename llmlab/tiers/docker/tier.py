@@ -11,5 +11,6 @@ TIER = Tier(
     opens={"build": "notebook:LiveBuild", "run": "notebook:LiveContainer"},
     gives={"pin": "notebook:pin", "recorded": "notebook:recorded"},
     ends={"docker": "owning"},
-    verbs={"images": "command:run"},
+    fetches={"docker": "fetch:docker", "images": "fetch:images"},
+    by_hand=("docker", "images"),
 )

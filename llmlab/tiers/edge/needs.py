@@ -17,5 +17,5 @@ def edge() -> Need:
 
     here = workerd.found()
     if here is None:
-        return Need("edge", False, "workerd is neither on PATH nor fetched yet", "uv run llmlab regions")
+        return Need("edge", False, "workerd is neither on PATH nor fetched yet", "uv run llmlab fetch edge")
     return Need("edge", True, f"workerd {workerd.VERSION}" if "llmlab" in str(here) else str(here))

@@ -9,7 +9,6 @@ TIER = Tier(
     "llmlab.tiers.edge",
     needs={"node": "needs:node", "edge": "needs:edge"},
     opens={"edge": "notebook:LiveEdge"},
-    fetches={"edge": "workerd:bring"},
-    verbs={"regions": "command:run"},
+    fetches={"edge": "fetch:edge"},
     readable=("workerd",),
 )

@@ -1,14 +1,11 @@
-"""`llmlab cluster up|status|down|build`."""
+"""`llmlab cluster up|status|down`."""
 
 from __future__ import annotations
 
 import argparse
 import json
-import sys
 import time
 from collections.abc import Callable
-
-from ...errors import LabError
 
 
 def run(args: argparse.Namespace) -> int:
@@ -16,7 +13,7 @@ def run(args: argparse.Namespace) -> int:
 
     :raises LabError: with what went wrong and the command that mends it.
     """
-    return {"up": _up, "status": _status, "down": _down, "build": _build}[args.what](args)
+    return {"up": _up, "status": _status, "down": _down}[args.what](args)
 
 
 def _say(args: argparse.Namespace) -> Callable[[str], None]:
@@ -81,39 +78,4 @@ def _down(args: argparse.Namespace) -> int:
         print(f"gone after {time.monotonic() - began:.1f} s")
     else:
         print("no cluster was up")
-    return 0
-
-
-def _build(args: argparse.Namespace) -> int:
-    from .drivers import local
-    from .programs import binaries
-
-    # what a simulated cluster needs is part of what a local one needs
-    core, addons = binaries.names(addons=False), binaries.names(addons=True)
-    if local.unusable():
-        print(f"not for a local cluster: {local.unusable()}", file=sys.stderr)
-        from .drivers import simulated
-
-        core, addons = list(simulated.PROGRAMS), ["gateway-api", "keda"]
-    if args.core:
-        addons = []
-    began, say, wanted = time.monotonic(), _say(args), [*core, *addons]
-    lacking = binaries.missing(wanted)
-    binaries.bring(core, say)
-    if more := binaries.missing(addons):
-        say(f"a cluster can come up now (uv run llmlab cluster up); for add-ons: {', '.join(more)}")
-        binaries.bring(addons, say)
-    if still := binaries.missing(wanted):
-        raise LabError(f"Not built: {', '.join(still)}.")
-    if args.json:
-        print(json.dumps({"built": lacking, "seconds": round(time.monotonic() - began)}))
-    else:
-        print(
-            f"all {len(wanted)} are here"
-            + (
-                f", {len(lacking)} of them built in {(time.monotonic() - began) / 60:.1f} min"
-                if lacking
-                else ""
-            )
-        )
     return 0

@@ -20,7 +20,10 @@ def kubernetes() -> Need:
         return Need("kubernetes", True, f"{', '.join(usable)} (llmlab cluster up){more}")
     if binaries.missing(simulated.PROGRAMS):
         return Need(
-            "kubernetes", False, "the programs of a cluster are not built yet", "uv run llmlab cluster build"
+            "kubernetes",
+            False,
+            "the programs of a cluster are not built yet",
+            "uv run llmlab fetch kubernetes",
         )
     return Need(
         "kubernetes",
@@ -51,7 +54,7 @@ def pods() -> Need:
         return Need("pods", True, f"{', '.join(usable)}: pods really run")
     built = local.unusable() is None
     mend = (
-        "uv run llmlab cluster build"
+        "uv run llmlab fetch kubernetes"
         if built and binaries.missing(local.PROGRAMS)
         else "root on Linux, or kind with Docker"
     )

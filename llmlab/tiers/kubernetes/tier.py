@@ -15,5 +15,7 @@ TIER = Tier(
         "kind": "drivers.kind",
         "context": "drivers.context",
     },
+    fetches={"kubernetes": "fetch:kubernetes"},
+    by_hand=("kubernetes",),
     verbs={"cluster": "command:run"},
 )

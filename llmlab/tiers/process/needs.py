@@ -60,7 +60,7 @@ def binary() -> Need:
     for one in engine.candidates():
         if one.engine is not None and {"router", "signals", "exit-codes"} <= one.engine.capabilities:
             return Need("binary", True, one.engine.line())
-    return Need("binary", False, "the wheel's engine only (no router, no exit codes)", "llmlab engine build")
+    return Need("binary", False, "the wheel's engine only (no router, no exit codes)", "llmlab fetch binary")
 
 
 def compiler() -> Need:

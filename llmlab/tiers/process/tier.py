@@ -15,4 +15,6 @@ TIER = Tier(
         "compiler": "needs:compiler",
         "gpu": "needs:gpu",
     },
+    fetches={"models": "fetch:models", "binary": "fetch:binary"},
+    by_hand=("models", "binary"),
 )

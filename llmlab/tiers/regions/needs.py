@@ -14,5 +14,5 @@ def regions() -> Need:
         programs.found()
         distance.free_on([one.address for one in places.regions().values()])
     except LabError as error:
-        return Need("regions", False, error.what.rstrip("."), error.fix or "uv run llmlab regions")
+        return Need("regions", False, error.what.rstrip("."), error.fix or "uv run llmlab fetch regions")
     return Need("regions", True, "PowerDNS with GeoIP, HAProxy, Toxiproxy")

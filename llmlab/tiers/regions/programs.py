@@ -42,7 +42,7 @@ def found() -> Programs:
     have = {"PowerDNS with GeoIP": _pdns(), "HAProxy": _haproxy(), "Toxiproxy": _toxiproxy()}
     lacking = [name for name, line in have.items() if line is None]
     if lacking:
-        raise Unavailable(f"Not here: {', '.join(lacking)}.", fix="uv run llmlab regions")
+        raise Unavailable(f"Not here: {', '.join(lacking)}.", fix="uv run llmlab fetch regions")
     return Programs(*(line or () for line in have.values()))
 
 

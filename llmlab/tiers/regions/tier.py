@@ -9,6 +9,6 @@ TIER = Tier(
     "llmlab.tiers.regions",
     needs={"regions": "needs:regions"},
     opens={"regions": "notebook:LiveRegions"},
-    fetches={"regions": "programs:bring"},
+    fetches={"regions": "fetch:regions"},
     readable=("regions", "debian/trixie/regions.all"),
 )

@@ -47,7 +47,7 @@ def test_forbidden_says_which_group(tmp_path):
     server.listen()
     os.chown(path, 65534, 65534)
     path.chmod(0o600)
-    line = [sys.executable, "-m", "llmlab", "images"]
+    line = [sys.executable, "-m", "llmlab", "fetch", "images"]
     env = os.environ | {"DOCKER_HOST": f"unix://{path}"}
     bare = ["setpriv", "--inh-caps=-all", "--bounding-set=-all", "--", *line]
     done = subprocess.run(bare, env=env, capture_output=True, text=True)
@@ -67,7 +67,7 @@ def test_the_doctor_and_the_command_line_say_the_same(tmp_path):
     ).stdout
     assert "daemon is not" in said
     images = subprocess.run(
-        [sys.executable, "-m", "llmlab", "images"], env=env, capture_output=True, text=True
+        [sys.executable, "-m", "llmlab", "fetch", "images"], env=env, capture_output=True, text=True
     )
     assert images.returncode == 1
     assert "Traceback" not in images.stderr

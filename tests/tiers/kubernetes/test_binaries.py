@@ -144,7 +144,7 @@ def test_a_source_that_is_not_the_pinned_one_is_not_built(cache):
         [binaries.go(), "env", "GOMODCACHE"], capture_output=True, text=True
     ).stdout.strip()
     if not (Path(modules) / "cache/download" / pinned.module / "@v" / f"{pinned.version}.zip").exists():
-        pytest.skip("its module is not here. Bring it: uv run llmlab cluster build")
+        pytest.skip("its module is not here. Bring it: uv run llmlab fetch kubernetes")
     with pytest.raises(LabError, match=f"not the pinned one: {re.escape(pinned.sum)}, not h1:another="):
         binaries.build(dataclasses.replace(pinned, sum="h1:another="))
     assert [one.name for one in cache.iterdir()] == [f"{pinned.name}-{pinned.version}.lock"]
@@ -176,7 +176,7 @@ def test_every_source_is_pinned_by_a_hash(source):
 def test_what_was_built_is_what_is_pinned():
     cached = cache_dir() / binaries.source("kubectl").relative / "bin" / "kubectl"
     if not cached.exists():
-        pytest.skip("kubectl is another's. Bring it: uv run llmlab cluster build")
+        pytest.skip("kubectl is another's. Bring it: uv run llmlab fetch kubernetes")
     said = subprocess.run([cached, "version", "--client"], capture_output=True, text=True).stdout
     assert binaries.source("kubectl").version in said
 
@@ -210,11 +210,13 @@ def test_a_cluster_comes_up_without_what_only_add_ons_need(cache, monkeypatch):
     ]
 
 
-@pytest.mark.parametrize(("flag", "built"), [([], ["core", "addon"]), (["--core"], ["core"])])
-def test_cluster_build_brings_the_cluster_first_and_says_so(flag, built, cache, monkeypatch, capsys):
+def test_fetch_brings_the_cluster_first_and_says_so(cache, monkeypatch, capsys):
     from llmlab.cli import main as cli
+    from llmlab.tier import Need
+    from llmlab.tiers.kubernetes import needs
     from llmlab.tiers.kubernetes.drivers import local
 
+    monkeypatch.setattr(needs, "kubernetes", lambda: Need("kubernetes", True, "local"))
     monkeypatch.setattr(local, "unusable", lambda: None)
     monkeypatch.setattr(
         binaries,
@@ -230,7 +232,7 @@ def test_cluster_build_brings_the_cluster_first_and_says_so(flag, built, cache, 
         path.write_text("")
 
     monkeypatch.setattr(binaries, "build", build)
-    assert cli.main(["cluster", "build", *flag]) == 0
-    assert made == built
+    assert cli.main(["fetch", "kubernetes"]) == 0
+    assert made == ["core", "addon"]
     said = capsys.readouterr().out
-    assert ("a cluster can come up now (uv run llmlab cluster up); for add-ons: addon" in said) == (not flag)
+    assert "a cluster can come up now (uv run llmlab cluster up); for add-ons: addon" in said

@@ -180,7 +180,7 @@ def test_what_is_missing_is_named_with_the_command_that_brings_it(monkeypatch, t
     monkeypatch.setenv("PATH", str(tmp_path))
     with pytest.raises(Unavailable, match=r"PowerDNS with GeoIP.*Toxiproxy") as caught:
         programs.found()
-    assert caught.value.fix == "uv run llmlab regions"
+    assert caught.value.fix == "uv run llmlab fetch regions"
 
 
 KERNEL = """

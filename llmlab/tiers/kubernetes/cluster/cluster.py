@@ -214,7 +214,7 @@ class Cluster(abc.ABC):
         try:
             done = subprocess.run(line, input=input, capture_output=True, text=True, timeout=within, env=env)
         except FileNotFoundError:
-            raise LabError("There is no kubectl.", fix="uv run llmlab cluster build") from None
+            raise LabError("There is no kubectl.", fix="uv run llmlab fetch kubernetes") from None
         except subprocess.TimeoutExpired:
             raise LabError(f"kubectl did not end within {within:.0f} s.", where=shlex.join(words)) from None
         if done.returncode == 0:

@@ -20,7 +20,7 @@ def available() -> dict[str, str | None]:
     found = {"local": local.unusable(), "kind": kind.unusable(), "simulated": None}
     for name, programs in (("local", local.PROGRAMS), ("simulated", simulated.PROGRAMS)):
         if found[name] is None and (lacking := binaries.missing(programs)):
-            found[name] = f"{len(lacking)} of its programs are not built yet: uv run llmlab cluster build"
+            found[name] = f"{len(lacking)} of its programs are not built yet: uv run llmlab fetch kubernetes"
     found["context"] = "only where you name one: --driver context --context NAME --namespace NAME"
     return found
 

@@ -337,7 +337,7 @@ def _failure(made: Source, said: str) -> LabError:
     last = "\n".join(said.strip().splitlines()[-8:])
     return LabError(
         f"{made.name} {made.version} cannot be built:\n{last}",
-        fix="uv run llmlab cluster build, once that is mended",
+        fix="uv run llmlab fetch kubernetes, once that is mended",
     )
 
 
