@@ -70,7 +70,7 @@ class Source:
 
     @property
     def name(self) -> str:
-        """The lab's folder, e.g. `01-one-server`."""
+        """The lab's folder, `NN-slug`."""
         return self.path.parent.name
 
     @property

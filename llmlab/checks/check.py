@@ -111,6 +111,7 @@ class Context:
         seed: int,
         answers: Mapping[str, Any],
         profile: str,
+        lab: Path | None = None,
         ready: float | None = None,
         turn: Callable[[], contextlib.AbstractContextManager[None]] = contextlib.nullcontext,
         say: Callable[[str], None] = lambda _: None,
@@ -119,6 +120,7 @@ class Context:
         self.seed = seed
         self.answers = answers
         self.profile = profile
+        self.lab = lab  # its folder
         self.ready = ready  # seconds a deployment may take; None: as long as it makes progress
         self.turn = turn
         self.say = say

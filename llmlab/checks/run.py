@@ -255,6 +255,7 @@ def main() -> None:
         seed=order["seed"],
         answers=order["answers"],
         profile=machine.profile(),
+        lab=Path(order["lab"]),
         ready=order["ready"],
         turn=asked.turn,
         say=lambda text: emit({"event": "say", "text": text}),

@@ -35,7 +35,7 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _named(word: str) -> Wanted:
-    """A need wins over a lab of the same name: `13-regions` is lab 13, `regions` its programs."""
+    """A need wins over a lab of the same name: `regions` is the need, the lab has its number."""
     brings = tier.all_of("fetches")
     if word == "all":
         return dict.fromkeys(brings)

@@ -5,7 +5,8 @@ from __future__ import annotations
 import difflib
 import math
 import tomllib
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -30,11 +31,12 @@ class LateRule:
 class LabInfo:
     """One lab. `minutes` is the learner's time; `starter_fails` names the checks a fresh copy fails.
 
-    `late` is None without a rule: then lateness is reported and costs nothing.
+    `late` is None without a rule: then lateness is reported and costs nothing. `images`: tier (docker, kubernetes) → those that
+    the lab deploys, bases first.
     """
 
-    number: str  # "01"
-    slug: str  # "one-server"
+    number: str  # two digits
+    slug: str
     title: str
     minutes: int
     objectives: tuple[str, ...]
@@ -46,10 +48,11 @@ class LabInfo:
     next: str
     folder: Path
     late: LateRule | None = None
+    images: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
 
     @property
     def name(self) -> str:
-        """`01-one-server`, as its folder is called."""
+        """`NN-slug`, as its folder is called."""
         return f"{self.number}-{self.slug}"
 
     @property
@@ -88,6 +91,7 @@ def read_info(folder: Path) -> LabInfo:
             starter_skips=tuple(data.get("starter", {}).get("skips", ())),
             next=str(data.get("next", "")),
             folder=folder,
+            images={name: tuple(found) for name, found in data.get("images", {}).items()},
             late=None if "late" not in data else _late(data["late"], path),
         )
     except KeyError as error:
@@ -136,7 +140,7 @@ def all_labs(course: Path | None = None) -> list[LabInfo]:
 
 
 def find_lab(name: str, course: Path | None = None) -> LabInfo:
-    """A lab by number ("1", "01"), slug or folder name.
+    """A lab by number (with or without its zero), slug or folder name.
 
     :raises LabError: with the nearest name when there is none.
     """

@@ -43,7 +43,7 @@ def require(info: LabInfo) -> None:
             raise LabError(f"Lab {info.number} is graded in containers: {need.detail}", fix=need.mend)
     if "docker" not in info.needs:
         return
-    lacking = images.missing(images.for_lab(info.number))
+    lacking = images.missing(info.images.get("docker", ()))
     if lacking:
         raise LabError(
             f"Images of lab {info.number} are not here: {', '.join(lacking)}.",

@@ -73,7 +73,7 @@ class Lab:
                 raise LabError(
                     "This folder is no lab.",
                     where=str(cwd),
-                    fix='open labs/NN-slug/lab.ipynb, or name the lab: Lab.here("01-one-server")',
+                    fix='open labs/NN-slug/lab.ipynb, or name the lab: Lab.here("NN-slug")',
                 )
             info = find_lab(name, course)
             files = info.folder

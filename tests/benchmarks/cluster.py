@@ -12,11 +12,11 @@ from time import perf_counter
 
 import psutil
 
+from llmlab.course.info import find_lab
 from llmlab.records.stats import Spread
 from llmlab.tiers.kubernetes.drivers.local import Local
 from llmlab.tiers.kubernetes.manifests import manifests
 from llmlab.tiers.kubernetes.manifests.applied import Applied
-from llmlab.tiers.kubernetes.programs import images
 
 SOLUTION = Path(__file__).parents[2] / "solutions" / "07-change-without-loss"
 GIVEN = Path(__file__).parents[2] / "labs" / "07-change-without-loss"
@@ -60,9 +60,9 @@ def cluster(rounds: int) -> Iterator[str]:
             for (_, at, idle), (name, then, later) in itertools.pairwise(marks):
                 stages.note(f"up: until “{name[:20]}”", then - at, later - idle)
             with stages.of("images of lab 07"):
-                one.load(*images.for_lab("07"))
+                one.load(*find_lab("07").images["kubernetes"])
             with stages.of("images once more"):
-                one.load(*images.for_lab("07"))
+                one.load(*find_lab("07").images["kubernetes"])
             with stages.of("add-on storage"):
                 one.add("storage")
             with stages.of("add-ons metrics-server, keda"):

@@ -9,9 +9,10 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from llmlab import models
+from llmlab.course.info import find_lab
 from llmlab.records.store import write
 from llmlab.tiers.docker.figures import images as draw
-from llmlab.tiers.docker.images import ensure, for_lab
+from llmlab.tiers.docker.images import ensure
 from llmlab.tiers.docker.survey import survey
 
 COURSE = Path(__file__).resolve().parents[2]
@@ -27,7 +28,7 @@ def images(repeats: int, *, source: bool, keep: bool) -> Iterator[str]:
     """Build each cold and warm, start it, measure one user's tokens/s; `keep` writes the records to data/."""
     model = models.get("20m")
     bundle = os.environ.get("SSL_CERT_FILE")  # where a proxy signs certificates of its own
-    ensure(for_lab("03"))
+    ensure(find_lab("03", COURSE).images["docker"])
     with tempfile.TemporaryDirectory(prefix="llmlab-bench-") as name:
         guide = Path(name) / "guide"
         shutil.copytree(SOLUTION / "starter", guide)

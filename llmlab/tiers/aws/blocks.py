@@ -99,7 +99,7 @@ def read(text: str, path: str) -> tuple[Block, ...]:
     Of a file that the library does not take, only the calls of local modules, so that their folders come along: Terraform takes a
     few forms more (`${~ x ~}`, letters beyond ASCII in a name), and what is no HCL at all it refuses itself, in good words.
     """
-    import hcl2  # 0.4 s, and only for lab 10
+    import hcl2  # 0.4 s, and only for who writes Terraform
     from lark.exceptions import LarkError
 
     text = text.removeprefix("\ufeff")

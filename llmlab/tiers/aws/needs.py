@@ -1,4 +1,4 @@
-"""What lab 10 needs of the machine."""
+"""What Terraform needs of the machine."""
 
 from __future__ import annotations
 

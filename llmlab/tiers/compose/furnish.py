@@ -1,4 +1,4 @@
-"""What lab 04 gives beside the learner's files: a model, secrets, and the files that are not theirs to write."""
+"""What is given beside the learner's files: a model, secrets, and the files that are not theirs to write."""
 
 from __future__ import annotations
 

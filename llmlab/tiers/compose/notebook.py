@@ -16,7 +16,7 @@ from ...records.schema import Cell, Plan, Table
 from ...show.kept import keep, store
 from ...show.measured import Measured
 from ...show.shown import Said, Shown
-from ..docker.images import ensure, for_lab
+from ..docker.images import ensure
 from .dashboards import filled, named, panels, read_dashboard
 from .furnish import furnish
 from .probes import Fleet, opens, served, wait
@@ -54,7 +54,7 @@ class LiveProject:
         for one in [one for one in lab.opened if isinstance(one, LiveProject) and one.file == file]:
             one.close()
             lab.opened.remove(one)
-        ensure(for_lab(lab.info.number))
+        ensure(lab.info.images.get("docker", ()))
         key = furnish(lab.files, lab.info.folder)
         self.note: str | None = None
         self.project = Project(lab.files / file, own_ports=bool(own_ports))

@@ -1,4 +1,4 @@
-"""A Compose project of lab 04 as it runs: its door, its replicas, its Prometheus and Alertmanager, found by what answers.
+"""A Compose project as it runs: its door, its replicas, its Prometheus and Alertmanager, found by what answers.
 
 What a check or a notebook asks of it lives with them; here is only how it is found and asked.
 """

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from ...course.info import LabInfo
 from ...say import Say
 from ...tier import Need
@@ -15,7 +17,7 @@ def docker(say: Say, lab: LabInfo | None) -> Need:
     for plugin in plugins.bring():
         say(f"{plugin} plugin: brought into a private configuration")
     if lab:
-        _bring(catalogue.for_lab(lab.number), say)
+        _bring(lab.images.get("docker", ()), say)
     return needs.docker()
 
 
@@ -25,9 +27,9 @@ def images(say: Say, lab: LabInfo | None) -> Need:
     if lab is None:
         _bring([one.name for one in catalogue.CATALOGUE], say)
         return needs.images()
-    return Need("images", True, ", ".join(catalogue.for_lab(lab.number)) or f"lab {lab.number} names none")
+    return Need("images", True, ", ".join(lab.images.get("docker", ())) or f"lab {lab.number} names none")
 
 
-def _bring(names: list[str], say: Say) -> None:
+def _bring(names: Sequence[str], say: Say) -> None:
     for line in catalogue.ensure(names, say=say):
         say(line)

@@ -25,7 +25,6 @@ class Image:
 
     name: str
     what: str
-    labs: tuple[str, ...]
     recipe: str | None = None
     pull: bool = True
 
@@ -40,21 +39,20 @@ LLAMA_SERVER = "llmlab/llama-server:1"
 SYSTEMD = "llmlab/systemd:1"
 QEMU = "llmlab/qemu:1"
 CATALOGUE = (
-    Image("debian:forky-slim", "Debian 14, whose packages include llama.cpp", ("03", "04", "10")),
-    Image("debian:forky-20260918-slim", "the same under a name that never moves", ("03",)),
-    Image("debian:trixie-slim", "Debian 13", ("03", "04", "05", "10")),
-    Image(QEMU, "emulates an older CPU", ("03",), "qemu", pull=False),
-    Image("haproxy:3.0", "the proxy in front of the replicas", ("04", "10"), "haproxy"),
-    Image("prom/prometheus:v2.53.3", "metrics and alert rules", ("04",), "prometheus"),
-    Image("prom/alertmanager:v0.28.1", "where alerts go", ("04",), "alertmanager"),
+    Image("debian:forky-slim", "Debian 14, whose packages include llama.cpp"),
+    Image("debian:forky-20260918-slim", "the same under a name that never moves"),
+    Image("debian:trixie-slim", "Debian 13"),
+    Image(QEMU, "emulates an older CPU", "qemu", pull=False),
+    Image("haproxy:3.0", "the proxy in front of the replicas", "haproxy"),
+    Image("prom/prometheus:v2.53.3", "metrics and alert rules", "prometheus"),
+    Image("prom/alertmanager:v0.28.1", "where alerts go", "alertmanager"),
     Image(
         LLAMA_SERVER,
-        "a llama-server that works, so that lab 04 is about Compose",
-        ("04", "10"),
+        "a llama-server that works, for labs that are about something else",
         "llama-server",
         pull=False,
     ),
-    Image(SYSTEMD, "a machine that boots systemd", ("05", "10"), "systemd", pull=False),
+    Image(SYSTEMD, "a machine that boots systemd", "systemd", pull=False),
 )
 
 
@@ -67,8 +65,15 @@ def named(name: str) -> Image:
         if one.name == name:
             return one
     if _DEBIAN.fullmatch(name):
-        return Image(name, "a base", ())
+        return Image(name, "a base")
     raise LabError(f"llmlab knows no image {name!r}.", fix=f"docker pull {name}")
+
+
+def _known(name: str) -> Image:
+    try:
+        return named(name)
+    except LabError:
+        return Image(name, "somebody else's, from its registry")
 
 
 def here(name: str) -> bool:
@@ -84,11 +89,6 @@ def here(name: str) -> bool:
     return True
 
 
-def for_lab(number: str) -> list[str]:
-    """The images that one lab needs, bases first."""
-    return [one.name for one in CATALOGUE if number in one.labs]
-
-
 def ensure(names: Sequence[str], *, say: Callable[[str], None] = lambda _: None) -> list[str]:
     """Bring the images that the daemon lacks; returns how each came, as `name: pulled` or `name: built here (…)`.
 
@@ -98,7 +98,7 @@ def ensure(names: Sequence[str], *, say: Callable[[str], None] = lambda _: None)
     for name in names:
         if not here(name):
             say(f"bringing {name}")
-            brought.append(f"{name}: {_bring(named(name), say)}")
+            brought.append(f"{name}: {_bring(_known(name), say)}")
     return brought
 
 

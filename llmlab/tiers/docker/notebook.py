@@ -18,7 +18,7 @@ from ...show.shown import Shown
 from ...system.paths import course_dir
 from .build import build
 from .container import Container
-from .images import ensure, for_lab
+from .images import ensure
 from .older import run_on_older_cpu
 from .owning import Claim
 from .survey import layers, survey
@@ -44,7 +44,7 @@ class LiveBuild:
         if not (lab.files / dockerfile).is_file():
             raise LabError(f"There is no {dockerfile} here.", where=str(lab.files), fix="lab.reset()")
         with steps_bar("step") as say:
-            ensure(for_lab(lab.info.number), say=say)
+            ensure(lab.info.images.get("docker", ()), say=say)
             self._claim = Claim(f"image of {dockerfile}")
             try:
                 self.build = build(

@@ -16,13 +16,14 @@ from typing import Any
 
 from ... import models
 from ...checks.check import Context, DeploymentFailed
+from ...course.info import read_info
 from ...errors import LabError
 from ...models import Model
 from ...serve.api import Remote
 from .build import Build, build
 from .container import Container, processes
 from .daemon import speaking
-from .images import ensure, for_lab
+from .images import ensure
 from .owning import Claim
 
 PORT = 8080  # inside the container
@@ -41,7 +42,7 @@ def built(ctx: Context, dockerfile: str = "Dockerfile") -> Build:
     """
 
     def make() -> Build:
-        ensure(for_lab("03"), say=ctx.say)
+        ensure(read_info(ctx.lab).images.get("docker", ()) if ctx.lab else (), say=ctx.say)
         mine = claim(ctx)
         ctx.deployed = True
         one = build(

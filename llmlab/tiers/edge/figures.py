@@ -1,4 +1,4 @@
-"""Lab 12: which origin each country's users reach, as a map of tiles; and what the edge adds to the way."""
+"""Which origin each country's users reach, as a map of tiles; and what the edge adds to the way."""
 
 from __future__ import annotations
 

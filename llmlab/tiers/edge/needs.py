@@ -1,4 +1,4 @@
-"""What lab 12 needs of the machine."""
+"""What the edge needs of the machine."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Which user belongs where, as labs 12 and 13 say it, and the users that are tried: from `data/world.toml`."""
+"""Which user belongs where, as the edge and the regions say it, and the users that are tried: from `data/world.toml`."""
 
 from __future__ import annotations
 

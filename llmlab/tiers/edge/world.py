@@ -1,4 +1,4 @@
-"""Lab 12's world: three regions, and the internet between them and an edge. It has names and no distances, and notes what reached whom."""
+"""The edge's world: three regions, and the internet between them and an edge. It has names, no distances, and notes what reached whom."""
 
 from __future__ import annotations
 

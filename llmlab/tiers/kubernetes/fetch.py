@@ -28,5 +28,5 @@ def kubernetes(say: Say, lab: LabInfo | None) -> Need:
     if still := binaries.missing([*core, *addons]):
         raise LabError(f"Not built: {', '.join(still)}.")
     if lab and not why:
-        images.archives(images.for_lab(lab.number), say)
+        images.archives(lab.images.get("kubernetes", ()), say)
     return needs.kubernetes()

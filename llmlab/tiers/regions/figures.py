@@ -1,4 +1,4 @@
-"""Lab 13: what a policy costs each continent, how an incident went against its prediction, who flapped, how the survivors fared."""
+"""What a policy costs each continent, how an incident went against its prediction, who flapped, how the survivors fared."""
 
 from __future__ import annotations
 

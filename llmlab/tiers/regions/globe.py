@@ -1,4 +1,4 @@
-"""Lab 13's world: three regions with a proxy and a llama-server each, and distances. Routings lead users to them; regions fail."""
+"""The world: three regions with a proxy and a llama-server each, and distances. Routings lead users to them; regions fail."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What lab 13 needs of the machine."""
+"""What the regions need of the machine."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What happens to users when a region fails, and what is read from it: time to recovery, comebacks, who saw whose bytes. Lab 13's."""
+"""What happens to users when a region fails, and what is read from it: time to recovery, comebacks, who saw whose bytes."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A real llama-server in each region, and how it fails and comes back: what the worlds of labs 12 and 13 have in common."""
+"""A real llama-server in each region, and how it fails and comes back: what the edge's world and the globe have in common."""
 
 from __future__ import annotations
 

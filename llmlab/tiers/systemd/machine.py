@@ -264,7 +264,7 @@ def read(path: Path) -> bytes:
 
 
 def furnished(folder: Path, names: Sequence[str], *, key: str, **options: Any) -> Machine:
-    """A booted machine as lab 05 has it: these files of a folder and the key beside them, the vendor's release and model.
+    """A booted machine with a service to be: these files of a folder and the key beside them, the vendor's release and model.
 
     :raises LabError: when a file is missing.
     """

@@ -183,12 +183,14 @@ def test_what_was_built_is_what_is_pinned():
 
 def test_a_cluster_comes_up_without_what_only_add_ons_need(cache, monkeypatch):
     """Its own programs are first; `cluster up`, and the needs of doctor, ask for no others."""
+    from llmlab.course.info import all_labs
     from llmlab.tiers.kubernetes.drivers import local, simulated
     from llmlab.tiers.kubernetes.programs import images
 
     core, addons = binaries.names(addons=False), binaries.names(addons=True)
     assert {*local.PROGRAMS, *simulated.PROGRAMS} <= set(core)
-    labs = [need for image in images.CATALOGUE if image.labs for need in image.needs]
+    named = [name for lab in all_labs() for name in lab.images.get("kubernetes", ())]
+    labs = [need for name in named for need in images.named(name).needs]
     assert set(labs) <= set(core)  # what a lab's own images are made of
     order = [bool(one.addon) for one in binaries.SOURCES]
     assert order == sorted(order)

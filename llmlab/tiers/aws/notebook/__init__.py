@@ -1,4 +1,4 @@
-"""What a notebook of lab 10 works with: the project, its tables, its door, the longest reply that the door lets through.
+"""What a notebook about Terraform works with: the project, its tables, its door, the longest reply that the door lets through.
 
 What is graded lives in `tiers.aws.probes`.
 """

@@ -1,4 +1,4 @@
-"""The door of lab 10 in a notebook: `front = infra.front()`, `front.ask(key=False)`."""
+"""The stack's door in a notebook: `front = infra.front()`, `front.ask(key=False)`."""
 
 from __future__ import annotations
 

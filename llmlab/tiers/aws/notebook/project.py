@@ -232,13 +232,13 @@ class LiveInfra:
         return Shown(rows, notes, ("", "call", ""))
 
     def _boot(self) -> Booted:
-        from ...docker.images import ensure, for_lab
+        from ...docker.images import ensure
 
         fleet = self._way()[1].fleet
         if self.machine is not None:
             self.machine.close()
         with steps_bar("step") as say:
-            ensure(for_lab(self.lab.info.number), say=say)
+            ensure(self.lab.info.images.get("docker", ()), say=say)
             say("booting a machine")
             self.machine = FirstBoot(
                 self.account, family=family(self.endpoint, fleet.template.get("ImageId"))

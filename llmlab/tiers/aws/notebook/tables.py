@@ -1,4 +1,4 @@
-"""What was created in lab 10, as tables of a notebook: read back, permitted, priced."""
+"""What was created, as tables of a notebook: read back, permitted, priced."""
 
 from __future__ import annotations
 

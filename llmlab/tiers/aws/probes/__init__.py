@@ -1,4 +1,4 @@
-"""What lab 10's checks ask: of the plan and the account, of the door, of an instance's first boot.
+"""What is asked of a stack: of the plan and the account, of the door, of an instance's first boot.
 
 Nothing here shows; a notebook's objects live in `tiers.aws.notebook`.
 """

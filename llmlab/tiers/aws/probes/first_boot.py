@@ -1,6 +1,6 @@
 """The first boot of an instance, on a machine of ours: its user data run as root, twice, with stand-ins for what AWS has and we have not.
 
-The machine is lab 05's (systemd boots, root is root, there is no network). `aws`, `docker` and the package manager are
+The machine is that of `tiers.systemd` (systemd boots, root is root, there is no network). `aws`, `docker` and the package manager are
 stand-ins that keep a record; what the script asked Docker for is started for real afterwards (`llmlab.tiers.aws.probes.door`).
 """
 

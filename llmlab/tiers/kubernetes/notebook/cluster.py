@@ -18,7 +18,6 @@ from ..manifests.given import give
 from ..manifests.pods import endpoints, pods, restarts
 from ..manifests.refusals import WORKLOADS, refused, standing
 from ..manifests.trouble import state, trouble
-from ..programs import images
 
 if TYPE_CHECKING:
     from ....show.bench import Bench
@@ -47,10 +46,10 @@ class LiveCluster:
                 self.cluster, self.why = there, "llmlab cluster up left it running"
             else:
                 self.cluster, self.why = choose.choose()
-                self.cluster.preload = tuple(images.for_lab(lab.info.number))
+                self.cluster.preload = lab.info.images.get("kubernetes", ())
                 self.cluster.up(say)
             try:
-                self.cluster.load(*images.for_lab(lab.info.number), say=say)
+                self.cluster.load(*lab.info.images.get("kubernetes", ()), say=say)
                 self.cluster.add(*addons, say=say)
             except BaseException:
                 self.cluster.down()

@@ -34,7 +34,6 @@ class Image:
     files: Callable[[Say], Files]
     config: Mapping[str, Any] = field(default_factory=dict)
     needs: tuple[str, ...] = ()  # programs, as `binaries` names them
-    labs: tuple[str, ...] = ()
 
     @property
     def reference(self) -> str:
@@ -145,7 +144,6 @@ CATALOGUE: tuple[Image, ...] = (
         llama_server,
         _SERVER,
         ("drain",),
-        labs=("06", "07", "08"),
     ),
     Image(
         SLOW,
@@ -159,10 +157,9 @@ CATALOGUE: tuple[Image, ...] = (
                 "SLOW_DISK_BYTES_PER_SECOND=1400000",
             ],
         },
-        labs=("06",),
     ),
-    Image("models/tiny:1", "a model as an image, to be mounted", _model("tiny"), labs=("06", "07", "08")),
-    Image("models/20m:1", "a model as an image, to be mounted", _model("20m"), labs=("06", "07")),
+    Image("models/tiny:1", "a model as an image, to be mounted", _model("tiny")),
+    Image("models/20m:1", "a model as an image, to be mounted", _model("20m")),
     Image("models/tiny:1-wrong", "the same with one byte changed", _wrong("tiny")),
     Image("models/20m:1-wrong", "the same with one byte changed", _wrong("20m")),
     Image(
@@ -171,7 +168,6 @@ CATALOGUE: tuple[Image, ...] = (
         _program("fetch"),
         {"Entrypoint": ["/fetch"], "User": f"{USER}:{USER}"},
         ("fetch",),
-        ("06",),
     ),
     _static("coredns", "llmlab/coredns", "the cluster's DNS", version="v1.15.0"),
     _static(
@@ -201,11 +197,6 @@ def named(name: str) -> Image:
         f"llmlab knows no image {name!r} for a cluster.",
         fix=f"one of {', '.join(one.name for one in CATALOGUE)}",
     )
-
-
-def for_lab(number: str) -> list[str]:
-    """The images that a lab's notebook deploys."""
-    return [one.name for one in CATALOGUE if number in one.labs]
 
 
 def names() -> set[str]:
