@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import dataclasses
 import difflib
-import math
 import tomllib
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any, Literal
+
+from msgspec import Meta, Struct, field
 
 from ..errors import LabError
+from ..system import typed
 from ..system.paths import course_dir
 
 
@@ -48,7 +51,7 @@ class LabInfo:
     next: str
     folder: Path
     late: LateRule | None = None
-    images: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    images: Mapping[str, tuple[str, ...]] = dataclasses.field(default_factory=dict)
 
     @property
     def name(self) -> str:
@@ -66,71 +69,92 @@ class LabInfo:
         return self.solution / "starter"
 
 
+class _Starter(Struct, forbid_unknown_fields=True):
+    fails: tuple[str, ...] = ()
+    skips: tuple[str, ...] = ()
+
+
+class _Late(Struct, forbid_unknown_fields=True):
+    per_day: Annotated[float, Meta(ge=0, le=1)]
+    grace: Annotated[float, Meta(ge=0, le=525_600)] = 0.0  # a year
+    at_most: Annotated[float, Meta(ge=0, le=1)] = 1.0
+
+
+class _LabToml(Struct, forbid_unknown_fields=True):
+    title: str
+    minutes: int
+    objectives: tuple[str, ...]
+    needs: tuple[str, ...]
+    points: Annotated[float, Meta(ge=0, lt=1e6)]
+    artifacts: tuple[str, ...] = ()
+    next: str = ""
+    starter: _Starter = field(default_factory=_Starter)
+    images: dict[str, tuple[str, ...]] = field(default_factory=dict)
+    late: _Late | None = None
+    grade: dict[str, Any] = field(default_factory=dict)  # `llmlab.grade.rules` reads it
+    schema: Literal[1] = 1
+
+
+#: How a key is written; of a table, its keys.
+_EXAMPLES = {
+    "title": 'title = "One server"',
+    "minutes": "minutes = 30",
+    "objectives": 'objectives = ["say what a slot is"]',
+    "needs": 'needs = ["process"]',
+    "points": "points = 8",
+    "artifacts": 'artifacts = ["server.toml"]',
+    "starter": '[starter]\n         fails = ["starts"]',
+    "images": '[images]\n         docker = ["debian:trixie-slim"]',
+    "grade": "[grade]\n         ready = 60",
+    "grace": "grace = 15        # minutes",
+    "per_day": "per_day = 0.1     # a tenth of the points earned, each started day",
+    "at_most": "at_most = 0.5     # never more than half",
+    "schema": "schema = 1        # a newer llmlab reads what is newer",
+}
+_EXAMPLES["late"] = "[late]\n         " + "\n         ".join(
+    _EXAMPLES[key] for key in ("grace", "per_day", "at_most")
+)
+
+
 def read_info(folder: Path) -> LabInfo:
     """Read one `lab.toml`.
 
-    :raises LabError: naming the file and the key that is missing or of the wrong kind.
+    :raises LabError: naming the file, the line and the key that is missing, unknown or of the wrong kind.
     """
     path = folder / "lab.toml"
     try:
-        data: dict[str, Any] = tomllib.loads(path.read_text(encoding="utf-8"))
-    except (OSError, tomllib.TOMLDecodeError) as error:
+        text = path.read_text(encoding="utf-8")
+        data: dict[str, Any] = tomllib.loads(text)
+    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
         raise LabError(f"lab.toml cannot be read: {error}", where=str(path)) from None
-    number, _, slug = folder.name.partition("-")
     try:
-        return LabInfo(
-            number=number,
-            slug=slug,
-            title=str(data["title"]),
-            minutes=int(data["minutes"]),
-            objectives=tuple(data["objectives"]),
-            needs=tuple(data["needs"]),
-            artifacts=tuple(data.get("artifacts", ())),
-            points=float(data["points"]),
-            starter_fails=tuple(data.get("starter", {}).get("fails", ())),
-            starter_skips=tuple(data.get("starter", {}).get("skips", ())),
-            next=str(data.get("next", "")),
-            folder=folder,
-            images={name: tuple(found) for name, found in data.get("images", {}).items()},
-            late=None if "late" not in data else _late(data["late"], path),
-        )
-    except KeyError as error:
-        raise LabError(f"lab.toml lacks {error}.", where=str(path)) from None
+        lab = typed.convert(data, _LabToml)
+    except typed.Trouble as trouble:
+        raise trouble.error("lab.toml", where_in(path, text, trouble.at), _EXAMPLES) from None
+    number, _, slug = folder.name.partition("-")
+    late = lab.late
+    return LabInfo(
+        number=number,
+        slug=slug,
+        title=lab.title,
+        minutes=lab.minutes,
+        objectives=lab.objectives,
+        needs=lab.needs,
+        artifacts=lab.artifacts,
+        points=lab.points,
+        starter_fails=lab.starter.fails,
+        starter_skips=lab.starter.skips,
+        next=lab.next,
+        folder=folder,
+        late=LateRule(late.grace, late.per_day, late.at_most) if late else None,
+        images=lab.images,
+    )
 
 
-#: key of [late] -> (what stands for it when it is left out, its largest value, an example)
-_LATE: dict[str, tuple[float | None, float, str]] = {
-    "grace": (0.0, math.inf, "grace = 15        # minutes"),
-    "per_day": (None, 1.0, "per_day = 0.1     # a tenth of the points earned, each started day"),
-    "at_most": (1.0, 1.0, "at_most = 0.5     # never more than half"),
-}
-
-
-def _late(table: object, path: Path) -> LateRule:
-    """The table `[late]`, or a LabError that names the key and shows how it is written."""
-    if not isinstance(table, dict):
-        example = "[late]\n         " + "\n         ".join(example for _, _, example in _LATE.values())
-        raise LabError(f"late is {table!r}, and should be a table.", where=str(path), fix=example)
-    for key in table:
-        if key not in _LATE:
-            near = difflib.get_close_matches(str(key), _LATE, 1)
-            raise LabError(
-                f"[late] has no key {key!r}.",
-                where=f"{path}: late.{key}",
-                fix=f"did you mean {near[0]}?" if near else "its keys are " + ", ".join(_LATE),
-            )
-    values = {}
-    for key, (otherwise, largest, example) in _LATE.items():
-        value = table.get(key, otherwise)
-        if value is None:
-            raise LabError(f"[late] lacks {key}.", where=f"{path}: late.{key}", fix=example)
-        number = isinstance(value, (int, float)) and not isinstance(value, bool)
-        if not number or not math.isfinite(value) or not 0 <= value <= largest:
-            wanted = "a number, 0 or more" if largest == math.inf else f"a share from 0 to {largest:g}"
-            what = f"[late] {key} is {value!r}, and should be {wanted}."
-            raise LabError(what, where=f"{path}: late.{key}", fix=example)
-        values[key] = float(value)
-    return LateRule(values["grace"], values["per_day"], values["at_most"])
+def where_in(path: Path, text: str, at: Sequence[str]) -> str:
+    """Where a key of a TOML file stands, or should."""
+    line = typed.toml_line(text, at)
+    return f"{f'line {line} of ' if line else ''}{path}: {'.'.join(at)}"
 
 
 def all_labs(course: Path | None = None) -> list[LabInfo]:

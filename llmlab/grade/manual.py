@@ -5,17 +5,21 @@
 
 from __future__ import annotations
 
+import dataclasses
 import difflib
 import re
 import tomllib
 import unicodedata
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Annotated, Any, NoReturn, TypeVar
+
+from msgspec import Meta, Struct, field
 
 from ..errors import LabError
+from ..system import typed
 
 TEMPLATE = """\
 # Points and comments of your own. llmlab wrote this file once, reads it whenever the gradebook is written, and
@@ -37,7 +41,9 @@ LEARNER_KEYS = {
     "excused": "excused = true",
     "checks": 'checks.knee = { points = 2, comment = "Right for a wrong reason." }',
 }
-MOST = 1e6  # points; more is a slip of the finger
+MOST = 1e6  # more is a slip of the finger
+Points = Annotated[float, Meta(gt=-MOST, lt=MOST)]
+T = TypeVar("T", bound=Struct)
 CHECK_KEYS = {"points": LEARNER_KEYS["checks"], "comment": LEARNER_KEYS["checks"]}
 
 
@@ -61,7 +67,7 @@ class Manual:
     comment: str = ""
     submitted: datetime | None = None
     excused: bool = False
-    checks: Mapping[str, ManualCheck] = field(default_factory=dict)
+    checks: Mapping[str, ManualCheck] = dataclasses.field(default_factory=dict)
 
     @property
     def judges(self) -> bool:
@@ -112,6 +118,11 @@ def read_manual(path: Path, keys: Collection[str], checks: Mapping[str, float]) 
     reader = _Reader(path, text, checks)
     known = {unicodedata.normalize("NFC", key): key for key in keys}
     found: dict[str, Manual] = {}
+    version = data.get("schema", 1)
+    if not isinstance(version, dict):  # a learner may be called that
+        if version != 1:
+            reader.refuse(["schema"], f"schema is {version!r}, and should be 1", "a newer llmlab reads it")
+        data.pop("schema", None)
     for name, table in data.items():
         key = name if name in keys else known.get(unicodedata.normalize("NFC", name))
         if not isinstance(table, dict):
@@ -128,6 +139,19 @@ def read_manual(path: Path, keys: Collection[str], checks: Mapping[str, float]) 
     return found
 
 
+class _Check(Struct, forbid_unknown_fields=True):
+    points: Points | None = None
+    comment: str = ""
+
+
+class _Learner(Struct, forbid_unknown_fields=True):
+    points: Points = 0.0
+    comment: str = ""
+    submitted: Annotated[datetime, Meta(tz=True)] | None = None
+    excused: bool = False
+    checks: dict[str, Any] = field(default_factory=dict)  # each is a `_Check`; which there are the lab says
+
+
 class _Reader:
     """Reads the tables of one file; what is wrong becomes a LabError with its line."""
 
@@ -135,70 +159,40 @@ class _Reader:
         self.path, self.text, self.checks = path, text, checks
 
     def refuse(self, at: list[str], what: str, fix: str) -> NoReturn:
-        line = _line(self.text, at)
+        line = typed.toml_line(self.text, at)
         where = f"{self.path}:{line}" if line else str(self.path)
         raise LabError(f"{self.path.name}: {what}.", where=where, fix=fix)
 
     def learner(self, name: str, table: dict[str, Any]) -> Manual:
-        self._only(table, LEARNER_KEYS, [name])
-        given = table.get("checks", {})
-        if not isinstance(given, dict):
-            self._wrong([name, "checks"], given, "a table of checks", LEARNER_KEYS["checks"])
+        read = self._read(_Learner, table, [name], LEARNER_KEYS)
         return Manual(
-            points=self._number(table.get("points", 0.0), [name, "points"], LEARNER_KEYS["points"]),
-            comment=self._text(table.get("comment", ""), [name, "comment"], LEARNER_KEYS["comment"]),
-            submitted=self._time(table.get("submitted"), [name, "submitted"]),
-            excused=self._flag(table.get("excused", False), [name, "excused"]),
-            checks={check: self._check(name, check, one) for check, one in given.items()},
+            points=read.points,
+            comment=read.comment,
+            submitted=read.submitted.astimezone(UTC) if read.submitted else None,
+            excused=read.excused,
+            checks={check: self._check(name, check, one) for check, one in read.checks.items()},
         )
 
     def _check(self, name: str, check: str, table: object) -> ManualCheck:
         at = [name, "checks", check]
         if check not in self.checks:
             self.refuse(at, f"there is no check {check!r}", _nearest(check, self.checks, ""))
-        if not isinstance(table, dict):
-            self._wrong(at, table, "a table", CHECK_KEYS["points"])
-        self._only(table, CHECK_KEYS, at)
-        full, points = self.checks[check], None
-        if "points" in table:
-            points = self._number(table["points"], [*at, "points"], CHECK_KEYS["points"])
-            if not 0 <= points <= full:
-                what = f"{check} gives 0 to {full:g} points, not {points:g}"
-                self.refuse([*at, "points"], what, "add or take more with the learner's own `points = ...`")
-        return ManualCheck(
-            points, full, self._text(table.get("comment", ""), [*at, "comment"], CHECK_KEYS["comment"])
-        )
+        read = self._read(_Check, table, at, CHECK_KEYS)
+        full = self.checks[check]
+        if read.points is not None and not 0 <= read.points <= full:
+            what = f"{check} gives 0 to {full:g} points, not {read.points:g}"
+            self.refuse([*at, "points"], what, "add or take more with the learner's own `points = ...`")
+        return ManualCheck(read.points, full, read.comment)
 
-    def _only(self, table: dict[str, Any], known: Mapping[str, str], at: list[str]) -> None:
-        for key in table:
-            if key not in known:
-                self.refuse([*at, key], f"there is no key {key!r}", _nearest(key, known, ""))
-
-    def _number(self, value: Any, at: list[str], example: str) -> float:
-        number = isinstance(value, (int, float)) and not isinstance(value, bool)
-        if not number or not abs(value) < MOST:  # NaN is not less than anything
-            self._wrong(at, value, "a number", example)
-        return float(value)
-
-    def _text(self, value: object, at: list[str], example: str) -> str:
-        return value if isinstance(value, str) else self._wrong(at, value, "text in quotes", example)
-
-    def _flag(self, value: object, at: list[str]) -> bool:
-        if not isinstance(value, bool):
-            self._wrong(at, value, "true or false", LEARNER_KEYS["excused"])
-        return value
-
-    def _time(self, value: object, at: list[str]) -> datetime | None:
-        if value is None:
-            return None
-        if not isinstance(value, datetime) or value.tzinfo is None:
-            wanted = "a date and time with Z or an offset, without quotes"
-            self._wrong(at, value, wanted, LEARNER_KEYS["submitted"])
-        return value.astimezone(UTC)
-
-    def _wrong(self, at: list[str], value: object, wanted: str, example: str) -> NoReturn:
-        shown = str(value) if isinstance(value, datetime) else repr(value)
-        self.refuse(at, f"{'.'.join(at[1:])} is {shown}, and should be {wanted}", example)
+    def _read(self, kind: type[T], table: object, at: list[str], examples: Mapping[str, str]) -> T:
+        try:
+            return typed.convert(table, kind)
+        except typed.Trouble as trouble:
+            full = [*at, *trouble.at]
+            if trouble.kind == "unknown":
+                self.refuse(full, f"there is no key {full[-1]!r}", _nearest(full[-1], trouble.known, ""))
+            said = f"{'.'.join(full[1:])} is {trouble.shown}, and should be {trouble.wanted}"
+            self.refuse(full, said, examples.get(full[-1], CHECK_KEYS["points"]))
 
 
 def _nearest(name: str, names: Collection[str], otherwise: str) -> str:
@@ -207,34 +201,3 @@ def _nearest(name: str, names: Collection[str], otherwise: str) -> str:
         return f"did you mean {near[0]!r}?"
     few = ", ".join(repr(one) for one in list(names)[:8])
     return otherwise or (f"there are {few}" if few else "there are none")
-
-
-def _line(text: str, wanted: list[str]) -> int | None:
-    """The line on which `wanted`, or as much of its path as can be found, is written (tomllib does not say)."""
-    here: list[str] = []
-    best: tuple[int, int] | None = None
-    for number, line in enumerate(text.splitlines(), 1):
-        if line.lstrip().startswith("["):
-            here = path = _path(line) or here
-        elif key := re.match(r"""\s*((?:"(?:\\.|[^"\\])*"|'[^']*'|[^=#"'])+?)\s*=""", line):
-            path = [*here, *(_path(f"{key[1]} = 0") or ["\0"])]
-        else:
-            continue
-        common = min(len(path), len(wanted))
-        if path[:common] == wanted[:common] and (best is None or common > best[0]):
-            best = (common, number)
-    return best[1] if best else None
-
-
-def _path(line: str) -> list[str] | None:
-    """The keys that one line of TOML names, read by tomllib itself."""
-    try:
-        node: Any = tomllib.loads(line)
-    except tomllib.TOMLDecodeError:
-        return None
-    out = []
-    while isinstance(node, dict) and node:
-        key = next(iter(node))
-        out.append(key)
-        node = node[key]
-    return out

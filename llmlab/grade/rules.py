@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
-import difflib
+import dataclasses
 import tomllib
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
-from ..errors import LabError
+import msgspec
+from msgspec import Meta, Struct
+
+from ..course.info import where_in
 from ..serve.spec import parse_size
+from ..system import typed
 from .cage import Allowance
 
 
@@ -38,31 +42,38 @@ class Rules:
         )
 
 
-_SIZES = ("memory", "disk")
+Amount = Annotated[float, Meta(ge=0.1, le=86_400)]
+
+
+class _Grade(Struct, forbid_unknown_fields=True, omit_defaults=True):
+    """The table. What is None is left out."""
+
+    notebook: Annotated[float, Meta(ge=0, le=86_400)] | None = None
+    answer: Amount | None = None
+    checks: Amount | None = None
+    ready: Amount | None = None
+    cpus: Amount | None = None
+    memory: str | int | None = None
+    disk: str | int | None = None
+    processes: Annotated[int, Meta(ge=1, le=86_400)] | None = None
+    build: Amount | None = None
 
 
 def read_rules(lab: Path) -> Rules:
     """The rules of one lab; what its `[grade]` leaves out is as in `Rules`.
 
-    :raises LabError: naming lab.toml, the key, and how it is written.
+    :raises LabError: naming lab.toml, the line, the key, and how it is written.
     """
     path = lab / "lab.toml"
-    table: Any = tomllib.loads(path.read_text(encoding="utf-8")).get("grade", {})
-    if not isinstance(table, dict):
-        raise LabError("grade should be a table.", where=str(path), fix="[grade]\n         ready = 60")
-    known = {name: getattr(Rules(), name) for name in Rules.__dataclass_fields__}
-    values: dict[str, Any] = {}
-    for key, value in table.items():
-        where = f"{path}: grade.{key}"
-        if key not in known:
-            near = difflib.get_close_matches(str(key), known, 1)
-            fix = f"did you mean {near[0]}?" if near else "its keys are " + ", ".join(known)
-            raise LabError(f"[grade] has no key {key!r}.", where=where, fix=fix)
-        if key in _SIZES:
-            values[key] = parse_size(value, where=where)
-            continue
-        lowest = 0 if key == "notebook" else 0.1
-        if isinstance(value, bool) or not isinstance(value, int | float) or not lowest <= value <= 86_400:
-            raise LabError(f"[grade] {key} is {value!r}.", where=where, fix=f"{key} = {known[key]:g}")
-        values[key] = type(known[key])(value)
+    text = path.read_text(encoding="utf-8")
+    table: Any = tomllib.loads(text).get("grade", {})
+    try:
+        values = msgspec.to_builtins(typed.convert(table, _Grade))
+    except typed.Trouble as trouble:
+        trouble.at = ["grade", *trouble.at]
+        usual = {field.name: f"{field.name} = {field.default:g}" for field in dataclasses.fields(Rules)}
+        usual |= {"memory": 'memory = "2G"', "disk": 'disk = "512M"', "grade": "[grade]\n         ready = 60"}
+        raise trouble.error("lab.toml", where_in(path, text, trouble.at), usual) from None
+    for key in {"memory", "disk"} & set(values):
+        values[key] = parse_size(values[key], where=where_in(path, text, ["grade", key]))
     return Rules(**values)

@@ -17,16 +17,20 @@ memory = "512M"
 
 from __future__ import annotations
 
+import dataclasses
 import difflib
 import os
 import re
 import tomllib
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any, Literal
+
+from msgspec import Meta, Struct, field
 
 from ..errors import LabError
+from ..system import typed
 from .limits import Limits
 
 Value = str | int | float | bool | list[str]
@@ -52,17 +56,57 @@ def line_of(text: str, key: str) -> int | None:
     return None
 
 
+class _Limits(Struct, forbid_unknown_fields=True):
+    cpus: Annotated[float, Meta(gt=0, lt=1e6)] | None = None
+    memory: str | int | None = None
+
+
+class _ServerToml(Struct, forbid_unknown_fields=True):
+    model: str = "tiny"
+    device: str = "cpu"
+    engine: str | None = None
+    flags: dict[str, Value] = field(default_factory=dict)
+    limits: _Limits = field(default_factory=_Limits)
+    env: dict[str, str | int | float | bool] = field(default_factory=dict)
+    schema: Literal[1] = 1
+
+
+def _words(trouble: typed.Trouble, file: str) -> tuple[str, str]:
+    """What is wrong with a server.toml, and how it is written."""
+    *above, key = trouble.at
+    if trouble.kind == "unknown" and above:
+        return f"[limits] has no key {key!r}.", "it takes cpus and memory"
+    if trouble.kind == "unknown":
+        near = difflib.get_close_matches(key, trouble.known, 1)
+        return (
+            f"{file} has no key {key!r}.",
+            f"did you mean {near[0]}?" if near else "flags belong below [flags]",
+        )
+    if key == "schema" and not above:
+        return f"schema is {trouble.shown}, and should be 1.", "a newer llmlab reads it"
+    if not above and trouble.expected == "str":
+        return f"{key} must be text.", f'{key} = "{trouble.value}"'
+    if not above:
+        return f"{key} must be a table.", f"write [{key}] above its keys"
+    if above == ["limits"] and key == "cpus":
+        return f"cpus must be a number of cores above 0, not {trouble.shown}.", "cpus = 1.0"
+    if above == ["limits"]:
+        return f"{trouble.shown} is not a size.", 'write it like "512M" or "2G"'
+    name = above[1] if len(above) > 1 else key  # in a list: the list's
+    return f"{name} cannot be {trouble.shown}.", "text, a number, true or false"
+
+
 @dataclass(frozen=True, slots=True)
 class Spec:
     """One server to start. `flags` are llama-server's long names; `limits` is the quota around it."""
 
     model: str = "tiny"
-    flags: Mapping[str, Value] = field(default_factory=dict)
+    flags: Mapping[str, Value] = dataclasses.field(default_factory=dict)
     device: str = "cpu"
-    limits: Limits = field(default_factory=Limits)
-    env: Mapping[str, str] = field(default_factory=dict)
+    limits: Limits = dataclasses.field(default_factory=Limits)
+    env: Mapping[str, str] = dataclasses.field(default_factory=dict)
     engine: str | None = None  # a path, or "wheel" / "built"; None: whatever `llmlab engine` finds first
-    folder: Path = field(default_factory=Path.cwd)  # relative paths are meant from here
+    folder: Path = dataclasses.field(default_factory=Path.cwd)  # relative paths are meant from here
     source: Path | None = None  # the file it came from
     text: str = ""
 
@@ -99,54 +143,24 @@ class Spec:
             line = line_of(text, key)
             return f"{path}, line {line}" if line else str(path)
 
-        known = ("model", "device", "engine", "flags", "limits", "env")
-        for key in data:
-            if key not in known:
-                near = difflib.get_close_matches(key, known, 1)
-                hint = f"did you mean {near[0]}?" if near else "flags belong below [flags]"
-                raise LabError(f"{path.name} has no key {key!r}.", where=where(key), fix=hint)
-        for key in ("model", "device", "engine"):
-            if not isinstance(data.get(key, ""), str):
-                raise LabError(f"{key} must be text.", where=where(key), fix=f'{key} = "{data[key]}"')
-        for key in ("flags", "limits", "env"):
-            if not isinstance(data.get(key, {}), dict):
-                raise LabError(
-                    f"{key} must be a table.", where=where(key), fix=f"write [{key}] above its keys"
-                )
-        flags: dict[str, Value] = {}
-        for key, value in data.get("flags", {}).items():
-            if (isinstance(value, list) and all(isinstance(one, str) for one in value)) or isinstance(
-                value, str | int | float | bool
-            ):
-                flags[key] = value
-            else:
-                raise LabError(
-                    f"{key} cannot be {value!r}.", where=where(key), fix="text, a number, true or false"
-                )
-        limits = data.get("limits", {})
-        for key in limits:
-            if key not in ("cpus", "memory"):
-                raise LabError(
-                    f"[limits] has no key {key!r}.", where=where(key), fix="it takes cpus and memory"
-                )
-        cpus = limits.get("cpus")
-        if cpus is not None and (isinstance(cpus, bool) or not isinstance(cpus, int | float) or cpus <= 0):
+        try:
+            read = typed.convert(data, _ServerToml)
+        except typed.Trouble as trouble:
+            what, fix = _words(trouble, path.name)
             raise LabError(
-                f"cpus must be a number of cores above 0, not {cpus!r}.",
-                where=where("cpus"),
-                fix="cpus = 1.0",
-            )
-        memory = limits.get("memory")
+                what,
+                where=where(next((key for key in reversed(trouble.at) if not key.isdigit()), "")),
+                fix=fix,
+            ) from None
+        limits = read.limits
+        memory = None if limits.memory is None else parse_size(limits.memory, where=where("memory"))
         return cls(
-            model=data.get("model", "tiny"),
-            flags=flags,
-            device=data.get("device", "cpu"),
-            engine=data.get("engine"),
-            limits=Limits(
-                cpus=float(cpus) if cpus is not None else None,
-                memory=None if memory is None else parse_size(memory, where=where("memory")),
-            ),
-            env={key: str(value) for key, value in data.get("env", {}).items()},
+            model=read.model,
+            flags=read.flags,
+            device=read.device,
+            engine=read.engine,
+            limits=Limits(cpus=limits.cpus, memory=memory),
+            env={key: str(value) for key, value in read.env.items()},
             folder=path.resolve().parent,
             source=path,
             text=text,

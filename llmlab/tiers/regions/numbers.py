@@ -2,54 +2,56 @@
 
 from __future__ import annotations
 
+import functools
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any, Literal
 
 import yaml
-from jsonschema import Draft202012Validator
+from msgspec import Meta, Struct, defstruct
 
 from ...errors import LabError
-from ...system import yaml_nodes
+from ...system import typed, yaml_nodes
 from .places import regions
 
 NAME = "regions.yaml"
-POLICIES = ("pickclosest", "all", "random", "hashed")
 
 
-def _seconds(least: float, most: float, whole: bool = True) -> dict[str, Any]:
-    return {"type": "integer" if whole else "number", "minimum": least, "maximum": most}
+Whole = Annotated[int, Meta(ge=1, le=86_400)]
+Promised = Annotated[float, Meta(ge=0.1, le=3600)]
 
 
-def _object(required: Mapping[str, Any]) -> dict[str, Any]:
-    return {
-        "type": "object",
-        "properties": dict(required),
-        "required": list(required),
-        "additionalProperties": False,
-    }
+class _Health(Struct, forbid_unknown_fields=True):
+    """Seconds are whole where PowerDNS takes no other."""
+
+    interval: Annotated[int, Meta(ge=1, le=300)]
+    timeout: Annotated[int, Meta(ge=1, le=60)]
+    fall: Annotated[int, Meta(ge=1, le=20)]
+    rise: Annotated[int, Meta(ge=1, le=100)]
 
 
-def schema() -> dict[str, Any]:
-    """What stands in the file. Seconds are whole where PowerDNS takes no other."""
-    names = list(regions())
-    return _object(
-        {
-            "policy": {"enum": list(POLICIES)},
-            "ttl": _seconds(1, 86_400),
-            "weights": _object({name: {"type": "integer", "minimum": 1, "maximum": 100} for name in names}),
-            "health": _object(
-                {
-                    "interval": _seconds(1, 300),
-                    "timeout": _seconds(1, 60),
-                    "fall": {"type": "integer", "minimum": 1, "maximum": 20},
-                    "rise": {"type": "integer", "minimum": 1, "maximum": 100},
-                }
-            ),
-            "promise": _object({name: _seconds(0.1, 3600, whole=False) for name in ("region", "servers")}),
-        }
+class _Promise(Struct, forbid_unknown_fields=True):
+    region: Promised
+    servers: Promised
+
+
+class _Numbers(Struct, forbid_unknown_fields=True, kw_only=True):
+    policy: Literal["pickclosest", "all", "random", "hashed"]
+    ttl: Whole
+    health: _Health
+    promise: _Promise
+    schema: Literal[1] = 1
+
+
+@functools.cache
+def _regions_yaml() -> Any:
+    """What stands in the file; each region there is has a weight."""
+    names = [(name, Annotated[int, Meta(ge=1, le=100)]) for name in regions()]
+    weights = defstruct("_Weights", names, forbid_unknown_fields=True)
+    return defstruct(
+        "_RegionsYaml", [("weights", weights)], bases=(_Numbers,), forbid_unknown_fields=True, kw_only=True
     )
 
 
@@ -103,35 +105,29 @@ def read(file: Path) -> Numbers:
         raise LabError(
             f"{file.name} is no YAML: {getattr(error, 'problem', None) or error}.", where=where
         ) from error
-    # What nobody knows first: a name that is mistyped is missing, too.
-    found = sorted(
-        Draft202012Validator(schema()).iter_errors(data),
-        key=lambda one: (one.validator != "additionalProperties", list(map(str, one.path))),
-    )
-    wrong = next(iter(found), None)
-    if wrong is not None:
-        path = [str(part) for part in wrong.path]
-        raise LabError(
-            f"{'.'.join(path) or file.name}: {_words(wrong, path)}",
-            where=f"{file.name}:{yaml_nodes.line_of(top, [*path, *_extra(wrong)]) or 1}",
-        )
-    health, promise = data["health"], data["promise"]
-    if health["timeout"] > health["interval"]:
+    try:
+        made = typed.convert(data, _regions_yaml())
+    except typed.Trouble as trouble:
+        named = ".".join(trouble.at if trouble.kind == "wrong" else trouble.at[:-1]) or file.name
+        line = yaml_nodes.line_of(top, trouble.at) or 1
+        raise LabError(f"{named}: {_words(trouble)}", where=f"{file.name}:{line}") from None
+    health, promise = made.health, made.promise
+    if health.timeout > health.interval:
         raise LabError(
             "health.timeout: a check that may take longer than the time between two is asked again before it is over.",
             where=f"{file.name}:{yaml_nodes.line_of(top, ['health', 'timeout'])}",
             fix="a timeout of at most the interval",
         )
     return Numbers(
-        policy=data["policy"],
-        ttl=data["ttl"],
-        interval=health["interval"],
-        timeout=health["timeout"],
-        fall=health["fall"],
-        rise=health["rise"],
-        promise_region=float(promise["region"]),
-        promise_servers=float(promise["servers"]),
-        names=dict(_flat(data)),
+        policy=made.policy,
+        ttl=made.ttl,
+        interval=health.interval,
+        timeout=health.timeout,
+        fall=health.fall,
+        rise=health.rise,
+        promise_region=promise.region,
+        promise_servers=promise.servers,
+        names=dict(_flat({key: value for key, value in data.items() if key != "schema"})),
     )
 
 
@@ -144,21 +140,25 @@ def _flat(data: Mapping[str, Any], above: str = "") -> Iterator[tuple[str, str]]
             yield name, str(value)
 
 
-def _extra(wrong: Any) -> list[str]:
-    found = re.search(r"'(\w+)' (?:was|were) unexpected", wrong.message)
-    return [found[1]] if found else []
+#: As a schema of JSON calls them.
+_TYPES = {"int": "integer", "float": "number", "str": "string", "object": "object"}
 
 
-def _words(wrong: Any, path: list[str]) -> str:
-    if path == ["ttl"] and wrong.validator == "minimum":
+def _words(trouble: typed.Trouble) -> str:
+    key, value = (trouble.at or [""])[-1], trouble.shown
+    if trouble.at == ["ttl"] and trouble.value == 0:
         return "with a TTL of zero nobody may keep an answer: every single request waits for the name server first."
-    if wrong.validator == "additionalProperties" and path == ["weights"]:
-        return f"there is no region {', '.join(_extra(wrong))}; there are {', '.join(regions())}"
-    if wrong.validator == "required":
-        return str(wrong.message).replace("is a required property", "is missing")
-    if wrong.validator == "additionalProperties":
-        return f"nothing is known of {', '.join(_extra(wrong)) or 'some of it'}"
-    return str(wrong.message)
+    if trouble.kind == "unknown" and trouble.at[0] == "weights":
+        return f"there is no region {key}; there are {', '.join(regions())}"
+    if trouble.kind == "missing":
+        return f"{key!r} is missing"
+    if trouble.kind == "unknown":
+        return f"nothing is known of {key}"
+    if trouble.expected == "enum":
+        return f"{value} is not {trouble.wanted}"
+    if isinstance(trouble.value, int | float) and not isinstance(trouble.value, bool):
+        return f"{value}, and should be {trouble.wanted}"
+    return f"{value} is not of type {_TYPES.get(trouble.expected, trouble.expected)!r}"
 
 
 def fill(text: str, names: Mapping[str, str], file: str) -> str:
