@@ -129,9 +129,15 @@ def test_without_a_schema_it_is_the_first_and_another_is_refused(read, name):
             "minutes is 'soon', and should be a whole number",
         ),
         ("lab.toml", '["process"]', '"process"', 5, "needs is 'process', and should be a list"),
-        ("lab.toml", '["process"]', "[1]", 5, "needs"),
+        ("lab.toml", '["process"]', "[1]", 5, "needs is [1], and should be a list of text in quotes"),
         ("lab.toml", "points = 3", "points = nan", 7, "points is nan"),
-        ("lab.toml", '["starts"]', "[true]", 10, "fails"),
+        (
+            "lab.toml",
+            '["starts"]',
+            "[true]",
+            10,
+            "[starter] fails is [True], and should be a list of text in quotes",
+        ),
         (
             "lab.toml",
             '["llama-server:v1.0.0"]',

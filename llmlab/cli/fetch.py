@@ -44,7 +44,7 @@ def _named(word: str) -> Wanted:
     lab = _lab(word)
     needs = {"models", *lab.needs}
     # In the registry's order: an engine goes into the images of a cluster.
-    return {name: lab for name in (*(one for one in brings if one in needs), *lab.needs)}
+    return {name: lab for name in (*(name for name in brings if name in needs), *lab.needs)}
 
 
 def _lab(word: str) -> LabInfo:

@@ -62,7 +62,7 @@ class Grading:
     def __init__(self, info: LabInfo, submissions: Path, out: Path, settings: Settings | None = None) -> None:
         self.info = info
         daemon.require(info)
-        by_hand = {name for one in tier.tiers() for name in one.by_hand}
+        by_hand = {need for room in tier.tiers() for need in room.by_hand}
         for need, brings in tier.all_of("fetches").items():
             if need in info.needs and need not in by_hand:
                 tier.load(brings)(quiet, info)  # in a sandbox there is no way to fetch anything

@@ -92,8 +92,7 @@ def _words(trouble: typed.Trouble, file: str) -> tuple[str, str]:
         return f"cpus must be a number of cores above 0, not {trouble.shown}.", "cpus = 1.0"
     if above == ["limits"]:
         return f"{trouble.shown} is not a size.", 'write it like "512M" or "2G"'
-    name = above[1] if len(above) > 1 else key  # in a list: the list's
-    return f"{name} cannot be {trouble.shown}.", "text, a number, true or false"
+    return f"{key} cannot be {trouble.shown}.", "text, a number, true or false"
 
 
 @dataclass(frozen=True, slots=True)
@@ -147,11 +146,7 @@ class Spec:
             read = typed.convert(data, _ServerToml)
         except typed.Trouble as trouble:
             what, fix = _words(trouble, path.name)
-            raise LabError(
-                what,
-                where=where(next((key for key in reversed(trouble.at) if not key.isdigit()), "")),
-                fix=fix,
-            ) from None
+            raise LabError(what, where=where(trouble.at[-1]), fix=fix) from None
         limits = read.limits
         memory = None if limits.memory is None else parse_size(limits.memory, where=where("memory"))
         return cls(

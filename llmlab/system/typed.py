@@ -88,6 +88,8 @@ def _trouble(said: str, data: Any, kind: type[T]) -> Trouble:
     if named := re.fullmatch(r"Object missing required field `(.*)`", said):
         return Trouble("missing", [*at, named[1]], known=_known(kind, at))
     expected, wanted = _wanted(said, kind, at)
+    if at and isinstance(_node(data, at[:-1]), list):  # what has a name is the list
+        at, expected, wanted = at[:-1], "array", f"a list of {wanted}"
     return Trouble("wrong", at, value=_node(data, at), expected=expected, wanted=wanted)
 
 
@@ -126,7 +128,7 @@ def _type(kind: type[T], at: Sequence[str]) -> Any:
     found: Any = inspect.type_info(kind)
     for key in [*at, None]:
         if isinstance(found, inspect.UnionType):
-            found = next((one for one in found.types if not isinstance(one, inspect.NoneType)), found)
+            found = next((kind for kind in found.types if not isinstance(kind, inspect.NoneType)), found)
         if key is None:
             break
         if isinstance(found, inspect.StructType):

@@ -30,7 +30,7 @@ def test_what_our_labs_name_is_in_the_catalogues(lab):
 
 
 def test_each_image_of_the_container_labs_is_a_labs():
-    assert {one.name for one in docker.CATALOGUE} == {
+    assert {image.name for image in docker.CATALOGUE} == {
         name for lab in LABS for name in lab.images.get("docker", ())
     }
 

@@ -25,7 +25,7 @@ def images(say: Say, lab: LabInfo | None) -> Need:
     """Bring the images of the container labs: pulled where possible, else built here."""
     docker(say, lab)
     if lab is None:
-        _bring([one.name for one in catalogue.CATALOGUE], say)
+        _bring([image.name for image in catalogue.CATALOGUE], say)
         return needs.images()
     return Need("images", True, ", ".join(lab.images.get("docker", ())) or f"lab {lab.number} names none")
 
