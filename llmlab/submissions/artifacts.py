@@ -28,20 +28,24 @@ def artifact(
 ) -> tuple[Entry, bytes] | str:
     """One artifact: outside zips, beside the notebook, else in the shallowest folder that has it; or why there is none.
 
-    A file of exactly this name comes first; of those that a tool has renamed, the newest by its stamp, then by its time.
+    A file of exactly this name comes first; of those that a tool has renamed, the newest by its stamp, then by its time. An LMS
+    without folders hands `tests/a.hcl` over as `a.hcl` or `tests_a.hcl`: beside the notebook that is taken, where nothing better is.
     """
     wanted = nfc(name).split("/")
     lower = [part.casefold() for part in wanted]
+    flattened = {lower[-1], "_".join(lower), "-".join(lower)} if len(lower) > 1 else set()
     found = []
     for entry in entries:
         parts = entry.parts
         tail = [part.casefold() for part in parts[-len(wanted) :]]
         renamed = tail != lower
-        if tail[:-1] != lower[:-1] or (renamed and plain_name(tail[-1]) != lower[-1]):
+        in_place = tail[:-1] == lower[:-1] and (not renamed or plain_name(tail[-1]) == lower[-1])
+        beside = "/".join(parts[:-1]) == (home or "") and plain_name(tail[-1]) in flattened
+        if not (in_place or beside):
             continue
-        base = parts[: -len(wanted)]
+        base = parts[: -len(wanted)] if in_place else parts[:-1]
         exact = parts[-len(wanted) :] == wanted
-        where = (entry.level, renamed, "/".join(base) != home, len(base), not exact)
+        where = (not in_place, entry.level, renamed, "/".join(base) != home, len(base), not exact)
         found.append((*where, *entry.newest, entry.name, entry))
     why = ""
     taken: tuple[Entry, bytes] | None = None

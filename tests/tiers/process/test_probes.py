@@ -13,15 +13,20 @@ from llmlab.tiers.process import probes
 @pytest.fixture
 def judged(monkeypatch):
     """The verdict on these ratios (they repeat), and how many pairs it took."""
-    monkeypatch.setattr(probes.stats, "tokens_per_second", float)
+    monkeypatch.setattr(probes.stats, "tokens_per_second", lambda run: run.speed)
 
-    def judge(ratios, **more):
+    def run(speed, foreign):
+        noise = SimpleNamespace(noisy=foreign > 0.15, foreign_cpu=foreign)
+        return SimpleNamespace(speed=speed, noise=noise)
+
+    def judge(ratios, foreign=(0.0,), **more):
+        taken = cycle(foreign)
         learner, reference = (SimpleNamespace(command=name) for name in ("learner", "reference"))
         speeds = {"learner": (100 * one for one in cycle(ratios)), "reference": (100.0 for _ in cycle([1]))}
         ctx = SimpleNamespace(
             seed=1,
             say=lambda _: None,
-            measure=lambda server, _: SimpleNamespace(runs=[next(speeds[server.command])]),
+            measure=lambda server, _: SimpleNamespace(runs=[run(next(speeds[server.command]), next(taken))]),
         )
         verdict = probes.compare_speed(
             ctx, learner=learner, reference=reference, plan=None, at_least=0.8, **more
@@ -45,6 +50,20 @@ def judged(monkeypatch):
 )
 def test_it_passes_soon_fails_late_and_says_when_it_cannot_tell(judged, ratios, verdict, pairs):
     assert judged(ratios) == (verdict, pairs)
+
+
+@pytest.mark.parametrize(
+    ("ratios", "foreign", "verdict"),
+    [
+        ([0.5], [0.4], "inconclusive"),
+        ([0.5], [0.4, 0.0], "inconclusive"),
+        ([0.5], [0.4, 0.0, 0.0], "failed"),
+        ([0.1], [0.4], "failed"),  # a fifth of the reference is no neighbour's doing
+        ([1.0], [0.4], "passed"),
+    ],
+)
+def test_who_is_slow_beside_busy_others_has_not_failed(judged, ratios, foreign, verdict):
+    assert judged(ratios, foreign=foreign)[0] == verdict
 
 
 def test_a_longer_budget_is_used_only_where_it_is_needed(judged):
