@@ -3,9 +3,10 @@
 import json
 import re
 import threading
+from collections.abc import Iterator
 from pathlib import Path
 
-from llmlab.checks import Context, Verdict, check, failed, inconclusive, passed
+from llmlab.checks import Context, Verdict, check, failed, fixture, inconclusive, passed
 from llmlab.errors import LabError, Unavailable
 from llmlab.load import closed, constant, measure, trace
 from llmlab.machine import CROWDED, Crowd
@@ -25,20 +26,22 @@ FIRES, RESOLVES = 30, 60  # seconds
 WELL_KNOWN = ("", "secret", "admin", "password", "changeme", "llama", "default", "test", "key", "123456", "sk-no-key-required")
 
 
-def stack(ctx: Context) -> Fleet:
-    """The learner's project, up once for all checks of a run, from a folder that nothing ran in before."""
+@fixture(ours=True)
+def furnished(ctx: Context) -> str:
+    """What the lab lays beside the learner's files, in a folder that nothing ran in before; its key."""
+    return furnish(ctx.files, HERE, fresh=True)
 
-    def make() -> Fleet:
-        key = furnish(ctx.files, HERE, fresh=True)
-        with ctx.deploying():
-            project = ctx.enter(Project(ctx.files / FILE, own_ports=True, env=CLEAN))
-            project.up()
-            fleet = ctx.enter(Fleet(project, key))
+
+@fixture
+def stack(ctx: Context) -> Iterator[Fleet]:
+    """The learner's project, up."""
+    key = furnished(ctx)
+    with Project(ctx.files / FILE, own_ports=True, env=CLEAN) as project:
+        project.up()
+        with Fleet(project, key) as fleet:
             fleet.door()
             fleet.service  # noqa: B018 - raises when no container runs llama-server
-        return fleet
-
-    return ctx.once("stack", make)
+            yield fleet
 
 
 def load(ctx: Context, fleet: Fleet, plan, **more):

@@ -2,8 +2,9 @@
 
 import math
 import secrets
+from collections.abc import Iterator
 
-from llmlab.checks import Context, DeploymentFailed, Verdict, check, failed, passed
+from llmlab.checks import Context, DeploymentFailed, Verdict, check, failed, fixture, passed
 from llmlab.tiers.systemd import machine as systemd
 from llmlab.tiers.systemd import probes as units
 from llmlab.tiers.systemd import quadlets, unit_files
@@ -19,33 +20,26 @@ PORT = "127.0.0.1:8080"  # where the Quadlet publishes
 MACHINE = "machine = lab.boot(); machine.install(); "
 
 
-def machine_of(ctx: Context) -> tuple[Machine, str]:
-    """One machine for all checks of a run."""
-
-    def make() -> tuple[Machine, str]:
-        key = secrets.token_hex(16)
-        with ctx.deploying():
-            return ctx.enter(systemd.furnished(ctx.files, FILES, key=key)), key
-
-    return ctx.once("machine", make)
+@fixture
+def machine_of(ctx: Context) -> Iterator[tuple[Machine, str]]:
+    """One machine for all checks of a run, and its key."""
+    key = secrets.token_hex(16)
+    with systemd.furnished(ctx.files, FILES, key=key) as machine:
+        yield machine, key
 
 
+@fixture
 def site(ctx: Context) -> Site:
     """That machine, installed on; the service answers.
 
     :raises DeploymentFailed: with the line of install.sh, or the journal's last lines.
     """
-
-    def make() -> Site:
-        machine, key = machine_of(ctx)
-        with ctx.deploying():
-            done = machine.install()
-            if done.problem:
-                raise done.problem
-            units.await_answer(machine, key)
-        return Site(machine, key, done)
-
-    return ctx.once("site", make)
+    machine, key = machine_of(ctx)
+    done = machine.install()
+    if done.problem:
+        raise done.problem
+    units.await_answer(machine, key)
+    return Site(machine, key, done)
 
 
 @check(title="systemd understands every line of the unit")

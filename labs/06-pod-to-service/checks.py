@@ -7,7 +7,7 @@ from pathlib import Path
 
 import httpx
 
-from llmlab.checks import Context, Verdict, check, failed, inconclusive, passed
+from llmlab.checks import Context, Verdict, check, failed, fixture, inconclusive, passed
 from llmlab.errors import LabError
 from llmlab.models import known
 from llmlab.system.waiting import wait
@@ -48,21 +48,20 @@ def documents(ctx: Context, at):
     return [one for one in mine if (one.kind, one.name) != (given.kind, given.name)] + [given]
 
 
+@fixture
 def stack(ctx: Context):
-    """Everything applied to a fresh cluster, once for the checks of a run."""
+    """Everything applied to a fresh cluster."""
     at = cluster(ctx, "storage", images=IMAGES)
-    return ctx.once("stack", lambda: ctx.enter(applied(ctx, at, documents(ctx, at))))
+    with applied(ctx, at, documents(ctx, at)) as one:
+        yield one
 
 
+@fixture
 def live(ctx: Context):
     """The same, rolled out."""
-
-    def make():
-        with ctx.deploying():
-            stack(ctx).ready(ctx.ready or ROLLED)
-        return stack(ctx)
-
-    return ctx.once("live", make)
+    one = stack(ctx)
+    one.ready(ctx.ready or ROLLED)
+    return one
 
 
 def mine(one):

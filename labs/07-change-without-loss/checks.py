@@ -4,7 +4,7 @@ import shutil
 from dataclasses import dataclass
 from pathlib import Path
 
-from llmlab.checks import Context, Verdict, check, failed, passed
+from llmlab.checks import Context, Verdict, check, failed, fixture, passed
 from llmlab.errors import LabError
 from llmlab.records.schema import Sample
 from llmlab.system.waiting import wait
@@ -48,24 +48,33 @@ def documents(ctx: Context, at):
     return list({(one.kind, one.name): one for one in given}.values())
 
 
+@fixture(ours=True)
+def prepared(ctx: Context):
+    """A fresh cluster; what scales is on its way, for it is wanted later."""
+    at = cluster(ctx, images=(IMAGE, "models/20m:1"))
+    at.add("metrics-server", "keda", say=ctx.say, wait=False)
+    return at
+
+
+@fixture(ours=True)
+def scaling(ctx: Context):
+    """The same cluster, and what scales is ready."""
+    at = prepared(ctx)
+    at.add("metrics-server", "keda")
+    return at
+
+
+@fixture
 def stack(ctx: Context):
-    """Everything but the autoscaler, on a fresh cluster, with two replicas ready; once for the checks of a run."""
-
-    def make():
-        at = cluster(ctx, images=(IMAGE, "models/20m:1"))
-        at.add("metrics-server", "keda", say=ctx.say, wait=False)  # they are wanted later
-        found = documents(ctx, at)
-        one = ctx.enter(applied(ctx, at, [it for it in found if it.kind not in SCALERS]))
-        with ctx.deploying():
-            deployment = one.one("Deployment")
-            if "replicas" not in deployment.body["spec"]:  # left to the autoscaler, which comes later
-                at.run_kubectl(
-                    "scale", f"deployment/{deployment.name}", "-n", NAMESPACE, f"--replicas={LEAST}"
-                )
-            one.ready(ctx.ready or ROLLED)
-        return one
-
-    return ctx.once("stack", make)
+    """Everything but the autoscaler, with two replicas ready."""
+    at = prepared(ctx)
+    found = documents(ctx, at)
+    with applied(ctx, at, [it for it in found if it.kind not in SCALERS]) as one:
+        deployment = one.one("Deployment")
+        if "replicas" not in deployment.body["spec"]:  # left to the autoscaler, which comes later
+            at.run_kubectl("scale", f"deployment/{deployment.name}", "-n", NAMESPACE, f"--replicas={LEAST}")
+        one.ready(ctx.ready or ROLLED)
+        yield one
 
 
 def whole(ctx: Context):
@@ -115,19 +124,16 @@ def rollout(ctx: Context) -> Verdict:
     )
 
 
+@fixture
 def emptied(ctx: Context):
-    """Every pod evicted under load, as often as it takes; once for two checks."""
-
-    def make():
-        one, deployment = whole(ctx)
-        with users(one, SERVICE, 4, NAMESPACE) as them, ctx.deploying():
-            answered(them, 4)
-            seen = drain(one, deployment, ROLLED)
-            if not seen.left:
-                only(one, deployment, LEAST, ROLLED)
-            return seen, them.stop()
-
-    return ctx.once("emptied", make)
+    """Every pod evicted under load, as often as it takes."""
+    one, deployment = whole(ctx)
+    with users(one, SERVICE, 4, NAMESPACE) as them:
+        answered(them, 4)
+        seen = drain(one, deployment, ROLLED)
+        if not seen.left:
+            only(one, deployment, LEAST, ROLLED)
+        return seen, them.stop()
 
 
 @check(
@@ -205,30 +211,22 @@ def bad_image(ctx: Context) -> Verdict:
     )
 
 
+@fixture
 def scaler(ctx: Context):
-    """The autoscaler applied beside two replicas, and one user watched; once."""
-
-    def make():
-        one, deployment = whole(ctx)
-        one.cluster.add("metrics-server", "keda")
-        mine = [it for it in documents(ctx, one.cluster) if it.kind in SCALERS]
-        slow = any("cpu" in str(it.body) or it.kind == "HorizontalPodAutoscaler" for it in mine)
-        with users(one, SERVICE, 1, NAMESPACE) as them, ctx.deploying():
-            answered(them, 1)
-            if slow:  # or it would see what went on before
-                watch(one.cluster, deployment, them, LATE)
-            one.apply(*mine)
-            seen = watch(
-                one.cluster,
-                deployment,
-                them,
-                LATE + QUIET if slow else QUIET,
-                until=lambda it: it.wanted > LEAST,
-            )
-            them.stop()
-        return seen, mine
-
-    return ctx.once("scaler", make)
+    """The autoscaler applied beside two replicas, and one user watched."""
+    one, deployment = whole(ctx)
+    at = scaling(ctx)
+    mine = [it for it in documents(ctx, at) if it.kind in SCALERS]
+    slow = any("cpu" in str(it.body) or it.kind == "HorizontalPodAutoscaler" for it in mine)
+    with users(one, SERVICE, 1, NAMESPACE) as them:
+        answered(them, 1)
+        if slow:  # or it would see what went on before
+            watch(at, deployment, them, LATE)
+        one.apply(*mine)
+        within = LATE + QUIET if slow else QUIET
+        seen = watch(at, deployment, them, within, until=lambda it: it.wanted > LEAST)
+        them.stop()
+    return seen, mine
 
 
 @check(title="One user is no reason to scale", points=2, needs=("ready",), machine=("pods",))
@@ -257,25 +255,22 @@ class Trace:
     trouble: list[str]
 
 
+@fixture
 def trace(ctx: Context) -> Trace:
-    """Run it, once."""
-
-    def make() -> Trace:
-        one = stack(ctx)
-        deployment = one.one("Deployment")
-        with users(one, SERVICE, EIGHT, NAMESPACE) as them, ctx.deploying():
-            burst = watch(one.cluster, deployment, them, HELD)
-            said = trouble(one.cluster, NAMESPACE)[:6] if burst.reached(MOST) is None else []
-            before = replicas(one.cluster, deployment).wanted
-            one.apply(deployment)
-            after = replicas(one.cluster, deployment).wanted
-            left = them.now
-            them.set(1)
-            tail = watch(one.cluster, deployment, them, DOWN, until=lambda it: it.wanted == it.ready == LEAST)
-            only(one, deployment, tail.looks[-1].wanted, ROLLED)  # those on their way out still answer
-            return Trace(burst, tail, before, after, left, them.stop(), said)
-
-    return ctx.once("trace", make)
+    """Run it."""
+    one = stack(ctx)
+    deployment = one.one("Deployment")
+    with users(one, SERVICE, EIGHT, NAMESPACE) as them:
+        burst = watch(one.cluster, deployment, them, HELD)
+        said = trouble(one.cluster, NAMESPACE)[:6] if burst.reached(MOST) is None else []
+        before = replicas(one.cluster, deployment).wanted
+        one.apply(deployment)
+        after = replicas(one.cluster, deployment).wanted
+        left = them.now
+        them.set(1)
+        tail = watch(one.cluster, deployment, them, DOWN, until=lambda it: it.wanted == it.ready == LEAST)
+        only(one, deployment, tail.looks[-1].wanted, ROLLED)  # those on their way out still answer
+        return Trace(burst, tail, before, after, left, them.stop(), said)
 
 
 @check(

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from kubernetes import client
 
-from llmlab.checks import Context, Verdict, check, failed, passed
+from llmlab.checks import Context, Verdict, check, failed, fixture, passed
 from llmlab.errors import LabError, Unavailable
 from llmlab.system.waiting import wait
 from llmlab.tiers.kubernetes.drivers.fake_nodes import FakeNodes
@@ -35,64 +35,45 @@ NOT_HERE = (
 )
 
 
+@fixture(ours=True)
 def fleet(ctx: Context):
-    """A cluster with two nodes of every pool, all closed; once for the checks of a run."""
+    """A cluster with two nodes of every pool, all closed; and the nodes."""
     at = cluster(ctx, images=IMAGES)
     if at.driver == "context":
         raise Unavailable(
             "This lab makes nodes, and a cluster that is somebody's gets none of ours.",
             fix="LLMLAB_CLUSTER=local, kind or simulated",
         )
-
-    def make():
-        nodes = FakeNodes(at)
-        ctx.enter(_Closing(nodes))
+    nodes = FakeNodes(at)
+    try:
         for pool in pools():
             for number in (1, 2):
                 plant(nodes, pool, f"{pool.name}-{number}")
         nodes.ready()
         with only(at, []):
             pass
-        return nodes
-
-    return at, ctx.once("fleet", make)
-
-
-class _Closing:
-    """A cluster that ends with the run takes all of it along; in one that stays, what was made is unmade."""
-
-    def __init__(self, nodes):
-        self.nodes = nodes
-
-    def __enter__(self):
-        return self.nodes
-
-    def __exit__(self, *_):
-        at = self.nodes.cluster
+        yield at, nodes
+    finally:  # a cluster that ends with the run takes all of it along; in one that stays, what was made is unmade
         if at.attached:
             with contextlib.suppress(LabError):
                 at.run_kubectl("delete", "namespace", NAMESPACE, "--ignore-not-found", within=90)
                 at.run_kubectl("delete", "deviceclass", DRIVER, "--ignore-not-found")
                 at.run_kubectl("delete", "resourceslices", "--field-selector", f"spec.driver={DRIVER}")
-            self.nodes.remove()
-        self.nodes.close()
+            nodes.remove()
+        nodes.close()
 
 
+@fixture
 def served(ctx: Context):
-    """The learner's Deployment, applied once with no replica; the checks scale it."""
+    """The cluster, and the learner's Deployment in it with no replica; the checks scale it."""
     at, _ = fleet(ctx)
-
-    def make():
-        with ctx.deploying():
-            found = manifests.read(ctx.files, ["gpu-deployment.yaml"], namespaces=[NAMESPACE])
-            mine = next((one for one in found if one.kind == "Deployment"), None)
-            if mine is None:
-                raise LabError("There is no Deployment in it.", where="gpu-deployment.yaml")
-            Applied(at, found, images=SWAP).up()
-        scale(at, mine, 0)
-        return mine
-
-    return at, ctx.once("served", make)
+    found = manifests.read(ctx.files, ["gpu-deployment.yaml"], namespaces=[NAMESPACE])
+    mine = next((one for one in found if one.kind == "Deployment"), None)
+    if mine is None:
+        raise LabError("There is no Deployment in it.", where="gpu-deployment.yaml")
+    Applied(at, found, images=SWAP).up()
+    scale(at, mine, 0)
+    return at, mine
 
 
 def placed(at, mine, names, count=2):

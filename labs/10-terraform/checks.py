@@ -1,6 +1,6 @@
 """Lab 10: the files are planned, tested, applied to a fresh account, read back, used, drifted and destroyed. All names in the account are new."""
 
-from llmlab.checks import Context, Verdict, check, failed, passed
+from llmlab.checks import Context, Verdict, check, failed, fixture, passed
 from llmlab.tiers.aws import leftovers, reach, rights
 from llmlab.tiers.aws import way as ways
 from llmlab.tiers.aws.endpoint import STANDS_IN
@@ -287,17 +287,19 @@ def tags(ctx: Context) -> Verdict:
     )
 
 
+@fixture(ours=True)
+def machine_of(ctx: Context):
+    """A machine of the kind that the launch template starts, before its first boot."""
+    one = stack(ctx)
+    with FirstBoot(one.account, family=family(one.endpoint, one.way().fleet.template.get("ImageId"))) as machine:
+        yield machine
+
+
+@fixture
 def booted(ctx: Context):
-    """The user data that the launch template holds, run twice; once."""
-
-    def make():
-        one = stack(ctx)
-        fleet = one.way().fleet
-        machine = ctx.enter(FirstBoot(one.account, family=family(one.endpoint, fleet.template.get("ImageId"))))
-        with ctx.deploying():
-            return machine, machine.run(fleet.user_data)
-
-    return ctx.once("booted", make)
+    """The user data that the launch template holds, run twice."""
+    machine = machine_of(ctx)
+    return machine, machine.run(stack(ctx).way().fleet.user_data)
 
 
 @check(

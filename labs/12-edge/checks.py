@@ -4,10 +4,11 @@ import contextlib
 import json
 import statistics
 import time
+from collections.abc import Iterator
 
 import httpx
 
-from llmlab.checks import Context, Verdict, check, failed, inconclusive, passed
+from llmlab.checks import Context, Verdict, check, failed, fixture, inconclusive, passed
 from llmlab.tiers.edge import visitor
 from llmlab.tiers.edge.probes import CASES
 from llmlab.tiers.edge.worker import Edge
@@ -22,23 +23,27 @@ US, ASIA, EU = ({"country": code, "continent": continent} for code, continent in
 RESIDENT = {"country": "DE", "continent": "EU", "isEUCountry": "1"}
 
 
+@fixture(ours=True)
+def regions(ctx: Context) -> Iterator[World]:
+    """The regions, up."""
+    with World(say=ctx.say) as one:
+        yield one
+
+
 def world(ctx: Context) -> World:
-    """The regions, up once for the checks of a run; as they were before each check."""
-    one = ctx.once("world", lambda: ctx.enter(World(say=ctx.say)))
+    """The regions, as they were before each check."""
+    one = regions(ctx)
     one.restore()
     one.idle()
     return one
 
 
-def edge(ctx: Context) -> Edge:
-    """The learner's worker, started once."""
-
-    def make() -> Edge:
-        at, key = world(ctx), "sk-client-" + f"{ctx.random('key').getrandbits(48):012x}"
-        with ctx.deploying():
-            return ctx.enter(Edge(ctx.files / CONFIG, at, client_key=key, log=at.folder / "edge.log"))
-
-    return ctx.once("edge", make)
+@fixture
+def edge(ctx: Context) -> Iterator[Edge]:
+    """The learner's worker, started."""
+    at, key = world(ctx), "sk-client-" + f"{ctx.random('key').getrandbits(48):012x}"
+    with Edge(ctx.files / CONFIG, at, client_key=key, log=at.folder / "edge.log") as one:
+        yield one
 
 
 def tokens(one: Edge, cf, count: int = 4, **more) -> httpx.Response:

@@ -7,8 +7,9 @@ one is late, the machine is too noisy to say.
 import json
 import math
 import statistics
+from collections.abc import Iterator
 
-from llmlab.checks import Context, Verdict, check, failed, inconclusive, passed
+from llmlab.checks import Context, Verdict, check, failed, fixture, inconclusive, passed
 from llmlab.tiers.regions import probes as seen
 from llmlab.tiers.regions.globe import Globe
 from llmlab.tiers.regions.routing import Routing
@@ -24,56 +25,65 @@ RESIDENTS = seen.RESIDENTS
 WAYS = ("killed", "cut off", "servers killed", "slow")
 
 
+@fixture(ours=True)
+def regions(ctx: Context) -> Iterator[Globe]:
+    """The regions, up."""
+    with Globe(say=ctx.say) as at:
+        yield at
+
+
 def globe(ctx: Context) -> Globe:
-    """The regions, up once for the checks of a run; whole before each check."""
-    one = ctx.once("globe", lambda: ctx.enter(Globe(say=ctx.say)))
-    one.restore()
-    return one
+    """The regions, whole before each check."""
+    at = regions(ctx)
+    at.restore()
+    return at
+
+
+@fixture
+def in_force(ctx: Context) -> Iterator[Routing]:
+    """The learner's files in force."""
+    with Routing(globe(ctx), ctx.files, say=ctx.say) as one:
+        yield one
 
 
 def routing(ctx: Context) -> Routing:
-    """The learner's files in force, once."""
-
-    def make() -> Routing:
-        with ctx.deploying():
-            return ctx.enter(Routing(globe(ctx), ctx.files, say=ctx.say))
-
+    """The same, in regions that are whole."""
     globe(ctx)
-    return ctx.once("routing", make)
+    return in_force(ctx)
+
+
+@fixture(ours=True)
+def reference(ctx: Context) -> Iterator[Routing]:
+    """The lab's own routing in force."""
+    with Routing(globe(ctx), seen.REFERENCE) as one:
+        yield one
 
 
 def both(ctx: Context) -> dict[str, Routing]:
     """The learner's, and the lab's own."""
-    mine = routing(ctx)
-    return {"yours": mine, "reference": ctx.once("reference", lambda: ctx.enter(Routing(globe(ctx), seen.REFERENCE)))}
+    return {"yours": routing(ctx), "reference": reference(ctx)}
 
 
+@fixture(ours=True)
 def at_rest(ctx: Context):
     """Nothing is wrong: what users of each kind meet, and what reached the regions."""
-
-    def make():
-        one, at = routing(ctx), globe(ctx)
-        mark = at.mark()
-        with Users(one) as users:
-            users.wait(5)
-            rows = users.stop()
-        return rows, at.arrived(mark)
-
-    return ctx.once("at-rest", make)
+    one, at = routing(ctx), globe(ctx)
+    mark = at.mark()
+    with Users(one) as users:
+        users.wait(5)
+        rows = users.stop()
+    return rows, at.arrived(mark)
 
 
+@fixture(ours=True)
 def losses(ctx: Context, how: str):
     """Each region lost in turn in one way, and given back."""
-
-    def make():
-        at, found = globe(ctx), []
-        for region in at.places:
-            ctx.say(f"{region} {how}")
-            near = {kind: 2 for kind in seen.at_home(at, region)} if how == "servers killed" else 1
-            found.append(seen.happen(at, both(ctx), region, how, each=near, pause=0.05 if how == "servers killed" else 0.25))
-        return found
-
-    return ctx.once(how, make)
+    at, found = globe(ctx), []
+    for region in at.places:
+        ctx.say(f"{region} {how}")
+        near = {kind: 2 for kind in seen.at_home(at, region)} if how == "servers killed" else 1
+        found.append(seen.happen(at, both(ctx), region, how, each=near, pause=0.05 if how == "servers killed" else 0.25))
+    return found
 
 
 def recovered(ctx: Context, hows: tuple[str, ...], promise: float, part: str) -> Verdict:

@@ -5,6 +5,7 @@ Which checks a lab has lives in `labs/NN-slug/checks.py`.
 """
 
 from .check import Check, Context, DeploymentFailed, Verdict, check, failed, inconclusive, passed
+from .fixture import fixture
 from .result import Evidence, Outcome, Result
 from .run import load_checks, run
 
@@ -18,6 +19,7 @@ __all__ = [
     "Verdict",
     "check",
     "failed",
+    "fixture",
     "inconclusive",
     "load_checks",
     "passed",

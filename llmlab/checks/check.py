@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import math
 import random
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeVar
@@ -131,24 +131,30 @@ class Context:
         )
         self._stack = contextlib.ExitStack()
         self._shared: dict[str, Server] = {}
-        self._once: dict[str, Any] = {}
+        self._made: dict[Hashable, Any] = {}
+        self._own_errors: list[
+            LabError
+        ] = []  # of what the lab brings along: no fixture makes them the learner's
 
     def enter(self, thing: contextlib.AbstractContextManager[T]) -> T:
         """Own something for the rest of this run."""
         return self._stack.enter_context(thing)
 
-    def once(self, name: str, make: Callable[[], T]) -> T:
-        """What `make` gave the first time, or the same failure again: deployments that several checks share."""
-        if name not in self._once:
+    def made(self, key: Hashable, make: Callable[[], T], *, ours: bool) -> T:
+        """What `make` gave the first time, or the same failure again; for `fixture`, which says whose failure it is."""
+        if key not in self._made:
             try:
-                self._once[name] = make()
+                self._made[key] = make()
             except DeploymentFailed as error:
-                self._once[name] = error
+                self._made[key] = error
             except LabError as error:
-                if isinstance(error, Unavailable) or not self.blames(error):
+                if isinstance(error, Unavailable):
                     raise
-                self._once[name] = DeploymentFailed(self.words(error))
-        found = self._once[name]
+                if not self.blames(error) and (ours or error in self._own_errors):
+                    self._own_errors.append(error)
+                    raise
+                self._made[key] = DeploymentFailed(self.words(error))
+        found = self._made[key]
         if isinstance(found, DeploymentFailed):
             raise found
         return found  # type: ignore[no-any-return]
@@ -288,4 +294,5 @@ class Context:
         """Stop all that was started."""
         self._stack.close()
         self._shared.clear()
-        self._once.clear()
+        self._made.clear()
+        self._own_errors.clear()

@@ -13,7 +13,7 @@ import psutil
 import pytest
 
 from llmlab import checks
-from llmlab.checks import Context, DeploymentFailed, check, failed, inconclusive, passed
+from llmlab.checks import Context, DeploymentFailed, check, failed, fixture, inconclusive, passed
 from llmlab.checks.run import run_here, snapshot
 from llmlab.errors import LabError, Unavailable
 from llmlab.tiers.process.probes import ratio_interval
@@ -78,9 +78,10 @@ def test_what_is_said_of_a_learners_file_is_the_learners_wherever_it_is_met(whos
 
     @check(title="outside of any deployment", points=1)
     def met(ctx):
-        return ctx.once("shared", fails)
+        return fails(ctx)
 
-    def fails():
+    @fixture(ours=True)
+    def fails(ctx):
         (tmp_path / "dra.yaml").write_text("laid beside it by the check")
         raise error
 

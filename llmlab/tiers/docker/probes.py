@@ -16,6 +16,7 @@ from typing import Any
 
 from ... import models
 from ...checks.check import Context, DeploymentFailed
+from ...checks.fixture import fixture
 from ...course.info import read_info
 from ...errors import LabError
 from ...models import Model
@@ -30,9 +31,11 @@ PORT = 8080  # inside the container
 TOOLCHAIN = ("gcc", "cc", "g++", "c++", "clang", "ld", "make", "cmake", "ninja", "git", "nvcc", "rustc", "go")
 
 
-def claim(ctx: Context) -> Claim:
+@fixture(ours=True)
+def claim(ctx: Context) -> Iterator[Claim]:
     """What this run makes in the daemon; gone with it."""
-    return ctx.once("claim", lambda: ctx.enter(Claim(f"check of {ctx.files.name}")))
+    with Claim(f"check of {ctx.files.name}") as mine:
+        yield mine
 
 
 def built(ctx: Context, dockerfile: str = "Dockerfile") -> Build:
@@ -40,23 +43,24 @@ def built(ctx: Context, dockerfile: str = "Dockerfile") -> Build:
 
     :raises DeploymentFailed: with the step, the line and the last words of the build.
     """
+    return _built(ctx, dockerfile)
 
-    def make() -> Build:
-        ensure(read_info(ctx.lab).images.get("docker", ()) if ctx.lab else (), say=ctx.say)
-        mine = claim(ctx)
-        ctx.deployed = True
-        one = build(
-            ctx.files,
-            dockerfile=dockerfile,
-            tag=f"{mine.name}:{dockerfile.lower()}",
-            labels=mine.labels,
-            on_step=ctx.say,
-        )
-        with ctx.deploying():
-            one.image()
-        return one
 
-    return ctx.once(f"image {dockerfile}", make)
+@fixture(ours=True)
+def _built(ctx: Context, dockerfile: str) -> Build:
+    ensure(read_info(ctx.lab).images.get("docker", ()) if ctx.lab else (), say=ctx.say)
+    mine = claim(ctx)
+    ctx.deployed = True
+    one = build(
+        ctx.files,
+        dockerfile=dockerfile,
+        tag=f"{mine.name}:{dockerfile.lower()}",
+        labels=mine.labels,
+        on_step=ctx.say,
+    )
+    with ctx.deploying():
+        one.image()
+    return one
 
 
 def mounted(name: str = "tiny") -> tuple[Model, str]:
@@ -124,19 +128,16 @@ def completion(url: str, *, tokens: int = 4) -> int:
     return int(reply.get("tokens_predicted", 0)) if isinstance(reply, dict) else 0
 
 
+@fixture(ours=True)
 def files(ctx: Context) -> list[PurePosixPath]:
     """Every file of the image (its file system is exported, so that it needs no shell)."""
-
-    def make() -> list[PurePosixPath]:
-        with ctx.deploying():
-            one = Container.created(built(ctx).image(), claim=claim(ctx))
-        try:
-            with speaking(), tarfile.open(fileobj=_Stream(one.raw.export()), mode="r|") as archive:
-                return [PurePosixPath("/", entry.name) for entry in archive if not entry.isdir()]
-        finally:
-            one.close()
-
-    return ctx.once("files", make)
+    with ctx.deploying():
+        one = Container.created(built(ctx).image(), claim=claim(ctx))
+    try:
+        with speaking(), tarfile.open(fileobj=_Stream(one.raw.export()), mode="r|") as archive:
+            return [PurePosixPath("/", entry.name) for entry in archive if not entry.isdir()]
+    finally:
+        one.close()
 
 
 def program(ctx: Context) -> str:

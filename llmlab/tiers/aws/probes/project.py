@@ -8,6 +8,7 @@ from pathlib import PurePosixPath
 from typing import Any
 
 from ....checks.check import Context, DeploymentFailed
+from ....checks.fixture import fixture
 from .. import inventory, leftovers, way
 from ..account import Account
 from ..endpoint import Endpoint
@@ -47,47 +48,48 @@ class Stack:
         return self.project.where(arn)
 
 
-def project(ctx: Context) -> tuple[Terraform, Account, dict[str, Any]]:
-    """The learner's files beside an account whose names are new; once for the checks of a run."""
-
-    def make() -> tuple[Terraform, Account, dict[str, Any]]:
-        endpoint = ctx.enter(Endpoint())
-        word = f"{ctx.random('account').getrandbits(24):06x}"
-        account = Account.furnish(
-            endpoint, domain=f"llm-{word}.example.com", bucket=f"models-{word}", secret=f"llama-key-{word}"
+@fixture(ours=True)
+def furnished(ctx: Context) -> Iterator[tuple[Endpoint, Account]]:
+    """An AWS of its own, and an account in it whose names are new."""
+    word = f"{ctx.random('account').getrandbits(24):06x}"
+    with Endpoint() as endpoint:
+        yield (
+            endpoint,
+            Account.furnish(
+                endpoint,
+                domain=f"llm-{word}.example.com",
+                bucket=f"models-{word}",
+                secret=f"llama-key-{word}",
+            ),
         )
-        with ctx.deploying():
-            found = ctx.enter(Terraform(ctx.files, endpoint, say=ctx.say))
-        values = (account.domain, account.bucket, account.model, account.secret)
-        return found, account, dict(zip(NAMES, values, strict=True)) | {"longest_reply": LONGEST}
-
-    return ctx.once("project", make)
 
 
+@fixture
+def project(ctx: Context) -> Iterator[tuple[Terraform, Account, dict[str, Any]]]:
+    """The learner's files beside that account, and the values of their variables."""
+    endpoint, account = furnished(ctx)
+    values = (account.domain, account.bucket, account.model, account.secret)
+    with Terraform(ctx.files, endpoint, say=ctx.say) as found:
+        yield found, account, dict(zip(NAMES, values, strict=True)) | {"longest_reply": LONGEST}
+
+
+@fixture
 def planned(ctx: Context) -> dict[str, Any]:
-    """A plan for the account as it was furnished; once."""
-
-    def make() -> dict[str, Any]:
-        found, _, variables = project(ctx)
-        with ctx.deploying():
-            return found.plan(variables, say=ctx.say)
-
-    return ctx.once("planned", make)
+    """A plan for the account as it was furnished."""
+    found, _, variables = project(ctx)
+    return found.plan(variables, say=ctx.say)
 
 
+@fixture(ours=True)
 def stack(ctx: Context) -> Stack:
-    """All of it applied; once."""
-
-    def make() -> Stack:
-        found, account, variables = project(ctx)
-        assert found.endpoint is not None
-        before = leftovers.everything(found.endpoint)
-        planned(ctx)  # what a program runs is refused before it runs
-        with ctx.deploying():
-            steps = found.apply(variables, say=ctx.say)
-        return Stack(found.endpoint, account, found, variables, before, steps, inventory.read(found.endpoint))
-
-    return ctx.once("stack", make)
+    """All of it applied."""
+    found, account, variables = project(ctx)
+    assert found.endpoint is not None
+    before = leftovers.everything(found.endpoint)
+    planned(ctx)  # what a program runs is refused before it runs
+    with ctx.deploying():
+        steps = found.apply(variables, say=ctx.say)
+    return Stack(found.endpoint, account, found, variables, before, steps, inventory.read(found.endpoint))
 
 
 def values(plan: Mapping[str, Any], kind: str) -> list[dict[str, Any]]:

@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 from ....checks.check import Context
+from ....checks.fixture import fixture
 from ....errors import LabError, Unavailable
 from ..cluster.cluster import Cluster
 from ..drivers import choose, hold
@@ -50,7 +51,7 @@ def cluster(ctx: Context, *addons: str, images: Sequence[str] = ()) -> Cluster:
             raise Unavailable(error.what, where=error.where, fix=error.fix) from None
         return one
 
-    found = ctx.once("cluster", make)
+    found = ctx.made("cluster", make, ours=True)  # one, whatever images a check asks for
     try:
         if images:
             found.load(*images, say=ctx.say)
@@ -62,17 +63,18 @@ def cluster(ctx: Context, *addons: str, images: Sequence[str] = ()) -> Cluster:
 
 def simulated(ctx: Context, *, nodes: int = 3) -> Cluster:
     """A simulated cluster beside it, for what one node cannot show: real scheduler, fake nodes."""
+    return _simulated(ctx, nodes)
 
-    def make() -> Cluster:
-        one = Simulated(nodes=nodes)
-        ctx.say("bringing a simulated cluster up")
-        try:
-            one.up()
-        except LabError as error:
-            raise Unavailable(error.what, where=error.where, fix=error.fix) from None
-        return ctx.enter(one)
 
-    return ctx.once(f"simulated-{nodes}", make)
+@fixture(ours=True)
+def _simulated(ctx: Context, nodes: int) -> Cluster:
+    one = Simulated(nodes=nodes)
+    ctx.say("bringing a simulated cluster up")
+    try:
+        one.up()
+    except LabError as error:
+        raise Unavailable(error.what, where=error.where, fix=error.fix) from None
+    return ctx.enter(one)
 
 
 def kustomized(ctx: Context, at: Cluster, *given: Path, kinds: Sequence[str] | None = None) -> list[Document]:
