@@ -1,6 +1,6 @@
 """Lab 01: what one server must keep. Each check deploys server.toml and asks what runs."""
 
-from llmlab.checks import Context, Verdict, check, failed, inconclusive, passed
+from llmlab.checks import Context, Verdict, check, failed, inconclusive, passed, verdict
 from llmlab.load import closed
 from llmlab.machine import CROWDED, Crowd
 from llmlab.serve import Spec
@@ -28,8 +28,8 @@ def slots(ctx: Context) -> Verdict:
     """Ask /props how many slots there are."""
     server = ctx.server()
     found = server.props()["total_slots"]
-    verdict = passed if found >= USERS else failed
     return verdict(
+        found >= USERS,
         expected=f"at least {USERS} slots",
         observed=f"{found} slots",
         look='lab.serve("server.toml").props()["total_slots"]',
@@ -52,7 +52,9 @@ def context_per_slot(ctx: Context) -> Verdict:
     hidden = f"each prompt had {length:,} tokens"
     look = f'server = lab.serve("server.toml"); server.load(concurrency={USERS}, requests={USERS}, prompt_tokens={PROMPT}, warmup=0)'
     if bad:
-        said = str(bad[0].error).replace(str(length), f"about {PROMPT}")  # the server's own words name the length
+        said = str(bad[0].error).replace(
+            str(length), f"about {PROMPT}"
+        )  # the server's own words name the length
         evidence = {
             "expected": expected,
             "observed": f"{USERS - len(bad)} answered; each slot has {each:,} tokens. The server: {said}",
@@ -78,8 +80,8 @@ def closed_door(ctx: Context) -> Verdict:
     if not outside:
         return passed(expected=expected, observed=f"it listens on {server.host} only", look=look)
     status = ctx.status_without_key(server)
-    verdict = passed if status == 401 else failed
     return verdict(
+        status == 401,
         expected=expected,
         observed=f"it listens on {', '.join(outside)}, and a request without a key was answered {status}",
         look=look,
@@ -94,16 +96,23 @@ def counters(ctx: Context) -> Verdict:
     tokens = sum(one.completion_tokens for one in run.samples)
     look = 'lab.serve("server.toml").metrics()["tokens_predicted_total"]'
     if run.counters is None:
-        return failed(expected=f"/metrics counts {tokens} tokens", observed="/metrics does not answer", look=look)
-    verdict = passed if run.counters.agrees else failed
+        return failed(
+            expected=f"/metrics counts {tokens} tokens", observed="/metrics does not answer", look=look
+        )
     return verdict(
+        run.counters.agrees,
         expected=f"/metrics moves by the {tokens} tokens that were streamed",
         observed=f"it moved by {run.counters.completion_tokens}",
         look=look,
     )
 
 
-@check(title="Goodput with four users is what this machine can give", points=2, needs=("context-per-slot",), timed=True)
+@check(
+    title="Goodput with four users is what this machine can give",
+    points=2,
+    needs=("context-per-slot",),
+    timed=True,
+)
 def goodput(ctx: Context) -> Verdict:
     """Alternate with a reference server on the same machine; judge the ratio, never the tokens per second."""
     model = ctx.spec().model
@@ -132,19 +141,30 @@ def knee(ctx: Context) -> Verdict:
     server = ctx.server()
 
     def control() -> tuple[float, float]:
-        spec = Spec(model=server.spec.model, flags={"ctx-size": 1024 * USERS, "parallel": USERS, "threads": 1, "metrics": True})
+        spec = Spec(
+            model=server.spec.model,
+            flags={"ctx-size": 1024 * USERS, "parallel": USERS, "threads": 1, "metrics": True},
+        )
         with ctx.reference(spec) as other:
             return queue_share(ctx, other, USERS), queue_share(ctx, other, USERS + 1)
 
     found = judge_knee(
-        lambda: (queue_share(ctx, server, answer), queue_share(ctx, server, answer + 1)), control, seed=ctx.seed, say=ctx.say
+        lambda: (queue_share(ctx, server, answer), queue_share(ctx, server, answer + 1)),
+        control,
+        seed=ctx.seed,
+        say=ctx.say,
     )
     observed = f"waiting in {found.at[1]:.0%} of looks with {answer} users, in {found.above[1]:.0%} with {answer + 1}"
     own = own_knee(ctx.records())
     if own is not None:
         observed += f"; in your own record waiting begins after {own}"
     evidence = {"expected": expected, "observed": observed, "look": look}
-    data = {"at": round(found.at[1], 3), "above": round(found.above[1], 3), "rounds": found.rounds, "own": own}
+    data = {
+        "at": round(found.at[1], 3),
+        "above": round(found.above[1], 3),
+        "rounds": found.rounds,
+        "own": own,
+    }
     if found.verdict == "inconclusive":
         return inconclusive("the machine is too noisy to tell", **evidence, **data)
-    return (passed if found.verdict == "passed" else failed)(**evidence, **data)
+    return verdict(found.verdict == "passed", **evidence, **data)

@@ -2,7 +2,7 @@
 
 from dataclasses import replace
 
-from llmlab.checks import Context, DeploymentFailed, Verdict, check, failed, passed
+from llmlab.checks import Context, DeploymentFailed, Verdict, check, failed, verdict
 from llmlab.load import closed
 from llmlab.machine import cpus_allowed
 from llmlab.serve import Limits, Spec
@@ -26,8 +26,8 @@ def users(ctx: Context) -> Verdict:
     props = server.props()
     slots, each = props["total_slots"], props["default_generation_settings"]["n_ctx"]
     ctx.stop(server)
-    verdict = passed if slots >= USERS and each >= PROMPT + 64 else failed
     return verdict(
+        slots >= USERS and each >= PROMPT + 64,
         expected=f"{USERS} slots of at least {PROMPT + 64:,} tokens",
         observed=f"{slots} slots of {each:,} tokens",
         look="lab.show()",
@@ -72,4 +72,4 @@ def memory(ctx: Context) -> Verdict:
     end = "; then the kernel killed it for going over the limit" if killed else ""
     observed = f"{answered} answered, peak {peak / 2**20:.0f} MiB{end}"
     good = answered == PROMPTS and not killed and peak <= MEMORY
-    return (passed if good else failed)(expected=expected, observed=observed, look=look, peak=peak, answered=answered)
+    return verdict(good, expected=expected, observed=observed, look=look, peak=peak, answered=answered)

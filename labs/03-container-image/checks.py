@@ -2,7 +2,7 @@
 
 import re
 
-from llmlab.checks import Context, Verdict, check, failed, inconclusive, passed
+from llmlab.checks import Context, Verdict, check, failed, inconclusive, passed, verdict
 from llmlab.errors import LabError
 from llmlab.machine import CROWDED, Crowd
 from llmlab.tiers.docker import probes as image
@@ -22,7 +22,9 @@ DATED = re.compile(r"[-.:_]20\d{6}(T\d+Z?)?([-.]|$)")  # debian:forky-20260918-s
 def builds(ctx: Context) -> Verdict:
     """Build it (from the cache where nothing changed)."""
     made = image.built(ctx)
-    return passed(expected="an image", observed=f"{len(made.steps)} steps in {made.seconds:.0f} s", look=BUILD)
+    return passed(
+        expected="an image", observed=f"{len(made.steps)} steps in {made.seconds:.0f} s", look=BUILD
+    )
 
 
 @check(title="Its base is pinned: the same bits next month", points=1, needs=("builds",), machine=("docker",))
@@ -30,26 +32,36 @@ def pinned(ctx: Context) -> Verdict:
     """Ask the builder which bases it looked up; each has a digest, or a dated tag, which its publisher never moves."""
     bases = image.built(ctx).bases
     loose = [one for one in bases if "@sha256:" not in one and not DATED.search(one)]
-    return (failed if loose else passed)(
+    return verdict(
+        not loose,
         expected="every base by digest (NAME@sha256:…) or by a dated tag",
-        observed="; ".join(f"{one} may be another image tomorrow" for one in loose) or ", ".join(bases) or "no base",
+        observed="; ".join(f"{one} may be another image tomorrow" for one in loose)
+        or ", ".join(bases)
+        or "no base",
         look='lab.pin("debian:forky-slim")',
     )
 
 
-@check(title="Nothing is missing inside: the program starts", points=2, needs=("builds",), machine=("docker",))
+@check(
+    title="Nothing is missing inside: the program starts", points=2, needs=("builds",), machine=("docker",)
+)
 def libraries(ctx: Context) -> Verdict:
     """Run `IMAGE --version`: the loader needs every library for that."""
     with ctx.deploying():
         one = Container(image.built(ctx).image(), ["--version"], claim=image.claim(ctx))
     code = one.exit(within=60)
     said = one.log(6)
-    return (failed if code else passed)(
-        expected="llama-server's version, exit code 0", observed=f"exit code {code}: {said}", look=f"{BUILD} && docker run --rm mine --version"
+    return verdict(
+        not code,
+        expected="llama-server's version, exit code 0",
+        observed=f"exit code {code}: {said}",
+        look=f"{BUILD} && docker run --rm mine --version",
     )
 
 
-@check(title="Run with only -m, the published port answers", points=3, needs=("libraries",), machine=("docker",))
+@check(
+    title="Run with only -m, the published port answers", points=3, needs=("libraries",), machine=("docker",)
+)
 def answers(ctx: Context) -> Verdict:
     """`docker run -p … IMAGE -m MODEL`, then a completion from outside the container."""
     expected = f"4 tokens from the published port {image.PORT}, the image run with nothing but -m"
@@ -61,9 +73,13 @@ def answers(ctx: Context) -> Verdict:
             ctx.prove_at(url, model="tiny")
         except LabError as error:
             inside = "listening on" in one.log(200) or "HTTP server is listening" in one.log(200)
-            why = "; inside the container it does listen, so look at its address" if inside and one.state["Running"] else ""
+            why = (
+                "; inside the container it does listen, so look at its address"
+                if inside and one.state["Running"]
+                else ""
+            )
             return failed(expected=expected, observed=f"no answer from outside{why}. {error.what}", look=look)
-    return (passed if tokens == 4 else failed)(expected=expected, observed=f"{tokens} tokens", look=look)
+    return verdict(tokens == 4, expected=expected, observed=f"{tokens} tokens", look=look)
 
 
 @check(title="It does not run as root", points=1, needs=("answers",), machine=("docker",))
@@ -73,7 +89,8 @@ def user(ctx: Context) -> Verdict:
         image.ready(one)
         seen = processes(one.raw)
     root = [row for row in seen if row["uid"] == "0"]
-    return (failed if root else passed)(
+    return verdict(
+        not root,
         expected="no process with uid 0",
         observed=", ".join(f"uid {row['uid']}: {row['args'].split()[0]}" for row in seen),
         look=f"{ALONE} && docker top c -eo pid,uid,args",
@@ -89,7 +106,8 @@ def read_only(ctx: Context) -> Verdict:
             observed = f"{tokens} tokens"
         except LabError as error:
             tokens, observed = 0, error.what
-    return (passed if tokens else failed)(
+    return verdict(
+        tokens > 0,
         expected="a completion under --read-only --cap-drop ALL",
         observed=observed,
         look=f"{RUN} --read-only --cap-drop ALL --security-opt no-new-privileges mine -m {image.mounted()[1]}; docker logs c",
@@ -99,8 +117,11 @@ def read_only(ctx: Context) -> Verdict:
 @check(title="No compiler inside", points=1, needs=("builds",), machine=("docker",))
 def toolchain(ctx: Context) -> Verdict:
     """Look through the image's file system, whatever layers hide."""
-    tools = [str(path) for path in image.files(ctx) if path.parent.name in ("bin", "sbin") and is_tool(path.name)]
-    return (failed if tools else passed)(
+    tools = [
+        str(path) for path in image.files(ctx) if path.parent.name in ("bin", "sbin") and is_tool(path.name)
+    ]
+    return verdict(
+        not tools,
         expected="no compiler, linker or git in the image: they are weight for you and tools for an intruder",
         observed=", ".join(tools[:8]) or "none",
         look="docker export $(docker create mine none) | tar -t | grep bin/",
@@ -110,7 +131,9 @@ def toolchain(ctx: Context) -> Verdict:
 def is_tool(name: str) -> bool:
     """gcc, x86_64-linux-gnu-gcc-15, clang++-19 …"""
     plain = re.sub(r"-[\d.]+$", "", name)
-    return plain in image.TOOLCHAIN or any(plain.endswith(f"-{tool}") for tool in ("gcc", "g++", "ld", "clang"))
+    return plain in image.TOOLCHAIN or any(
+        plain.endswith(f"-{tool}") for tool in ("gcc", "g++", "ld", "clang")
+    )
 
 
 @check(title="docker stop is a request, not a kill", points=1, needs=("answers",), machine=("docker",))
@@ -120,7 +143,8 @@ def stops(ctx: Context) -> Verdict:
         image.ready(one)
         seconds, code = one.stop(SECONDS_TO_STOP)
     good = code in (0, 143) and seconds < SECONDS_TO_STOP
-    return (passed if good else failed)(
+    return verdict(
+        good,
         expected=f"ended within {SECONDS_TO_STOP} s by itself (exit code 0 or 143)",
         observed=f"{seconds:.1f} s, exit code {code}" + (": it had to be killed" if code == 137 else ""),
         look=f"{ALONE}; time docker stop c; docker inspect --format '{{{{.State.ExitCode}}}}' c",
@@ -140,17 +164,25 @@ def health(ctx: Context) -> Verdict:
         tests = image.seen_while_loading(one)
         image.unthrottled(one)
         if any(test["ExitCode"] == 0 for test in tests):
-            return failed(expected=expected, observed="it passed while /health still said 503: loading", look=look)
+            return failed(
+                expected=expected, observed="it passed while /health still said 503: loading", look=look
+            )
         found = truth(ctx, one)
     if found is None:
         # A test may end what it finds ill, and asked every second, with so little CPU, it does so soon: that was our doing.
         with image.serving(ctx, model="20m", healthcheck=soon | {"interval": 5 * 10**9}) as one:
             found = truth(ctx, one)
             if found is None:
-                return failed(expected=expected, observed=one.ended("ended before it was healthy").what, look=look)
+                return failed(
+                    expected=expected, observed=one.ended("ended before it was healthy").what, look=look
+                )
     good, said = found
-    seen = f"{len(tests)} tests while loading failed, " if tests else "loaded too fast to be tested while loading, "
-    return (passed if good else failed)(expected=expected, observed=seen + said if good else said, look=look)
+    seen = (
+        f"{len(tests)} tests while loading failed, "
+        if tests
+        else "loaded too fast to be tested while loading, "
+    )
+    return verdict(good, expected=expected, observed=seen + said if good else said, look=look)
 
 
 def truth(ctx: Context, one: Container) -> tuple[bool, str] | None:
@@ -165,7 +197,11 @@ def truth(ctx: Context, one: Container) -> tuple[bool, str] | None:
         return False, f"/health says {image.health(url)}, the HEALTHCHECK: {last['Output'].strip()[-200:]}"
     image.freeze(one, image.claim(ctx))  # a server that hangs: its port accepts, and nobody answers
     found = image.hung(one, within=45)
-    return (True, f"then healthy; {found} when it hung") if found else (False, "still healthy while the server hangs")
+    return (
+        (True, f"then healthy; {found} when it hung")
+        if found
+        else (False, "still healthy while the server hangs")
+    )
 
 
 @check(title="It runs on an older CPU", points=2, needs=("answers",), machine=("docker",))
@@ -193,7 +229,7 @@ def older_cpu(ctx: Context) -> Verdict:
         return failed(**evidence)
     finally:
         one.close()
-    return (passed if tokens else failed)(expected=expected, observed=f"{tokens} tokens on a {cpu()}", look=look)
+    return verdict(tokens > 0, expected=expected, observed=f"{tokens} tokens on a {cpu()}", look=look)
 
 
 def emulated(one: Container, crowd: Crowd) -> str:

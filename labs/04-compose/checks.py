@@ -6,7 +6,7 @@ import threading
 from collections.abc import Iterator
 from pathlib import Path
 
-from llmlab.checks import Context, Verdict, check, failed, fixture, inconclusive, passed
+from llmlab.checks import Context, Verdict, check, failed, fixture, inconclusive, passed, verdict
 from llmlab.errors import LabError, Unavailable
 from llmlab.load import closed, constant, measure, trace
 from llmlab.machine import CROWDED, Crowd
@@ -23,7 +23,19 @@ DEPTH, SLACK = 12, 6  # requests that may wait; and how many may be answered whi
 FAIR = 0.15
 LOST = 0.05  # of the requests, when one replica of three is killed
 FIRES, RESOLVES = 30, 60  # seconds
-WELL_KNOWN = ("", "secret", "admin", "password", "changeme", "llama", "default", "test", "key", "123456", "sk-no-key-required")
+WELL_KNOWN = (
+    "",
+    "secret",
+    "admin",
+    "password",
+    "changeme",
+    "llama",
+    "default",
+    "test",
+    "key",
+    "123456",
+    "sk-no-key-required",
+)
 
 
 @fixture(ours=True)
@@ -56,7 +68,8 @@ def up(ctx: Context) -> Verdict:
     unwell = fleet.project.settle()
     if not unwell:
         ctx.prove_at(fleet.door(), model=MODEL, key=fleet.opening())
-    return (failed if unwell else passed)(
+    return verdict(
+        not unwell,
         expected="all services run and a published port answers",
         observed="\n".join(unwell) or f"{len(fleet.project.containers())} containers, the door answers",
         look="docker compose up -d --wait; docker compose ps -a",
@@ -69,10 +82,11 @@ def slots(ctx: Context) -> Verdict:
     with ctx.deploying():
         count, context, _ = stack(ctx).slots()
     good = set(count) == {SLOTS} and min(context) >= CONTEXT
-    return (passed if good else failed)(
+    return verdict(
+        good,
         expected=f"{SLOTS} slots of at least {CONTEXT:,} tokens",
         observed=f"{min(count)} slots of {min(context):,} tokens",
-        look="curl -H \"Authorization: Bearer $(cat secrets/api_key)\" localhost:8080/props",
+        look='curl -H "Authorization: Bearer $(cat secrets/api_key)" localhost:8080/props',
     )
 
 
@@ -96,7 +110,7 @@ def scale(ctx: Context) -> Verdict:
             pass
         return failed(expected=expected, observed=f"{running} running. {error}", look=look, before=before)
     running = len(fleet.replicas())
-    return (passed if running == REPLICAS else failed)(expected=expected, observed=f"{running} running", look=look)
+    return verdict(running == REPLICAS, expected=expected, observed=f"{running} running", look=look)
 
 
 @check(title="Each replica gets its share of the requests", points=2, needs=("scale",))
@@ -119,7 +133,7 @@ def share(ctx: Context) -> Verdict:
     if not (answered == count and fair) and crowded is not None and crowded > CROWDED:
         # A replica that gets no CPU is passed over by a proxy that counts connections, and its queue fills: not the file's fault.
         return inconclusive(f"something waited for a CPU in {crowded:.0%} of the time", **evidence)
-    return (passed if answered == count and fair else failed)(**evidence)
+    return verdict(answered == count and fair, **evidence)
 
 
 @check(title="A stream comes as it is written", points=2, needs=("up",))
@@ -131,7 +145,8 @@ def streaming(ctx: Context) -> Verdict:
     spread = [(one.end - one.first) / (one.end - one.sent) for one in samples if one.ok]
     best = max(spread, default=0.0)
     why = next((f" ({one.error})" for one in samples if one.error), "")
-    return (passed if best >= 0.3 else failed)(
+    return verdict(
+        best >= 0.3,
         expected="at least 30 % of a reply's time lies after its first token",
         observed=f"{best:.0%}, the most of {len(spread)} replies{why}",
         look='curl -N localhost:8080/v1/completions -H "Authorization: Bearer $(cat secrets/api_key)" '
@@ -156,7 +171,8 @@ def secrets(ctx: Context) -> Verdict:
         if found:
             seen.append(f"{service_of(container)}: {found}")
     seen = list(dict.fromkeys(seen))
-    return (failed if seen else passed)(
+    return verdict(
+        not seen,
         expected="no key that opens the server in inspect, environment, command line or log",
         observed="a working key in " + "; ".join(seen) if seen else "none found",
         look="docker inspect $(docker compose ps -q) | grep -i key; docker compose logs | grep -i bearer",
@@ -168,8 +184,18 @@ def words(fleet: Fleet) -> set[str]:
     found = set()
     for container in fleet.project.containers():
         config = container.attrs["Config"]
-        values = [one.partition("=")[2] for one in config["Env"] or [] if "KEY" in one.upper() or "TOKEN" in one.upper()]
-        argv = " ".join([*(config["Entrypoint"] or []), *(config["Cmd"] or []), *(one["args"] for one in processes(container))])
+        values = [
+            one.partition("=")[2]
+            for one in config["Env"] or []
+            if "KEY" in one.upper() or "TOKEN" in one.upper()
+        ]
+        argv = " ".join(
+            [
+                *(config["Entrypoint"] or []),
+                *(config["Cmd"] or []),
+                *(one["args"] for one in processes(container)),
+            ]
+        )
         values += re.findall(r"(?:--api-key|Bearer)[ =]+(\S+)", argv)
         found |= {part for value in values for part in value.split(",")}
     return {one.strip("'\"") for one in found if len(one) >= 4}
@@ -191,7 +217,8 @@ def defaults(ctx: Context) -> Verdict:
     bad = [f"opened by {', '.join(open_to)}"] if open_to else []
     bad += [] if works else ["the key in secrets/api_key does not open it"]
     bad += [f"published on every address without a password: {', '.join(wide)}"] if wide else []
-    return (failed if bad else passed)(
+    return verdict(
+        not bad,
         expected=f"of {len(WELL_KNOWN) + 1} keys only the one in secrets/api_key opens the door; nothing else is published widely",
         observed="; ".join(bad) or "so it is",
         look='curl -H "Authorization: Bearer secret" localhost:8080/v1/models; docker compose ps',
@@ -202,11 +229,18 @@ def defaults(ctx: Context) -> Verdict:
 def targets(ctx: Context) -> Verdict:
     """All targets are up, and each replica is one of them."""
     fleet = stack(ctx)
-    what: dict = {"expected": "every target up, and one for each replica", "look": "http://localhost:9090/targets"}
+    what: dict = {
+        "expected": "every target up, and one for each replica",
+        "look": "http://localhost:9090/targets",
+    }
 
     def look() -> tuple[Verdict | None, str]:
         active, replicas = fleet.scraped()
-        down = [f"{one['scrapeUrl']}: {one['lastError'] or one['health']}" for one in active if one["health"] != "up"]
+        down = [
+            f"{one['scrapeUrl']}: {one['lastError'] or one['health']}"
+            for one in active
+            if one["health"] != "up"
+        ]
         missed = [name for name, state in replicas.items() if state != "up"]
         said = f"{len(active)} targets; down: {'; '.join(down) or 'none'}; {len(missed)} of {len(replicas)} replicas not scraped"
         if active and not down and not missed:
@@ -259,7 +293,11 @@ def dashboard(ctx: Context) -> Verdict:
     titles = {title for title, *_ in queries}
     empty = "; ".join(f"{title}: {why}" for title, why in told.items())
     good = not told and len(titles) >= 4
-    return (passed if good else failed)(observed=f"{len(titles)} panels, {len(queries)} queries" + (f"; {empty}" if empty else ""), **what)
+    return verdict(
+        good,
+        observed=f"{len(titles)} panels, {len(queries)} queries" + (f"; {empty}" if empty else ""),
+        **what,
+    )
 
 
 @check(title="A full house says 429 at once", points=2, needs=("up",))
@@ -273,16 +311,22 @@ def queue(ctx: Context) -> Verdict:
     refused = sum(one.status == 429 for one in samples)
     other = sorted({one.error for one in samples if not one.ok and one.status != 429})
     good = least <= answered <= most and not other
-    return (passed if good else failed)(
+    return verdict(
+        good,
         expected=f"of 48 about {total} + {DEPTH} are answered ({least} to {most}), the others get 429",
-        observed=f"{answered} answered, {refused} got 429" + (f", others: {'; '.join(other)[:200]}" if other else ""),
+        observed=f"{answered} answered, {refused} got 429"
+        + (f", others: {'; '.join(other)[:200]}" if other else ""),
         look="stack.burst()",
         answered=answered,
         refused=refused,
     )
 
 
-@check(title="The alert fires when the queue is longer than the slots, and resolves", points=3, needs=("targets", "queue", "scale"))
+@check(
+    title="The alert fires when the queue is longer than the slots, and resolves",
+    points=3,
+    needs=("targets", "queue", "scale"),
+)
 def alert(ctx: Context) -> Verdict:
     """Keep ten waiting, and ask Alertmanager."""
     fleet = stack(ctx)
@@ -296,7 +340,11 @@ def alert(ctx: Context) -> Verdict:
         if early:
             return failed(observed=f"firing at rest: {', '.join(early)}", **what)
         fired = under_load(ctx, fleet, waiting)
-        wait(lambda: (None, ", ".join(names(fleet))) if names(fleet) else (True, ""), within=RESOLVES, what="it to resolve")
+        wait(
+            lambda: (None, ", ".join(names(fleet))) if names(fleet) else (True, ""),
+            within=RESOLVES,
+            what="it to resolve",
+        )
     except Unavailable:
         raise
     except LabError as error:
@@ -323,7 +371,9 @@ def under_load(ctx: Context, fleet: Fleet, streams: int) -> list[str]:
     thread = threading.Thread(target=press, daemon=True)
     thread.start()
     try:
-        return wait(lambda: (names(fleet) or None, "none fired"), within=FIRES, what="an alert in Alertmanager")
+        return wait(
+            lambda: (names(fleet) or None, "none fired"), within=FIRES, what="an alert in Alertmanager"
+        )
     finally:
         stop.set()
         thread.join(timeout=20)
@@ -361,7 +411,9 @@ def killed(ctx: Context) -> Verdict:
             return None, f"{victim.name} is not healthy"
         before = fleet.counters().get(victim.name, {})
         load(ctx, fleet, closed(REPLICAS, requests=12, warmup=0, max_tokens=8, seed=ctx.seed))
-        moved = served({victim.name: before}, {victim.name: fleet.quiet()[victim.name]}, tokens=8)[victim.name]
+        moved = served({victim.name: before}, {victim.name: fleet.quiet()[victim.name]}, tokens=8)[
+            victim.name
+        ]
         return (True, "") if moved else (None, f"{victim.name} runs but gets no requests")
 
     try:
@@ -371,7 +423,7 @@ def killed(ctx: Context) -> Verdict:
     except LabError as error:
         return failed(observed=f"{len(lost)} of {count} failed{why}; {error.what}", **what)
     good = done.is_set() and len(lost) <= LOST * count
-    return (passed if good else failed)(observed=f"{len(lost)} of {count} failed{why}; it came back", **what)
+    return verdict(good, observed=f"{len(lost)} of {count} failed{why}; it came back", **what)
 
 
 def again(look):
@@ -388,12 +440,16 @@ def again(look):
     return patient
 
 
-@check(title="Grafana is provisioned, and without a default password", points=1, needs=("up",), realism="schema")
+@check(
+    title="Grafana is provisioned, and without a default password", points=1, needs=("up",), realism="schema"
+)
 def grafana(ctx: Context) -> Verdict:
     """Read what the file would start behind its profile: Grafana itself is not run here."""
     project = Project(ctx.files / FILE, env=CLEAN, profiles=["*"])
     with ctx.deploying():
-        found = {name: one for name, one in project.services().items() if "grafana" in str(one.get("image", ""))}
+        found = {
+            name: one for name, one in project.services().items() if "grafana" in str(one.get("image", ""))
+        }
     if not found:
         problems = ["no service runs a grafana image"]
     else:
@@ -404,15 +460,20 @@ def grafana(ctx: Context) -> Verdict:
             problems.append(f"its admin password is {env.get('GF_SECURITY_ADMIN_PASSWORD') or 'admin'!r}")
         elif not any(one.get("source") for one in service.get("secrets") or []):
             problems.append("its password file is not given to it as a secret")
-        inside = [str(one.get("target", "")) for one in service.get("volumes") or [] if one.get("type") == "bind"]
+        inside = [
+            str(one.get("target", "")) for one in service.get("volumes") or [] if one.get("type") == "bind"
+        ]
         sources = [Path(str(one.get("source", ""))).name for one in service.get("volumes") or []]
         if not any(path.startswith("/etc/grafana/provisioning") for path in inside):
             problems.append("nothing is mounted at /etc/grafana/provisioning: no datasource, no dashboard")
-        if "dashboard.json" not in sources and not any(path == "/var/lib/grafana/dashboards" for path in inside):
+        if "dashboard.json" not in sources and not any(
+            path == "/var/lib/grafana/dashboards" for path in inside
+        ):
             problems.append("dashboard.json is not mounted below /var/lib/grafana/dashboards")
         if "prometheus" not in project.services():
             problems.append("its datasource asks http://prometheus:9090, and no service has that name")
-    return (failed if problems else passed)(
+    return verdict(
+        not problems,
         expected="behind a profile, password from a file, datasource and dashboard mounted",
         observed="; ".join(problems) or "so it is",
         look="docker compose --profile grafana config grafana",

@@ -4,7 +4,7 @@ import math
 import secrets
 from collections.abc import Iterator
 
-from llmlab.checks import Context, DeploymentFailed, Verdict, check, failed, fixture, passed
+from llmlab.checks import Context, DeploymentFailed, Verdict, check, failed, fixture, passed, verdict
 from llmlab.tiers.systemd import machine as systemd
 from llmlab.tiers.systemd import probes as units
 from llmlab.tiers.systemd import quadlets, unit_files
@@ -47,7 +47,8 @@ def unit(ctx: Context) -> Verdict:
     """`systemd-analyze verify`: a misspelt directive is only a warning to systemd, which then runs without it."""
     machine, _ = machine_of(ctx)
     said = unit_files.complaints(machine, f"{HOME}/llama-server.service")
-    return (failed if said else passed)(
+    return verdict(
+        not said,
         expected="systemd-analyze verify has nothing to say",
         observed="\n".join(said[:6]) or "nothing",
         look='machine = lab.boot(); machine.verify("llama-server.service")',
@@ -63,7 +64,8 @@ def exposure(ctx: Context) -> Verdict:
     worst = sorted(found.directives, key=lambda one: -(one.exposure or 0))[:3]
     most = "; most from " + ", ".join(f"{one.name} ({one.exposure})" for one in worst if one.exposure)
     good = found.overall <= EXPOSURE
-    return (passed if good else failed)(
+    return verdict(
+        good,
         expected=f"an exposure level of at most {EXPOSURE}",
         observed=f"{found.overall}" + ("" if good else most),
         look="machine = lab.boot(); machine.exposure()",
@@ -91,7 +93,8 @@ def key(ctx: Context) -> Verdict:
     codes = [units.status(found.machine, one) for one in (found.key, "wrong", None)]
     leaks = units.leaks(found.machine, found.key)
     said = f"{codes[0]}, {codes[1]} and {codes[2]}"
-    return (passed if codes == [200, 401, 401] and not leaks else failed)(
+    return verdict(
+        codes == [200, 401, 401] and not leaks,
         expected="200 with the key, 401 with another, 401 without; the key in no place that users can read",
         observed=f"{said}; the key stands in {'; '.join(leaks)}" if leaks else f"{said}; found nowhere",
         look=MACHINE
@@ -104,7 +107,8 @@ def user(ctx: Context) -> Verdict:
     """Who the kernel says its process is, what it may do, and whether it could become more."""
     main = units.process(site(ctx).machine)
     good = main.uid != 0 and main.capabilities == 0 and main.no_new_privileges
-    return (passed if good else failed)(
+    return verdict(
+        good,
         expected="not user 0, no capability, no new privileges",
         observed=f"user {main.uid}, capabilities {main.capabilities:x}, "
         + ("no new privileges" if main.no_new_privileges else "may gain privileges (NoNewPrivs 0)"),
@@ -122,7 +126,8 @@ def sandbox(ctx: Context) -> Verdict:
     own = units.own_folder(machine, main)
     if own is None:
         through.append("it has no folder of its own that it can write to")
-    return (failed if through else passed)(
+    return verdict(
+        not through,
         expected="it can write to its own folder and nowhere else, sees no home, and has /tmp to itself",
         observed="; ".join(through) or f"it can write to {own} alone",
         look=MACHINE + 'machine.run("touch /proc/$(systemctl show -P MainPID llama-server)/root/srv/probe")',
@@ -151,7 +156,8 @@ def budget(ctx: Context) -> Verdict:
         f"{held.cpus:g} CPU" if held.cpus else "",
         f"{held.threads} threads",
     ]
-    return (failed if wrong else passed)(
+    return verdict(
+        not wrong,
         expected=f"at most {MEMORY >> 20} MiB and {CPUS:g} CPU, both in force, and no more threads than CPUs",
         observed="; ".join(wrong) or ", ".join(limits),
         look=MACHINE
@@ -207,7 +213,8 @@ def again(ctx: Context) -> Verdict:
             raise done.problem
     changes = before.changes(units.snapshot(found.machine))
     more = f" and {len(changes) - 6} more" if len(changes) > 6 else ""
-    return (failed if changes else passed)(
+    return verdict(
+        not changes,
         expected="code 0; no file new, changed or touched; the service not restarted",
         observed=(", ".join(changes[:6]) + more) if changes else f"nothing of {len(before.files):,} files",
         look=MACHINE + "machine.changes()",
@@ -235,8 +242,11 @@ def rotate(ctx: Context) -> Verdict:
             raise done.problem
     expected = "200 with the new key, 401 with the old one"
     look = MACHINE + 'machine.run("echo new > api-key; ./install.sh"); [machine.ask("new"), machine.ask()]'
-    return (passed if codes == [200, 401] else failed)(
-        expected=expected, observed=f"{codes[0]} with the new key, {codes[1]} with the old one", look=look
+    return verdict(
+        codes == [200, 401],
+        expected=expected,
+        observed=f"{codes[0]} with the new key, {codes[1]} with the old one",
+        look=look,
     )
 
 
@@ -284,7 +294,8 @@ def start_limit(ctx: Context) -> Verdict:
     except DeploymentFailed:
         took = math.inf
     tries = int(seen["NRestarts"]) + 1
-    return (passed if took < math.inf else failed)(
+    return verdict(
+        took < math.inf,
         expected=f"it has failed for good within {GIVES_UP} s",
         observed=f"given up after {tries} tries in {took:.0f} s"
         if took < math.inf
@@ -303,7 +314,8 @@ def quadlet(ctx: Context) -> Verdict:
         source = (ctx.files / "llama.container").read_text(encoding="utf-8", errors="replace")
         run = quadlets.parse(made, podman=quadlets.version(machine), source=source)
         wrong = quadlets.faults(run, publish=PORT)
-    return (failed if wrong else passed)(
+    return verdict(
+        not wrong,
         expected=f"image pinned (by digest, or localhost/… with Pull=never), read-only, no new privileges, no capabilities, the key as a secret, {PORT} published",
         observed="; ".join(wrong) or "all of that",
         look="machine = lab.boot(); machine.quadlet()",

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import httpx
 
-from llmlab.checks import Context, Verdict, check, failed, fixture, inconclusive, passed
+from llmlab.checks import Context, Verdict, check, failed, fixture, inconclusive, passed, verdict
 from llmlab.errors import LabError
 from llmlab.models import known
 from llmlab.system.waiting import wait
@@ -83,7 +83,8 @@ def admitted(ctx: Context) -> Verdict:
         for it in one.documents
         if it.kind in WORKLOADS and (said := forbidden(one.cluster, it))
     ]
-    return (passed if why and not bad else failed)(
+    return verdict(
+        why and not bad,
         expected="an ordinary pod is refused in the namespace (Pod Security: restricted), and none of yours is",
         observed="; ".join(bad)
         or ("an ordinary pod is refused, yours are let in" if why else "an ordinary pod is let in"),
@@ -159,7 +160,8 @@ def ready(ctx: Context) -> Verdict:
     again = sum(map(restarts, found))
     if len(found) == REPLICAS and not again:
         ctx.prove_at(f"http://{found[0].status.pod_ip}:8080", model="20m", name="chat")
-    return (passed if len(found) == REPLICAS and not again else failed)(
+    return verdict(
+        len(found) == REPLICAS and not again,
         expected=f"{REPLICAS} pods ready, none restarted; the model 20m answers under the name chat",
         observed=f"{len(found)} ready, {again} restarts",
         look="kubectl get pods -n inference",
@@ -177,7 +179,8 @@ def both_sets(ctx: Context) -> Verdict:
     got = {name for name, ok in endpoints(one.cluster, NAMESPACE, SERVICE).items() if ok}
     words = [f"without traffic: {', '.join(sorted(wanted - got))}"] * bool(wanted - got)
     words += [f"no server: {', '.join(sorted(got - wanted))}"] * bool(got - wanted)
-    return (failed if words else passed)(
+    return verdict(
+        not words,
         expected=f"the {len(wanted)} ready pods of {DEPLOYMENT} and {GPU}, and no other",
         observed="; ".join(words) or f"{len(got)} endpoints, all of them",
         look="kubectl get endpointslices,pods -n inference --show-labels",
@@ -193,7 +196,8 @@ def confined(ctx: Context) -> Verdict:
         for pod in ready_pods(one.cluster, NAMESPACE, mine(one)[1])
     }
     loose = list(dict.fromkeys(word for words in found.values() for word in words))
-    return (failed if loose else passed)(
+    return verdict(
+        not loose,
         expected="not root, no capability, a seccomp filter, no new privileges, nothing to write, no token",
         observed="; ".join(loose) or f"so it is in all {len(found)} pods",
         look="kubectl get pods -n inference -o jsonpath='{.items[*].spec.securityContext}{.items[*].spec.containers[*].securityContext}'",
@@ -214,7 +218,8 @@ def threads(ctx: Context) -> Verdict:
             observed="there is no CPU limit: one replica can starve the others",
             look="kubectl get deployment llama-server -n inference -o yaml",
         )
-    return (passed if held / periods <= HELD else failed)(
+    return verdict(
+        held / periods <= HELD,
         expected=expected,
         observed=f"{held} of {periods} periods throttled",
         look="limits.cpu and --threads (or threads in models.ini): lab 02's figure",
@@ -245,7 +250,8 @@ def models(ctx: Context) -> Verdict:
             for pod in ready_pods(one.cluster, NAMESPACE, mine(one)[1])
         ]
     good = all(it == wanted for it in got) and {"chat", "small"} <= set(wanted)
-    return (passed if good else failed)(
+    return verdict(
+        good,
         expected=f"chat, small; models.ini has: {', '.join(wanted) or 'none'}",
         observed="; ".join(sorted({", ".join(it) for it in got})),
         look="curl -s http://ADDRESS/v1/models",
@@ -386,9 +392,7 @@ def slow(ctx: Context) -> Verdict:
         return inconclusive(
             f"it loaded in {took:.0f} s: too fast to say", expected=expected, observed=answered, look=look
         )
-    return (passed if good else failed)(
-        expected=expected, observed=f"ready after {took:.0f} s, {answered}", look=look
-    )
+    return verdict(good, expected=expected, observed=f"ready after {took:.0f} s, {answered}", look=look)
 
 
 @check(
@@ -407,7 +411,8 @@ def spread(ctx: Context) -> Verdict:
             network_volume(at, claim)
         counts = spreads(one, mine(one)[0])
     good = all(sorted(it.values()) == [1] * REPLICAS for it in counts)
-    return (passed if good else failed)(
+    return verdict(
+        good,
         expected="one replica on each of three nodes, at first and after each of three roll-outs",
         observed="; ".join(
             "+".join(str(it) for it in sorted(count.values(), reverse=True)) for count in counts

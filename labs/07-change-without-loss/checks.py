@@ -4,7 +4,7 @@ import shutil
 from dataclasses import dataclass
 from pathlib import Path
 
-from llmlab.checks import Context, Verdict, check, failed, fixture, passed
+from llmlab.checks import Context, Verdict, check, fixture, verdict
 from llmlab.errors import LabError
 from llmlab.records.schema import Sample
 from llmlab.system.waiting import wait
@@ -96,7 +96,8 @@ def ready(ctx: Context) -> Verdict:
         address = one.cluster.address(NAMESPACE, SERVICE)
     if len(found) == LEAST:
         ctx.prove_at(address, model="20m")
-    return (passed if len(found) == LEAST else failed)(
+    return verdict(
+        len(found) == LEAST,
         expected=f"{LEAST} pods ready, and the Service leads to the model 20m",
         observed=f"{len(found)} ready",
         look="kubectl get pods,endpointslices -n inference",
@@ -115,7 +116,8 @@ def rollout(ctx: Context) -> Verdict:
         only(one, deployment, LEAST, ROLLED)
         samples = them.stop()
     lost = sum(not it.ok for it in samples)
-    return (failed if lost else passed)(
+    return verdict(
+        not lost,
         expected=f"{ROLLS} roll-outs, no request lost",
         observed=losses(samples) + "; roll-outs took " + ", ".join(f"{it:.0f} s" for it in took),
         look="kubectl rollout restart deployment/llama-server -n inference (cluster.rollouts() draws it)",
@@ -146,7 +148,8 @@ def eviction(ctx: Context) -> Verdict:
     """Ask for the eviction of both pods, one straight after the other."""
     seen, _ = emptied(ctx)
     words = {201: "let go", 429: "refused (429)", 404: "gone already"}
-    return (passed if 429 in seen.first[1:] else failed)(
+    return verdict(
+        429 in seen.first[1:],
         expected="the second eviction is refused with 429 until the first pod is replaced",
         observed=", then ".join(words[it] for it in seen.first),
         look="kubectl get poddisruptionbudgets -n inference",
@@ -165,7 +168,8 @@ def emptied_node(ctx: Context) -> Verdict:
     """Evict every pod under load, again each second those that may not go yet, until all have moved."""
     seen, samples = emptied(ctx)
     lost = sum(not it.ok for it in samples)
-    return (failed if lost or seen.left else passed)(
+    return verdict(
+        not (lost or seen.left),
         expected=f"both pods have moved within {ROLLED} s, no request lost",
         observed=(f"after {seen.seconds:.0f} s {len(seen.left)} had not moved; " if seen.left else "")
         + losses(samples),
@@ -206,8 +210,11 @@ def bad_image(ctx: Context) -> Verdict:
     words += [] if serving else ["no replica was ready any more"]
     words += [] if undone else ["`rollout undo` did not bring the old image back"]
     words += [losses(samples)] if any(not it.ok for it in samples) else []
-    return (failed if words else passed)(
-        expected=expected, observed="; ".join(words) or f"so it was, and {losses(samples)}", look=look
+    return verdict(
+        not words,
+        expected=expected,
+        observed="; ".join(words) or f"so it was, and {losses(samples)}",
+        look=look,
     )
 
 
@@ -235,7 +242,8 @@ def steady(ctx: Context) -> Verdict:
     seen, mine = scaler(ctx)
     kinds = ", ".join(f"{it.kind} ({it.where})" for it in mine) or "no autoscaler at all"
     good = all(it.wanted == LEAST for it in seen.looks)
-    return (passed if good else failed)(
+    return verdict(
+        good,
         expected=f"{LEAST} replicas, all the time",
         observed=f"{seen.words()}; {kinds}",
         look="kubectl get hpa -n inference --watch (cluster.scaling() draws it)",
@@ -284,7 +292,8 @@ def scale_up(ctx: Context) -> Verdict:
     """Let eight users come at once, and wait for four replicas to be ready."""
     one = trace(ctx)
     at = one.burst.reached(MOST)
-    return (passed if at is not None and at <= UP else failed)(
+    return verdict(
+        at is not None and at <= UP,
         expected=f"{MOST} ready within {UP} s: with two slots each, nobody waits",
         observed="\n".join(
             [one.burst.words() + (f", {MOST} ready after {at:.0f} s" if at else ""), *one.trouble]
@@ -298,7 +307,8 @@ def no_flapping(ctx: Context) -> Verdict:
     """Eight users stay for half a minute: replicas that come must stay too."""
     one = trace(ctx)
     back = [it for it in one.burst.turns() if it[2] < it[1]]
-    return (failed if back else passed)(
+    return verdict(
+        not back,
         expected=f"while {EIGHT} users are there, no replica is taken away",
         observed=one.burst.words(),
         look="kubectl describe hpa -n inference",
@@ -317,7 +327,8 @@ def scale_down(ctx: Context) -> Verdict:
     last = one.tail.looks[-1]
     lost = sum(not it.ok for it in one.samples)
     back = last.wanted == LEAST
-    return (passed if back and not lost else failed)(
+    return verdict(
+        back and not lost,
         expected=f"{LEAST} replicas again within {DOWN} s, no request lost",
         observed=(
             f"{LEAST} again after {last.at - one.left:.0f} s" if back else f"{last.wanted} after {DOWN} s"
@@ -331,7 +342,8 @@ def scale_down(ctx: Context) -> Verdict:
 def apply_again(ctx: Context) -> Verdict:
     """At the height of the load, apply deployment.yaml again as it is."""
     one = trace(ctx)
-    return (passed if one.after >= one.before else failed)(
+    return verdict(
+        one.after >= one.before,
         expected=f"{one.before} replicas before, and after",
         observed=f"{one.after} after",
         look="kubectl apply -f deployment.yaml && kubectl get deployment llama-server -n inference",

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from kubernetes import client
 
-from llmlab.checks import Context, Verdict, check, failed, fixture, passed
+from llmlab.checks import Context, Verdict, check, failed, fixture, verdict
 from llmlab.errors import LabError, Unavailable
 from llmlab.system.waiting import wait
 from llmlab.tiers.kubernetes.drivers.fake_nodes import FakeNodes
@@ -30,9 +30,7 @@ NODES = "nodes by KWOK, as data/pools.toml describes each cloud's; the scheduler
 DRIVER = "gpu.nvidia.com"
 BIG = 20  # GiB
 ROLLED = 15  # seconds; two fake pods take two
-NOT_HERE = (
-    "k3s and the GPU operator bring a RuntimeClass along and need that line; EKS, GKE and AKS have none: not on these three clouds"
-)
+NOT_HERE = "k3s and the GPU operator bring a RuntimeClass along and need that line; EKS, GKE and AKS have none: not on these three clouds"
 
 
 @fixture(ours=True)
@@ -127,13 +125,16 @@ def everywhere(ctx: Context) -> Verdict:
     try:
         found = {cloud: placed(at, mine, of(cloud)) for cloud in ("EKS", "GKE", "AKS")}
     except Refused as error:
-        return failed(expected=expected, observed=refused_words(error), look="kubectl describe replicaset -n inference")
+        return failed(
+            expected=expected, observed=refused_words(error), look="kubectl describe replicaset -n inference"
+        )
     bad = [
         cloud
         for cloud, it in found.items()
         if not set(nodes_of(it)) <= set(of(cloud)) or len(nodes_of(it)) < 2
     ]
-    return (failed if bad else passed)(
+    return verdict(
+        not bad,
         expected=expected,
         observed="; ".join(f"{cloud}: {words(it)}" for cloud, it in found.items()),
         look=look,
@@ -174,7 +175,8 @@ def rollout(ctx: Context) -> Verdict:
                 said = words(decided(at, mine, 2))
         finally:
             scale(at, mine, 0)
-    return (failed if said else passed)(
+    return verdict(
+        not said,
         expected="with two GPUs and two replicas, the new pods replace the old",
         observed=f"after {ROLLED} s it is not done: {said}" if said else "they did",
         look="kubectl rollout status deployment/llama-server-gpu -n inference",
@@ -193,7 +195,8 @@ def architectures(ctx: Context) -> Verdict:
     at, mine = served(ctx)
     old = [name for cloud in ("EKS", "GKE", "AKS") for name in of(cloud, older=True)]
     found = placed(at, mine, old)
-    return (failed if nodes_of(found) else passed)(
+    return verdict(
+        not nodes_of(found),
         expected=f"the image has code for {BUILT_FOR} and newer: on T4s (75) the pods stay Pending",
         observed=words(found),
         look="kubectl get nodes -L nvidia.com/gpu.product,nvidia.com/gpu.compute.major",
@@ -217,7 +220,9 @@ def memory(ctx: Context) -> Verdict:
         if capability(one.gpu) >= BUILT_FOR
     )
     has = container.get("resources") or {}
-    if not isinstance(has, dict) or not all(isinstance(has.get(key) or {}, dict) for key in ("requests", "limits")):
+    if not isinstance(has, dict) or not all(
+        isinstance(has.get(key) or {}, dict) for key in ("requests", "limits")
+    ):
         return failed(
             expected="requests and limits, each with a memory",
             observed=f"resources: {has}",
@@ -234,7 +239,8 @@ def memory(ctx: Context) -> Verdict:
             look="kubectl explain pod.spec.containers.resources",
         )
     good = 0 < most <= room[0] and asked == most
-    return (passed if good else failed)(
+    return verdict(
+        good,
         expected=f"a memory limit of at most {room[1]} (the smallest, {room[2]}), and a request that is the same",
         observed=f"request {(has.get('requests') or {}).get('memory', 'none')}, limit {(has.get('limits') or {}).get('memory', 'none')}",
         look="kubectl describe node (Allocatable)",
@@ -310,7 +316,8 @@ def claim(ctx: Context) -> Verdict:
     finally:
         scale(at, mine, 0)
     good = sorted(nodes_of(second)) == ["eks-g6-1", "eks-g6-2"] and len(nodes_of(third)) == 2
-    return (passed if good else failed)(
+    return verdict(
+        good,
         expected="two claims allocated on the L4 nodes, the third pod Pending",
         observed=f"two: {words(second)}; three: {words(third)}",
         look="kubectl get resourceclaims -n inference; kubectl get resourceslices",
@@ -421,7 +428,8 @@ def gke(ctx: Context) -> Verdict:
         taints=taints,
     )
     words_ += [f"the Deployment does not land: {why}"] * bool(why)
-    return (failed if words_ else passed)(
+    return verdict(
+        not words_,
         expected=expected,
         observed="; ".join(words_) or f"{machine} with {gpu['type']}; the pod landed",
         look=look,
@@ -476,8 +484,8 @@ def aks(ctx: Context) -> Verdict:
         bad.append(f"it never scales to zero: {least}")
     why = lands(ctx, machine=machine, gpu=shape.gpu, count=shape.gpus, labels=own, taints=taints)
     bad += [f"the Deployment does not land: {why}"] * bool(why)
-    return (failed if bad else passed)(
-        expected=expected, observed="; ".join(bad) or f"{machine}; the pod landed", look=look
+    return verdict(
+        not bad, expected=expected, observed="; ".join(bad) or f"{machine}; the pod landed", look=look
     )
 
 
@@ -517,7 +525,8 @@ def runs(ctx: Context) -> Verdict:
         with_gpu = (pod.spec.containers[0].resources.limits or {}).get(GPU)
         wait("an answer", lambda: _answers(pod), 20)
         ctx.prove_at(f"http://{pod.status.pod_ip}:8080", model="tiny")
-    return (passed if with_gpu else failed)(
+    return verdict(
+        with_gpu,
         expected=f"a pod with a limit of {GPU} runs on {node} and answers as the model tiny",
         observed=f"{pod.metadata.name} does, with {with_gpu or 'no'} GPU",
         look="kubectl get pods -n inference -o wide",

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 
 import httpx
 
-from llmlab.checks import Context, Verdict, check, failed, fixture, inconclusive, passed
+from llmlab.checks import Context, Verdict, check, fixture, inconclusive, verdict
 from llmlab.tiers.edge import visitor
 from llmlab.tiers.edge.probes import CASES
 from llmlab.tiers.edge.worker import Edge
@@ -18,8 +18,14 @@ CONFIG = "worker.capnp"
 SOON = 2.0  # seconds within which another region has answered
 TRIES = 3
 ENDED = 10.0  # seconds after which a stream that stopped is over for the client
-WORLD = {"realism": "emulated", "stands_in": "the internet: names, not distances; a user's place comes in a header; the runtime and the servers are real"}
-US, ASIA, EU = ({"country": code, "continent": continent} for code, continent in (("US", "NA"), ("JP", "AS"), ("GB", "EU")))
+WORLD = {
+    "realism": "emulated",
+    "stands_in": "the internet: names, not distances; a user's place comes in a header; the runtime and the servers are real",
+}
+US, ASIA, EU = (
+    {"country": code, "continent": continent}
+    for code, continent in (("US", "NA"), ("JP", "AS"), ("GB", "EU"))
+)
 RESIDENT = {"country": "DE", "continent": "EU", "isEUCountry": "1"}
 
 
@@ -48,7 +54,9 @@ def edge(ctx: Context) -> Iterator[Edge]:
 
 def tokens(one: Edge, cf, count: int = 4, **more) -> httpx.Response:
     """A completion that a user at `cf` asks for."""
-    return one.request("POST", "/v1/completions", cf=cf, json={"prompt": "Once", "max_tokens": count} | more, timeout=120)
+    return one.request(
+        "POST", "/v1/completions", cf=cf, json={"prompt": "Once", "max_tokens": count} | more, timeout=120
+    )
 
 
 def generations(seen) -> list[str]:
@@ -67,7 +75,8 @@ def starts(ctx: Context) -> Verdict:
     except (httpx.HTTPError, ValueError) as error:
         found, said = 0, str(error)
     log = one.said(3)
-    return (passed if found else failed)(
+    return verdict(
+        found,
         expected="HTTP 200 with tokens, from an origin that asks for its own key",
         observed=said + ("; " + " ".join(log) if log and not found else ""),
         look="edge.ask(country='US')",
@@ -89,7 +98,8 @@ def geography(ctx: Context) -> Verdict:
             if cf.get("country") != visitor.country(cf):
                 where += f" (CF-IPCountry {visitor.country(cf)})"
             wrong.append(f"{where} → {', '.join(reached) or 'nobody'}, not {home}")
-    return (failed if wrong else passed)(
+    return verdict(
+        not wrong,
         expected=f"{len(CASES)} users, each in the region of their continent; whoever is nowhere in particular in the US",
         observed=f"{len(wrong)} wrong: " + "; ".join(wrong[:6]) if wrong else "so they were",
         look="edge.map().plot()",
@@ -104,7 +114,12 @@ def untouched(ctx: Context) -> Verdict:
     body = json.dumps({"prompt": "Grüße, 世界 \u0000", "max_tokens": 1}, ensure_ascii=False)
     sent = [
         ("GET", "/v1/models?limit=5&after=%20x%2Fy&empty=", {"x-request-id": "abc-123"}, None),
-        ("POST", "/v1/completions?trace=1", {"content-type": "application/json", "accept-language": "de"}, body),
+        (
+            "POST",
+            "/v1/completions?trace=1",
+            {"content-type": "application/json", "accept-language": "de"},
+            body,
+        ),
         ("OPTIONS", "/v1/chat/completions", {"x-other": "1"}, None),
     ]
     wrong = []
@@ -121,7 +136,8 @@ def untouched(ctx: Context) -> Verdict:
         words += [f"without {name}" for name, value in headers.items() if got.headers.get(name) != value]
         words += ["with another body"] if got.body != (content or "") else []
         wrong += [f"{method} {path} arrived {', '.join(words)}"] if words else []
-    return (failed if wrong else passed)(
+    return verdict(
+        not wrong,
         expected="the same method, path, query, headers and body",
         observed="; ".join(wrong) or "so they were",
         look="edge.seen()",
@@ -134,13 +150,19 @@ def streaming(ctx: Context) -> Verdict:
     _, one = world(ctx), edge(ctx)
     best = 0.0
     for _ in range(4):
-        request = one.build("POST", "/v1/completions", cf=US, json={"prompt": "Once", "max_tokens": 200, "ignore_eos": True, "stream": True})
+        request = one.build(
+            "POST",
+            "/v1/completions",
+            cf=US,
+            json={"prompt": "Once", "max_tokens": 200, "ignore_eos": True, "stream": True},
+        )
         began = time.monotonic()
         with contextlib.suppress(httpx.HTTPError), contextlib.closing(one.stream(request)) as reply:
             times = [time.monotonic() for _ in reply.iter_bytes()]
             if len(times) > 1:
                 best = max(best, (times[-1] - times[0]) / (times[-1] - began))
-    return (passed if best >= 0.3 else failed)(
+    return verdict(
+        best >= 0.3,
         expected="at least 30 % of a reply's time lies after its first piece",
         observed=f"{best:.0%}, the most of 4 replies",
         look="edge.ask(country='US', stream=True)",
@@ -159,17 +181,24 @@ def keys(ctx: Context) -> Verdict:
     words = []
     if any(one.client_key in value for it in seen for value in it.headers.values()):
         words.append("the client's key reached an origin")
-    if not seen or any(it.headers.get("authorization") != f"Bearer {at.key}" for it in seen if it.path != "/health"):
+    if not seen or any(
+        it.headers.get("authorization") != f"Bearer {at.key}" for it in seen if it.path != "/health"
+    ):
         words.append("an origin was asked without its own key")
     for name, key in (("another key", "sk-client-guessed"), ("no key", None)):
         mark = at.mark()
         try:
-            status = one.request("POST", "/v1/completions", cf=US, key=key, json={"prompt": "x", "max_tokens": 1}).status_code
+            status = one.request(
+                "POST", "/v1/completions", cf=US, key=key, json={"prompt": "x", "max_tokens": 1}
+            ).status_code
         except httpx.HTTPError as error:
             status = str(error)
         if status != 401 or at.seen(mark, within=0.3):
-            words.append(f"{name}: HTTP {status}" + (", and it reached an origin" if at.seen(mark, within=0) else ""))
-    return (failed if words else passed)(
+            words.append(
+                f"{name}: HTTP {status}" + (", and it reached an origin" if at.seen(mark, within=0) else "")
+            )
+    return verdict(
+        not words,
         expected="an origin sees its own key and never the client's; another key, or none, is 401 and reaches nobody",
         observed="; ".join(words) or "so it is",
         look="edge.seen()",
@@ -180,7 +209,9 @@ def direct(at: World) -> float:
     """Seconds for the same reply asked of a healthy region itself: what this machine needs now, without any worker."""
     headers, began = {"authorization": f"Bearer {at.key}"}, time.monotonic()
     with httpx.Client(proxy=at.internet.url, trust_env=False, timeout=60) as client:
-        client.post(f"http://{HOSTS['eu']}/v1/completions", json={"prompt": "Once", "max_tokens": 4}, headers=headers)
+        client.post(
+            f"http://{HOSTS['eu']}/v1/completions", json={"prompt": "Once", "max_tokens": 4}, headers=headers
+        )
     return time.monotonic() - began
 
 
@@ -200,32 +231,49 @@ def elsewhere(ctx: Context, fail) -> Verdict:
             status = str(error)
         took.append(time.monotonic() - began)
         if status != 200:
-            wrong.append(f"HTTP {status} after {took[-1]:.1f} s, asked {', '.join(generations(at.seen(mark))) or 'nobody'}")
+            wrong.append(
+                f"HTTP {status} after {took[-1]:.1f} s, asked {', '.join(generations(at.seen(mark))) or 'nobody'}"
+            )
     at.restore()
     times = ", ".join(f"{it:.2f} s" for it in took)
     evidence = {
         "expected": f"another region's tokens within {SOON:.0f} s",
-        "observed": "; ".join(wrong) or f"after {times}; a healthy region asked directly, {statistics.median(asis):.2f} s",
+        "observed": "; ".join(wrong)
+        or f"after {times}; a healthy region asked directly, {statistics.median(asis):.2f} s",
     }
     late = statistics.median(took) > SOON
     if late and not wrong and statistics.median(asis) > SOON / 4:
         return inconclusive("a healthy region, asked directly, was slow too", **evidence, look="uptime")
-    return (failed if wrong or late else passed)(**evidence, look="edge.world.kill('asia'); edge.ask(country='JP')")
+    return verdict(not (wrong or late), **evidence, look="edge.world.kill('asia'); edge.ask(country='JP')")
 
 
-@check(title="A region is down: the next one answers", points=3, needs=("starts", "geography"), machine=("edge",), **WORLD)
+@check(
+    title="A region is down: the next one answers",
+    points=3,
+    needs=("starts", "geography"),
+    machine=("edge",),
+    **WORLD,
+)
 def down(ctx: Context) -> Verdict:
     """Kill Asia's server, ask as a user in Japan; three times."""
     return elsewhere(ctx, lambda at: at.kill("asia"))
 
 
-@check(title="A region hangs: the next one answers", points=3, needs=("starts", "geography"), machine=("edge",), **WORLD)
+@check(
+    title="A region hangs: the next one answers",
+    points=3,
+    needs=("starts", "geography"),
+    machine=("edge",),
+    **WORLD,
+)
 def hung(ctx: Context) -> Verdict:
     """Stop Asia's server in its tracks, so that it takes connections and answers nothing; three times."""
     return elsewhere(ctx, lambda at: at.hang("asia"))
 
 
-@check(title="Slow is not down: one request, one server", points=3, needs=("hung",), machine=("edge",), **WORLD)
+@check(
+    title="Slow is not down: one request, one server", points=3, needs=("hung",), machine=("edge",), **WORLD
+)
 def slow(ctx: Context) -> Verdict:
     """A reply that takes seconds and is not streamed: who was asked for it."""
     at, one = world(ctx), edge(ctx)
@@ -240,7 +288,8 @@ def slow(ctx: Context) -> Verdict:
     took, asked = time.monotonic() - began, generations(at.seen(mark, least=1))
     at.idle(60)
     good = said == "HTTP 200" and asked == ["asia"]
-    return (passed if good else failed)(
+    return verdict(
+        good,
         expected=f"{count} tokens from one region, asked once, however long it takes",
         observed=f"{said} after {took:.1f} s; asked: {', '.join(asked) or 'nobody'}",
         look="edge.ask(country='JP', tokens=2000)",
@@ -250,7 +299,12 @@ def slow(ctx: Context) -> Verdict:
 def broken(ctx: Context, fail) -> tuple[str, float, list[str]]:
     """A stream that has begun, and then its region fails: how it ended, after how many seconds, who else was asked."""
     at, one = world(ctx), edge(ctx)
-    request = one.build("POST", "/v1/completions", cf=ASIA, json={"prompt": "Once", "max_tokens": 6000, "ignore_eos": True, "stream": True})
+    request = one.build(
+        "POST",
+        "/v1/completions",
+        cf=ASIA,
+        json={"prompt": "Once", "max_tokens": 6000, "ignore_eos": True, "stream": True},
+    )
     mark, how, began = at.mark(), "complete, as if nothing had been", time.monotonic()
     try:
         with contextlib.closing(one.stream(request)) as reply:
@@ -273,24 +327,34 @@ def broken(ctx: Context, fail) -> tuple[str, float, list[str]]:
     return how, took, asked
 
 
-@check(title="After the first token there is no second try", points=2, needs=("starts", "geography"), machine=("edge",), **WORLD)
+@check(
+    title="After the first token there is no second try",
+    points=2,
+    needs=("starts", "geography"),
+    machine=("edge",),
+    **WORLD,
+)
 def no_retry(ctx: Context) -> Verdict:
     """Kill the region in the middle of a stream."""
     how, took, asked = broken(ctx, lambda at: at.kill("asia"))
     good = how in ("ended", "cut off") and asked == ["asia"]
-    return (passed if good else failed)(
+    return verdict(
+        good,
         expected="the stream is over, and nobody else was asked: a second beginning after half a reply is no reply",
         observed=f"{how} after {took:.1f} s; asked: {', '.join(asked)}",
         look="edge.ask(country='JP', stream=True)",
     )
 
 
-@check(title="A stream that stops is ended", points=3, needs=("starts", "geography"), machine=("edge",), **WORLD)
+@check(
+    title="A stream that stops is ended", points=3, needs=("starts", "geography"), machine=("edge",), **WORLD
+)
 def stall(ctx: Context) -> Verdict:
     """Stop the region in the middle of a stream: the client must not wait for ever."""
     how, took, asked = broken(ctx, lambda at: at.hang("asia"))
     good = how in ("ended", "cut off") and took <= ENDED and asked == ["asia"]
-    return (passed if good else failed)(
+    return verdict(
+        good,
         expected=f"the stream is over within {ENDED:.0f} s, and nobody else was asked",
         observed=f"{how} after {took:.1f} s; asked: {', '.join(asked)}",
         look="edge.world.hang('asia') during edge.ask(country='JP', stream=True)",
@@ -318,7 +382,8 @@ def residency(ctx: Context) -> Verdict:
         if (status := tokens(one, EU).status_code) != 200:
             words.append(f"a user who is no resident got HTTP {status}")
     at.restore()
-    return (failed if words else passed)(
+    return verdict(
+        not words,
         expected="503 for a resident, nothing leaves the EU; others go on elsewhere",
         observed="; ".join(words) or "so it is",
         look="edge.world.kill('eu'); edge.ask(country='DE')",
@@ -338,7 +403,8 @@ def honest(ctx: Context) -> Verdict:
     except (httpx.HTTPError, ValueError) as error:
         good, said = False, locals().get("said") or str(error)
     at.restore()
-    return (passed if good else failed)(
+    return verdict(
+        good,
         expected="502, 503 or 504, with a JSON body that says `error`: what an OpenAI client can show",
         observed=said,
         look="edge.ask(country='US') with every region killed",

@@ -9,7 +9,7 @@ import math
 import statistics
 from collections.abc import Iterator
 
-from llmlab.checks import Context, Verdict, check, failed, fixture, inconclusive, passed
+from llmlab.checks import Context, Verdict, check, failed, fixture, inconclusive, passed, verdict
 from llmlab.tiers.regions import probes as seen
 from llmlab.tiers.regions.globe import Globe
 from llmlab.tiers.regions.routing import Routing
@@ -82,7 +82,11 @@ def losses(ctx: Context, how: str):
     for region in at.places:
         ctx.say(f"{region} {how}")
         near = {kind: 2 for kind in seen.at_home(at, region)} if how == "servers killed" else 1
-        found.append(seen.happen(at, both(ctx), region, how, each=near, pause=0.05 if how == "servers killed" else 0.25))
+        found.append(
+            seen.happen(
+                at, both(ctx), region, how, each=near, pause=0.05 if how == "servers killed" else 0.25
+            )
+        )
     return found
 
 
@@ -92,16 +96,29 @@ def recovered(ctx: Context, hows: tuple[str, ...], promise: float, part: str) ->
     own = getattr(both(ctx)["reference"].numbers, f"promise_{part}")
     reference = []
     for how in hows:
-        took = {name: [seen.recovery(one.rows[name], seen.at_home(at, one.region), one.broke, one.restored) for one in losses(ctx, how)] for name in ("yours", "reference")}
+        took = {
+            name: [
+                seen.recovery(one.rows[name], seen.at_home(at, one.region), one.broke, one.restored)
+                for one in losses(ctx, how)
+            ]
+            for name in ("yours", "reference")
+        }
         worst = max(worst, *took["yours"])
         reference += took["reference"]
-        lines.append(f"{how}: " + ", ".join(f"{one.region} {_s(t)}" for one, t in zip(losses(ctx, how), took["yours"], strict=True)))
+        lines.append(
+            f"{how}: "
+            + ", ".join(
+                f"{one.region} {_s(t)}" for one, t in zip(losses(ctx, how), took["yours"], strict=True)
+            )
+        )
     expected = f"served again within {MARGIN * promise:.1f} s, which is promise.{part} ({promise:g} s) and 20 %; promised are at most {BUDGET:g} s"
     observed = "; ".join(lines) + f"; the lab's own routing {_s(min(reference))} to {_s(max(reference))}"
     look = f"regions.lose('eu', '{hows[0]}').plot()"
     if promise > BUDGET or worst > MARGIN * promise:
         if promise <= BUDGET and max(reference) > MARGIN * own:
-            return inconclusive("the lab's own routing was late too", expected=expected, observed=observed, look=look)
+            return inconclusive(
+                "the lab's own routing was late too", expected=expected, observed=observed, look=look
+            )
         return failed(expected=expected, observed=observed, look=look)
     return passed(expected=expected, observed=observed, look=look, worst=worst, promised=promise)
 
@@ -116,9 +133,11 @@ def serves(ctx: Context) -> Verdict:
     rows, _ = at_rest(ctx)
     bad = [one for one in rows if not one.ok]
     lines = sorted({f"{one.users}: {f'HTTP {one.status}' if one.status else one.error}" for one in bad})
-    return (passed if rows and not bad else failed)(
+    return verdict(
+        rows and not bad,
         expected="every request answered with tokens",
-        observed=f"{len(rows) - len(bad)} of {len(rows)}" + (f"; {'; '.join([*lines[:4], *routing(ctx).said()[-2:]])}" if bad else ""),
+        observed=f"{len(rows) - len(bad)} of {len(rows)}"
+        + (f"; {'; '.join([*lines[:4], *routing(ctx).said()[-2:]])}" if bad else ""),
         look="regions.ask()",
     )
 
@@ -134,32 +153,60 @@ def nearest(ctx: Context) -> Verdict:
         away = [one for one in own if one.region != home]
         if not own or len(away) > 0.1 * len(own):
             wrong.append(f"{kind}: {len(own) - len(away)} of {len(own)} from {home}")
-    return (failed if wrong else passed)(
+    return verdict(
+        not wrong,
         expected="9 of 10 replies from the region that is closest: the Americas us, Europe and Africa eu, Asia and Oceania asia",
         observed="; ".join(wrong) or "so they were",
         look="regions.policies().plot()",
     )
 
 
-@check(title="A region is gone: users are served elsewhere, as soon as promised", points=5, needs=("serves", "nearest"), machine=("regions",), timed=True, **GLOBE)
+@check(
+    title="A region is gone: users are served elsewhere, as soon as promised",
+    points=5,
+    needs=("serves", "nearest"),
+    machine=("regions",),
+    timed=True,
+    **GLOBE,
+)
 def region_lost(ctx: Context) -> Verdict:
     """Each of the three in turn: killed with its entry, then cut off from everybody."""
     return recovered(ctx, ("killed", "cut off"), routing(ctx).numbers.promise_region, "region")
 
 
-@check(title="A region's servers are gone: users are served elsewhere, as soon as promised", points=3, needs=("serves", "nearest"), machine=("regions",), timed=True, **GLOBE)
+@check(
+    title="A region's servers are gone: users are served elsewhere, as soon as promised",
+    points=3,
+    needs=("serves", "nearest"),
+    machine=("regions",),
+    timed=True,
+    **GLOBE,
+)
 def servers_lost(ctx: Context) -> Verdict:
     """Each of the three in turn; its entry still stands."""
     return recovered(ctx, ("servers killed",), routing(ctx).numbers.promise_servers, "servers")
 
 
-@check(title="A slow region is drained", points=4, needs=("serves", "nearest"), machine=("regions",), timed=True, **GLOBE)
+@check(
+    title="A slow region is drained",
+    points=4,
+    needs=("serves", "nearest"),
+    machine=("regions",),
+    timed=True,
+    **GLOBE,
+)
 def slow(ctx: Context) -> Verdict:
     """Each of the three in turn: its server is alive, and every reply, also to a health check, comes 2 s late."""
     return recovered(ctx, ("slow",), routing(ctx).numbers.promise_servers, "servers")
 
 
-@check(title="One incident, one change", points=3, needs=("region-lost", "servers-lost", "slow"), machine=("regions",), **GLOBE)
+@check(
+    title="One incident, one change",
+    points=3,
+    needs=("region-lost", "servers-lost", "slow"),
+    machine=("regions",),
+    **GLOBE,
+)
 def once(ctx: Context) -> Verdict:
     """How often each lost region, once left, began to serve again."""
     often = []
@@ -168,14 +215,22 @@ def once(ctx: Context) -> Verdict:
             count = seen.returns(one.rows["yours"], one.region, one.broke, one.restored)
             if count != 1:
                 often.append(f"{one.region} {how}: {count} times")
-    return (failed if often else passed)(
+    return verdict(
+        not often,
         expected="left once, and back once, in each of 12 incidents",
         observed="; ".join(often) or "so it was",
         look="regions.lose('us', 'slow').plot()",
     )
 
 
-@check(title="A flapping region does not make the answer flap", points=4, needs=("serves", "nearest"), machine=("regions",), timed=True, **GLOBE)
+@check(
+    title="A flapping region does not make the answer flap",
+    points=4,
+    needs=("serves", "nearest"),
+    machine=("regions",),
+    timed=True,
+    **GLOBE,
+)
 def flapping(ctx: Context) -> Verdict:
     """The server of one region refuses for 4 s and serves for 3 s, three times over; then it stays up."""
     at, region = globe(ctx), ctx.random("flapping").choice(["us", "eu", "asia"])
@@ -184,8 +239,10 @@ def flapping(ctx: Context) -> Verdict:
     expected, look = "left once, and back once it stays up", "regions.flapping().plot()"
     observed = f"{region} came back {'once' if count['yours'] == 1 else str(count['yours']) + ' times'}"
     if count["yours"] > 1 and count["reference"] > 1:
-        return inconclusive("the lab's own routing flapped too", expected=expected, observed=observed, look=look)
-    return (passed if count["yours"] == 1 else failed)(expected=expected, observed=observed, look=look)
+        return inconclusive(
+            "the lab's own routing flapped too", expected=expected, observed=observed, look=look
+        )
+    return verdict(count["yours"] == 1, expected=expected, observed=observed, look=look)
 
 
 @check(title="The residents' data stay in the EU", points=5, machine=("regions",), **GLOBE)
@@ -203,20 +260,40 @@ def residency(ctx: Context) -> Verdict:
             rows += users.stop()
         at.restore()
         arrived += at.arrived(mark)
-    left = {region: sum(it.bytes_in + it.bytes_out for it in arrived if it.region == region and it.user.startswith(RESIDENTS)) for region in at.places}
+    left = {
+        region: sum(
+            it.bytes_in + it.bytes_out
+            for it in arrived
+            if it.region == region and it.user.startswith(RESIDENTS)
+        )
+        for region in at.places
+    }
     led = {region: sum(it.entry == region for it in rows if it.users == RESIDENTS) for region in at.places}
     served = sum(it.ok for it in rows if it.users == RESIDENTS)
     words = [f"{count:,} bytes in {region}" for region, count in left.items() if region != "eu" and count]
-    words += [f"{count} requests to the entry of {region}" for region, count in led.items() if region != "eu" and count]
+    words += [
+        f"{count} requests to the entry of {region}"
+        for region, count in led.items()
+        if region != "eu" and count
+    ]
     words += [] if served else ["nobody was served"]
-    return (failed if words else passed)(
+    return verdict(
+        not words,
         expected="0 bytes of theirs in us and asia, also while the EU is down; served when it is up",
-        observed="; ".join(words) or f"0 bytes in us and asia, {left['eu']:,} in eu; {served} of {served + sum(not it.ok for it in rows if it.users == RESIDENTS)} served",
+        observed="; ".join(words)
+        or f"0 bytes in us and asia, {left['eu']:,} in eu; {served} of {served + sum(not it.ok for it in rows if it.users == RESIDENTS)} served",
         look="regions.lose('eu', 'servers killed').seen()",
     )
 
 
-@check(title="The survivors stay quick, or say at once that they are full", points=5, needs=("serves", "nearest"), machine=("regions",), timed=True, **GLOBE)
+@check(
+    title="The survivors stay quick, or say at once that they are full",
+    points=5,
+    needs=("serves", "nearest"),
+    machine=("regions",),
+    timed=True,
+    **GLOBE,
+)
 def survivors(ctx: Context) -> Verdict:
     """One region is gone, and 27 requests a second meet slots for 21: your routing and the lab's own in turn, three times each."""
     at, pair = globe(ctx), both(ctx)
@@ -239,8 +316,13 @@ def survivors(ctx: Context) -> Verdict:
     )
     good = ratio <= 1.5 and served >= 0.8 and lost <= 0.02 * total
     if not good and statistics.median(it.p95() for it in other) > 2.0:
-        return inconclusive("the lab's own routing was slow too", expected=expected, observed=observed, look="regions.survivors().plot()")
-    return (passed if good else failed)(expected=expected, observed=observed, look="regions.survivors().plot()")
+        return inconclusive(
+            "the lab's own routing was slow too",
+            expected=expected,
+            observed=observed,
+            look="regions.survivors().plot()",
+        )
+    return verdict(good, expected=expected, observed=observed, look="regions.survivors().plot()")
 
 
 def _honest(one) -> bool:
@@ -259,21 +341,33 @@ def honest(ctx: Context) -> Verdict:
     for _ in range(3):
         rows = seen.without_servers(at, one, min(BUDGET, one.numbers.promise_servers))
         heard += len(rows)
-        wrong += [f"HTTP {it.status} after {it.took:.1f} s: {it.error[:60]}" for it in rows if not _honest(it)]
-    return (passed if heard and not wrong else failed)(
+        wrong += [
+            f"HTTP {it.status} after {it.took:.1f} s: {it.error[:60]}" for it in rows if not _honest(it)
+        ]
+    return verdict(
+        heard and not wrong,
         expected="502, 503, 504 or 429 within a second, with a JSON body that says `error`: what an OpenAI client can show",
-        observed=f"{len(wrong)} of {heard} otherwise: {', '.join(sorted(set(wrong))[:3])}" if wrong else f"{heard} of {heard} so",
+        observed=f"{len(wrong)} of {heard} otherwise: {', '.join(sorted(set(wrong))[:3])}"
+        if wrong
+        else f"{heard} of {heard} so",
         look="regions.lose_all()",
     )
 
 
-@check(title="A region that is back is not flooded", points=4, needs=("servers-lost",), machine=("regions",), **GLOBE)
+@check(
+    title="A region that is back is not flooded",
+    points=4,
+    needs=("servers-lost",),
+    machine=("regions",),
+    **GLOBE,
+)
 def gradual(ctx: Context) -> Verdict:
     """How much of its former load a region has in its first 1.5 s back, after its servers were lost; each of the three."""
     shares = [seen.early_share(one, "yours") for one in losses(ctx, "servers killed")]
     said = ", ".join("none" if math.isnan(share) else f"{share:.0%}" for share in shares)
     good = not any(math.isnan(share) for share in shares) and statistics.median(shares) <= 0.75
-    return (passed if good else failed)(
+    return verdict(
+        good,
         expected="it serves again, and at first at most 75 % of what it did before (the median of three)",
         observed=said,
         look="regions.lose('us', 'servers killed').plot()",

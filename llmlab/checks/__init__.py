@@ -4,7 +4,7 @@ A check deploys the learner's files and probes what runs; it never reads files t
 Which checks a lab has lives in `labs/NN-slug/checks.py`.
 """
 
-from .check import Check, Context, DeploymentFailed, Verdict, check, failed, inconclusive, passed
+from .check import Check, Context, DeploymentFailed, Verdict, check, failed, inconclusive, passed, verdict
 from .fixture import fixture
 from .result import Evidence, Outcome, Result
 from .run import load_checks, run
@@ -24,4 +24,5 @@ __all__ = [
     "load_checks",
     "passed",
     "run",
+    "verdict",
 ]

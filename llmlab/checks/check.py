@@ -27,7 +27,7 @@ class DeploymentFailed(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """What a check function returns; made by `passed`, `failed` or `inconclusive`."""
+    """What a check function returns; made by `passed`, `failed`, `verdict` or `inconclusive`."""
 
     status: str
     evidence: Evidence
@@ -52,6 +52,14 @@ def passed(*, expected: str, observed: str, look: str = "", hidden: str = "", **
 def failed(*, expected: str, observed: str, look: str = "", hidden: str = "", **data: Any) -> Verdict:
     """It does not; `look` is a command with which the learner sees the same."""
     return Verdict("failed", Evidence(expected, observed, look, hidden), data=_finite(data))
+
+
+def verdict(
+    good: bool, *, expected: str, observed: str, look: str = "", hidden: str = "", **data: Any
+) -> Verdict:
+    """`passed` where it is good, else `failed`: the same evidence either way."""
+    end = passed if good else failed
+    return end(expected=expected, observed=observed, look=look, hidden=hidden, **data)
 
 
 def inconclusive(

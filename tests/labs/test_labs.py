@@ -13,13 +13,13 @@ import nbformat
 import psutil
 import pytest
 
-from llmlab.system import owned
 from llmlab.checks import load_checks
-from llmlab.lab import Lab
-from llmlab.course.info import all_labs, find_lab
 from llmlab.course.hints import read_hints
-from llmlab.course.reset import reset
+from llmlab.course.info import all_labs, find_lab
 from llmlab.course.progress import last_result
+from llmlab.course.reset import reset
+from llmlab.lab import Lab
+from llmlab.system import owned
 
 pytestmark = pytest.mark.timeout(900)  # a notebook with a cluster, and the cluster of its check, take minutes
 COURSE = Path(__file__).resolve().parents[2]
@@ -113,14 +113,32 @@ def test_papermill_runs_the_starter_and_exactly_its_named_checks_fail(info, file
     """As an instructor would: in the shell's folder, on a submission, with a seed; the figures have alt text."""
     out = tmp_path / "out.ipynb"
     others = set(psutil.Process().children(recursive=True))  # fixtures of other modules may hold servers
-    line = ["-m", "papermill", f"labs/{info.name}/lab.ipynb", str(out), "-p", "submission", str(files), "-p", "seed", "7"]
+    line = [
+        "-m",
+        "papermill",
+        f"labs/{info.name}/lab.ipynb",
+        str(out),
+        "-p",
+        "submission",
+        str(files),
+        "-p",
+        "seed",
+        "7",
+    ]
     line += ["--no-progress-bar", "--log-level", "ERROR"]
-    done = subprocess.run([sys.executable, *line], cwd=COURSE, env=os.environ | SMALL, capture_output=True, text=True)
+    done = subprocess.run(
+        [sys.executable, *line], cwd=COURSE, env=os.environ | SMALL, capture_output=True, text=True
+    )
     assert done.returncode == 0, done.stderr[-3000:]
     result = last_result(files)
     assert result is not None
-    by = {word: {one.check for one in result.outcomes if one.status == word} for word in ("failed", "skipped", "error")}
-    assert by == {"failed": set(info.starter_fails), "skipped": set(info.starter_skips), "error": set()}, str(result)
+    by = {
+        word: {one.check for one in result.outcomes if one.status == word}
+        for word in ("failed", "skipped", "error")
+    }
+    assert by == {"failed": set(info.starter_fails), "skipped": set(info.starter_skips), "error": set()}, str(
+        result
+    )
     assert result.seed == 7
     pages = [
         output.data["text/html"]
@@ -157,7 +175,9 @@ def marks(info) -> list[pytest.MarkDecorator]:
     return found
 
 
-each_notebook = pytest.mark.parametrize("info", [pytest.param(info, id=info.name, marks=marks(info)) for info in LABS])
+each_notebook = pytest.mark.parametrize(
+    "info", [pytest.param(info, id=info.name, marks=marks(info)) for info in LABS]
+)
 
 
 @each_notebook
@@ -181,7 +201,9 @@ def test_each_fault_is_caught_by_its_checks(fault, tmp_path):
         if not doctor.need(need).met:
             pytest.skip(f"{need}: {doctor.need(need).detail}. Bring it: {doctor.need(need).mend}")
     files = tmp_path / "work"
-    shutil.copytree(info.solution, files, ignore=shutil.ignore_patterns("*.ipynb", "lab.py", "starter", ".llmlab"))
+    shutil.copytree(
+        info.solution, files, ignore=shutil.ignore_patterns("*.ipynb", "lab.py", "starter", ".llmlab")
+    )
     before, after = fault["replace"]
     text = (files / fault["artifact"]).read_text()
     assert before in text, "the fault no longer fits the worked file"

@@ -1,6 +1,6 @@
 """Lab @@NUMBER@@: what is graded, one function a check. Each deploys server.toml afresh and asks what runs."""
 
-from llmlab.checks import Context, Verdict, check, failed, passed
+from llmlab.checks import Context, Verdict, check, passed, verdict
 from llmlab.load import closed
 
 READERS = 2
@@ -27,8 +27,8 @@ def fits(ctx: Context) -> Verdict:
     plan = closed(READERS, requests=READERS, warmup=0, prompt_tokens=length, max_tokens=REPLY, seed=ctx.seed)
     samples = ctx.measure(server, [plan]).runs[0].samples
     answered = sum(sample.ok for sample in samples)
-    verdict = passed if answered == READERS else failed
     return verdict(
+        answered == READERS,
         expected=f"{READERS} of {READERS} pages answered with up to {REPLY} tokens each",
         observed=f"{answered} of {READERS} answered",
         look=f'server = lab.serve("server.toml"); '
@@ -42,8 +42,8 @@ def context(ctx: Context) -> Verdict:
     """Compare the answer with what /props says of the server that runs."""
     answer = ctx.answers.get("context")
     found = ctx.server().props()["default_generation_settings"]["n_ctx"]
-    verdict = passed if answer == found else failed
     return verdict(
+        answer == found,
         expected="lab.answer(context=N), with the N that your server says",
         observed=f"your answer is {answer!r}, your server's is {'the same' if answer == found else 'another'}",
         look='lab.serve("server.toml").props()["default_generation_settings"]["n_ctx"]',
