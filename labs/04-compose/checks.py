@@ -220,7 +220,7 @@ def defaults(ctx: Context) -> Verdict:
     return verdict(
         not bad,
         expected=f"of {len(WELL_KNOWN) + 1} keys only the one in secrets/api_key opens the door; nothing else is published widely",
-        observed="; ".join(bad) or "so it is",
+        observed="; ".join(bad) or f"{len(WELL_KNOWN)} others were refused, that one was let in",
         look='curl -H "Authorization: Bearer secret" localhost:8080/v1/models; docker compose ps',
     )
 
@@ -475,6 +475,7 @@ def grafana(ctx: Context) -> Verdict:
     return verdict(
         not problems,
         expected="behind a profile, password from a file, datasource and dashboard mounted",
-        observed="; ".join(problems) or "so it is",
+        observed="; ".join(problems)
+        or f"behind {', '.join(map(str, service['profiles']))}, password from a secret, {len(sources)} mounts",
         look="docker compose --profile grafana config grafana",
     )

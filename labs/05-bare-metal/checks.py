@@ -317,6 +317,6 @@ def quadlet(ctx: Context) -> Verdict:
     return verdict(
         not wrong,
         expected=f"image pinned (by digest, or localhost/… with Pull=never), read-only, no new privileges, no capabilities, the key as a secret, {PORT} published",
-        observed="; ".join(wrong) or "all of that",
+        observed="; ".join(wrong) or f"all of that, of {run.image}",
         look="machine = lab.boot(); machine.quadlet()",
     )

@@ -239,13 +239,16 @@ def reachability(ctx: Context) -> Verdict:
     """Every pair of parties, both ends of each connection, from the security groups that were created."""
     one = stack(ctx)
     balancer, group = one.way().balancer, one.way().group
-    wrong = {
-        f"{it.source} → {it.to}: {it.words()}": None
-        for target, fleet in one.way().served
-        for it in reach.matrix(one.have, balancer, fleet)
-        if not reach.meant(it, balancer, target.port)
-    }
-    wrong = list(wrong)
+    pairs = [
+        (target, it) for target, fleet in one.way().served for it in reach.matrix(one.have, balancer, fleet)
+    ]
+    wrong = list(
+        dict.fromkeys(
+            f"{it.source} → {it.to}: {it.words()}"
+            for target, it in pairs
+            if not reach.meant(it, balancer, target.port)
+        )
+    )
     if not all(
         any(
             it.peer in balancer.groups and not it.egress and it.group in fleet.groups for it in one.have.rules
@@ -256,7 +259,7 @@ def reachability(ctx: Context) -> Verdict:
     return verdict(
         not wrong,
         expected=f"the internet → the load balancer: 443; the load balancer → a server: {group.port}, by its group; nothing else",
-        observed="; ".join(wrong) or "so it is",
+        observed="; ".join(wrong) or f"so it is, in {len(pairs)} pairs of parties",
         look="infra.reach().plot()",
     )
 
@@ -271,13 +274,13 @@ def reachability(ctx: Context) -> Verdict:
 def hardened(ctx: Context) -> Verdict:
     """The launch template at the version that is launched, and what its role may do, asked action by action."""
     one = stack(ctx)
-    words = [
-        word for fleet in {it.name: it for _, it in one.way().served}.values() for word in _soft(one, fleet)
-    ]
+    fleets = {it.name: it for _, it in one.way().served}
+    words = [word for fleet in fleets.values() for word in _soft(one, fleet)]
     return verdict(
         not words,
         expected="session tokens required, the disk encrypted; the role reads this model and this secret, and nothing else",
-        observed="; ".join(dict.fromkeys(words)) or "so it is",
+        observed="; ".join(dict.fromkeys(words))
+        or f"so it is, in the launch template of {', '.join(fleets)}",
         look="infra.rights()",
     )
 
@@ -392,11 +395,12 @@ def secrets(ctx: Context) -> Verdict:
 def tags(ctx: Context) -> Verdict:
     """The tags of what was planned, and of the instances that run: the provider's default tags do not reach those."""
     one = stack(ctx)
-    bare = [
-        it["address"] for it in planned(ctx)["resource_changes"]
-        if it["mode"] == "managed" and (after := it["change"]["after"]) and "tags_all" in after
-        and not set(TAGS) <= set(after["tags_all"] or {})
-    ]  # fmt: skip
+    taggable = [
+        it
+        for it in planned(ctx)["resource_changes"]
+        if it["mode"] == "managed" and "tags_all" in (it["change"]["after"] or {})
+    ]
+    bare = [it["address"] for it in taggable if not set(TAGS) <= set(it["change"]["after"]["tags_all"] or {})]
     machines = [
         it["InstanceId"] for it in one.have.instances
         if not set(TAGS) <= {tag["Key"] for tag in it.get("Tags") or []}
@@ -407,7 +411,8 @@ def tags(ctx: Context) -> Verdict:
     return verdict(
         not words,
         expected=f"tags {' and '.join(TAGS)} on all that can be tagged, and on the instances that are launched",
-        observed="; ".join(words) or "so it is",
+        observed="; ".join(words)
+        or f"both on each of {len(taggable)} resources that can have tags, and on {len(one.have.instances)} running instances",
         look="infra.have()",
     )
 
@@ -448,7 +453,8 @@ def user_data(ctx: Context) -> Verdict:
     words = [] if len(seen.containers) == 1 else [f"{len(seen.containers)} containers run"]
     words += [f"the second run changed {it}" for it in seen.changed[:4]]
     words += [f"the second run fetched {it} again" for it in seen.again[:2]]
-    return verdict(not words, expected=expected, observed="; ".join(words) or "so it was", look=look)
+    seen_words = f"both runs ended with 0, {len(seen.containers)} container runs, the second changed 0 files and fetched 0 models"
+    return verdict(not words, expected=expected, observed="; ".join(words) or seen_words, look=look)
 
 
 @check(
@@ -527,6 +533,7 @@ def destroyed(ctx: Context) -> Verdict:
     return verdict(
         not words,
         expected="what was made is gone; what was there before is still there",
-        observed="; ".join(words) or "so it is",
+        observed="; ".join(words)
+        or f"0 left of what was made; {len(one.before)} that were there before still are",
         look="terraform destroy",
     )

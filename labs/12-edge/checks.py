@@ -101,7 +101,9 @@ def geography(ctx: Context) -> Verdict:
     return verdict(
         not wrong,
         expected=f"{len(CASES)} users, each in the region of their continent; whoever is nowhere in particular in the US",
-        observed=f"{len(wrong)} wrong: " + "; ".join(wrong[:6]) if wrong else "so they were",
+        observed=f"{len(wrong)} wrong: " + "; ".join(wrong[:6])
+        if wrong
+        else f"{len(CASES)} of {len(CASES)} were",
         look="edge.map().plot()",
         wrong=len(wrong),
     )
@@ -139,7 +141,7 @@ def untouched(ctx: Context) -> Verdict:
     return verdict(
         not wrong,
         expected="the same method, path, query, headers and body",
-        observed="; ".join(wrong) or "so they were",
+        observed="; ".join(wrong) or f"{len(sent)} of {len(sent)} arrived so",
         look="edge.seen()",
     )
 
@@ -200,7 +202,8 @@ def keys(ctx: Context) -> Verdict:
     return verdict(
         not words,
         expected="an origin sees its own key and never the client's; another key, or none, is 401 and reaches nobody",
-        observed="; ".join(words) or "so it is",
+        observed="; ".join(words)
+        or f"{sum(it.path != '/health' for it in seen)} requests with the origin's own key, 0 with the client's; 401 for the 2 others",
         look="edge.seen()",
     )
 
@@ -385,7 +388,7 @@ def residency(ctx: Context) -> Verdict:
     return verdict(
         not words,
         expected="503 for a resident, nothing leaves the EU; others go on elsewhere",
-        observed="; ".join(words) or "so it is",
+        observed="; ".join(words) or "503 both times, 0 requests left the EU; 200 for a user in Britain",
         look="edge.world.kill('eu'); edge.ask(country='DE')",
     )
 

@@ -156,7 +156,8 @@ def nearest(ctx: Context) -> Verdict:
     return verdict(
         not wrong,
         expected="9 of 10 replies from the region that is closest: the Americas us, Europe and Africa eu, Asia and Oceania asia",
-        observed="; ".join(wrong) or "so they were",
+        observed="; ".join(wrong)
+        or f"all {len(homes)} kinds of users, in {sum(one.ok for one in rows)} replies",
         look="regions.policies().plot()",
     )
 
@@ -218,7 +219,7 @@ def once(ctx: Context) -> Verdict:
     return verdict(
         not often,
         expected="left once, and back once, in each of 12 incidents",
-        observed="; ".join(often) or "so it was",
+        observed="; ".join(often) or f"so it was, in {sum(len(losses(ctx, how)) for how in WAYS)} incidents",
         look="regions.lose('us', 'slow').plot()",
     )
 
