@@ -48,11 +48,14 @@ ROLES = {
     "figures": "figures",
     "command": "command",
     "tier": "tier",
+    "for_labs": "for labs",
 }
 #: The rooms and roles that a role may not know. `figures` and `tier` know nothing but the rooms named in `ONLY`.
 NEVER = {
-    "probes": {"show", "figures", "notebook", "command"},
-    "machinery": {"show", "figures", "checks", "notebook", "probes", "command"},
+    "probes": {"show", "figures", "notebook", "command", "for labs"},
+    "machinery": {"show", "figures", "checks", "notebook", "probes", "command", "for labs"},
+    "notebook": {"command", "for labs"},
+    "for labs": {"command"},
 }
 ONLY = {"figures": {"errors", "records", "figures"}, "tier": {"tier"}}
 

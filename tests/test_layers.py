@@ -5,7 +5,7 @@ from __future__ import annotations
 import ast
 
 import pytest
-from imports import PACKAGE, imported
+from imports import COURSE, PACKAGE, imported
 from rooms import BELOW, FILES, out_of_role, room, tier, upward
 
 from llmlab.tier import TIERS
@@ -22,6 +22,15 @@ def test_imports_go_downwards(path):
 )
 def test_a_file_of_a_tier_keeps_to_its_role(path):
     assert not out_of_role(path)
+
+
+CHECKS = sorted((COURSE / "labs").glob("*/checks.py"))
+
+
+@pytest.mark.parametrize("path", CHECKS, ids=lambda path: path.parent.name)
+def test_a_labs_checks_know_of_a_tier_what_it_has_for_labs(path):
+    behind = [other.relative_to(PACKAGE) for other in imported(path) if tier(other)]
+    assert [str(other) for other in behind if other.name != "for_labs.py"] == []
 
 
 def test_the_tiers_are_those_of_the_registry_and_the_arrows_are_needed():

@@ -4,8 +4,13 @@ from llmlab.checks import Context, Verdict, check, failed, inconclusive, passed,
 from llmlab.load import closed
 from llmlab.machine import CROWDED, Crowd
 from llmlab.serve import Spec
-from llmlab.tiers.process.claims import judge_knee, own_knee
-from llmlab.tiers.process.probes import compare_speed, listens_beyond_loopback, queue_share
+from llmlab.tiers.process.for_labs import (
+    compare_speed,
+    judge_knee,
+    listens_beyond_loopback,
+    own_knee,
+    queue_share,
+)
 
 USERS = 4
 PROMPT = 3000  # tokens

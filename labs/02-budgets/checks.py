@@ -6,7 +6,7 @@ from llmlab.checks import Context, DeploymentFailed, Verdict, check, failed, ver
 from llmlab.load import closed
 from llmlab.machine import cpus_allowed
 from llmlab.serve import Limits, Spec
-from llmlab.tiers.process.probes import compare_speed, fastest
+from llmlab.tiers.process.for_labs import compare_speed, fastest
 
 CPUS = 1.0
 MEMORY = 192 << 20  # bytes

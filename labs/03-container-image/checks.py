@@ -5,10 +5,7 @@ import re
 from llmlab.checks import Context, Verdict, check, failed, inconclusive, passed, verdict
 from llmlab.errors import LabError
 from llmlab.machine import CROWDED, Crowd
-from llmlab.tiers.docker import probes as image
-from llmlab.tiers.docker.container import Container, processes
-from llmlab.tiers.docker.cuda import judge
-from llmlab.tiers.docker.older import cpu, run_on_older_cpu
+from llmlab.tiers.docker.for_labs import Container, cpu, image, judge, processes, run_on_older_cpu
 
 SECONDS_TO_STOP = 10
 EMULATED = 90  # seconds within which a program under an emulator answers

@@ -10,11 +10,21 @@ from llmlab.checks import Context, Verdict, check, failed, fixture, inconclusive
 from llmlab.errors import LabError, Unavailable
 from llmlab.load import closed, constant, measure, trace
 from llmlab.machine import CROWDED, Crowd
-from llmlab.tiers.compose.dashboards import filled, panels, read_dashboard
-from llmlab.tiers.compose.furnish import MODEL, furnish
-from llmlab.tiers.compose.probes import CLEAN, Fleet, opens, served, wait
-from llmlab.tiers.compose.project import Project, service_of
-from llmlab.tiers.docker.container import processes
+from llmlab.tiers.compose.for_labs import (
+    CLEAN,
+    MODEL,
+    Fleet,
+    Project,
+    filled,
+    furnish,
+    opens,
+    panels,
+    read_dashboard,
+    served,
+    service_of,
+    wait,
+)
+from llmlab.tiers.docker.for_labs import processes
 
 HERE = Path(__file__).parent
 FILE = "compose.yaml"

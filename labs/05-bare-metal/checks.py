@@ -5,11 +5,7 @@ import secrets
 from collections.abc import Iterator
 
 from llmlab.checks import Context, DeploymentFailed, Verdict, check, failed, fixture, passed, verdict
-from llmlab.tiers.systemd import machine as systemd
-from llmlab.tiers.systemd import probes as units
-from llmlab.tiers.systemd import quadlets, unit_files
-from llmlab.tiers.systemd.machine import HOME, Machine
-from llmlab.tiers.systemd.probes import Site
+from llmlab.tiers.systemd.for_labs import HOME, Machine, Site, quadlets, systemd, unit_files, units
 
 FILES = ("llama-server.service", "llama.container", "install.sh")
 EXPOSURE = 2.5  # of 10; several quite different units stay below it

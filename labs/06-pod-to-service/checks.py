@@ -11,21 +11,30 @@ from llmlab.checks import Context, Verdict, check, failed, fixture, inconclusive
 from llmlab.errors import LabError
 from llmlab.models import known
 from llmlab.system.waiting import wait
-from llmlab.tiers.kubernetes.manifests.pods import endpoints, pods, ready_pods, restarts
-from llmlab.tiers.kubernetes.manifests.refusals import WORKLOADS, Refused, Watch
-from llmlab.tiers.kubernetes.manifests.trouble import trouble
-from llmlab.tiers.kubernetes.probes.pods import (
+from llmlab.tiers.kubernetes.for_labs import (
+    NAMESPACE,
+    WORKLOADS,
+    Refused,
+    Watch,
+    applied,
+    cluster,
     confinement,
+    endpoints,
     forbidden,
     frozen,
+    kustomized,
     matching,
     models_of,
+    pods,
+    ready_pods,
     refused,
+    restarts,
+    simulated,
     spreads,
     throttling,
+    trouble,
     uneven,
 )
-from llmlab.tiers.kubernetes.probes.run import NAMESPACE, applied, cluster, kustomized, simulated
 
 HERE = Path(__file__).parent
 DEPLOYMENT, SERVICE, GPU = "llama-server", "llama-server", "llama-server-gpu"

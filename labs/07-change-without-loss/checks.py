@@ -8,24 +8,27 @@ from llmlab.checks import Context, Verdict, check, fixture, verdict
 from llmlab.errors import LabError
 from llmlab.records.schema import Sample
 from llmlab.system.waiting import wait
-from llmlab.tiers.kubernetes.manifests.pods import ready_pods
-from llmlab.tiers.kubernetes.manifests.trouble import trouble
-from llmlab.tiers.kubernetes.probes.pods import matching
-from llmlab.tiers.kubernetes.probes.rollouts import (
+from llmlab.tiers.kubernetes.for_labs import (
+    NAMESPACE,
     SCALERS,
     Watched,
     answered,
+    applied,
+    cluster,
     deadline_exceeded,
     drain,
+    kustomized,
     losses,
+    matching,
     only,
+    ready_pods,
     replicas,
     roll,
+    trouble,
     users,
     watch,
     with_image,
 )
-from llmlab.tiers.kubernetes.probes.run import NAMESPACE, applied, cluster, kustomized
 
 HERE = Path(__file__).parent
 SERVICE, GIVEN = "llama-server", ("namespace.yaml", "service.yaml")

@@ -10,17 +10,33 @@ from kubernetes import client
 from llmlab.checks import Context, Verdict, check, failed, fixture, verdict
 from llmlab.errors import LabError, Unavailable
 from llmlab.system.waiting import wait
-from llmlab.tiers.kubernetes.drivers.fake_nodes import FakeNodes
-from llmlab.tiers.kubernetes.gpus.az import node_pool
-from llmlab.tiers.kubernetes.gpus.pools import GPU, discovered, only, plant, pools, taint
-from llmlab.tiers.kubernetes.gpus.probes import decided, ended, nodes_of, scale, settled, words
-from llmlab.tiers.kubernetes.manifests import manifests
-from llmlab.tiers.kubernetes.manifests.applied import Applied
-from llmlab.tiers.kubernetes.manifests.pods import ready_pods
-from llmlab.tiers.kubernetes.manifests.refusals import Refused
-from llmlab.tiers.kubernetes.manifests.trouble import trouble
-from llmlab.tiers.kubernetes.probes.pods import containers, matching
-from llmlab.tiers.kubernetes.probes.run import NAMESPACE, cluster
+from llmlab.tiers.kubernetes.for_labs import (
+    NAMESPACE,
+    Applied,
+    FakeNodes,
+    Refused,
+    cluster,
+    containers,
+    manifests,
+    matching,
+    ready_pods,
+    trouble,
+)
+from llmlab.tiers.kubernetes.gpus.for_labs import (
+    GPU,
+    decided,
+    discovered,
+    ended,
+    node_pool,
+    nodes_of,
+    only,
+    plant,
+    pools,
+    scale,
+    settled,
+    taint,
+    words,
+)
 
 HERE = Path(__file__).parent
 IMAGES = ("llama-server:v1.0.0", "models/tiny:1")
@@ -445,7 +461,7 @@ def _effect(text):
 
 
 def _gpus():
-    from llmlab.tiers.kubernetes.gpus.pools import catalogue
+    from llmlab.tiers.kubernetes.gpus.for_labs import catalogue
 
     return catalogue()["gpu"]
 

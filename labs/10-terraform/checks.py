@@ -1,14 +1,24 @@
 """Lab 10: the files are planned, tested, applied to a fresh account, read back, used, drifted and destroyed. All names in the account are new."""
 
 from llmlab.checks import Context, Verdict, check, failed, fixture, verdict
-from llmlab.tiers.aws import leftovers, reach, rights
-from llmlab.tiers.aws import way as ways
-from llmlab.tiers.aws.endpoint import STANDS_IN
-from llmlab.tiers.aws.probes.door import STANDS_IN as FRONT_STANDS_IN
-from llmlab.tiers.aws.probes.door import Front
-from llmlab.tiers.aws.probes.first_boot import STANDS_IN as BOOT_STANDS_IN
-from llmlab.tiers.aws.probes.first_boot import FirstBoot, family
-from llmlab.tiers.aws.probes.project import mutants, planned, project, references, stack, values
+from llmlab.tiers.aws.for_labs import (
+    BOOT_STANDS_IN,
+    FRONT_STANDS_IN,
+    STANDS_IN,
+    FirstBoot,
+    Front,
+    family,
+    leftovers,
+    mutants,
+    planned,
+    project,
+    reach,
+    references,
+    rights,
+    stack,
+    values,
+    ways,
+)
 
 AWS = {"realism": "emulated", "stands_in": STANDS_IN}
 REPLIES = (47, 900)  # seconds that the longest reply may take

@@ -9,10 +9,7 @@ from collections.abc import Iterator
 import httpx
 
 from llmlab.checks import Context, Verdict, check, fixture, inconclusive, verdict
-from llmlab.tiers.edge import visitor
-from llmlab.tiers.edge.probes import CASES
-from llmlab.tiers.edge.worker import Edge
-from llmlab.tiers.edge.world import HOSTS, World
+from llmlab.tiers.edge.for_labs import CASES, HOSTS, Edge, World, visitor
 
 CONFIG = "worker.capnp"
 SOON = 2.0  # seconds within which another region has answered

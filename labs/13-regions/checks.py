@@ -10,10 +10,7 @@ import statistics
 from collections.abc import Iterator
 
 from llmlab.checks import Context, Verdict, check, failed, fixture, inconclusive, passed, verdict
-from llmlab.tiers.regions import probes as seen
-from llmlab.tiers.regions.globe import Globe
-from llmlab.tiers.regions.routing import Routing
-from llmlab.tiers.regions.users import Users
+from llmlab.tiers.regions.for_labs import Globe, Routing, Users, seen
 
 BUDGET = 8.0  # seconds: the longest that may be promised
 MARGIN = 1.2

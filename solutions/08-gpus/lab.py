@@ -123,7 +123,7 @@ lab.stop()
 # against them. No machine on which this course is made has a GPU: it was never run on one, and is not graded.
 
 # %% id="offload"
-from llmlab.tiers.process.offload import offload
+from llmlab.tiers.process.for_labs import offload
 
 offload(lab)
 
