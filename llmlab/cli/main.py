@@ -89,6 +89,9 @@ def _parser() -> argparse.ArgumentParser:
         help="default: the best that this machine can run",
     )
     one.add_argument("--nodes", type=int, help="kind and simulated: how many (default 1 and 3)")
+    one.add_argument(
+        "--dry-run", action="store_true", help="up: print the commands that would be run, and run none"
+    )
     one.add_argument("--context", default="", help="context: which of your kubeconfig's clusters")
     one.add_argument("--namespace", default="", help="context: a namespace that is not there yet")
     one = verb("clean", "end what llmlab started and nobody uses any more")

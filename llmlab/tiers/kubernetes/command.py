@@ -6,6 +6,9 @@ import argparse
 import json
 import time
 from collections.abc import Callable
+from typing import Any
+
+from ...errors import LabError
 
 
 def run(args: argparse.Namespace) -> int:
@@ -13,6 +16,10 @@ def run(args: argparse.Namespace) -> int:
 
     :raises LabError: with what went wrong and the command that mends it.
     """
+    if args.dry_run and args.what != "up":
+        raise LabError(
+            f"`cluster {args.what}` has no dry run.", where="--dry-run", fix="llmlab cluster up --dry-run"
+        )
     return {"up": _up, "status": _status, "down": _down}[args.what](args)
 
 
@@ -27,6 +34,8 @@ def _up(args: argparse.Namespace) -> int:
     from .drivers import hold
 
     order = {"driver": args.driver, "nodes": args.nodes, "context": args.context, "namespace": args.namespace}
+    if args.dry_run:
+        return _plan(args, order)
     handle = hold.up(order, _say(args))
     cluster = hold.running()
     assert cluster is not None
@@ -38,6 +47,19 @@ def _up(args: argparse.Namespace) -> int:
     print(f"ready after {handle['seconds']} s, kubeconfig: {cluster.kubeconfig}")
     print(f"look around:  {cluster.kubectl('get', 'pods', '-A')}")
     print("end it:       uv run llmlab cluster down")
+    return 0
+
+
+def _plan(args: argparse.Namespace, order: dict[str, Any]) -> int:
+    from .drivers import choose
+
+    cluster, why = choose.choose(**order)
+    lines = cluster.plan()
+    if args.json:
+        print(json.dumps({"driver": cluster.driver, "name": cluster.name, "plan": lines}, indent=1))
+        return 0
+    print(f"# {cluster.driver}, because {why}; nothing was run")
+    print("\n".join(lines))
     return 0
 
 

@@ -71,6 +71,10 @@ class Cluster(abc.ABC):
         return self.folder / "admin.conf"
 
     @abc.abstractmethod
+    def plan(self) -> list[str]:
+        """The commands with which `up` brings it up, in their order, comments between them; nothing is run and nothing is left."""
+
+    @abc.abstractmethod
     def up(self, say: Say = quiet) -> None:
         """Bring it up until its nodes are ready, or leave nothing behind.
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 import shutil
 import subprocess
 from collections.abc import Sequence
@@ -29,6 +30,14 @@ class Context(Cluster):
         super().__init__(name)
         self.context, self.namespace = context, namespace
         self._entry: Path | None = None
+
+    def plan(self) -> list[str]:
+        """A namespace with our mark."""
+        line = ["kubectl", "--context", self.context, "create", "namespace", self.namespace]
+        return [
+            shlex.join(line),
+            shlex.join([*line[:3], "label", "namespace", self.namespace, f"{LABEL}={self.name}"]),
+        ]
 
     def up(self, say: Say = quiet) -> None:
         """Make the namespace there, with our mark.

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ....serve.ports import free_port
@@ -18,6 +19,17 @@ MARK = ("kwok.x-k8s.io/node", "fake")
 CAPACITY = {"cpu": "16", "memory": "64Gi", "pods": "110"}
 
 
+def flags(kubeconfig: Path, port: int) -> list[str]:
+    """What follows `kwok`: it looks after the nodes with our mark, and no others."""
+    return [
+        f"--kubeconfig={kubeconfig}",
+        f"--manage-nodes-with-annotation-selector={MARK[0]}={MARK[1]}",
+        "--node-ip=10.255.0.1",
+        f"--server-address=127.0.0.1:{port}",
+        "--node-lease-duration-seconds=40",
+    ]
+
+
 class FakeNodes:
     """Fake nodes of one cluster, real or simulated; they go with `close`, with their owner, or with the cluster.
 
@@ -29,15 +41,7 @@ class FakeNodes:
         self._names: list[str] = []
         self._programs = Programs(cluster.folder, f"fake nodes of {cluster.name}")
         kwok = binaries.bring(["kwok"])["kwok"]
-        self._programs.start(
-            "kwok",
-            kwok,
-            f"--kubeconfig={cluster.kubeconfig}",
-            f"--manage-nodes-with-annotation-selector={MARK[0]}={MARK[1]}",
-            "--node-ip=10.255.0.1",
-            f"--server-address=127.0.0.1:{free_port()}",
-            "--node-lease-duration-seconds=40",
-        )
+        self._programs.start("kwok", kwok, *flags(cluster.kubeconfig, free_port()))
 
     def add(
         self,

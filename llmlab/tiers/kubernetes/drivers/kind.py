@@ -5,6 +5,7 @@ Nobody has run this driver yet where llmlab is made: kind's node image cannot be
 
 from __future__ import annotations
 
+import shlex
 import shutil
 import subprocess
 from pathlib import Path
@@ -68,30 +69,25 @@ class Kind(Cluster):
         nodes = [{"role": "control-plane", "extraPortMappings": published}] + [{"role": "worker"}] * (
             self.nodes - 1
         )
-        config = self.folder / "kind.json"
-        config.write_text(dump({"kind": "Cluster", "apiVersion": "kind.x-k8s.io/v1alpha4", "nodes": nodes}))
+        (self.folder / "kind.json").write_text(
+            dump({"kind": "Cluster", "apiVersion": "kind.x-k8s.io/v1alpha4", "nodes": nodes})
+        )
         say("kind create cluster: the first time it pulls its node image")
         try:
-            _kind(
-                "create",
-                "cluster",
-                "--name",
-                self.name,
-                "--image",
-                NODE_IMAGE,
-                "--config",
-                str(config),
-                *self._conf(),
-                "--wait",
-                "120s",
-            )
+            _kind(*self._create())
             access.grant(self, ())
         except BaseException:
             self.down()
             raise
 
-    def _conf(self) -> list[str]:
-        return ["--kubeconfig", str(self.kubeconfig)]
+    def _create(self) -> list[str]:
+        line = ["create", "cluster", "--name", self.name, "--image", NODE_IMAGE]
+        config = ["--config", str(self.folder / "kind.json"), "--kubeconfig", str(self.kubeconfig)]
+        return [*line, *config, "--wait", "120s"]
+
+    def plan(self) -> list[str]:
+        """kind does it all."""
+        return [shlex.join(["kind", *self._create()])]
 
     def handle(self) -> dict[str, Any]:
         """With its doors."""

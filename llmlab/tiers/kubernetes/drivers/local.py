@@ -8,9 +8,11 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import shlex
 import shutil
 import subprocess
 import sys
+import tempfile
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -43,6 +45,11 @@ PROGRAMS = (
     "portmap",
     "pause",
 )
+
+
+UNSHARE = (
+    "unshare", "--net", "--mount", "--pid", "--uts", "--ipc", "--fork", "--kill-child", "--propagation", "private"
+)  # fmt: skip
 
 
 def unusable() -> str | None:
@@ -114,20 +121,8 @@ class Local(Cluster):
             file = self.folder / "order.json"
             file.write_text(json.dumps(order))
             self._cgroups()
-            line = [
-                "unshare",
-                "--net",
-                "--mount",
-                "--pid",
-                "--uts",
-                "--ipc",
-                "--fork",
-                "--kill-child",
-                "--propagation",
-                "private",
-            ]
             self._process = owned.Process(
-                [*line, sys.executable, "-I", str(Path(__file__).with_name("inside.py")), str(file)],
+                [*UNSHARE, sys.executable, "-I", str(Path(__file__).with_name("inside.py")), str(file)],
                 label=f"local cluster {self.name}",
                 log=self.folder / "inside.log",
             )
@@ -157,6 +152,33 @@ class Local(Cluster):
         self._until("the controllers", self.takes_pods, 30)
         access.grant(self, ())
         say(f"node {NODE} is ready")
+
+    def plan(self) -> list[str]:
+        """The same as text: the namespaces, what joins them to this machine, and the programs in them, phase by phase."""
+        programs = {name: binaries.find(name) or Path(name) for name in PROGRAMS}
+        with network.choosing() as net, tempfile.TemporaryDirectory() as scratch:
+            order = local_programs.order(Path(scratch), self.name, net, programs, node=NODE)
+        inside = [
+            *UNSHARE, sys.executable, "-I", str(Path(__file__).with_name("inside.py")), str(self.folder / "order.json")
+        ]  # fmt: skip
+        lines = [
+            "# namespaces of its own; the first process in them starts all the others",
+            shlex.join(inside),
+        ]
+        lines += [
+            "# its cable to this machine; PID is that process's",
+            *map(shlex.join, net.outside("PID", self.name)),
+        ]
+        lines += ["# the same from inside", *map(shlex.join, net.inside())]
+        lines += ["# certificates and kubeconfigs"]
+        lines += [
+            shlex.join([str(programs["kubeadm"]), "init", "phase", *phase])
+            for phase in pki.phases(self.folder)
+        ]
+        for number, phase in enumerate(order["phases"], 1):
+            lines.append(f"# inside, phase {number} of {len(order['phases'])}")
+            lines += [shlex.join(program["argv"]) for program in phase["programs"]]
+        return [line.replace(scratch, str(self.folder)) for line in lines]
 
     def _first_images(self, say: Say) -> None:
         self._until("containerd", lambda: self._socket().exists(), 30)

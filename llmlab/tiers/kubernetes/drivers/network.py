@@ -65,12 +65,21 @@ class Network:
 
         :raises Unavailable: with ip's words.
         """
-        _ip("link", "add", self.cable, "type", "veth", "peer", "name", "eth0", "netns", str(pid))
-        _ip("link", "set", "dev", self.cable, "alias", owner)
-        _ip("address", "add", f"{self.host}/24", "dev", self.cable)
-        _ip("link", "set", self.cable, "up")
-        for there in (self.pods, self.services):
-            _ip("route", "add", there, "via", self.node, "dev", self.cable)
+        for _, *words in self.outside(str(pid), owner):
+            _ip(*words)
+
+    def outside(self, pid: str, owner: str) -> list[list[str]]:
+        """The commands for that, on the host."""
+        return [
+            ["ip", "link", "add", self.cable, "type", "veth", "peer", "name", "eth0", "netns", pid],
+            ["ip", "link", "set", "dev", self.cable, "alias", owner],
+            ["ip", "address", "add", f"{self.host}/24", "dev", self.cable],
+            ["ip", "link", "set", self.cable, "up"],
+            *(
+                ["ip", "route", "add", there, "via", self.node, "dev", self.cable]
+                for there in (self.pods, self.services)
+            ),
+        ]
 
     def inside(self) -> list[list[str]]:
         """The same from inside, once the cable is there."""

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import shlex
 import shutil
+import tempfile
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +17,8 @@ from ....system.waiting import wait
 from ..cluster import access
 from ..cluster.cluster import Cluster
 from ..programs import binaries, pki
-from .fake_nodes import FakeNodes
+from .fake_nodes import MARK, FakeNodes
+from .fake_nodes import flags as kwok
 from .processes import Programs
 
 PROGRAMS = (
@@ -27,6 +31,67 @@ PROGRAMS = (
     "kwok",
 )
 ADDRESS = "127.0.0.1"
+SERVICES = "10.96.0.0/16"
+
+
+@dataclass(frozen=True, slots=True)
+class Ports:
+    """Where its programs listen on loopback."""
+
+    store: int
+    peers: int
+    api: int
+    controllers: int
+    scheduler: int
+
+
+def order(folder: Path, ports: Ports) -> dict[str, list[str]]:
+    """Its programs in their order, and the flags of each."""
+    at, peers = f"http://{ADDRESS}:{ports.store}", f"http://{ADDRESS}:{ports.peers}"
+
+    def own(conf: str, name: str, port: int) -> list[str]:
+        kinds = ("kubeconfig", "authentication-kubeconfig", "authorization-kubeconfig")
+        files = [f"--{kind}={folder}/{conf}" for kind in kinds]
+        return [
+            *files,
+            "--leader-elect=false",
+            f"--bind-address={ADDRESS}",
+            f"--secure-port={port}",
+            f"--cert-dir={folder}/{name}",
+        ]
+
+    return {
+        "etcd": [
+            f"--data-dir={folder}/etcd",
+            f"--listen-client-urls={at}",
+            f"--advertise-client-urls={at}",
+            f"--listen-peer-urls={peers}",
+            f"--initial-advertise-peer-urls={peers}",
+            f"--initial-cluster=default={peers}",
+            "--unsafe-no-fsync",
+            "--log-level=warn",
+        ],
+        "kube-apiserver": [
+            f"--etcd-servers={at}",
+            f"--advertise-address={ADDRESS}",
+            f"--bind-address={ADDRESS}",
+            f"--secure-port={ports.api}",
+            f"--service-cluster-ip-range={SERVICES}",
+            "--authorization-mode=Node,RBAC",
+            f"--admission-control-config-file={access.admission(folder)}",
+            f"--cert-dir={folder}/apiserver",
+            "--endpoint-reconciler-type=none",  # it does not take a loopback address
+            *pki.requests(folder),
+        ],
+        "kube-controller-manager": [
+            *own("controller-manager.conf", "kube-controller-manager", ports.controllers),
+            f"--root-ca-file={folder}/pki/ca.crt",
+            f"--service-account-private-key-file={folder}/pki/sa.key",
+            "--use-service-account-credentials=true",
+            "--horizontal-pod-autoscaler-sync-period=5s",
+        ],
+        "kube-scheduler": own("scheduler.conf", "kube-scheduler", ports.scheduler),
+    }
 
 
 class Simulated(Cluster):
@@ -59,69 +124,25 @@ class Simulated(Cluster):
 
     def _start(self, programs: dict[str, Path], say: Say) -> None:
         self._programs = running = Programs(self.folder, f"simulated cluster {self.name}")
-        store, peers, port = free_port(), free_port(), free_port()
-        at = f"http://{ADDRESS}:{store}"
-        running.start(
-            "etcd",
-            programs["etcd"],
-            f"--data-dir={self.folder}/etcd",
-            f"--listen-client-urls={at}",
-            f"--advertise-client-urls={at}",
-            f"--listen-peer-urls=http://{ADDRESS}:{peers}",
-            f"--initial-advertise-peer-urls=http://{ADDRESS}:{peers}",
-            f"--initial-cluster=default=http://{ADDRESS}:{peers}",
-            "--unsafe-no-fsync",
-            "--log-level=warn",
-        )
-        services = "10.96.0.0/16"
+        ports = Ports(*(free_port() for _ in range(5)))
+        lines = order(self.folder, ports)
+        running.start("etcd", programs["etcd"], *lines.pop("etcd"))
         pki.make(
             self.folder,
             name=self.name,
             address=ADDRESS,
-            port=port,
-            services=services,
+            port=ports.api,
+            services=SERVICES,
             pods="10.97.0.0/16",
             version=binaries.source("kubelet").version,
             nodename="nobody",
         )
         say("API server, scheduler, controllers")
-        running.start(
-            "kube-apiserver",
-            programs["kube-apiserver"],
-            f"--etcd-servers={at}",
-            f"--advertise-address={ADDRESS}",
-            f"--bind-address={ADDRESS}",
-            f"--secure-port={port}",
-            f"--service-cluster-ip-range={services}",
-            "--authorization-mode=Node,RBAC",
-            f"--admission-control-config-file={access.admission(self.folder)}",
-            f"--cert-dir={self.folder}/apiserver",
-            "--endpoint-reconciler-type=none",  # it does not take a loopback address
-            *pki.requests(self.folder),
-        )
-        self._until("the API server", lambda: pki.answers(self.folder, ADDRESS, port), 60)
+        running.start("kube-apiserver", programs["kube-apiserver"], *lines.pop("kube-apiserver"))
+        self._until("the API server", lambda: pki.answers(self.folder, ADDRESS, ports.api), 60)
         access.own(self.folder)
-        for name, conf in (
-            ("kube-controller-manager", "controller-manager.conf"),
-            ("kube-scheduler", "scheduler.conf"),
-        ):
-            own = [
-                f"--{one}={self.folder}/{conf}"
-                for one in ("kubeconfig", "authentication-kubeconfig", "authorization-kubeconfig")
-            ]
-            more = ["--leader-elect=false", f"--bind-address={ADDRESS}", f"--secure-port={free_port()}"]
-            if name == "kube-controller-manager":
-                keys = self.folder / "pki"
-                more += [
-                    f"--cert-dir={self.folder}/{name}",
-                    f"--root-ca-file={keys}/ca.crt",
-                    f"--service-account-private-key-file={keys}/sa.key",
-                    "--use-service-account-credentials=true",
-                    "--horizontal-pod-autoscaler-sync-period=5s",
-                ]
-            else:
-                more.append(f"--cert-dir={self.folder}/{name}")
-            running.start(name, programs[name], *own, *more)
+        for name, flags in lines.items():
+            running.start(name, programs[name], *flags)
         self._fake = FakeNodes(self)
         for number in range(self.nodes):
             # named after zones, so that spreading over both can be tried
@@ -132,6 +153,22 @@ class Simulated(Cluster):
         self._until("the controllers", self.takes_pods, 30)
         access.grant(self, ())
         say(f"{self.nodes} nodes are ready, as KWOK says")
+
+    def plan(self) -> list[str]:
+        """Five programs of this user's; the ports are those that are free just now."""
+        ports = Ports(*(free_port() for _ in range(5)))
+        with tempfile.TemporaryDirectory() as scratch:
+            flags = order(Path(scratch), ports)
+        paths = {name: str(binaries.find(name) or name) for name in PROGRAMS}
+        lines = [
+            shlex.join([paths["kubeadm"], "init", "phase", *phase]) for phase in pki.phases(Path(scratch))
+        ]
+        lines += [shlex.join([paths[name], *more]) for name, more in flags.items()]
+        lines += [
+            f"# {self.nodes} nodes with the annotation {MARK[0]}={MARK[1]}, through the API; KWOK says that they run"
+        ]
+        lines += [shlex.join([paths["kwok"], *kwok(self.kubeconfig, free_port())])]
+        return [line.replace(scratch, str(self.folder)) for line in lines]
 
     def _until(self, what: str, condition: Any, within: float) -> None:
         assert self._programs is not None

@@ -45,13 +45,18 @@ def make(
             "etcd": {"external": {"endpoints": ["http://127.0.0.1:2379"]}},
         },
     ]
-    file = folder / "kubeadm.yaml"
-    file.write_text(yaml.safe_dump_all(config))
-    _kubeadm("certs", "all", "--config", str(file))
-    _kubeadm("kubeconfig", "all", "--config", str(file), "--kubeconfig-dir", str(folder))
+    (folder / "kubeadm.yaml").write_text(yaml.safe_dump_all(config))
+    for phase in phases(folder):
+        _kubeadm(*phase)
     if advertised != address:
         for conf in folder.glob("*.conf"):
             conf.write_text(conf.read_text().replace(f"//{NOWHERE}:", f"//{address}:"))
+
+
+def phases(folder: Path) -> list[list[str]]:
+    """What follows `kubeadm init phase`, one after the other."""
+    config = ["--config", str(folder / "kubeadm.yaml")]
+    return [["certs", "all", *config], ["kubeconfig", "all", *config, "--kubeconfig-dir", str(folder)]]
 
 
 def _kubeadm(*phase: str) -> None:
