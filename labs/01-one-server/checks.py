@@ -1,5 +1,7 @@
 """Lab 01: what one server must keep. Each check deploys server.toml and asks what runs."""
 
+from typing import Any
+
 from llmlab.checks import Context, Verdict, check, failed, inconclusive, passed, verdict
 from llmlab.load import closed
 from llmlab.machine import CROWDED, Crowd
@@ -164,7 +166,7 @@ def knee(ctx: Context) -> Verdict:
     if own is not None:
         observed += f"; in your own record waiting begins after {own}"
     evidence = {"expected": expected, "observed": observed, "look": look}
-    data = {
+    data: dict[str, Any] = {
         "at": round(found.at[1], 3),
         "above": round(found.above[1], 3),
         "rounds": found.rounds,

@@ -5,6 +5,7 @@ import re
 import threading
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 from llmlab.checks import Context, Verdict, check, failed, fixture, inconclusive, passed, verdict
 from llmlab.errors import LabError, Unavailable
@@ -239,7 +240,7 @@ def defaults(ctx: Context) -> Verdict:
 def targets(ctx: Context) -> Verdict:
     """All targets are up, and each replica is one of them."""
     fleet = stack(ctx)
-    what: dict = {
+    what: dict[str, Any] = {
         "expected": "every target up, and one for each replica",
         "look": "http://localhost:9090/targets",
     }
@@ -271,7 +272,10 @@ def targets(ctx: Context) -> Verdict:
 def dashboard(ctx: Context) -> Verdict:
     """Load the door, then run every query of the dashboard in Prometheus."""
     fleet = stack(ctx)
-    what: dict = {"expected": "at least four panels, and data for every query", "look": "stack.dashboard()"}
+    what: dict[str, Any] = {
+        "expected": "at least four panels, and data for every query",
+        "look": "stack.dashboard()",
+    }
     try:
         queries = panels(read_dashboard(ctx.files / "dashboard.json"))
     except LabError as error:
@@ -341,7 +345,7 @@ def alert(ctx: Context) -> Verdict:
     """Keep ten waiting, and ask Alertmanager."""
     fleet = stack(ctx)
     waiting = sum(fleet.slots()[0]) + DEPTH - 2
-    what: dict = {
+    what: dict[str, Any] = {
         "expected": f"none at rest, one within {FIRES} s while {DEPTH - 2} wait, none again within {RESOLVES} s",
         "look": "docker compose exec alertmanager wget -qO- localhost:9093/api/v2/alerts",
     }
@@ -406,7 +410,7 @@ def killed(ctx: Context) -> Verdict:
     plan = closed(REPLICAS * SLOTS, requests=count, warmup=0, max_tokens=64, timeout=30, seed=ctx.seed)
     samples = load(ctx, fleet, plan, on_event=on_event)
     lost = [one for one in samples if not one.ok]
-    what: dict = {
+    what: dict[str, Any] = {
         "expected": f"at most {LOST:.0%} of {count} requests fail, and the replica runs and serves again within 30 s",
         "look": f"docker top {victim.name}; sudo kill -9 PID; docker compose ps -a",
         "lost": len(lost),

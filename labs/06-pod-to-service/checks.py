@@ -93,7 +93,7 @@ def admitted(ctx: Context) -> Verdict:
         if it.kind in WORKLOADS and (said := forbidden(one.cluster, it))
     ]
     return verdict(
-        why and not bad,
+        bool(why) and not bad,
         expected="an ordinary pod is refused in the namespace (Pod Security: restricted), and none of yours is",
         observed="; ".join(bad)
         or ("an ordinary pod is refused, yours are let in" if why else "an ordinary pod is let in"),

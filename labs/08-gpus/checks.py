@@ -542,7 +542,7 @@ def runs(ctx: Context) -> Verdict:
         wait("an answer", lambda: _answers(pod), 20)
         ctx.prove_at(f"http://{pod.status.pod_ip}:8080", model="tiny")
     return verdict(
-        with_gpu,
+        with_gpu is not None,
         expected=f"a pod with a limit of {GPU} runs on {node} and answers as the model tiny",
         observed=f"{pod.metadata.name} does, with {with_gpu or 'no'} GPU",
         look="kubectl get pods -n inference -o wide",

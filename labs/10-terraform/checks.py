@@ -1,5 +1,7 @@
 """Lab 10: the files are planned, tested, applied to a fresh account, read back, used, drifted and destroyed. All names in the account are new."""
 
+from typing import Any
+
 from llmlab.checks import Context, Verdict, check, failed, fixture, verdict
 from llmlab.tiers.aws.for_labs import (
     BOOT_STANDS_IN,
@@ -20,7 +22,7 @@ from llmlab.tiers.aws.for_labs import (
     ways,
 )
 
-AWS = {"realism": "emulated", "stands_in": STANDS_IN}
+AWS: dict[str, Any] = {"realism": "emulated", "stands_in": STANDS_IN}
 REPLIES = (47, 900)  # seconds that the longest reply may take
 TAGS = ("Project", "Environment")
 ZONES = 2
@@ -125,6 +127,7 @@ def image(ctx: Context) -> Verdict:
         for one in references(plan, "aws_launch_template", "image_id")
         if one.startswith(("data.", "module.", "local.", "var."))
     ]
+    assert found.endpoint is not None
     ec2 = found.endpoint.client("ec2")
     words, good = [], bool(names) and bool(values(plan, "aws_launch_template"))
     for one in values(plan, "aws_launch_template"):

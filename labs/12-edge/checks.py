@@ -5,6 +5,7 @@ import json
 import statistics
 import time
 from collections.abc import Iterator
+from typing import Any
 
 import httpx
 
@@ -15,7 +16,7 @@ CONFIG = "worker.capnp"
 SOON = 2.0  # seconds within which another region has answered
 TRIES = 3
 ENDED = 10.0  # seconds after which a stream that stopped is over for the client
-WORLD = {
+WORLD: dict[str, Any] = {
     "realism": "emulated",
     "stands_in": "the internet: names, not distances; a user's place comes in a header; the runtime and the servers are real",
 }
@@ -73,7 +74,7 @@ def starts(ctx: Context) -> Verdict:
         found, said = 0, str(error)
     log = one.said(3)
     return verdict(
-        found,
+        found > 0,
         expected="HTTP 200 with tokens, from an origin that asks for its own key",
         observed=said + ("; " + " ".join(log) if log and not found else ""),
         look="edge.ask(country='US')",
@@ -187,7 +188,7 @@ def keys(ctx: Context) -> Verdict:
     for name, key in (("another key", "sk-client-guessed"), ("no key", None)):
         mark = at.mark()
         try:
-            status = one.request(
+            status: int | str = one.request(
                 "POST", "/v1/completions", cf=US, key=key, json={"prompt": "x", "max_tokens": 1}
             ).status_code
         except httpx.HTTPError as error:
@@ -226,7 +227,7 @@ def elsewhere(ctx: Context, fail) -> Verdict:
         fail(at)
         mark, began = at.mark(), time.monotonic()
         try:
-            status = tokens(one, ASIA).status_code
+            status: int | str = tokens(one, ASIA).status_code
         except httpx.HTTPError as error:
             status = str(error)
         took.append(time.monotonic() - began)
@@ -370,7 +371,7 @@ def residency(ctx: Context) -> Verdict:
         fail("eu")
         mark = at.mark()
         try:
-            status = tokens(one, RESIDENT).status_code
+            status: int | str = tokens(one, RESIDENT).status_code
         except httpx.HTTPError as error:
             status = str(error)
         left = sorted({it.region for it in at.seen(mark)} - {"eu"})

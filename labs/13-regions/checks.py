@@ -8,13 +8,14 @@ import json
 import math
 import statistics
 from collections.abc import Iterator
+from typing import Any
 
 from llmlab.checks import Context, Verdict, check, failed, fixture, inconclusive, passed, verdict
 from llmlab.tiers.regions.for_labs import Globe, Routing, Users, seen
 
 BUDGET = 8.0  # seconds: the longest that may be promised
 MARGIN = 1.2
-GLOBE = {
+GLOBE: dict[str, Any] = {
     "realism": "emulated",
     "stands_in": "distances (Toxiproxy: TCP's handshake takes no time), places (a GeoIP file of the lab's); name server, proxies, servers are real",
 }
@@ -296,7 +297,7 @@ def survivors(ctx: Context) -> Verdict:
     """One region is gone, and 27 requests a second meet slots for 21: your routing and the lab's own in turn, three times each."""
     at, pair = globe(ctx), both(ctx)
     seen.left_to_the_others(at, pair["yours"], ctx.random("survivors").choice(["us", "asia"]), BUDGET)
-    loads = {name: [] for name in pair}
+    loads: dict[str, list[seen.Load]] = {name: [] for name in pair}
     for turn in range(3):
         for name, one in pair.items():
             ctx.say(f"load {turn + 1} of 3: {name}")
@@ -343,7 +344,7 @@ def honest(ctx: Context) -> Verdict:
             f"HTTP {it.status} after {it.took:.1f} s: {it.error[:60]}" for it in rows if not _honest(it)
         ]
     return verdict(
-        heard and not wrong,
+        heard > 0 and not wrong,
         expected="502, 503, 504 or 429 within a second, with a JSON body that says `error`: what an OpenAI client can show",
         observed=f"{len(wrong)} of {heard} otherwise: {', '.join(sorted(set(wrong))[:3])}"
         if wrong
