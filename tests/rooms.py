@@ -45,6 +45,7 @@ ROLES = {
     "probes": "probes",
     "claims": "probes",
     "cuda": "probes",
+    "fleet": "probes",
     "figures": "figures",
     "command": "command",
     "tier": "tier",
