@@ -73,7 +73,7 @@ def brought(path: Path) -> str:
             return f"[{words}]({TEXTS[there]}{anchor})"
         return words if words in there else f"{words} (`{there}`)"
 
-    return re.sub(r"\[([^]]+)\]\(([^)#\s]*)(#[^)\s]+)?\)", link, path.read_text(encoding="utf-8"))
+    return re.sub(r"!?\[([^]]+)\]\(([^)#\s]*)(#[^)\s]+)?\)", link, path.read_text(encoding="utf-8"))
 
 
 # -- commands ---------------------------------------------------------------------------------------------------
@@ -92,7 +92,8 @@ def _verb(parser: argparse.ArgumentParser, title: str) -> Iterator[str]:
     parser.formatter_class = functools.partial(argparse.HelpFormatter, width=WIDE)  # type: ignore[assignment]
     verbs = [action for action in parser._actions if isinstance(action, argparse._SubParsersAction)]
     yield f"## {title} {{ #{parser.prog.replace(' ', '-')} }}"
-    yield _prose(parser.description or "")
+    said = parser.description or ""
+    yield _prose(f"{said[:1].upper()}{said[1:].rstrip('.')}.")
     yield _code(parser.format_usage().removeprefix("usage: ").strip(), "text")
     rows = [
         (_names(action), _said(action), _default(action))
@@ -537,10 +538,11 @@ def of_tier(room: tier.Tier, places: Places) -> str:
         back = [made] if inspect.isclass(made) else gives(made)
         out.append(f"### lab.{name} {{ #lab.{name} }}")
         out.append(_code(signature(made, f"lab.{name}", skip=1, back=not inspect.isclass(made))))
-        out.append(_doc(made) if not inspect.isclass(made) else "")
+        out.append(_doc(made))
         out.append(_links(back, page, places))
+    opened = {made: f"What `lab.{name}` gives." for name, made in openers.items()}
     for cls in classes:
-        out += _class(cls, page, places)
+        out += _class(cls, page, places, said=opened.get(cls, ""))
     for module in labs_modules(room):
         tail = module.__name__.removeprefix(room.home + ".")
         out += [f"## For checks: `{module.__name__}` {{ #{tail} }}", _doc(module)]
@@ -562,13 +564,15 @@ def _links(classes: Iterable[Any], page: str, places: Places) -> str:
     return f"Gives {' or '.join(links)}." if links else ""
 
 
-def _class(cls: type, page: str, places: Places, anchor: str = "", title: str = "") -> list[str]:
+def _class(
+    cls: type, page: str, places: Places, anchor: str = "", title: str = "", said: str = ""
+) -> list[str]:
     anchor = anchor or cls.__name__
-    out = [f"### {title or cls.__name__} {{ #{anchor} }}", _doc(cls)]
+    out = [f"### {title or cls.__name__} {{ #{anchor} }}", said or _doc(cls)]
     fields = attributes(cls, page, places)
     plain = [f"`{name}`" for name, said in fields if not said]
     out.append("\n".join(f"- `{name}`: {said}" for name, said in fields if said))
-    out.append(f"It has {'also ' if len(plain) < len(fields) else ''}{', '.join(plain)}." if plain else "")
+    out.append(f"It {'also ' if len(plain) < len(fields) else ''}has {', '.join(plain)}." if plain else "")
     for name, member in members(cls):
         function = _function(member)
         out.append(f"#### {cls.__name__}.{name} {{ #{anchor}.{name} }}")
