@@ -32,40 +32,40 @@ class Evidence(Struct, frozen=True, forbid_unknown_fields=True):
     in the JSON and shown neither as text nor as HTML.
     """
 
-    expected: str
-    observed: str
-    look: str = ""
-    hidden: str = ""
+    expected: str  # what should be seen
+    observed: str  # what was
+    look: str = ""  # a command that shows it
+    hidden: str = ""  # what a hidden input was
 
 
 class Outcome(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """What one check said."""
 
-    check: str
-    title: str
+    check: str  # its name
+    title: str  # its promise, in words
     status: str  # passed | failed | skipped | inconclusive | error
-    points: float
-    max_points: float
+    points: float  # earned
+    max_points: float  # to be earned
     realism: str = "real"  # real | emulated | schema
     stands_in: str | None = None  # emulated: what stood in
     evidence: Evidence | None = None
     reason: str | None = None  # why skipped, inconclusive or error
     waits: list[str] = field(default_factory=list)  # skipped: the checks that would have to pass first
     lacks: list[str] = field(default_factory=list)  # skipped: what the machine has not
-    seconds: float = 0.0
-    data: dict[str, float | int | str | bool | None] = field(default_factory=dict)
+    seconds: float = 0.0  # that it took
+    data: dict[str, float | int | str | bool | None] = field(default_factory=dict)  # figures behind it
 
 
 class Result(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """What all checks of a lab said about one folder of files."""
 
-    lab: str
+    lab: str  # NN-slug
     created: str  # ISO 8601, UTC
-    seed: int
-    outcomes: list[Outcome]
-    engine: str = ""
-    machine: str = ""
-    seconds: float = 0.0
+    seed: int  # what hidden inputs were drawn from
+    outcomes: list[Outcome]  # one a check
+    engine: str = ""  # in one line
+    machine: str = ""  # in one line
+    seconds: float = 0.0  # that all checks took
     schema: str = SCHEMA
 
     @property

@@ -44,10 +44,10 @@ def _parser() -> argparse.ArgumentParser:
     one.add_argument("--files", help="another folder with the lab's files")
     one.add_argument("--seed", type=int, default=0, help="what randomised inputs are drawn from")
     one = verb("hint", "the next hint for a check", as_json=False)
-    one.add_argument("lab")
+    one.add_argument("lab", help="number or name, e.g. 01")
     one.add_argument("check", nargs="?", help="default: the first one that failed last time")
     one = verb("reset", "put a lab's starter files back (yours are kept beside them)")
-    one.add_argument("lab")
+    one.add_argument("lab", help="number or name, e.g. 01")
     one = verb("grade", "grade what a class handed in: a result and a feedback page each, and a gradebook")
     one.add_argument("lab", help="number or name, e.g. 01, or a lab's own folder")
     one.add_argument(
@@ -71,8 +71,10 @@ def _parser() -> argparse.ArgumentParser:
     one.add_argument("what", nargs="?", choices=["build"], help="build a native llama-server into the cache")
     one.add_argument("--cuda", action="store_true", help="with build: for NVIDIA GPUs")
     one = verb("models", "the models; `models fetch NAME` makes or downloads some")
-    one.add_argument("what", nargs="?", choices=["fetch"])
-    one.add_argument("names", nargs="*", metavar="name")
+    one.add_argument(
+        "what", nargs="?", choices=["fetch"], help="make or download models (default: list what there is)"
+    )
+    one.add_argument("names", nargs="*", metavar="name", help="with fetch: which (default: tiny and 20m)")
     one.add_argument(
         "--accept-licence", action="store_true", help="you have read the model's licence and accept it"
     )
@@ -82,7 +84,9 @@ def _parser() -> argparse.ArgumentParser:
     )
     one.add_argument("--list", action="store_true", help="only list what can be brought, and what is here")
     one = verb("cluster", "a Kubernetes cluster of your own: `up`, `status`, `down`")
-    one.add_argument("what", choices=["up", "status", "down"])
+    one.add_argument(
+        "what", choices=["up", "status", "down"], help="bring one up, say how it is, or take it down"
+    )
     one.add_argument(
         "--driver",
         choices=["local", "kind", "simulated", "context"],

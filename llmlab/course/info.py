@@ -1,4 +1,37 @@
-"""What a lab says of itself: `labs/NN-slug/lab.toml`."""
+"""What a lab says of itself: `labs/NN-slug/lab.toml`.
+
+title = "One honest server"
+minutes = 45
+objectives = ["say how many tokens of context each user really has"]
+needs = ["process"]                    # as `llmlab doctor` names them
+artifacts = ["server.toml"]
+points = 12
+next = "02-budgets"
+schema = 1
+
+[starter]
+fails = ["context-per-slot", "knee"]   # a fresh copy fails exactly these
+skips = ["goodput"]                    # because of those
+
+[images]                               # tier → what the lab deploys, bases first
+docker = ["debian:trixie-slim"]
+
+[grade]                                # what one submission may take
+notebook = 180                         # seconds; 0: the notebook is not run
+answer = 20
+checks = 300
+ready = 15
+cpus = 2
+memory = "2G"
+disk = "512M"
+processes = 256
+build = 120
+
+[late]
+grace = 15                             # minutes
+per_day = 0.1                          # a tenth of the points earned, each started day
+at_most = 0.5                          # never more than half
+"""
 
 from __future__ import annotations
 
@@ -70,29 +103,33 @@ class LabInfo:
 
 
 class _Starter(Struct, forbid_unknown_fields=True):
-    fails: tuple[str, ...] = ()
-    skips: tuple[str, ...] = ()
+    fails: tuple[str, ...] = ()  # the checks that a fresh copy of the starter fails
+    skips: tuple[str, ...] = ()  # those that are skipped with it, because they wait for one that fails
 
 
 class _Late(Struct, forbid_unknown_fields=True):
+    #: The share of the points earned that each started day after the deadline and the grace costs.
     per_day: Annotated[float, Meta(ge=0, le=1)]
-    grace: Annotated[float, Meta(ge=0, le=525_600)] = 0.0  # a year
-    at_most: Annotated[float, Meta(ge=0, le=1)] = 1.0
+    #: Minutes after the deadline that still count as in time; at most a year.
+    grace: Annotated[float, Meta(ge=0, le=525_600)] = 0.0
+    at_most: Annotated[float, Meta(ge=0, le=1)] = 1.0  # lateness never costs more than this share
 
 
 class _LabToml(Struct, forbid_unknown_fields=True):
-    title: str
-    minutes: int
-    objectives: tuple[str, ...]
-    needs: tuple[str, ...]
-    points: Annotated[float, Meta(ge=0, lt=1e6)]
-    artifacts: tuple[str, ...] = ()
-    next: str = ""
-    starter: _Starter = field(default_factory=_Starter)
+    title: str  # what the lab is called in lists
+    minutes: int  # of the learner's time
+    objectives: tuple[str, ...]  # each completes "when you are done you can …"
+    needs: tuple[str, ...]  # what the machine must have, as `llmlab doctor` names it
+    points: Annotated[float, Meta(ge=0, lt=1e6)]  # of all checks together
+    artifacts: tuple[str, ...] = ()  # the files that a learner edits and hands in
+    next: str = ""  # the lab that comes after it, as its folder is called
+    starter: _Starter = field(default_factory=_Starter)  # what its checks say of a fresh copy
+    #: Tier (docker, kubernetes) → the images that the lab deploys, bases first.
     images: dict[str, tuple[str, ...]] = field(default_factory=dict)
+    #: What handing in late costs. Without it lateness is reported and costs nothing.
     late: _Late | None = None
-    grade: dict[str, Any] = field(default_factory=dict)  # `llmlab.grade.rules` reads it
-    schema: Literal[1] = 1
+    grade: dict[str, Any] = field(default_factory=dict)  # what one submission may take while it is graded
+    schema: Literal[1] = 1  # the version of this format
 
 
 #: How a key is written; of a table, its keys.

@@ -140,16 +140,16 @@ def read_manual(path: Path, keys: Collection[str], checks: Mapping[str, float]) 
 
 
 class _Check(Struct, forbid_unknown_fields=True):
-    points: Points | None = None
-    comment: str = ""
+    points: Points | None = None  # instead of the check's own, from 0 to what it gives
+    comment: str = ""  # the learner reads it beside the check
 
 
 class _Learner(Struct, forbid_unknown_fields=True):
-    points: Points = 0.0
-    comment: str = ""
-    submitted: Annotated[datetime, Meta(tz=True)] | None = None
-    excused: bool = False
-    checks: dict[str, Any] = field(default_factory=dict)  # each is a `_Check`; which there are the lab says
+    points: Points = 0.0  # added to the score; lateness does not reduce them
+    comment: str = ""  # the learner reads it
+    submitted: Annotated[datetime, Meta(tz=True)] | None = None  # instead of the file's time
+    excused: bool = False  # whether lateness costs nothing
+    checks: dict[str, Any] = field(default_factory=dict)  # a check's name → points and comment by hand
 
 
 class _Reader:

@@ -24,14 +24,15 @@ class Rules:
     `notebook` 0: the notebook is not run, and answers are read from its answer cells as they stand.
     """
 
-    notebook: float = 300.0  # the whole notebook; waiting for a turn to measure does not count
-    answer: float = 20.0  # each answer cell
-    checks: float = 300.0  # all checks together
-    ready: float = 60.0  # until what is deployed answers
-    cpus: float = 2.0
-    memory: int = 2 << 30
-    disk: int = 512 << 20
-    processes: int = 256
+    #: Seconds for the whole notebook, waiting for a turn to measure left out; 0: not run.
+    notebook: float = 300.0
+    answer: float = 20.0  # seconds for each answer cell
+    checks: float = 300.0  # seconds for all checks together
+    ready: float = 60.0  # seconds until what is deployed answers
+    cpus: float = 2.0  # cores
+    memory: int = 2 << 30  # of all its processes together: "2G", or bytes
+    disk: int = 512 << 20  # that it may write: "512M", or bytes
+    processes: int = 256  # at once
     build: float = 120.0  # seconds for each image that a container lab builds
 
     @property

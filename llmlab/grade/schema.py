@@ -27,24 +27,24 @@ class Handed(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
 class CellRun(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """A cell of the executed notebook that did not simply end well."""
 
-    id: str
+    id: str  # the cell's, in the notebook
     status: str  # error | timeout | not run
-    message: str = ""
+    message: str = ""  # the error's, or why
 
 
 class NotebookRun(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """How the instructor's copy with the learner's answer cells ran."""
 
     status: str  # ran | stopped | none  (stopped: killed before its end; none: the lab is graded without running it)
-    reason: str = ""
-    cells: list[CellRun] = field(default_factory=list)
-    seconds: float = 0.0
+    reason: str = ""  # why it was stopped
+    cells: list[CellRun] = field(default_factory=list)  # those that did not simply end well
+    seconds: float = 0.0  # that it took
 
 
 class Graded(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """Everything that is known of one learner's submission."""
 
-    lab: str
+    lab: str  # NN-slug
     learner: str  # as the export names them: "Zoë Müller, Jr."
     key: str  # the same, safe as a folder's name and unique in the class
     status: str  # graded | refused (nothing in it could be taken) | error (the grader's own fault)
@@ -59,7 +59,7 @@ class Graded(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     isolation: str = ""  # which sandbox held it, in words
     seeds: dict[str, int] = field(default_factory=dict)  # purpose -> what its inputs were drawn from
     graded: str = ""  # ISO 8601, UTC
-    seconds: float = 0.0
+    seconds: float = 0.0  # from start to end
     cpu_seconds: float = 0.0  # of its sandboxes
     leftovers: list[str] = field(default_factory=list)  # what outlived its sandbox: the grader's own fault
     fingerprint: str = ""  # of submission, lab and seed: a re-run resumes where it matches

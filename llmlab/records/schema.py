@@ -18,8 +18,8 @@ class Machine(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     cores: int  # logical cores this process may use
     memory: int  # bytes of RAM, or the container's limit if lower
     system: str  # e.g. "Linux 6.18 x86_64"
-    python: str
-    llmlab: str
+    python: str  # its version
+    llmlab: str  # its version
     profile: str  # binder | laptop | workstation
 
     @property
@@ -31,25 +31,25 @@ class Machine(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
 class Device(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """Where the layers ran. `used` differs from `asked` when no such device was found; `note` says so."""
 
-    asked: str = "cpu"
-    used: str = "cpu"
-    name: str | None = None
-    note: str | None = None
+    asked: str = "cpu"  # cpu | cuda
+    used: str = "cpu"  # cpu | cuda
+    name: str | None = None  # the GPU's
+    note: str | None = None  # why another one was used
 
 
 class ServerInfo(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """One server that was measured: enough to start it again."""
 
-    command: list[str]
-    flags: dict[str, str | int | float | bool | list[str]]
+    command: list[str]  # program and arguments
+    flags: dict[str, str | int | float | bool | list[str]]  # llama-server's long names
     engine: str  # path | PATH | built | wheel
-    engine_version: str
+    engine_version: str  # as it says itself
     model: str  # name or file name
-    model_sha256: str
-    model_parameters: int | None
-    model_bytes: int
-    slots: int
-    ctx_per_slot: int
+    model_sha256: str  # of the file
+    model_parameters: int | None  # how many; null: the file does not say
+    model_bytes: int  # size of the file
+    slots: int  # requests worked on at once
+    ctx_per_slot: int  # tokens
     threads: int | None  # as asked; null: the engine's own choice
     device: Device = field(default_factory=Device)
     cpus: float | None = None  # CPU quota in cores; null: none
@@ -65,13 +65,13 @@ class Plan(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     rate: float | None = None  # constant, poisson: requests per second
     offsets: list[float] | None = None  # trace: seconds from the start, as given
     requests: int = 0  # measured requests, warm-up not counted
-    warmup: int = 0
-    prompt_tokens: int = 32
-    max_tokens: int = 64
-    seed: int = 0
+    warmup: int = 0  # requests before them, not measured
+    prompt_tokens: int = 32  # of each prompt, about
+    max_tokens: int = 64  # of each reply
+    seed: int = 0  # what prompts and arrivals are drawn from
     api: str = "completion"  # completion (/v1/completions) | chat (/v1/chat/completions)
-    cache_prompt: bool = False
-    timeout: float = 120.0
+    cache_prompt: bool = False  # whether the server may reuse what it knows of a prompt
+    timeout: float = 120.0  # seconds after which a request is given up
 
 
 class Sample(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True, omit_defaults=True):
@@ -91,7 +91,7 @@ class Sample(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True, omit
     prompt_ms: float | None = None  # the server's own prefill time
     predicted_ms: float | None = None  # the server's own decode time
     status: int = 0  # HTTP status; 0: no reply
-    finish: str | None = None
+    finish: str | None = None  # why the reply ended, in the server's word
     error: str | None = None  # null: it worked
 
     @property
@@ -109,24 +109,24 @@ class Noise(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     lateness_p99: float  # seconds the client's own clock was late (open loop: dispatch; closed: event loop)
     client_limited: bool  # the client, not the server, may have been the limit
     noisy: bool  # others took enough CPU to doubt the figures
-    reason: str | None = None
+    reason: str | None = None  # of noisy or client_limited, in words
 
 
 class Counters(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """The server's own counters over the measured window (delta between two quiet moments)."""
 
-    prompt_tokens: int
-    completion_tokens: int
-    cached_tokens: int
+    prompt_tokens: int  # computed
+    completion_tokens: int  # written
+    cached_tokens: int  # of prompts, reused
     agrees: bool  # equals the sum over the samples' usage
 
 
 class Throttle(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """cgroup CPU throttling over the run."""
 
-    periods: int
-    throttled: int
-    throttled_seconds: float
+    periods: int  # of the quota, in all
+    throttled: int  # those in which it was held back
+    throttled_seconds: float  # for how long
 
 
 class Run(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -143,7 +143,7 @@ class Run(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     counters: Counters | None = None
     throttle: Throttle | None = None
     peak_rss: int | None = None  # bytes, of the server
-    label: str | None = None
+    label: str | None = None  # what figures call it
 
 
 class Record(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):

@@ -2,6 +2,8 @@
 
 model = "20m"            # a name from `llmlab models`, or a path to a .gguf
 device = "cpu"           # or "cuda"
+engine = "wheel"         # or "built", or a path; left out: the first that `llmlab engine` finds
+schema = 1
 
 [flags]                  # llama-server's own long names, passed through
 ctx-size = 4096
@@ -13,6 +15,7 @@ cpus = 1.0               # cores
 memory = "512M"
 
 [env]                    # LLAMA_API_KEY belongs here or in flags.api-key-file, never in argv
+LLAMA_API_KEY = "sk-…"
 """
 
 from __future__ import annotations
@@ -57,18 +60,19 @@ def line_of(text: str, key: str) -> int | None:
 
 
 class _Limits(Struct, forbid_unknown_fields=True):
-    cpus: Annotated[float, Meta(gt=0, lt=1e6)] | None = None
-    memory: str | int | None = None
+    cpus: Annotated[float, Meta(gt=0, lt=1e6)] | None = None  # cores
+    memory: str | int | None = None  # "512M", "2G" (powers of 1024), or bytes
 
 
 class _ServerToml(Struct, forbid_unknown_fields=True):
-    model: str = "tiny"
-    device: str = "cpu"
+    model: str = "tiny"  # a name from `llmlab models`, or a path to a .gguf
+    device: str = "cpu"  # or "cuda"
+    #: "wheel", "built", or a path; left out: the first that `llmlab engine` finds.
     engine: str | None = None
-    flags: dict[str, Value] = field(default_factory=dict)
-    limits: _Limits = field(default_factory=_Limits)
-    env: dict[str, str | int | float | bool] = field(default_factory=dict)
-    schema: Literal[1] = 1
+    flags: dict[str, Value] = field(default_factory=dict)  # llama-server's own long names, passed through
+    limits: _Limits = field(default_factory=_Limits)  # a quota around the process
+    env: dict[str, str | int | float | bool] = field(default_factory=dict)  # variables of its environment
+    schema: Literal[1] = 1  # the version of this format
 
 
 def _words(trouble: typed.Trouble, file: str) -> tuple[str, str]:

@@ -16,6 +16,7 @@ from ...system.owned import Process
 from ...system.scratch import Scratch
 
 REGION = "us-east-1"
+#: What stands in for AWS, as a verdict says it.
 STANDS_IN = "moto, a local stand-in for AWS: no packet flows, nothing is billed"
 WITHIN = 240  # seconds; moto takes two on a quiet machine, and over a minute beside twenty compilers; a dead one is said at once
 

@@ -6,6 +6,7 @@ import secrets
 import shutil
 from pathlib import Path
 
+#: The model that is put beside a project.
 MODEL = "20m"
 #: Given files of the lab, needed beside the learner's.
 GIVEN = ("alertmanager.yml", "grafana", "policies")

@@ -36,6 +36,7 @@ class LiveProject:
     """A Compose project of this notebook. It ends with `lab.stop()`, when the file is brought up again, and with the kernel.
 
     :param file: a file of the lab; the model, the key and the given files are put beside it.
+    :param scale: service → how many replicas, instead of what the file says.
     :param own_ports: publish on free ports; None: only when somebody else holds one of the file's ports, which is then said.
     :raises LabError: with Compose's words, or who holds the port.
     """

@@ -6,7 +6,7 @@ from ...tier import Need
 
 
 def docker() -> Need:
-    """A daemon that answers, and both plugins."""
+    """A Docker daemon that answers, and its plugins Compose and buildx."""
     from ...errors import LabError
     from . import daemon, plugins
 

@@ -36,6 +36,8 @@ STARTS = {"binder": 1, "laptop": 3, "workstation": 5}
 class LiveBuild:
     """An image built from one of the lab's files; removed with `lab.stop()` (what was built stays in Docker's cache).
 
+    :param dockerfile: a file of the lab; its folder is the context of the build.
+    :param fresh: build every layer anew, whatever the cache has.
     :raises LabError: when it does not build: the step, the line and the last words of the tool.
     """
 
@@ -142,7 +144,15 @@ class MeasuredImage:
 
 
 class LiveContainer:
-    """A container of this notebook. One that ended is shown with its last lines: that is what one learns from."""
+    """A container of this notebook. One that ended is shown with its last lines: that is what one learns from.
+
+    :param image: what `lab.build()` gave, or an image's name.
+    :param arguments: what stands behind the image in `docker run`; the models are mounted at /models.
+    :param cpu: "older": on an emulated CPU from before AVX, to see whether the image runs there.
+    :param program: then, what is started; the image's entry point is not used.
+    :param options: `docker run`'s, with underscores; and `model`, the model that is made sure to be there ("tiny").
+    :raises LabError: when the daemon refuses to start it, in its words.
+    """
 
     def __init__(
         self,

@@ -12,7 +12,7 @@ def node() -> Need:
 
 
 def edge() -> Need:
-    """The runtime that the worker is written for."""
+    """workerd, the runtime that Cloudflare Workers are written for."""
     from . import workerd
 
     here = workerd.found()

@@ -30,7 +30,11 @@ REPEATS = 40
 
 
 class LiveEdge:
-    """Three regions and the worker in front of them. The worker is started anew from its file whenever something is asked of it."""
+    """Three regions and the worker in front of them. The worker is started anew from its file whenever something is asked of it.
+    Opening it again ends the one before.
+
+    :raises LabError: when a region's server does not start.
+    """
 
     def __init__(self, lab: Bench) -> None:
         alone(lab, LiveEdge)

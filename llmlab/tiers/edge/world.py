@@ -15,6 +15,7 @@ from . import visitor, workerd
 from .worker import Runtime
 
 GIVEN = Path(__file__).with_name("given")
+#: Region → the name under which its servers answer.
 HOSTS = {
     "us": "us-east.llama.example.com",
     "eu": "eu-west.llama.example.com",

@@ -8,7 +8,7 @@ from ...tier import Need
 
 
 def kubernetes() -> Need:
-    """A cluster of whatever driver."""
+    """A Kubernetes cluster, by whichever driver; a simulated one counts."""
     from .drivers import choose, simulated
     from .programs import binaries
 

@@ -9,7 +9,7 @@ from ...tier import MAC, Need, program
 
 
 def process() -> Need:
-    """An engine, whichever."""
+    """A llama-server: on PATH, built here, or in the wheel."""
     from ... import engine
     from ...errors import LabError
 
@@ -64,7 +64,7 @@ def binary() -> Need:
 
 
 def compiler() -> Need:
-    """What builds one."""
+    """A C++ compiler, to build a native engine with."""
     found = next((name for name in ("c++", "g++", "clang++") if shutil.which(name)), None)
     if found:
         return Need("compiler", *program(found, "--version"))

@@ -6,7 +6,7 @@ from ...tier import Need
 
 
 def regions() -> Need:
-    """Its programs, and addresses that are free."""
+    """PowerDNS with GeoIP, HAProxy and Toxiproxy, and loopback addresses that nobody uses."""
     from ...errors import LabError
     from . import distance, places, programs
 

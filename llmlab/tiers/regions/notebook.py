@@ -40,7 +40,10 @@ POLICIES = {
 
 
 class LiveRegions:
-    """Three regions and your routing to them. The routing is made anew whenever its files have changed. It ends with `lab.stop()`."""
+    """Three regions and your routing to them. The routing is made anew whenever its files have changed. It ends with `lab.stop()`.
+
+    :raises LabError: when a program is missing, an address is taken, or a server does not start.
+    """
 
     def __init__(self, lab: Bench) -> None:
         alone(lab, LiveRegions)

@@ -26,29 +26,31 @@ Promised = Annotated[float, Meta(ge=0.1, le=3600)]
 class _Health(Struct, forbid_unknown_fields=True):
     """Seconds are whole where PowerDNS takes no other."""
 
-    interval: Annotated[int, Meta(ge=1, le=300)]
+    interval: Annotated[int, Meta(ge=1, le=300)]  # seconds between two health checks
+    #: Seconds, at most the interval; a check that takes longer has failed.
     timeout: Annotated[int, Meta(ge=1, le=60)]
-    fall: Annotated[int, Meta(ge=1, le=20)]
-    rise: Annotated[int, Meta(ge=1, le=100)]
+    fall: Annotated[int, Meta(ge=1, le=20)]  # failed checks until the proxies take a server for dead
+    rise: Annotated[int, Meta(ge=1, le=100)]  # good ones until they trust it again
 
 
 class _Promise(Struct, forbid_unknown_fields=True):
-    region: Promised
-    servers: Promised
+    region: Promised  # seconds until the last user is served again when a whole region is lost
+    servers: Promised  # the same when a region's servers are lost and its entry stands
 
 
 class _Numbers(Struct, forbid_unknown_fields=True, kw_only=True):
-    policy: Literal["pickclosest", "all", "random", "hashed"]
-    ttl: Whole
-    health: _Health
-    promise: _Promise
-    schema: Literal[1] = 1
+    policy: Literal["pickclosest", "all", "random", "hashed"]  # to which of the healthy regions a name leads
+    ttl: Whole  # seconds for which a resolver may keep the answer
+    health: _Health  # how the name server and the proxies notice what is dead
+    promise: _Promise  # what users are promised
+    schema: Literal[1] = 1  # the version of this format
 
 
 @functools.cache
 def _regions_yaml() -> Any:
     """What stands in the file; each region there is has a weight."""
     names = [(name, Annotated[int, Meta(ge=1, le=100)]) for name in regions()]
+    #: Region → its part of what a `pickwrandom` in the zone leads there; asked for as `${WEIGHTS_US}`.
     weights = defstruct("_Weights", names, forbid_unknown_fields=True)
     return defstruct(
         "_RegionsYaml", [("weights", weights)], bases=(_Numbers,), forbid_unknown_fields=True, kw_only=True

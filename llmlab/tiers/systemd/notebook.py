@@ -60,7 +60,12 @@ class Exposed(Said):
 
 
 class LiveMachine:
-    """A machine of this notebook, freshly booted. What it is asked for is read off the lab's files as they are now."""
+    """A machine of this notebook, freshly booted. What it is asked for is read off the lab's files as they are now.
+
+    :param key: the key that the server will ask for; None: a random one.
+    :param options: more options of the machine's container, as the docker SDK takes them.
+    :raises LabError: when a file is missing, or the machine does not boot here.
+    """
 
     def __init__(self, lab: Bench, *, key: str | None = None, **options: Any) -> None:
         self.lab = lab

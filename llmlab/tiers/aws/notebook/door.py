@@ -13,7 +13,7 @@ from ..probes.door import Front
 
 
 class LiveFront:
-    """A door of a notebook."""
+    """The load balancer of a notebook, as HAProxy would be it, in front of servers that are up."""
 
     def __init__(self, front: Front, port: int, account: Account) -> None:
         self.front, self.port, self.account = front, port, account

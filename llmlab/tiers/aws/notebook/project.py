@@ -37,7 +37,10 @@ QUICK = ("fmt", "validate", "test", "plan")
 
 
 class LiveInfra:
-    """Terraform beside a local AWS, whose account holds a certificate, a bucket and a secret. It ends with `lab.stop()` and the kernel."""
+    """Terraform beside a local AWS, whose account holds a certificate, a bucket and a secret. It ends with `lab.stop()` and the kernel.
+
+    :raises LabError: when neither Terraform nor OpenTofu is here, or the AWS provider is not.
+    """
 
     def __init__(self, lab: Bench) -> None:
         alone(lab, LiveInfra)

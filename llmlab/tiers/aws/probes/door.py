@@ -23,6 +23,7 @@ from ..door import Door, door
 from ..inventory import Inventory, LoadBalancer
 from .first_boot import Asked, FirstBoot
 
+#: What stands in for the load balancer and its instances, as a verdict says it.
 STANDS_IN = "HAProxy, written from the objects that were created, and containers that stand for the instances"
 IMAGE = "haproxy:3.0"
 MOST = 2  # instances that are started, and one of each target group at least; they are all alike

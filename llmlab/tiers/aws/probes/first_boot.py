@@ -19,6 +19,7 @@ from ..account import Account
 from ..endpoint import Endpoint
 
 STANDINS = Path(__file__).parent.parent / "standins"
+#: What stands in for an instance at its first boot, as a verdict says it.
 STANDS_IN = "a container that boots systemd, with stand-ins for the AWS CLI, Docker and the package manager"
 LIMIT = 16 * 1024  # bytes of user data; EC2 User Guide, "Run commands when you launch an EC2 instance"
 SCRIPT, THERE, RECORD = "user-data.sh", "/var/lib/llmlab-standins", "/var/lib/llmlab"

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from ..cluster.cluster import Cluster
     from ..drivers.fake_nodes import FakeNodes
 
+#: The resource that a pod asks for to have a GPU.
 GPU = "nvidia.com/gpu"
 
 
