@@ -6,7 +6,7 @@ objectives = ["say how many tokens of context each user really has"]
 needs = ["process"]                    # as `llmlab doctor` names them
 artifacts = ["server.toml"]
 points = 12
-next = "02-budgets"
+next = "21-two-servers"                # the lab that comes after it
 schema = 1
 
 [starter]
