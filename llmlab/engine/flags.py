@@ -50,6 +50,20 @@ _SYNONYMS = {
     "listen": "host",
 }
 
+#: Flags with which llama-server starts programs of somebody's choosing, or lets whoever asks it start them (its --help: "do not
+#: enable in untrusted environments"). A file of somebody else's may not set them.
+STARTS_PROGRAMS = frozenset(
+    {
+        "agent",
+        "tools",
+        "tools-runtime",
+        "mcp-servers-config",
+        "mcp-servers-json",
+        "ui-mcp-proxy",
+        "models-preset",
+    }
+)
+
 _LIST = "its own list: llama-server --help, or python -m llmlab.engine.host --help"
 _HEAD = re.compile(
     r"(?P<names>-[^\s,]+(?:,\s+-[^\s,]+)*)"  # every spelling, comma-separated

@@ -18,6 +18,7 @@ import psutil
 
 from .. import engine as engines
 from .. import models
+from ..engine.flags import STARTS_PROGRAMS
 from ..errors import LabError
 from ..records.schema import Device, ServerInfo, Throttle
 from ..system import owned
@@ -26,7 +27,7 @@ from .api import Api
 from .diagnosis import telling_line, why_it_died
 from .limits import Fence, fence
 from .ports import free_port, port_holder
-from .spec import Spec, Value
+from .spec import Spec, Value, starts_programs
 
 POLL = 0.01  # seconds between two looks at /health: a look costs the server under a millisecond
 TERM_AGAIN = 0.5  # seconds after which a second SIGTERM ends a server that hangs on requests in flight
@@ -103,6 +104,8 @@ class Server(Api):
         table = self.engine.flags()
         for name, value in flags.items():  # one by one, so that an error names its line
             table.argv({name: value}, source=spec.where(name))
+            if table.get(name).long in STARTS_PROGRAMS:
+                raise starts_programs(name, spec.where(name))
         return table.argv(flags, source=str(spec.source) if spec.source else None)
 
     def _port(self, in_file: Value | None) -> int:

@@ -15,13 +15,14 @@ cpus = 1.0               # cores
 memory = "512M"
 
 [env]                    # LLAMA_API_KEY belongs here or in flags.api-key-file, never in argv
-LLAMA_API_KEY = "sk-…"
+LLAMA_API_KEY = "sk-…"   # what else may stand here: MAY_SET
 """
 
 from __future__ import annotations
 
 import dataclasses
 import difflib
+import fnmatch
 import os
 import re
 import tomllib
@@ -32,11 +33,19 @@ from typing import Annotated, Any, Literal
 
 from msgspec import Meta, Struct, field
 
+from ..engine.flags import STARTS_PROGRAMS
 from ..errors import LabError
 from ..system import typed
 from .limits import Limits
 
 Value = str | int | float | bool | list[str]
+#: What a file may set in the environment of its server: llama.cpp's own, the key, threads and devices, the language of messages. Any
+#: other name could make it another program (a library loaded first, say).
+MAY_SET = (
+    "LLAMA_API_KEY", "LLAMA_ARG_*", "GGML_NO_BACKTRACE", "GGML_SCHED_DEBUG", "GGML_CUDA_*", "GGML_VK_VISIBLE_DEVICES",
+    "OMP_NUM_THREADS", "OMP_THREAD_LIMIT", "OMP_DYNAMIC", "OMP_PROC_BIND", "OMP_PLACES", "OMP_WAIT_POLICY", "GOMP_SPINCOUNT",
+    "GOMP_CPU_AFFINITY", "KMP_BLOCKTIME", "KMP_AFFINITY", "CUDA_VISIBLE_DEVICES", "CUDA_DEVICE_ORDER", "LANG", "LC_ALL", "TZ", "NO_COLOR",
+)  # fmt: skip
 _UNITS = {"": 1, "K": 2**10, "M": 2**20, "G": 2**30, "T": 2**40}
 
 
@@ -99,6 +108,31 @@ def _words(trouble: typed.Trouble, file: str) -> tuple[str, str]:
     return f"{key} cannot be {trouble.shown}.", "text, a number, true or false"
 
 
+def _may_set(name: str, where: str) -> None:
+    """:raises LabError: where a file may not set a variable of that name."""
+    if not any(fnmatch.fnmatchcase(name, pattern) for pattern in MAY_SET):
+        near = difflib.get_close_matches(name, MAY_SET, 1)
+        raise LabError(
+            f"[env] may not set {name}: here stand llama-server's own variables only.",
+            where=where,
+            fix=f"did you mean {near[0]}?"
+            if near
+            else f"leave it out; what may stand here: {', '.join(MAY_SET)}",
+        )
+    flag = name.removeprefix("LLAMA_ARG_").lower().replace("_", "-")
+    if flag in STARTS_PROGRAMS:
+        raise starts_programs(name, where)
+
+
+def starts_programs(name: str, where: str | None) -> LabError:
+    """That a flag or variable is refused, because with it llama-server runs programs."""
+    return LabError(
+        f"{name} is not for a server.toml: with it llama-server starts programs, or lets a client start them.",
+        where=where,
+        fix="leave it out; on a machine of your own, start llama-server by hand with it",
+    )
+
+
 @dataclass(frozen=True, slots=True)
 class Spec:
     """One server to start. `flags` are llama-server's long names; `limits` is the quota around it."""
@@ -151,6 +185,8 @@ class Spec:
         except typed.Trouble as trouble:
             what, fix = _words(trouble, path.name)
             raise LabError(what, where=where(trouble.at[-1]), fix=fix) from None
+        for name in read.env:
+            _may_set(name, where(name))
         limits = read.limits
         memory = None if limits.memory is None else parse_size(limits.memory, where=where("memory"))
         return cls(

@@ -147,6 +147,18 @@ def test_a_bad_model_is_named(tmp_path, name):
         Server(Spec(model=str(path), folder=tmp_path)).start()
 
 
+@pytest.mark.parametrize("line", ['tools = "all"', "agent = true", 'mcp-servers-json = "{}"'])
+def test_a_flag_that_starts_programs_is_not_for_a_file(tmp_path, line):
+    path = tmp_path / "server.toml"
+    path.write_text(f'model = "tiny"\n[flags]\n{line}\n')
+    server = Server(Spec.read(path))
+    name = line.partition(" ")[0]
+    says = "starts programs" if name in server.engine.flags() else "no flag"
+    with pytest.raises(LabError, match=says) as caught:
+        server.start()
+    assert "line 3" in str(caught.value)
+
+
 @pytest.mark.parametrize(
     ("flag", "near"), [("paralel", "parallel"), ("c", "ctx-size"), ("bogus-thing", "bogus-thing")]
 )

@@ -18,14 +18,14 @@ def spec(tmp_path, text: str) -> Spec:
 def test_reads_model_flags_limits_and_env(tmp_path):
     one = spec(
         tmp_path,
-        'model = "20m"\n[flags]\nctx-size = 4096\n[limits]\ncpus = 0.5\nmemory = "1G"\n[env]\nX = "y"\n',
+        'model = "20m"\n[flags]\nctx-size = 4096\n[limits]\ncpus = 0.5\nmemory = "1G"\n[env]\nOMP_NUM_THREADS = 1\n',
     )
     assert (one.model, dict(one.flags), one.limits) == (
         "20m",
         {"ctx-size": 4096},
         Limits(cpus=0.5, memory=2**30),
     )
-    assert one.env == {"X": "y"}
+    assert one.env == {"OMP_NUM_THREADS": "1"}
 
 
 @pytest.mark.parametrize(
@@ -41,6 +41,9 @@ def test_reads_model_flags_limits_and_env(tmp_path):
         ("[limits]\ncpus = 0\n", "line 2", "above 0"),
         ("[limits]\ncpus = true\n", "line 2", "above 0"),
         ("[limits]\ncpu = 1\n", "line 2", "no key 'cpu'"),
+        ('[env]\nEDITOR = "vi"\n', "line 2", "may not set EDITOR"),
+        ('[env]\nLLAMA_APIKEY = "x"\n', "line 2", "did you mean LLAMA_API_KEY"),
+        ('[env]\nLLAMA_ARG_TOOLS = "all"\n', "line 2", "starts programs"),
     ],
 )
 def test_says_which_line_is_wrong(tmp_path, text, line, says):
