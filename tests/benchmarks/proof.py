@@ -17,7 +17,6 @@ from pathlib import Path
 
 STAGES = {
     "test_papermill_runs_the_starter": "starter",
-    "test_solution_passes_again": "notebook",
     "test_solution_passes": "solution",
     "test_each_fault": "faults",
 }

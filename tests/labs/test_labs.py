@@ -1,4 +1,4 @@
-"""Every lab, proved: starter red with exactly its named checks, solution green twice, reset byte-identical, nothing left."""
+"""Every lab, proved: starter red with exactly its named checks, solution green (in its notebook), reset byte-identical, nothing left."""
 
 from __future__ import annotations
 
@@ -53,17 +53,6 @@ def answers_of_solution(info) -> dict:
     return given
 
 
-@each_lab
-def test_solution_passes(info, files):
-    """Once here, and again inside its own notebook under nbval below."""
-    for name in info.artifacts:
-        shutil.copy(info.solution / name, files / name)
-    lab = Lab(info, files)
-    lab.answer(**answers_of_solution(info))
-    assert_green(lab.check(quiet=True))
-    assert owned.entries() == []
-
-
 def assert_green(result) -> None:
     assert not result.failing, str(result)
     assert not [one for one in result.outcomes if one.status in ("error", "skipped")], str(result)
@@ -106,6 +95,7 @@ def test_reset_brings_the_starter_back_and_loses_nothing(info, files):
 
 # How much work the notebooks do, not what they teach: the tests take the smallest.
 SMALL = {"LLMLAB_PROFILE": "binder"}
+SHORT = 15  # minutes for a learner: what is longer runs with --full
 
 
 @each_lab
@@ -155,8 +145,25 @@ def test_papermill_runs_the_starter_and_exactly_its_named_checks_fail(info, file
     assert not [one for one in below if "llama" in one.name() or "llmlab" in " ".join(one.cmdline())]
 
 
-def nbval(info, tmp_path) -> None:
-    """Run the solution notebook under nbval in a copy of the course; its own check must have passed too."""
+@each_lab
+def test_solution_passes(info, files, tmp_path, request):
+    """Its notebook runs to its end under nbval, with its own check green in it; a long one (a minute and more on two cores) only with
+    --full: else the same check on the same files, without the notebook.
+    """
+    if info.minutes <= SHORT or request.config.getoption("--full"):
+        result = in_its_notebook(info, tmp_path)
+    else:
+        for name in info.artifacts:
+            shutil.copy(info.solution / name, files / name)
+        lab = Lab(info, files)
+        lab.answer(**answers_of_solution(info))
+        result = lab.check(quiet=True)
+    assert_green(result)
+    assert owned.entries() == []
+
+
+def in_its_notebook(info, tmp_path):
+    """Run the solution notebook under nbval in a copy of the course: what is deterministic in it gives the stored output."""
     course = tmp_path / "course"
     for name in ("labs", "solutions", "data"):
         shutil.copytree(COURSE / name, course / name, ignore=shutil.ignore_patterns("records", ".llmlab"))
@@ -164,26 +171,7 @@ def nbval(info, tmp_path) -> None:
     env = os.environ | SMALL | {"LLMLAB_COURSE": str(course)}
     done = subprocess.run([sys.executable, *line], cwd=course, env=env, capture_output=True, text=True)
     assert done.returncode == 0, done.stdout[-3000:]
-    assert_green(last_result(course / "solutions" / info.name))
-
-
-def marks(info) -> list[pytest.MarkDecorator]:
-    """The short ones always, the others (a minute each on two cores, of some labs up to six) with --full."""
-    found = [pytest.mark.needs(*info.needs)]
-    if info.minutes > 15:
-        found.append(pytest.mark.full)
-    return found
-
-
-each_notebook = pytest.mark.parametrize(
-    "info", [pytest.param(info, id=info.name, marks=marks(info)) for info in LABS]
-)
-
-
-@each_notebook
-def test_solution_passes_again_in_its_notebook_under_nbval(info, tmp_path):
-    """It runs to its end, its own check is green, and what is deterministic in it gives the stored output."""
-    nbval(info, tmp_path)
+    return last_result(course / "solutions" / info.name)
 
 
 FAULTS = tomllib.loads((COURSE / "data" / "faults.toml").read_text())["fault"]
