@@ -30,6 +30,7 @@ from .check import Check, Context, DeploymentFailed
 from .result import Evidence, Outcome, Result
 from .talk import Asked, Event, converse, unreadable
 
+NOT_REACHED = "it was not reached: the checks were ended before it"
 MAX_RECORDS = 50
 MAX_ARTIFACT = 1 << 20  # bytes; a deployment file is text
 
@@ -81,6 +82,7 @@ def run(
     wall: float | None = None,
     ready: float | None = None,
     turn: Turn | None = None,
+    own_doing: Callable[[], Evidence | None] = lambda: None,
 ) -> Result:
     """Deploy and probe `files` as lab `lab` asks, in a process of its own.
 
@@ -91,6 +93,8 @@ def run(
     :param wall: seconds for all checks together; the check that is at work then has failed.
     :param ready: seconds a deployment may take to become ready.
     :param turn: waited for before a timed check.
+    :param own_doing: asked when all is over: what these files brought about themselves (they used up the memory, say). Then a check that
+        could not be judged has failed by it.
     """
     # What a container wrote there as root may be another's to remove.
     with tempfile.TemporaryDirectory(prefix="llmlab-check-", ignore_cleanup_errors=True) as folder:
@@ -123,10 +127,14 @@ def run(
                 on_event(event)
 
         ended = converse(process, order, on_event=hear, wall=wall, turn=turn or Turn(longest=math.inf))
-    if result is None and ended.why == "wall":
-        result = Result(
-            lab=lab.name, created=_now(), seed=seed, outcomes=_out_of_time(outcomes, plan, wall or 0)
+    theirs = own_doing()
+    if result is not None and theirs is not None:
+        result = msgspec.structs.replace(
+            result, outcomes=[_by_themselves(outcome, theirs) for outcome in result.outcomes]
         )
+    elif result is None and (theirs is not None or ended.why == "wall"):
+        why = theirs or _out_of_time(wall or 0)
+        result = Result(lab=lab.name, created=_now(), seed=seed, outcomes=_cut_short(outcomes, plan, why))
     elif result is None:
         reason = f"the grader's process ended with code {ended.code}: {ended.noise[-800:]}"
         broken = Outcome(
@@ -147,16 +155,30 @@ def _spawn(arguments: Sequence[str], cwd: Path) -> subprocess.Popen[bytes]:
     )
 
 
-def _out_of_time(outcomes: Sequence[Outcome], plan: Sequence[Outcome], wall: float) -> list[Outcome]:
-    """The check at work has failed, those after it were not reached: a deployment that hangs earns nothing by it."""
-    left = plan[len(outcomes) :]
-    evidence = Evidence(
+def _out_of_time(wall: float) -> Evidence:
+    return Evidence(
         f"all checks are done within {wall:.0f} s",
         "this one was still waiting for what was deployed",
         "llmlab check",
     )
-    late = [msgspec.structs.replace(one, status="failed", evidence=evidence) for one in left[:1]]
-    return [*outcomes, *late, *left[1:]]
+
+
+def _cut_short(outcomes: Sequence[Outcome], plan: Sequence[Outcome], why: Evidence) -> list[Outcome]:
+    """The check at work has failed, those after it were not reached: a deployment that hangs, or leaves no memory, earns nothing by it."""
+    done = [_by_themselves(outcome, why) for outcome in outcomes]
+    left = [msgspec.structs.replace(outcome, reason=NOT_REACHED) for outcome in plan[len(outcomes) :]]
+    return [
+        *done,
+        *(msgspec.structs.replace(o, status="failed", evidence=why, reason=None) for o in left[:1]),
+        *left[1:],
+    ]
+
+
+def _by_themselves(outcome: Outcome, why: Evidence) -> Outcome:
+    """What could not be judged has failed, where the files themselves are why."""
+    if outcome.status not in ("error", "inconclusive"):
+        return outcome
+    return msgspec.structs.replace(outcome, status="failed", points=0.0, evidence=why, reason=None)
 
 
 def _now() -> str:
@@ -291,7 +313,7 @@ def _unreached(one: Check) -> Outcome:
         max_points=one.points,
         realism=one.realism,
         stands_in=one.stands_in,
-        reason="it was not reached: the time for all checks was over",
+        reason=NOT_REACHED,
     )
 
 

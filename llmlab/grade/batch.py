@@ -255,13 +255,13 @@ class Grading:
             write_whole(folder / "results.json", json.dumps(document, indent=1).encode() + b"\n")
 
 
-AGAIN = "Something was too noisy to judge at first; everything was measured a second time, with nothing else running."
+AGAIN = "Something could not be judged at first; everything was measured a second time, with nothing else running."
 
 
 def _unsure(graded: Graded) -> list[str]:
-    return (
-        [one.check for one in graded.result.outcomes if one.status == "inconclusive"] if graded.result else []
-    )
+    """What a second run alone may decide: too noisy to judge, or a grader that stumbled (no room beside the others, say)."""
+    outcomes = graded.result.outcomes if graded.result else []
+    return [outcome.check for outcome in outcomes if outcome.status in ("inconclusive", "error")]
 
 
 def replace_where(graded: Graded, one: Submission, root: Path) -> Graded:

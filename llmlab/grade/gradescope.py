@@ -16,7 +16,8 @@ def results_json(graded: Graded, score: Score, *, released: bool) -> dict[str, A
     """One submission as the document that Gradescope reads; json.dumps writes it.
 
     The score stands at the top, where it overrides the tests': scaling, an instructor's points and lateness are in
-    it. A test that nobody could judge has no score and no status.
+    it. A test that nobody could judge has no score and no status. Gradescope knows no row without a score: where too much is undecided,
+    it is what the checks gave so far, unscaled, and the output says so.
 
     What hidden inputs were is a test of its own, shown after the due date (or at once when `released`). Gradescope
     hides the total while a test is hidden, so the output at the top says it too.

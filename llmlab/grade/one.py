@@ -18,6 +18,7 @@ from typing import Any
 import msgspec
 
 from .. import __version__, checks, models
+from ..checks import Evidence
 from ..course.info import LabInfo, find_lab, read_info
 from ..errors import LabError
 from ..load.turn import Turn
@@ -26,6 +27,7 @@ from ..submissions.answers import from_source
 from ..submissions.handed_in import Submission, key_of
 from ..submissions.submission import Taken, take
 from . import daemon
+from .cage import Cage
 from .notebook import Answers, read_answers, run_notebook, show_verdict
 from .rules import Rules, read_rules
 from .sandbox import Sandbox, kind
@@ -225,8 +227,11 @@ def _graded(
             wall=rules.checks,
             ready=rules.ready,
             turn=turn,
+            own_doing=lambda: _used_up(box.cage),
         )
         cpu += box.cage.cpu_seconds()
+        if used_up := _used_up(box.cage):
+            remarks = [*remarks, f"Memory: expected that {used_up.expected}; {used_up.observed}."]
     outlived += box.outlived
     died = next((outcome for outcome in result.outcomes if outcome.check == "grader"), None)
     if died is not None:  # half a result would be scaled up to a whole one
@@ -248,6 +253,20 @@ def _graded(
         fingerprint=print_,
     )
     return Work(graded, notebook)
+
+
+def _used_up(cage: Cage) -> Evidence | None:
+    """That a deployment has used up its memory, where it has: beside it there are only checks and servers of the lab's own, whose size
+    is known, so a check that found no room was robbed of it by what it was to check.
+    """
+    if not cage.out_of_memory():
+        return None
+    allowed = cage.allowance.memory / 2**20
+    return Evidence(
+        f"what was deployed and what checks it fit into {allowed:,.0f} MiB of memory",
+        "what was deployed used it up, and the system ended a process",
+        "llmlab check, and beside it: top -o %MEM",
+    )
 
 
 def _nothing(taken: Taken) -> bool:

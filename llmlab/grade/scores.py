@@ -6,7 +6,7 @@ manual point never needs a regrade.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
@@ -16,6 +16,9 @@ from .manual import Manual
 from .schema import Graded
 
 DAY = timedelta(days=1)
+#: Of the points that this machine can judge, the share that may stay undecided in a row with a score. What nobody judged is worth nothing
+#: until somebody did: else it would pay to make checks end undecided.
+UNDECIDED = 0.15
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,21 +38,24 @@ class CheckScore:
 class Score:
     """A learner's score and how it came about: `score` is `automatic + manual - late_points`, never below 0.
 
-    What could not be judged costs nobody anything: the rest is scaled to the lab's full points. Lateness costs a
-    share of what the checks gave, as an instructor may have corrected them; points an instructor adds stay whole.
+    What this machine cannot judge costs nobody anything, nor do a few points that stayed undecided: the rest is scaled to the lab's full
+    points. Where more than `UNDECIDED` of them stayed so, nothing is scaled and there is no score (`known`) until an instructor or a
+    quiet re-run decides. Lateness costs a share of what the checks gave, as an instructor may have corrected them; points an instructor
+    adds stay whole.
     Points are rounded to 2 decimals, each before they are added, so that a reader can add them up.
     """
 
     points: float  # what the checks gave, as they are
     max_points: float  # the lab's full points
     uncounted: float  # points of checks that were inconclusive or the grader's fault
-    automatic: float  # points * full / (full - uncounted)
+    undecided: float  # those of them that somebody must judge before there is a score; 0 where it is few
+    automatic: float  # points * full / (full - uncounted); `points` where too much is undecided
     manual: float  # what an instructor added, and by how much they changed single checks
     late_days: int  # started days; 0 when in time or unknown
     late_share: float  # 0 to 1
     late_points: float  # what that costs
     score: float
-    known: bool  # False: nothing could be judged, so the score is no statement about the learner
+    known: bool  # False: too little could be judged, so the score is no statement about the learner
     review: tuple[str, ...]  # why an instructor should look; without times, so that a re-run says the same
     comment: str  # the instructor's
     checks: tuple[CheckScore, ...]
@@ -68,6 +74,15 @@ def unjudged(outcomes: Sequence[Outcome]) -> set[str]:
         free = one.status in ("inconclusive", "error") or one.lacks
         if free or (one.waits and names.issuperset(one.waits)):
             names.add(one.check)
+    return names
+
+
+def absent(outcomes: Sequence[Outcome]) -> set[str]:
+    """Of `unjudged`, what the grading machine could not run at all: no submission brings that about."""
+    names: set[str] = set()
+    for outcome in outcomes:
+        if outcome.lacks or (outcome.waits and names.issuperset(outcome.waits)):
+            names.add(outcome.check)
     return names
 
 
@@ -100,18 +115,27 @@ def score(
     outcomes = graded.result.outcomes if graded.result else []
     plain = _check_scores(graded, Manual())
     checks = _check_scores(graded, by_hand)
-    automatic = round(_scaled(plain, full), 2)
-    corrected = round(_scaled(checks, full) if _counted(plain) else sum(one.points for one in checks), 2)
+    lacking = absent(outcomes)
+    judgeable = full - sum(outcome.max_points for outcome in outcomes if outcome.check in lacking)
+    undecided = 0.0 if graded.status == "refused" else _undecided(checks, judgeable, lacking)
+    if undecided:
+        automatic, corrected = (round(_earned(rows), 2) for rows in (plain, checks))
+    else:
+        automatic = round(_scaled(plain, full), 2)
+        corrected = round(_scaled(checks, full) if _counted(plain) else sum(one.points for one in checks), 2)
     submitted = by_hand.submitted or _time(graded.handed.submitted)
     days = late_days(submitted, due, rule)
     share = 0.0 if rule is None or by_hand.excused else min(days * rule.per_day, rule.at_most)
     late_points = round(corrected * share, 2)
     manual_points = round(corrected - automatic + by_hand.points, 2)
-    known = graded.status == "refused" or full == 0 or _counted(plain) > 0 or by_hand.judges
+    # Points given to a whole row decide where nothing was judged; beside checks that nobody decided they are a bonus.
+    whole = by_hand.judges and not _counted(plain)
+    known = graded.status == "refused" or full == 0 or whole or (_counted(checks) > 0 and not undecided)
     return Score(
         points=sum(one.points for one in outcomes),
         max_points=full,
         uncounted=0.0 if graded.status == "refused" else max(0.0, full - _counted(plain)),
+        undecided=undecided,
         automatic=automatic,
         manual=manual_points,
         late_days=days,
@@ -119,7 +143,7 @@ def score(
         late_points=late_points,
         score=max(0.0, round(automatic + manual_points - late_points, 2)),
         known=known,
-        review=_review(graded, checks, by_hand),
+        review=_review(graded, checks, by_hand, full if not known else 0, undecided),
         comment=by_hand.comment,
         checks=checks,
         submitted=submitted,
@@ -159,15 +183,30 @@ def _counted(checks: Sequence[CheckScore]) -> float:
     return sum(one.max_points for one in checks if one.counted)
 
 
+def _earned(checks: Sequence[CheckScore]) -> float:
+    return sum(one.points for one in checks if one.counted)
+
+
 def _scaled(checks: Sequence[CheckScore], full: float) -> float:
     counted = _counted(checks)
-    earned = sum(one.points for one in checks if one.counted)
-    return earned * full / counted if counted else 0.0
+    return _earned(checks) * full / counted if counted else 0.0
 
 
-def _review(graded: Graded, checks: Sequence[CheckScore], manual: Manual) -> tuple[str, ...]:
-    """Why an instructor should look; what they have judged by hand is done."""
+def _undecided(checks: Sequence[CheckScore], judgeable: float, lacking: Collection[str]) -> float:
+    """Points that stayed undecided although this machine could judge them; 0 where they are few enough to be left out of the sum."""
+    left = judgeable - sum(
+        check.max_points for check in checks if check.counted and check.check not in lacking
+    )
+    return left if left > UNDECIDED * judgeable else 0.0
+
+
+def _review(
+    graded: Graded, checks: Sequence[CheckScore], manual: Manual, waiting: float, undecided: float
+) -> tuple[str, ...]:
+    """Why an instructor should look; what they have judged by hand is done. `waiting`: the lab's points, where there is no score yet."""
     out = []
+    if waiting and undecided and _counted(checks):
+        out.append(f"no score yet: {undecided:g} of {waiting:g} points are undecided")
     if graded.status == "refused" and not manual.judges:
         out.append(f"refused: {graded.reason or 'nothing in it could be taken'}")
     if graded.status == "error" and not manual.judges:

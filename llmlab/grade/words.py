@@ -39,8 +39,13 @@ def why(graded: Graded, score: Score) -> list[str]:
     if graded.status == "refused":
         reason = (graded.reason or "none of the lab's files is in it").rstrip(".")
         out.append(f"Nothing in what you handed in could be graded: {reason}.")
+    elif not score.known and score.points:
+        out.append(
+            f"{number(score.undecided)} of {points(score.max_points)} could not be judged yet, so there is no score: your instructor has "
+            f"a note of it. What the checks gave so far is {points(score.points)}."
+        )
     elif not score.known:
-        out.append("That is the grader's fault and costs you nothing. Your instructor has a note of it.")
+        out.append("That costs you nothing. Your instructor has a note of it.")
     elif score.uncounted:
         judged = score.max_points - score.uncounted
         lead = f"{points(score.uncounted)} of this lab could not be judged, which costs you nothing"

@@ -129,9 +129,6 @@ def rich() -> Graded:
         counters=outcome(
             "counters", "inconclusive", reason="the machine is too noisy to say; run the check again"
         ),
-        closed_door=outcome(
-            "closed-door", "error", reason='Traceback (most recent call last):\n  File "/root/secret.py"'
-        ),
         late=timedelta(hours=30),
         remarks=[
             "The cell check-1 was edited; the instructor's copy ran instead.",
@@ -143,6 +140,17 @@ def rich() -> Graded:
             cells=[CellRun(id="serve", status="timeout", message="the server never answered")],
         ),
         seeds={"prompt": SEED},
+    )
+
+
+def undecided() -> Graded:
+    """A submission of which 3 of 12 points could not be judged: more than goes without a look."""
+    return graded(
+        counters=outcome("counters", "inconclusive", reason="the machine is too noisy to say"),
+        closed_door=outcome(
+            "closed-door", "error", reason='Traceback (most recent call last):\n  File "/root/secret.py"'
+        ),
+        knee="failed",
     )
 
 

@@ -43,6 +43,7 @@ class Case:
     ran: str = "ran"  # how its notebook went
     says: str = ""  # in a remark, a reason or a cell's message
     files: dict[str, str] = field(default_factory=dict)
+    needs: tuple[str, ...] = ()  # of the machine
 
 
 CASES = [
@@ -162,6 +163,23 @@ CASES = [
         fails=("starts",),
     ),
     Case("a program as engine", 1, server='engine = "/usr/bin/env"\n' + GOOD, fails=("starts",)),
+    Case(
+        "a variable that is not llama.cpp's",
+        1,
+        server=GOOD + '\n[env]\nEDITOR = "vi"\n',
+        fails=("starts",),
+        says="may not set EDITOR",
+    ),
+    Case("tools for clients", 1, server=GOOD + 'tools = "all"\n', fails=("starts",), says="starts programs"),
+    # What is left beside it is too little for the lab's own server: that check could not be judged, and it is the submission's doing.
+    Case(
+        "no memory left",
+        1,
+        server=GOOD.replace("tiny", "20m").replace("ctx-size = 512", "ctx-size = 106496"),
+        fails=("starts",),
+        says="used it up",
+        needs=("memory-quota",),
+    ),
     Case("a file as log", 6, server=GOOD + 'log-file = "/proc/1/fd/1"\n'),
     Case("edited check", 6, files={"edit": "check"}, says="check"),
     Case("deleted check", 6, files={"edit": "delete"}, says="check"),
@@ -178,6 +196,13 @@ QUICK = {
     "good", "broken server", "one slot", "os exit", "forged result", "holds a port", "wants that port",
     "edited check", "not JSON", "Zoë Müller, Jr.",
 }  # fmt: skip
+
+
+def marks(case: Case) -> list[pytest.MarkDecorator]:
+    """When it runs."""
+    return [pytest.mark.needs(*case.needs), *([] if case.name in QUICK else [pytest.mark.full])]
+
+
 READER = """
 import os, glob
 found = [name for name in os.environ if "SECRET" in name]
@@ -301,7 +326,7 @@ def result(out: Path, key: str) -> dict:
 
 @pytest.mark.parametrize(
     "case",
-    [pytest.param(one, id=one.name, marks=[] if one.name in QUICK else pytest.mark.full) for one in CASES],
+    [pytest.param(case, id=case.name, marks=marks(case)) for case in CASES],
 )
 def test_each_submission_gets_what_it_deserves(graded, case):
     rows, out, _ = graded

@@ -84,16 +84,16 @@ def test_headings_go_down_one_by_one_and_there_is_one_title():
     assert levels[0] == 1
     assert levels.count(1) == 1
     assert all(after <= before + 1 for before, after in pairwise(levels))
-    assert re.search(r"<title>Zoë Müller: lab 01, 5.76 of 12 points</title>", found.source)
+    assert re.search(r"<title>Zoë Müller: lab 01, 6.74 of 12 points</title>", found.source)
 
 
 def test_it_says_things_in_their_order():
     text = page(room.rich(), manual=HAND).text
     order = [
-        "Zoë Müller, you have 5.76 of 12 points.",
-        "3 points of this lab could not be judged, which costs you nothing: 4 of the other 9 count as 5.33 of 12.",
+        "Zoë Müller, you have 6.74 of 12 points.",
+        "1 point of this lab could not be judged, which costs you nothing: 6 of the other 11 count as 6.55 of 12.",
         "Your instructor added 1.5 points.",
-        "Lateness costs 1.07 points.",
+        "Lateness costs 1.31 points.",
         "What to do next",
         "Start with 4 users at once",
         "The checks",
@@ -103,15 +103,14 @@ def test_it_says_things_in_their_order():
         "Observed", "0 answered; each slot has 1,024 tokens",
         "See it yourself", "lab.serve",
         "A first hint", "Who shares ctx-size?",
-        "! grader error", "not counted", "costs you nothing",
-        "? inconclusive", "too noisy to say",
+        "? inconclusive", "too noisy to say", "costs you nothing",
         "– skipped", "It waits for context-per-slot",
         "Your instructor judged it: 2 of 2 points",
         "Right for a wrong reason.",
         "Your answers, as they were read", "knee", "3",
         "How your notebook ran", "it took more than 120 s",
         "What was not used", "photo.jpg",
-        "When you handed in", "2026-11-22 00:00:00 UTC", "2 days late, which costs 20 % of what the checks gave: 1.07 points",
+        "When you handed in", "2026-11-22 00:00:00 UTC", "2 days late, which costs 20 % of what the checks gave: 1.31 points",
         "From your instructor", "Nice.",
         "How this was graded", "the thing itself ran", "bubblewrap", "llama-server b5000", "2026-11-21 09:00:07 UTC",
     ]  # fmt: skip
@@ -120,6 +119,22 @@ def test_it_says_things_in_their_order():
         found = text.find(words, at)
         assert found >= 0, f"{words!r} is not after {text[max(0, at - 60) : at]!r}"
         at = found
+
+
+def test_a_row_with_much_undecided_has_no_score_and_says_why():
+    text = page(room.undecided()).text
+    order = [
+        "Zoë Müller, your work could not be graded yet.",
+        "3 of 12 points could not be judged yet, so there is no score: your instructor has a note of it.",
+        "What the checks gave so far is 7 points.",
+        "! grader error", "not counted",
+        "? inconclusive", "not counted",
+    ]  # fmt: skip
+    at = 0
+    for words in order:
+        at = text.find(words, at)
+        assert at >= 0, f"{words!r} is not there, or not in its place: {text}"
+    assert "/root" not in text
 
 
 def test_only_the_first_hint_and_only_for_what_failed():
@@ -317,7 +332,8 @@ def test_it_fits_a_phone_and_a_browser_has_nothing_to_say(tmp_path):
 
 def test_a_name_in_an_attribute_stays_inside_it():
     odd = msgspec.structs.replace(room.outcome('x" onclick="y', "failed"), max_points=2)
-    result = msgspec.structs.replace(room.graded().result, outcomes=[odd])
+    whole = room.graded().result
+    result = msgspec.structs.replace(whole, outcomes=[*whole.outcomes[:-1], odd])
     found = page(room.graded(result=result))
     assert "onclick" not in {name for _, name, _ in found.attributes}
     assert 'check-x" onclick="y' in found.values("id")

@@ -40,15 +40,14 @@ def test_every_column_and_every_cell(book, tmp_path):
     names = list(room.POINTS)
     assert list(found) == [*HEAD, *names, *(f"{name} status" for name in names), "comment"]
     assert found["learner"] == "Zoë Müller"
-    assert (found["score"], found["max"], found["uncounted"], found["manual"]) == ("5.76", "12", "3", "1.5")
+    assert (found["score"], found["max"], found["uncounted"], found["manual"]) == ("6.74", "12", "1", "1.5")
     assert (found["late_days"], found["late_share"], found["submitted"]) == (
         "2",
         "0.2",
         "2026-11-22T00:00:00+00:00",
     )
     assert (found["starts"], found["context-per-slot"], found["goodput"]) == ("1", "0", "0")
-    assert (found["counters"], found["closed-door"]) == ("", ""), "nobody judged them: no zero"
-    assert (found["counters status"], found["closed-door status"]) == ("inconclusive", "error")
+    assert (found["counters"], found["counters status"]) == ("", "inconclusive"), "nobody judged it: no zero"
     assert found["comment"] == "Fine.\nknee: Fair."
     frame = pd.read_csv(tmp_path / "grades.csv")
     assert frame["learner"][0] == "Zoë Müller"
@@ -101,6 +100,15 @@ def test_what_the_grader_broke_has_no_score_and_what_was_refused_has_none_to_boa
     assert "root" not in str(broken)
 
 
+def test_a_row_with_much_undecided_has_no_score_and_is_looked_at(book):
+    found = book(rows(room.undecided()))[0]
+    assert (found["score"], found["uncounted"], found["automatic"]) == ("", "3", "7")
+    assert found["review"].startswith("no score yet: 3 of 12 points are undecided; ")
+    hand = Manual(checks={"closed-door": ManualCheck(2, 2)})
+    decided = book(rows(room.undecided(), manual=hand))[0]
+    assert (decided["score"], decided["uncounted"]) == ("9.82", "3"), "9 of the 11 that were judged"
+
+
 def test_the_old_gradebook_stays_when_the_new_one_cannot_be_written(tmp_path, monkeypatch):
     path = tmp_path / "grades.csv"
     path.write_text("old")
@@ -137,7 +145,7 @@ def test_the_summary_counts_and_puts_the_hardest_check_first():
             room.graded("a", knee="failed", goodput="failed"),
             room.graded("b", knee="failed"),
             room.graded("c"),
-            room.graded("d", goodput="inconclusive"),
+            room.graded("d", counters="inconclusive"),
             room.refused(),
             room.broken(),
         )
@@ -145,18 +153,18 @@ def test_the_summary_counts_and_puts_the_hardest_check_first():
     assert lines[0] == "6 submissions: 4 graded, 1 refused, 1 grader error"
     assert lines[1] == "score: mean 10.50, median 11.00 of 12, of 4 graded"
     assert lines[2].split() == ["knee", "2", "of", "4", "passed", "(2", "failed)"]
-    assert lines[3].split() == ["goodput", "2", "of", "4", "passed", "(1", "failed,", "1", "inconclusive)"]
+    assert lines[3].split() == ["goodput", "3", "of", "4", "passed", "(1", "failed)"]
     assert lines[-4:] == [
         "to look at: 3",
         "  bomb: refused: the zip unpacks to 40 GB",
-        "  d: inconclusive: goodput",
+        "  d: inconclusive: counters",
         "  unlucky: grader error",
     ]
 
 
 @pytest.mark.parametrize("name", room.HOSTILE)
 def test_a_name_can_do_nothing_to_the_terminal(name):
-    text = "\n".join(summary(rows(room.graded("k", learner=name, knee="inconclusive"))))
+    text = "\n".join(summary(rows(room.graded("k", learner=name, counters="inconclusive"))))
     assert all(char == "\n" or char.isprintable() for char in text)
     assert len(text.splitlines()) == 2 + 7 + 2
     assert max(map(len, text.splitlines())) < 400

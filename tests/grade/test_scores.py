@@ -68,11 +68,33 @@ def test_the_instructors_time_and_excuse_come_first():
 
 @pytest.mark.parametrize("status", ["inconclusive", "error"])
 def test_what_could_not_be_judged_costs_nothing(status):
-    found = room.scored(room.graded(knee=status))
-    assert (found.points, found.uncounted, found.automatic, found.score) == (10, 2, 12, 12)
-    half = room.scored(room.graded(knee=status, context_per_slot="failed", closed_door="failed"))
-    assert (half.points, half.automatic, half.score) == (5, 6, 6)
-    assert any("knee" in reason for reason in found.review)
+    found = room.scored(room.graded(counters=status))
+    assert (found.points, found.uncounted, found.automatic, found.score) == (11, 1, 12, 12)
+    half = room.scored(room.graded(counters=status, context_per_slot="failed", closed_door="failed"))
+    assert (half.points, half.automatic, half.score) == (6, 6.55, 6.55)
+    assert any("counters" in reason for reason in found.review)
+
+
+@pytest.mark.parametrize("status", ["inconclusive", "error"])
+def test_much_that_could_not_be_judged_is_no_score(status):
+    """5 of 12 points shown must never become 12."""
+    names = ("goodput", "knee", "context_per_slot")
+    found = room.scored(room.graded(**dict.fromkeys(names, status)))
+    assert (found.known, found.undecided, found.automatic, found.score) == (False, 7, 5, 5)
+    assert found.review[0] == "no score yet: 7 of 12 points are undecided"
+    bonus = room.scored(room.graded(**dict.fromkeys(names, status)), manual=Manual(points=1))
+    assert not bonus.known, "a bonus decides nothing"
+    judged = {"goodput": ManualCheck(2, 2), "context-per-slot": ManualCheck(3, 3), "knee": ManualCheck(0, 2)}
+    decided = room.scored(room.graded(**dict.fromkeys(names, status)), manual=Manual(checks=judged))
+    assert (decided.known, decided.undecided, decided.score) == (True, 0, 10)
+
+
+def test_what_the_grading_machine_lacks_is_no_doing_of_a_submission():
+    lacking = room.outcome("context-per-slot", "skipped", lacks=["docker"])
+    waiting = room.outcome("knee", "skipped", waits=["context-per-slot"])
+    found = room.scored(room.graded(context_per_slot=lacking, knee=waiting, goodput="failed"))
+    assert (found.known, found.uncounted, found.undecided) == (True, 5, 0)
+    assert found.score == round(5 * 12 / 7, 2)
 
 
 def checks_of_a_lab(first):
@@ -115,8 +137,8 @@ def test_a_grader_that_died_half_way_costs_nothing_and_is_looked_at():
         room.Outcome(check="grader", title="The grader itself", status="error", points=0, max_points=0),
     ]
     found = room.scored(room.graded(result=room.Result(lab="x", created="", seed=0, outcomes=some)))
-    assert (found.points, found.uncounted, found.score) == (2, 10, 12)
-    assert found.review == ("grader error: grader",)
+    assert (found.known, found.points, found.uncounted, found.score) == (False, 2, 10, 2)
+    assert found.review == ("no score yet: 10 of 12 points are undecided", "grader error: grader")
 
 
 def test_nothing_judged_is_no_zero():
@@ -152,9 +174,9 @@ def test_a_check_judged_by_hand_counts_and_needs_no_look():
     found = room.scored(room.graded(knee="inconclusive"), manual=Manual(checks={"knee": ManualCheck(1, 2)}))
     assert (found.automatic, found.manual, found.score, found.review) == (12, -1, 11, ())
     word = room.scored(
-        room.graded(knee="inconclusive"), manual=Manual(checks={"knee": ManualCheck(None, 2, "hm")})
+        room.graded(counters="inconclusive"), manual=Manual(checks={"counters": ManualCheck(None, 1, "hm")})
     )
-    assert (word.score, word.review) == (12, ("inconclusive: knee",))
+    assert (word.score, word.review) == (12, ("inconclusive: counters",))
 
 
 def test_what_waited_for_a_corrected_check_is_looked_at():
@@ -175,7 +197,7 @@ def test_what_else_is_looked_at():
 def test_the_parts_add_up_to_the_score():
     for late in range(0, 6):
         for points in (0, 0.37, -1.11):
-            one = room.graded(knee="inconclusive", counters="failed", late=late * DAY + 16 * MINUTE)
+            one = room.graded(counters="inconclusive", knee="failed", late=late * DAY + 16 * MINUTE)
             found = room.scored(one, manual=Manual(points=points), rule=LateRule(0, 0.07, 0.3))
             assert found.score == round(found.automatic + found.manual - found.late_points, 2)
 
