@@ -112,12 +112,17 @@ edge.world.restore()
 edge.ask(country="JP", tokens=1500)
 
 # %% [markdown] id="slow-after"
-# Whoever is late can be asked whether they are alive: `/health` is answered at once, also with every slot busy. (The list of who
-# was asked is of the generations alone.)
+# Whoever is late can be asked whether they are alive: `/health` is answered in a millisecond or two, also with every slot busy,
+# while requests come one after another. When more connections than its slots and four arrive at the same moment, some of them, and
+# `/health` with them, can wait for seconds until a stream ends (llama-server b11549; `--threads-http` as large as the burst cures
+# it). So a late answer to `/health` is a strong hint and no proof: here it costs a second generation at most. (The list of who was
+# asked is of the generations alone.)
 #
 # Once the first token is with the user, there is no second try: half a reply and another beginning make no reply. But a stream
-# that stops has to be ended, or the client waits for ever. `AbortSignal.timeout` on the fetch does not do that: it is over
-# when the headers are there. Count the time between two pieces.
+# that stops has to be ended, or the client waits for ever. `AbortSignal.timeout` on the fetch is no way to do that. While you pass
+# the body on untouched, the signal is over with the headers, and a stream that stops is not ended; once your worker reads the body
+# itself (`getReader`, `tee`, `pipeThrough`), the signal still counts, and cuts a healthy stream that takes longer (workerd
+# 1.20261117). Count the time between two pieces.
 #
 # ## Some may not leave
 #

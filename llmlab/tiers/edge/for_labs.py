@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from . import visitor
-from .probes import CASES
+from .probes import user, users
 from .worker import Edge
 from .world import HOSTS, World
 
-__all__ = ["CASES", "HOSTS", "Edge", "World", "visitor"]
+__all__ = ["HOSTS", "Edge", "World", "user", "users", "visitor"]

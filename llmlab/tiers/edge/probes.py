@@ -5,12 +5,15 @@ from __future__ import annotations
 import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass
+from random import Random
 from typing import Any
 
 from ...system.paths import course_dir
 
 HOME = {"NA": "us", "SA": "us", "EU": "eu", "AF": "eu", "AS": "asia", "OC": "asia"}
 ELSEWHERE = "us"  # who is nowhere in particular
+#: Those: Tor's exits, the Antarctic, and who is not known at all.
+NOWHERE: tuple[Mapping[str, Any], ...] = ({"country": "T1"}, {"country": "AQ", "continent": "AN"}, {})
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,17 +51,28 @@ def countries() -> list[Country]:
     ]
 
 
-#: Users as an edge may meet them, and where they belong; the last of them are nowhere in particular.
-CASES: tuple[tuple[Mapping[str, Any], str], ...] = (
-    *(({"country": code, "continent": continent}, HOME[continent]) for code, continent in (
-        ("US", "NA"), ("CA", "NA"), ("MX", "NA"), ("BR", "SA"), ("AR", "SA"), ("CL", "SA"), ("GB", "EU"), ("CH", "EU"),
-        ("NO", "EU"), ("UA", "EU"), ("ZA", "AF"), ("NG", "AF"), ("EG", "AF"), ("JP", "AS"), ("IN", "AS"), ("SG", "AS"),
-        ("AE", "AS"), ("TR", "AS"), ("AU", "OC"), ("NZ", "OC"),
-    )),
-    *(({"country": code, "continent": "EU", "isEUCountry": "1"}, "eu") for code in ("DE", "FR", "PL", "IE")),
-    ({"country": "fr", "continent": "eu", "isEUCountry": "1"}, "eu"),
-    ({"country": "jp", "continent": "as"}, "asia"),
-    ({"country": "T1"}, ELSEWHERE),
-    ({"country": "AQ", "continent": "AN"}, ELSEWHERE),
-    ({}, ELSEWHERE),
-)  # fmt: skip
+def user(random: Random, home: str, *, eu: bool = False) -> Country:
+    """Somebody who belongs to a region; `eu`: a resident of the European Union, else nobody of it."""
+    return random.choice([country for country in countries() if country.home == home and country.eu == eu])
+
+
+def users(random: Random, each: int = 3) -> list[tuple[Mapping[str, Any], str]]:
+    """Users as an edge may meet them (`request.cf`), and the region where each belongs; the last of them are nowhere in particular.
+
+    Drawn from all countries of the map, so that a table of those who are tried is no shorter than a rule.
+
+    :param each: of every continent, and of residents of the EU, at most so many countries.
+    """
+    kinds: dict[tuple[str, bool], list[Country]] = {}
+    for country in countries():
+        kinds.setdefault((country.continent, country.eu), []).append(country)
+    drawn = [
+        country
+        for kind in sorted(kinds)
+        for country in random.sample(kinds[kind], min(each, len(kinds[kind])))
+    ]
+    found: list[tuple[Mapping[str, Any], str]] = [(country.cf, country.home) for country in drawn]
+    for country in random.sample([country for country in drawn if country.home != ELSEWHERE], 2):
+        small = {"country": country.code.lower(), "continent": country.continent.lower()}
+        found.append((country.cf | small, country.home))
+    return [*found, *((nowhere, ELSEWHERE) for nowhere in NOWHERE)]

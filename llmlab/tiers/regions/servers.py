@@ -6,7 +6,9 @@ import contextlib
 import os
 import secrets
 import signal
+import threading
 import time
+from collections.abc import Iterator
 from types import TracebackType
 from typing import Self
 
@@ -49,6 +51,28 @@ class Regions:
         for pid in self._pids(name):
             os.kill(pid, signal.SIGSTOP)
         self.hung.add(name)
+
+    @contextlib.contextmanager
+    def halting(self, name: str, *, going: float = 0.05, stopped: float = 0.35) -> Iterator[None]:
+        """It goes on in short bursts: how a long reply looks, without a long computation. Times in seconds."""
+        pids, over = self._pids(name), threading.Event()
+
+        def bursts() -> None:
+            while not over.wait(going):
+                for number in (signal.SIGSTOP, signal.SIGCONT):
+                    for pid in pids:
+                        with contextlib.suppress(ProcessLookupError):
+                            os.kill(pid, number)
+                    if number == signal.SIGSTOP:
+                        over.wait(stopped)
+
+        thread = threading.Thread(target=bursts, name=f"bursts of {name}")
+        thread.start()
+        try:
+            yield
+        finally:
+            over.set()
+            thread.join()
 
     def restore(self, *names: str) -> None:
         """As before: what hangs goes on, what was killed is started again. Without names: everywhere.

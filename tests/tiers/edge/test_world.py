@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from random import Random
 
 import httpx
 import pytest
@@ -10,7 +11,7 @@ from orphans import kill_kernel
 
 from llmlab.errors import LabError, Unavailable
 from llmlab.tiers.edge import visitor, workerd
-from llmlab.tiers.edge.probes import CASES, HOME, countries
+from llmlab.tiers.edge.probes import HOME, countries, user, users
 from llmlab.tiers.edge.worker import Edge
 from llmlab.tiers.edge.world import HOSTS, World
 
@@ -141,7 +142,7 @@ export default {
 
 def test_a_worker_gets_what_cloudflare_adds_and_it_agrees_with_request_cf(make):
     edge = make(MIRROR)
-    for cf, _ in CASES:
+    for cf, _ in users(Random(7)):
         got = edge.request(
             "GET", "/", cf=cf, headers={"CF-IPCountry": "KP", "X-Forwarded-For": "198.51.100.7"}
         ).json()
@@ -207,11 +208,25 @@ def test_every_country_has_a_tile_of_its_own_and_a_region():
     assert len({(one.column, one.row) for one in found}) == len(found) > 140
     assert {one.home for one in found} == set(HOSTS)
     assert all(one.continent == "EU" or not one.eu for one in found if one.code != "CY")
-    known = {one.code: one for one in found}
-    for cf, home in CASES:
-        if cf.get("country") in known and "isEUCountry" not in cf:
-            assert known[cf["country"]].continent == cf["continent"]
-            assert HOME[cf["continent"]] == home
+
+
+def test_users_are_drawn_of_every_kind_from_many():
+    drawn = [users(Random(seed)) for seed in range(30)]
+    known = {country.code: country for country in countries()}
+    for cf, home in drawn[0]:
+        if cf.get("country", "").upper() in known:
+            assert known[cf["country"].upper()].continent == cf["continent"].upper()
+            assert HOME[cf["continent"].upper()] == home
+    for tried in drawn:
+        assert {cf.get("continent", "").upper() for cf, _ in tried} == {*HOME, "AN", ""}
+        assert any("isEUCountry" in cf for cf, _ in tried)
+    assert len({cf["country"] for tried in drawn for cf, _ in tried if "country" in cf}) > 120, (
+        "a table is no short way"
+    )
+    assert drawn[0] == users(Random(0)) != drawn[1]
+    for seed in range(30):
+        resident, other = user(Random(seed), "eu", eu=True), user(Random(seed), "eu")
+        assert (resident.cf["isEUCountry"], "isEUCountry" in other.cf) == ("1", False)
 
 
 def test_without_npm_one_sentence_says_what_brings_it(monkeypatch, tmp_path):
