@@ -128,7 +128,14 @@ def pytest_runtest_makereport(item, call):
 
 
 def pytest_terminal_summary(terminalreporter):
-    lines = skipped.lines(terminalreporter.stats.get("skipped", []))
+    reports = terminalreporter.stats.get("skipped", [])
+    before = [report for report in reports if skipped.reason_of(report).startswith(LEDGER)]
+    if before:
+        terminalreporter.section("proved before, on the same content (again: --fresh)")
+        for report in before:
+            when = skipped.reason_of(report).partition("(")[2].partition(")")[0]
+            terminalreporter.write_line(f"{when}  {report.nodeid}")
+    lines = skipped.lines([report for report in reports if report not in before])
     if lines:
         terminalreporter.section("skipped here, and how to bring it")
         for line in lines:

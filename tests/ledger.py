@@ -1,4 +1,5 @@
-"""What was proved, for which content: with --full, a slow test of a lab that passed on the same content is not run again.
+"""What was proved, for which content: with --full, a slow test of a lab (a notebook, a fault) that passed on the same content is not run
+again.
 
 The content is the lab (starter, checks, worked files), the fault, the modules of llmlab that its checks can reach, the tests' own
 code, the engine and what `doctor` says of the lab's needs (it names versions). `--fresh` proves everything again; so does an empty cache.
@@ -8,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 from collections.abc import Iterable
 from datetime import UTC, datetime
 from pathlib import Path
@@ -21,7 +23,7 @@ from llmlab.system.paths import cache_dir, replace_file
 
 def key(item: pytest.Item) -> str | None:
     """A digest of all that the test's verdict stands on; None for a test that keeps no ledger."""
-    if item.get_closest_marker("full") is None or not item.nodeid.startswith("tests/labs/"):
+    if not any(map(item.get_closest_marker, ("full", "ledger"))) or not item.nodeid.startswith("tests/labs/"):
         return None
     if not hasattr(item, "callspec"):
         return None
@@ -70,7 +72,7 @@ def reached(start: Iterable[Path]) -> set[Path]:
         if path in seen or not path.is_file():
             continue
         seen.add(path)
-        waiting += imported(path)
+        waiting += [*imported(path), *named(path)]
     packages = {path.parent for path in seen if (COURSE / "llmlab") in path.parents}
     return seen | {
         file
@@ -78,6 +80,14 @@ def reached(start: Iterable[Path]) -> set[Path]:
         for file in _below(folder)
         if file.suffix != ".py" and _package(file) == folder
     }
+
+
+def named(path: Path) -> list[Path]:
+    """The modules that a file names in a string: what it runs with `python -m`, or imports when it is asked for."""
+    if path.suffix != ".py":
+        return []
+    names = re.findall(r'"(llmlab(?:\.\w+)+)"', path.read_text(encoding="utf-8"))
+    return [COURSE / f"{name.replace('.', '/')}.py" for name in names]
 
 
 def openers() -> set[Path]:

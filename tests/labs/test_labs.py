@@ -27,6 +27,18 @@ LABS = all_labs(COURSE)
 each_lab = pytest.mark.parametrize(
     "info", [pytest.param(info, id=info.name, marks=pytest.mark.needs(*info.needs)) for info in LABS]
 )
+SHORT = 15  # minutes for a learner: a longer notebook runs with --full, and keeps a line in the ledger
+each_notebook = pytest.mark.parametrize(
+    "info",
+    [
+        pytest.param(
+            info,
+            id=info.name,
+            marks=[pytest.mark.needs(*info.needs), *([pytest.mark.ledger] if info.minutes > SHORT else [])],
+        )
+        for info in LABS
+    ],
+)
 
 
 @pytest.fixture
@@ -95,10 +107,9 @@ def test_reset_brings_the_starter_back_and_loses_nothing(info, files):
 
 # How much work the notebooks do, not what they teach: the tests take the smallest.
 SMALL = {"LLMLAB_PROFILE": "binder"}
-SHORT = 15  # minutes for a learner: what is longer runs with --full
 
 
-@each_lab
+@each_notebook
 def test_papermill_runs_the_starter_and_exactly_its_named_checks_fail(info, files, tmp_path):
     """As an instructor would: in the shell's folder, on a submission, with a seed; the figures have alt text."""
     out = tmp_path / "out.ipynb"
@@ -145,7 +156,7 @@ def test_papermill_runs_the_starter_and_exactly_its_named_checks_fail(info, file
     assert not [one for one in below if "llama" in one.name() or "llmlab" in " ".join(one.cmdline())]
 
 
-@each_lab
+@each_notebook
 def test_solution_passes(info, files, tmp_path, request):
     """Its notebook runs to its end under nbval, with its own check green in it; a long one (a minute and more on two cores) only with
     --full: else the same check on the same files, without the notebook.
