@@ -26,7 +26,7 @@ WAYS = ("killed", "cut off", "servers killed", "slow")
 @fixture(ours=True)
 def regions(ctx: Context) -> Iterator[Globe]:
     """The regions, up."""
-    with Globe(say=ctx.say) as at:
+    with Globe(draw=ctx.random("globe"), say=ctx.say) as at:
         yield at
 
 
@@ -157,6 +157,9 @@ def nearest(ctx: Context) -> Verdict:
         observed="; ".join(wrong)
         or f"all {len(homes)} kinds of users, in {sum(one.ok for one in rows)} replies",
         look="regions.policies().plot()",
+        hidden="; ".join(
+            f"{kind} in {place.city}, {place.network}" for kind, place in globe(ctx).users.items()
+        ),
     )
 
 

@@ -25,6 +25,7 @@ from types import TracebackType
 from .. import doctor, machine
 from ..course.info import LabInfo
 from ..system import jail, owned
+from ..system.keeper import landlock
 from ..system.paths import cache_dir, shared_cache_dirs, state_dir
 from . import daemon
 from .cage import Allowance, Cage
@@ -176,6 +177,7 @@ class Sandbox:
             "LLMLAB_STATE": str(work / ".state"),
             "LLMLAB_COURSE": str(self.course),
             "LLMLAB_PROFILE": machine.profile(),
+            owned.WALL: "1",
         }
         if self.kind == "bubblewrap":
             found["PYTHONPYCACHEPREFIX"] = str(warm() / "bytecode")
@@ -218,10 +220,10 @@ class Sandbox:
         """What holds it, in words, for the result."""
         limits = ", ".join(self.cage.limited) or "time and files only"
         if self.kind == "bubblewrap":
-            return f"bubblewrap: its own processes, network and files; limits on {limits}, disk"
+            return f"bubblewrap: its own processes, network and files; limits on {limits}, disk; {walled()}"
         if self.kind == CONTAINERS:
             return f"{CONTAINERS}: {daemon.WORDS}; the lab's own checks run as a process group, limits on {limits}"
-        return f"process group: its files and network are NOT separated from the grader's; limits on {limits}"
+        return f"process group: its files and network are NOT separated from the grader's; limits on {limits}; {walled()}"
 
     @property
     def outlived(self) -> list[str]:
@@ -276,6 +278,15 @@ def kind(info: LabInfo | None = None) -> str:
     `LLMLAB_SANDBOX=group` asks for the process group.
     """
     return CONTAINERS if info is not None and daemon.needed(info) else _kind()
+
+
+def walled() -> str:
+    """What holds a deployment off the checks that run beside it, in words."""
+    abi = landlock()
+    if not abi:
+        return "no wall between what was deployed and its checks (this kernel has no Landlock)"
+    also = " or signal" if abi >= 6 else ""
+    return f"what was deployed cannot change files of, trace{also} its checks (Landlock {abi})"
 
 
 def _kind() -> str:

@@ -217,6 +217,7 @@ class Server(Api):
                 env=env,
                 join=self._fence.join,
                 affinity=self._fence.affinity,
+                handed_in=() if self.spec.source is not None else None,
             )
             self._fence.started(self._process.pid)
             self._wait_ready(began)

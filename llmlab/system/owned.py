@@ -33,6 +33,9 @@ KEEPER = Path(__file__).with_name("keeper.py")
 #: A variable of the processes that make something for somebody else, who then finds all of it in the registry.
 ON_BEHALF = "LLMLAB_ON_BEHALF"
 
+#: A variable of a grader's sandboxes: what was handed in is walled off from the checks, the lab's own servers and what they note.
+WALL = "LLMLAB_WALL"
+
 #: How to end a thing that is no process, by kind: the module that knows (`ends` of its tier) adds its own. Takes the entry's data.
 ENDERS: dict[str, Callable[[dict[str, Any]], None]] = {}
 
@@ -163,6 +166,8 @@ def forget(entry: Path) -> None:
 class Process:
     """One owned process: started registered, killed with its owner, exit seen at once.
 
+    :param handed_in: it runs what somebody handed in. In a grader's sandbox it then changes files in these folders alone, and traces and
+        signals nobody else (Landlock, as far as the kernel has it); elsewhere nothing is different.
     :raises LabError: when the program cannot be started (missing, not executable).
     """
 
@@ -176,6 +181,7 @@ class Process:
         cwd: Path | None = None,
         join: Sequence[Path] = (),
         affinity: Sequence[int] = (),
+        handed_in: Sequence[Path] | None = None,
     ) -> None:
         self._entry = _registry() / f"{time.time_ns()}-{uuid.uuid4().hex[:8]}.json"
         self._exit: int | None = None
@@ -194,6 +200,9 @@ class Process:
             "log": str(log),
             "join": [str(path) for path in join],
             "affinity": list(affinity),
+            "wall": None
+            if handed_in is None or WALL not in os.environ
+            else [str(path) for path in handed_in],
             "registry": str(self._entry),
             "entry": {"kind": "process", "label": label, "owner": _me(), "argv": list(argv)},
         }

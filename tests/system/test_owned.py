@@ -13,7 +13,7 @@ import psutil
 import pytest
 
 from llmlab.errors import LabError
-from llmlab.system import owned
+from llmlab.system import keeper, owned
 
 
 def gone(pid: int, within: float = 5.0) -> bool:
@@ -117,3 +117,54 @@ def test_a_ctrl_c_in_the_terminal_does_not_reach_it(tmp_path):
     process = start(tmp_path, "sleep", "60")
     assert os.getpgid(process.pid) != os.getpgid(0)
     process.kill()
+
+
+INTRUDER = """
+import ctypes, os, signal, sys
+other, note, own = int(sys.argv[1]), sys.argv[2], sys.argv[3]
+def tried(name, what):
+    try: what()
+    except OSError as error: print(name, error.strerror, flush=True)
+    else: print(name, "done", flush=True)
+def trace():
+    calls = ctypes.CDLL(None, use_errno=True)
+    if calls.ptrace(16, other, None, None): raise OSError(ctypes.get_errno(), os.strerror(ctypes.get_errno()))
+tried("signal", lambda: os.kill(other, signal.SIGSTOP))
+tried("append", lambda: open(note, "a").write("forged"))
+tried("read", lambda: open(note).read())
+tried("remove", lambda: os.unlink(note))
+tried("trace", trace)
+tried("own", lambda: open(own + "/mine", "w").write("x"))
+tried("shared", lambda: open("/dev/null", "w").write("x"))
+"""
+
+
+@pytest.mark.skipif(
+    keeper.landlock() < 6, reason="this kernel's Landlock scopes no signals. Bring it: Linux 6.12"
+)
+def test_what_was_handed_in_is_walled_off_in_a_graders_sandbox_and_nowhere_else(tmp_path, monkeypatch):
+    own = tmp_path / "own"
+    own.mkdir()
+    note = tmp_path / "note"
+    said = {}
+    for walled in (True, False):
+        note.write_text("as it was")
+        log = tmp_path / f"log-{walled}"
+        if walled:
+            monkeypatch.setenv(owned.WALL, "1")
+        else:
+            monkeypatch.delenv(owned.WALL)
+        beside = owned.Process(["sleep", "60"], label="beside", log=tmp_path / "beside.log")
+        script = [sys.executable, "-c", INTRUDER, str(beside.pid), str(note), str(own)]
+        process = owned.Process(script, label="intruder", log=log, handed_in=[own])
+        assert process.wait(20) == 0, log.read_text()
+        said[walled] = dict(line.split(" ", 1) for line in log.read_text().splitlines())
+        stopped = psutil.Process(beside.pid).status() == psutil.STATUS_STOPPED
+        beside.kill()
+        assert stopped is not walled
+        assert note.exists() is walled
+    refused = {name for name, what in said[True].items() if what != "done"}
+    assert refused == {"signal", "append", "remove", "trace"}, said
+    assert {what for name, what in said[False].items() if name != "trace"} == {"done"}, (
+        said
+    )  # others' processes: as the system has it

@@ -39,6 +39,7 @@ class Runtime:
         label: str,
         external: Mapping[str, int] | None = None,
         env: Mapping[str, str] | None = None,
+        handed_in: bool = False,
     ) -> None:
         if not config.is_file():
             raise LabError(f"There is no {config.name}.", fix="llmlab reset")
@@ -49,7 +50,14 @@ class Runtime:
             line += ["--external-addr", f"{name}=127.0.0.1:{port}"]
         plain = {key: os.environ[key] for key in ("PATH", "HOME") if key in os.environ}
         log.write_text("")
-        self.process = Process(line, label=label, log=log, env=plain | dict(env or {}), cwd=config.parent)
+        self.process = Process(
+            line,
+            label=label,
+            log=log,
+            env=plain | dict(env or {}),
+            cwd=config.parent,
+            handed_in=() if handed_in else None,
+        )
         try:
             self._wait()
         except BaseException:
@@ -134,6 +142,7 @@ class Edge(Runtime):
             label=f"edge of {config.parent.name}",
             external={"internet": world.port},
             env={"CLIENT_KEY": client_key, "ORIGIN_KEY": world.key},
+            handed_in=True,
         )
         self.client_key = client_key
         self._http = httpx.Client(base_url=self.url, trust_env=False, timeout=30)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 from dataclasses import dataclass
+from random import Random
 from typing import Protocol
 
 from ...serve.ports import free_port
@@ -45,13 +46,14 @@ class Routed(Protocol):
 class Globe(Regions):
     """The regions, up, and nobody routed to them yet: that is what a `Routing` does.
 
+    :param draw: what users' cities and networks are drawn from; None: the usual ones.
     :raises LabError: when a server or a proxy does not start.
     """
 
-    def __init__(self, *, say: Callable[[str], None] = lambda _: None) -> None:
+    def __init__(self, *, draw: Random | None = None, say: Callable[[str], None] = lambda _: None) -> None:
         super().__init__("a globe of regions")
         self.places = places.regions()
-        self.users = places.users()
+        self.users = places.users(draw)
         self.routings: list[Routed] = []
         self.regional: dict[str, Proxy] = {}
         self._cut: set[str] = set()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import socket
 import time
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -61,20 +62,35 @@ class Answer:
 class NameServer:
     """It ends with `close`. A name is asked for as a resolver does, with the network of the user (RFC 7871).
 
+    `users`: of whose networks it knows the place.
+
     :raises LabError: when it does not take the zone, in its own words, with the line.
     """
 
-    def __init__(self, line: tuple[str, ...], zone: str, *, file: str, interval: int, folder: Path) -> None:
+    def __init__(
+        self,
+        line: tuple[str, ...],
+        zone: str,
+        *,
+        file: str,
+        interval: int,
+        folder: Path,
+        users: Iterable[places.Place],
+    ) -> None:
         self.file = file
         self.log = folder / "pdns.log"
         self.port = free_udp()
         (folder / "zone").write_text(zone if zone.endswith("\n") else zone + "\n", encoding="utf-8")
         (folder / "named.conf").write_text(f'zone "{ZONE}" {{ type master; file "{folder}/zone"; }};\n')
         (folder / "none.yaml").write_text("")
-        places.write_geoip(folder / "geo.mmdb", [*places.regions().values(), *places.users().values()])
+        places.write_geoip(folder / "geo.mmdb", [*places.regions().values(), *users])
         (folder / "pdns.conf").write_text(_CONF.format(folder=folder, interval=interval, port=self.port))
         self.process = Process(
-            [*line, f"--config-dir={folder}"], label="PowerDNS of a lab", log=self.log, cwd=folder
+            [*line, f"--config-dir={folder}"],
+            label="PowerDNS of a lab",
+            log=self.log,
+            cwd=folder,
+            handed_in=[folder],
         )
         try:
             self._wait(zone)

@@ -5,8 +5,10 @@ from __future__ import annotations
 import math
 import tomllib
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
+from random import Random
+from typing import Any
 
 from mmdb_writer import MMDBWriter
 from netaddr import IPSet
@@ -47,13 +49,41 @@ def regions() -> dict[str, Place]:
     return _read("regions")
 
 
-def users() -> dict[str, Place]:
-    """Where users are, by continent; and the residents."""
-    return _read("users")
+def users(draw: Random | None = None) -> dict[str, Place]:
+    """Where users are, by continent; and the residents.
+
+    :param draw: then their cities and networks are drawn, out of so many that a table of them is no shorter than a rule; their closest
+        region, and the residents' union, stay the same.
+    """
+    usual = _read("users")
+    if draw is None:
+        return usual
+    others = _table("elsewhere")
+    networks = draw.sample(range(2 * 256), len(usual))  # of 198.18.0.0/15
+    found = {}
+    for (name, place), number in zip(usual.items(), networks, strict=True):
+        other = draw.choice([None, *others[name]])
+        network = f"198.{18 + number // 256}.{number % 256}.0/24"
+        found[name] = (
+            replace(place, network=network)
+            if other is None
+            else replace(
+                place,
+                city=other["city"],
+                country=other["country"],
+                latitude=other["at"][0],
+                longitude=other["at"][1],
+                network=network,
+            )
+        )
+    return found
+
+
+def _table(name: str) -> dict[str, Any]:
+    return tomllib.loads(Path(__file__).with_suffix(".toml").read_text(encoding="utf-8"))[name]  # type: ignore[no-any-return]
 
 
 def _read(table: str) -> dict[str, Place]:
-    data = tomllib.loads(Path(__file__).with_suffix(".toml").read_text(encoding="utf-8"))[table]
     return {
         name: Place(
             name=name,
@@ -64,7 +94,7 @@ def _read(table: str) -> dict[str, Place]:
             longitude=one["at"][1],
             network=one["network"] if "network" in one else one["address"].rsplit(".", 1)[0] + ".0/24",
         )
-        for name, one in data.items()
+        for name, one in _table(table).items()
     }
 
 

@@ -32,7 +32,9 @@ class Proxy:
         log: Path,
         env: Mapping[str, str],
         label: str,
+        handed_in: bool = False,
     ) -> None:
+        self.handed_in = handed_in
         self.line, self.config, self.opens, self.log, self.label = line, config, opens, log, label
         self.env = {key: os.environ[key] for key in ("PATH", "HOME") if key in os.environ} | dict(env)
         self.log.write_text("")
@@ -44,7 +46,9 @@ class Proxy:
         if self.process is not None and self.process.poll() is None:
             return
         line = [*self.line, "-db", "-f", str(self.config)]
-        self.process = Process(line, label=self.label, log=self.log, env=self.env)
+        self.process = Process(
+            line, label=self.label, log=self.log, env=self.env, handed_in=() if self.handed_in else None
+        )
         deadline = time.monotonic() + WITHIN
         while True:
             with socket.socket() as probe:

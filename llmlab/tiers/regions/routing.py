@@ -54,7 +54,12 @@ class Routing:
             home.mkdir()
             zone = numbers.fill(texts[ZONE_FILE], names, ZONE_FILE)
             self.names = NameServer(
-                globe.programs.pdns, zone, file=ZONE_FILE, interval=self.numbers.interval, folder=home
+                globe.programs.pdns,
+                zone,
+                file=ZONE_FILE,
+                interval=self.numbers.interval,
+                folder=home,
+                users=globe.users.values(),
             )
             self._stack.callback(self.names.close)
             globe.routings.append(self)
@@ -83,6 +88,7 @@ class Routing:
                 log=home / f"{here}.log",
                 env=env,
                 label=f"HAProxy at the entry of {here}",
+                handed_in=True,
             )
             self._stack.callback(self.entries[here].close)
             self._link(
