@@ -54,7 +54,9 @@ def documents(ctx: Context, at):
     for name in ("configmap.yaml", "gpu.yaml"):
         shutil.copy(HERE / name, ctx.files / name)
     *mine, given = kustomized(ctx, at, HERE / "gpu.yaml")
-    return [one for one in mine if (one.kind, one.name) != (given.kind, given.name)] + [given]
+    return [document for document in mine if (document.kind, document.name) != (given.kind, given.name)] + [
+        given
+    ]
 
 
 @fixture
@@ -414,7 +416,7 @@ def spread(ctx: Context) -> Verdict:
     """On three simulated nodes, two of them busy and marked PreferNoSchedule: deploy, roll out three times, count by node."""
     at = simulated(ctx)
     uneven(at)
-    found = [one for one in documents(ctx, at) if one.name != GPU and one.kind != "Job"]
+    found = [document for document in documents(ctx, at) if document.name != GPU and document.kind != "Job"]
     with ctx.deploying(), applied(ctx, at, found) as one:
         for claim in (it for it in found if it.kind == "PersistentVolumeClaim"):
             network_volume(at, claim)

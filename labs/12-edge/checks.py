@@ -36,23 +36,23 @@ def regions(ctx: Context) -> Iterator[World]:
 
 def world(ctx: Context) -> World:
     """The regions, as they were before each check."""
-    one = regions(ctx)
-    one.restore()
-    one.idle()
-    return one
+    worker = regions(ctx)
+    worker.restore()
+    worker.idle()
+    return worker
 
 
 @fixture
 def edge(ctx: Context) -> Iterator[Edge]:
     """The learner's worker, started."""
     at, key = world(ctx), "sk-client-" + f"{ctx.random('key').getrandbits(48):012x}"
-    with Edge(ctx.files / CONFIG, at, client_key=key, log=at.folder / "edge.log") as one:
-        yield one
+    with Edge(ctx.files / CONFIG, at, client_key=key, log=at.folder / "edge.log") as worker:
+        yield worker
 
 
-def tokens(one: Edge, cf, count: int = 4, **more) -> httpx.Response:
+def tokens(worker: Edge, cf, count: int = 4, **more) -> httpx.Response:
     """A completion that a user at `cf` asks for."""
-    return one.request(
+    return worker.request(
         "POST", "/v1/completions", cf=cf, json={"prompt": "Once", "max_tokens": count} | more, timeout=120
     )
 
@@ -65,14 +65,14 @@ def generations(seen) -> list[str]:
 @check(title="The worker starts, and a user gets a token", points=3, machine=("edge",), **WORLD)
 def starts(ctx: Context) -> Verdict:
     """Start it as `workerd serve worker.capnp` does; ask for four tokens with the client's key."""
-    one = edge(ctx)
+    worker = edge(ctx)
     try:
-        reply = tokens(one, US)
+        reply = tokens(worker, US)
         found = reply.json().get("usage", {}).get("completion_tokens", 0) if reply.status_code == 200 else 0
         said = f"HTTP {reply.status_code}, {found} tokens"
     except (httpx.HTTPError, ValueError) as error:
         found, said = 0, str(error)
-    log = one.said(3)
+    log = worker.said(3)
     return verdict(
         found > 0,
         expected="HTTP 200 with tokens, from an origin that asks for its own key",
@@ -84,12 +84,12 @@ def starts(ctx: Context) -> Verdict:
 @check(title="Users are sent to their region", points=5, machine=("edge",), **WORLD)
 def geography(ctx: Context) -> Verdict:
     """Users from everywhere, some from nowhere in particular; which region each one's request reached."""
-    at, one = world(ctx), edge(ctx)
+    at, worker = world(ctx), edge(ctx)
     wrong = []
     for cf, home in CASES:
         mark = at.mark()
         with contextlib.suppress(httpx.HTTPError):
-            one.request("GET", "/v1/models", cf=cf)
+            worker.request("GET", "/v1/models", cf=cf)
         reached = [it.region for it in at.seen(mark, least=1, within=1) if it.path.startswith("/v1/models")]
         if reached[:1] != [home]:
             where = " ".join(f"{key}={value}" for key, value in cf.items()) or "nothing known"
@@ -110,7 +110,7 @@ def geography(ctx: Context) -> Verdict:
 @check(title="A request arrives as it was sent", points=3, machine=("edge",), **WORLD)
 def untouched(ctx: Context) -> Verdict:
     """Method, path, query, headers and body, compared with what reached the region."""
-    at, one = world(ctx), edge(ctx)
+    at, worker = world(ctx), edge(ctx)
     body = json.dumps({"prompt": "Grüße, 世界 \u0000", "max_tokens": 1}, ensure_ascii=False)
     sent = [
         ("GET", "/v1/models?limit=5&after=%20x%2Fy&empty=", {"x-request-id": "abc-123"}, None),
@@ -126,7 +126,7 @@ def untouched(ctx: Context) -> Verdict:
     for method, path, headers, content in sent:
         mark = at.mark()
         with contextlib.suppress(httpx.HTTPError):
-            one.request(method, path, cf=US, headers=headers, content=content)
+            worker.request(method, path, cf=US, headers=headers, content=content)
         got = next((it for it in at.seen(mark, least=1) if it.path.split("?")[0] == path.split("?")[0]), None)
         if got is None:
             wrong.append(f"{method} {path} reached nobody")
@@ -147,17 +147,17 @@ def untouched(ctx: Context) -> Verdict:
 @check(title="A stream comes as it is written", points=2, needs=("starts",), machine=("edge",), **WORLD)
 def streaming(ctx: Context) -> Verdict:
     """Of the time of a whole streamed reply, how much lies between its first and its last piece."""
-    _, one = world(ctx), edge(ctx)
+    _, worker = world(ctx), edge(ctx)
     best = 0.0
     for _ in range(4):
-        request = one.build(
+        request = worker.build(
             "POST",
             "/v1/completions",
             cf=US,
             json={"prompt": "Once", "max_tokens": 200, "ignore_eos": True, "stream": True},
         )
         began = time.monotonic()
-        with contextlib.suppress(httpx.HTTPError), contextlib.closing(one.stream(request)) as reply:
+        with contextlib.suppress(httpx.HTTPError), contextlib.closing(worker.stream(request)) as reply:
             times = [time.monotonic() for _ in reply.iter_bytes()]
             if len(times) > 1:
                 best = max(best, (times[-1] - times[0]) / (times[-1] - began))
@@ -172,14 +172,14 @@ def streaming(ctx: Context) -> Verdict:
 @check(title="Keys stay on their own side", points=4, machine=("edge",), **WORLD)
 def keys(ctx: Context) -> Verdict:
     """With the client's key, another one, none: what reaches an origin, and with which key."""
-    at, one = world(ctx), edge(ctx)
+    at, worker = world(ctx), edge(ctx)
     mark = at.mark()
     with contextlib.suppress(httpx.HTTPError):
-        tokens(one, US, 1)
-        one.request("GET", "/v1/models", cf=ASIA, headers={"x-api-key": "mine"})
+        tokens(worker, US, 1)
+        worker.request("GET", "/v1/models", cf=ASIA, headers={"x-api-key": "mine"})
     seen = at.seen(mark, least=2)
     words = []
-    if any(one.client_key in value for it in seen for value in it.headers.values()):
+    if any(worker.client_key in value for it in seen for value in it.headers.values()):
         words.append("the client's key reached an origin")
     if not seen or any(
         it.headers.get("authorization") != f"Bearer {at.key}" for it in seen if it.path != "/health"
@@ -188,7 +188,7 @@ def keys(ctx: Context) -> Verdict:
     for name, key in (("another key", "sk-client-guessed"), ("no key", None)):
         mark = at.mark()
         try:
-            status: int | str = one.request(
+            status: int | str = worker.request(
                 "POST", "/v1/completions", cf=US, key=key, json={"prompt": "x", "max_tokens": 1}
             ).status_code
         except httpx.HTTPError as error:
@@ -218,7 +218,7 @@ def direct(at: World) -> float:
 
 def elsewhere(ctx: Context, fail) -> Verdict:
     """A region fails, a user there asks, three times; between them the same of a healthy region, as the measure of the machine."""
-    at, one = world(ctx), edge(ctx)
+    at, worker = world(ctx), edge(ctx)
     took, asis, wrong = [], [], []
     for _ in range(TRIES):
         at.restore()
@@ -227,7 +227,7 @@ def elsewhere(ctx: Context, fail) -> Verdict:
         fail(at)
         mark, began = at.mark(), time.monotonic()
         try:
-            status: int | str = tokens(one, ASIA).status_code
+            status: int | str = tokens(worker, ASIA).status_code
         except httpx.HTTPError as error:
             status = str(error)
         took.append(time.monotonic() - began)
@@ -277,12 +277,14 @@ def hung(ctx: Context) -> Verdict:
 )
 def slow(ctx: Context) -> Verdict:
     """A reply that takes seconds and is not streamed: who was asked for it."""
-    at, one = world(ctx), edge(ctx)
-    rate = tokens(one, ASIA, 64, ignore_eos=True).json().get("timings", {}).get("predicted_per_second", 100.0)
+    at, worker = world(ctx), edge(ctx)
+    rate = (
+        tokens(worker, ASIA, 64, ignore_eos=True).json().get("timings", {}).get("predicted_per_second", 100.0)
+    )
     count = max(64, min(3000, int(2.5 * rate)))  # some seconds of silence, on any machine
     mark, began = at.mark(), time.monotonic()
     try:
-        reply = tokens(one, ASIA, count, ignore_eos=True)
+        reply = tokens(worker, ASIA, count, ignore_eos=True)
         said = f"HTTP {reply.status_code}"
     except httpx.HTTPError as error:
         said = str(error)
@@ -299,8 +301,8 @@ def slow(ctx: Context) -> Verdict:
 
 def broken(ctx: Context, fail) -> tuple[str, float, list[str]]:
     """A stream that has begun, and then its region fails: how it ended, after how many seconds, who else was asked."""
-    at, one = world(ctx), edge(ctx)
-    request = one.build(
+    at, worker = world(ctx), edge(ctx)
+    request = worker.build(
         "POST",
         "/v1/completions",
         cf=ASIA,
@@ -308,7 +310,7 @@ def broken(ctx: Context, fail) -> tuple[str, float, list[str]]:
     )
     mark, how, began = at.mark(), "complete, as if nothing had been", time.monotonic()
     try:
-        with contextlib.closing(one.stream(request)) as reply:
+        with contextlib.closing(worker.stream(request)) as reply:
             pieces = reply.iter_bytes()
             last = next(pieces, b"")[-400:]
             fail(at)
@@ -365,13 +367,13 @@ def stall(ctx: Context) -> Verdict:
 @check(title="Residents of the EU are answered there, or not at all", points=4, machine=("edge",), **WORLD)
 def residency(ctx: Context) -> Verdict:
     """With the EU's region down, then hung: what a user in Germany gets, and whether anything left the EU. One in Britain may go on."""
-    at, one = world(ctx), edge(ctx)
+    at, worker = world(ctx), edge(ctx)
     words = []
     for name, fail in (("down", at.kill), ("hung", at.hang)):
         fail("eu")
         mark = at.mark()
         try:
-            status: int | str = tokens(one, RESIDENT).status_code
+            status: int | str = tokens(worker, RESIDENT).status_code
         except httpx.HTTPError as error:
             status = str(error)
         left = sorted({it.region for it in at.seen(mark)} - {"eu"})
@@ -380,7 +382,7 @@ def residency(ctx: Context) -> Verdict:
         at.restore()
     at.kill("eu")
     with contextlib.suppress(httpx.HTTPError):
-        if (status := tokens(one, EU).status_code) != 200:
+        if (status := tokens(worker, EU).status_code) != 200:
             words.append(f"a user who is no resident got HTTP {status}")
     at.restore()
     return verdict(
@@ -394,11 +396,11 @@ def residency(ctx: Context) -> Verdict:
 @check(title="With everything down the answer is honest", points=2, machine=("edge",), **WORLD)
 def honest(ctx: Context) -> Verdict:
     """Kill all three."""
-    at, one = world(ctx), edge(ctx)
+    at, worker = world(ctx), edge(ctx)
     for name in HOSTS:
         at.kill(name)
     try:
-        reply = tokens(one, US)
+        reply = tokens(worker, US)
         said = f"HTTP {reply.status_code}, {reply.headers.get('content-type', 'no content type')}"
         good = reply.status_code in (502, 503, 504) and "error" in json.loads(reply.text)
     except (httpx.HTTPError, ValueError) as error:

@@ -112,10 +112,10 @@ def _notebook_cell(
         return new_markdown_cell(text, id=cell.id, metadata=metadata)
     # nbval takes a cell with outputs but without a count for one that never ran, and fails it.
     count = ran if outputs else None
-    results = [from_dict(dict(one)) for one in outputs]
-    for one in results:
-        if one.output_type == "execute_result":
-            one.execution_count = count
+    results = [from_dict(dict(output)) for output in outputs]
+    for result in results:
+        if result.output_type == "execute_result":
+            result.execution_count = count
     return new_code_cell(text, id=cell.id, metadata=metadata, outputs=results, execution_count=count)
 
 

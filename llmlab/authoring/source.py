@@ -157,7 +157,8 @@ def read(path: Path) -> Source:
         )
     number = path.parent.name.partition("-")[0]
     cells = tuple(
-        _cell(path, number, n, line, one) for n, (line, one) in enumerate(zip(starts, raw, strict=True), 1)
+        _cell(path, number, n, line, chunk)
+        for n, (line, chunk) in enumerate(zip(starts, raw, strict=True), 1)
     )
     seen: dict[str, Cell] = {}
     for cell in cells:

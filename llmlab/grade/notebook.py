@@ -223,11 +223,11 @@ def _papermill() -> Any:
     return papermill
 
 
-def _failed(one: _Cell) -> CellRun:
-    error = next((output for output in one.outputs if output.get("output_type") == "error"), {})
+def _failed(cell: _Cell) -> CellRun:
+    error = next((output for output in cell.outputs if output.get("output_type") == "error"), {})
     message = f"{error.get('ename', '')}: {error.get('evalue', '')}".strip(": ").splitlines()
-    status = one.status if one.status == "timeout" else "error"
-    return CellRun(id=one.id, status=status, message=message[0][:300] if message else "")
+    status = cell.status if cell.status == "timeout" else "error"
+    return CellRun(id=cell.id, status=status, message=message[0][:300] if message else "")
 
 
 def _output(raw: dict[str, Any]) -> Any:

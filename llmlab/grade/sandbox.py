@@ -154,8 +154,8 @@ class Sandbox:
             start_new_session=True,
             pass_fds=leash,
         )
-        for one in leash:
-            os.close(one)
+        for descriptor in leash:
+            os.close(descriptor)
         self._processes.append(process)
         self._entries.append(owned.register_process(process.pid, f"{self.label} ({self.kind})"))
         return process
@@ -195,8 +195,8 @@ class Sandbox:
         size = ["--size", str(self.allowance.disk), "--tmpfs"]
         line = [*jail.sandbox_line(), "--hostname", "llmlab", "--tmpfs", "/etc"]
         line += ["--perms", "0555", "--tmpfs", "/dev/shm", *size, "/tmp", *size, str(WORK)]
-        for one in _ETC:
-            line += ["--ro-bind-try", f"/etc/{one}", f"/etc/{one}"]
+        for name in _ETC:
+            line += ["--ro-bind-try", f"/etc/{name}", f"/etc/{name}"]
         line += ["--ro-bind", str(users()), "/etc/passwd"]
         for folder in [*python(), *cached(), warm() / "bytecode", *read]:
             line += ["--ro-bind", str(folder), str(folder)]

@@ -148,13 +148,13 @@ def check_bar(total: int, *, quiet: bool) -> Iterator[Callable[[dict[str, Any]],
     with _Count(total, "check", quiet=quiet) as count:
         current = ""
 
-        def event(one: dict[str, Any]) -> None:
+        def event(event: dict[str, Any]) -> None:
             nonlocal current
-            if one["event"] == "start":
-                current = one["check"]
+            if event["event"] == "start":
+                current = event["check"]
                 count.show(current)
-            elif one["event"] == "say":
-                count.show(f"{current}: {one['text']}")
+            elif event["event"] == "say":
+                count.show(f"{current}: {event['text']}")
             else:
                 count.show(current, count.done + 1)
 

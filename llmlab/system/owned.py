@@ -97,9 +97,9 @@ class Entry:
                 with contextlib.suppress(psutil.Error):
                     process = psutil.Process(who["pid"])
                     below = process.children(recursive=True)
-                    for one in (process, *below):
+                    for member in (process, *below):
                         with contextlib.suppress(psutil.Error):
-                            one.kill()
+                            member.kill()
                     psutil.wait_procs([process, *below], timeout=5)
         self.path.unlink(missing_ok=True)
 

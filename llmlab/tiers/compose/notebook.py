@@ -52,9 +52,11 @@ class LiveProject:
         from ...machine import profile
 
         self.lab, self.file, self.profile = lab, file, profile()
-        for one in [one for one in lab.opened if isinstance(one, LiveProject) and one.file == file]:
-            one.close()
-            lab.opened.remove(one)
+        for project in [
+            project for project in lab.opened if isinstance(project, LiveProject) and project.file == file
+        ]:
+            project.close()
+            lab.opened.remove(project)
         ensure(lab.info.images.get("docker", ()))
         key = furnish(lab.files, lab.info.folder)
         self.note: str | None = None
@@ -88,10 +90,12 @@ class LiveProject:
     def ps(self) -> Shown:
         """Its containers: service, how it is, where it is published."""
         rows = []
-        for one in self.project.containers():
-            health = (one.attrs["State"].get("Health") or {}).get("Status")
-            places = [address for other, address in self.project.addresses() if other.id == one.id]
-            rows.append((one.name, one.status + (f" ({health})" if health else ""), ", ".join(places)))
+        for container in self.project.containers():
+            health = (container.attrs["State"].get("Health") or {}).get("Status")
+            places = [address for other, address in self.project.addresses() if other.id == container.id]
+            rows.append(
+                (container.name, container.status + (f" ({health})" if health else ""), ", ".join(places))
+            )
         name = self.project.claim.name if self.project.claim else ""
         return Shown(
             rows,
@@ -107,7 +111,7 @@ class LiveProject:
             said = []
         except LabError as error:
             said = error.lines()
-        running = [service_of(one) for one in self.fleet.replicas()]
+        running = [service_of(replica) for replica in self.fleet.replicas()]
         return Said([f"--scale {service}={count}: {len(running)} running", *said])
 
     def targets(self) -> Shown:
@@ -116,7 +120,7 @@ class LiveProject:
         :raises LabError: when there is no Prometheus.
         """
         active, replicas = self.fleet.scraped()
-        rows = [(one["scrapeUrl"], one["health"], one["lastError"]) for one in active]
+        rows = [(target["scrapeUrl"], target["health"], target["lastError"]) for target in active]
         seen = sum(state == "up" for state in replicas.values())
         return Shown(
             rows, [f"{seen} of {len(replicas)} replicas are scraped"], ("target", "health", "last error")
@@ -124,7 +128,7 @@ class LiveProject:
 
     def alerts(self) -> list[str]:
         """The alerts that are firing now, as Alertmanager knows them."""
-        return sorted({one["labels"]["alertname"] for one in self.fleet.alerts()})
+        return sorted({alert["labels"]["alertname"] for alert in self.fleet.alerts()})
 
     # -- load -----------------------------------------------------------------------------------------
 
@@ -142,7 +146,9 @@ class LiveProject:
         if rate is not None:
             return self.measure([poisson(rate, requests=requests or 64, **more)])
         streams = [concurrency] if isinstance(concurrency, int) else concurrency
-        return self.measure([closed(one, requests=requests or max(16, 4 * one), **more) for one in streams])
+        return self.measure(
+            [closed(stream, requests=requests or max(16, 4 * stream), **more) for stream in streams]
+        )
 
     def burst(self, requests: int | None = None) -> Measured:
         """A quiet second, then so many requests in one moment, then a quiet second: who waits, how long, who is refused."""
@@ -198,7 +204,7 @@ class LiveProject:
 
     def _shares(self, doors: dict[str, str]) -> Shares:
         users, times, _ = WORK[self.profile]
-        names = {one.name: f"replica {number}" for number, one in enumerate(self.fleet.replicas(), 1)}
+        names = {replica.name: f"replica {number}" for number, replica in enumerate(self.fleet.replicas(), 1)}
         rows: list[list[Cell]] = []
         target = self.fleet.target()
         for number, (policy, address) in enumerate(doors.items()):

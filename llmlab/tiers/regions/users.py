@@ -105,7 +105,7 @@ class Users:
         """No more requests; those under way are awaited. All rows, by the time they were sent."""
         self._stop.set()
         self._thread.join(self.patience + 10)
-        return sorted(self.rows, key=lambda one: one.sent)
+        return sorted(self.rows, key=lambda row: row.sent)
 
     def __enter__(self) -> Self:
         self.began, self._zero = time.time(), time.perf_counter()
@@ -141,7 +141,7 @@ class Users:
             due += 1 / self.rate
             self._left -= 1
             running.add(asyncio.create_task(self._once(kind, names)))
-            running = {one for one in running if not one.done()}
+            running = {task for task in running if not task.done()}
         if running:
             await asyncio.wait(running)
 
@@ -212,7 +212,7 @@ class _User:
 
     def _row(self, sent: float, status: int, headers: Mapping[str, str], tokens: int, error: str) -> Asked:
         globe = self.users.routing.globe
-        entry = next((name for name, one in globe.places.items() if one.address == self._address), "")
+        entry = next((name for name, place in globe.places.items() if place.address == self._address), "")
         region = headers.get("x-region", "")
         return Asked(self.kind, self.user, sent, self.users.now, region, entry, status, tokens, error)
 

@@ -147,8 +147,12 @@ class Machine:
         code = int(self.run(f"cat {_WORK}/rc")[1])
         said = self.run(f"tail -n {TAIL} {_WORK}/said | cut -c -400")[1].strip()
         trace = self.run(f"tail -n 400 {_WORK}/trace; grep -m 40 '^!' {_WORK}/trace")[1].splitlines()
-        lines = [int(one.split()[0]) for one in trace if one.endswith(f" {script}") and one[0].isdigit()]
-        words = [one.split() for one in trace if one.startswith("! ")]
+        lines = [
+            int(record.split()[0])
+            for record in trace
+            if record.endswith(f" {script}") and record[0].isdigit()
+        ]
+        words = [record.split() for record in trace if record.startswith("! ")]
         failed = tuple(dict.fromkeys((int(line), int(rc)) for _, rc, line in words))
         done = Installed(code, seconds, said, lines[-1] if lines else None, failed)
         return (

@@ -90,7 +90,7 @@ class LiveMachine:
         for name, path in ((GUIDE, "/var/lib/llmlab/guide.service"), (YOURS, f"{HOME}/{UNIT}")):
             found = unit_files.exposure(self.machine, path)
             rows.append([name, "overall", found.overall])
-            rows += [[name, one.family, one.exposure] for one in found.directives]
+            rows += [[name, directive.family, directive.exposure] for directive in found.directives]
         version = self.machine.run("systemctl --version")[1].split()[1]
         return Exposed(*keep(self.lab, "exposure", EXPOSURE, rows, systemd=version))
 
@@ -128,7 +128,7 @@ class LiveMachine:
         """What Podman's generator makes of llama.container: the command that its service would run."""
         self._fresh()
         made = quadlets.generate(self.machine, f"{HOME}/llama.container")
-        line = next(one for one in made.splitlines() if one.startswith("ExecStart="))
+        line = next(setting for setting in made.splitlines() if setting.startswith("ExecStart="))
         return Said(line.removeprefix("ExecStart=").replace(" --", " \\\n  --"))
 
     def run(self, command: str, *, timeout: float = 60) -> Said:

@@ -176,9 +176,9 @@ def escapes(machine: Machine, main: Process) -> list[str]:
 def own_folder(machine: Machine, main: Process) -> str | None:
     """The state directory that the service has and its user can write to, through its own view; None: it has none."""
     seen = machine.show("StateDirectory", "CacheDirectory", "ReadWritePaths")
-    folders = [f"/var/lib/{one}" for one in seen.get("StateDirectory", "").split()]
-    folders += [f"/var/cache/{one}" for one in seen.get("CacheDirectory", "").split()]
-    folders += [one.lstrip("-+") for one in seen.get("ReadWritePaths", "").split()]
+    folders = [f"/var/lib/{name}" for name in seen.get("StateDirectory", "").split()]
+    folders += [f"/var/cache/{name}" for name in seen.get("CacheDirectory", "").split()]
+    folders += [path.lstrip("-+") for path in seen.get("ReadWritePaths", "").split()]
     for folder in folders:
         there = f"/proc/{main.pid}/root{folder}"  # not read-only in its view, and its user's own
         probe = f"touch {there}/llmlab-probe && rm {there}/llmlab-probe && stat -L -c %u {there}"
@@ -209,11 +209,11 @@ def budget(machine: Machine, main: Process) -> Budget:
     if "memory" in groups:  # cgroup v1: one tree per controller
         memory, cpu = f"/sys/fs/cgroup/memory{groups['memory']}", f"/sys/fs/cgroup/cpu{groups['cpu']}"
         limit = _number(machine.run(f"cat {memory}/memory.limit_in_bytes")[1])
-        quota = [_number(machine.run(f"cat {cpu}/cpu.cfs_{one}_us")[1]) for one in ("quota", "period")]
+        quota = [_number(machine.run(f"cat {cpu}/cpu.cfs_{part}_us")[1]) for part in ("quota", "period")]
     else:
         memory = cpu = f"/sys/fs/cgroup{groups['']}"
         limit = _number(machine.run(f"cat {memory}/memory.max")[1])
-        quota = [_number(one) for one in machine.run(f"cat {cpu}/cpu.max")[1].split()[:2]]
+        quota = [_number(word) for word in machine.run(f"cat {cpu}/cpu.max")[1].split()[:2]]
     cpus = quota[0] / quota[1] if len(quota) == 2 and quota[0] and quota[0] > 0 and quota[1] else None
     memory_limit = limit if limit and limit < 1 << 50 else None
     return Budget(memory_limit, cpus, threads(machine, main), memory, cpu)
@@ -227,7 +227,7 @@ def _number(text: str) -> int | None:
 def threads(machine: Machine, main: Process) -> int | None:
     """The threads that llama-server computes with: what it said when it started, else what its command line asks for."""
     said = machine.run(f"journalctl --no-pager -o cat _PID={main.pid} | grep -o 'n_threads = [0-9]*'")[1]
-    counts = [int(one) for one in re.findall(r"\d+", said)]
+    counts = [int(number) for number in re.findall(r"\d+", said)]
     if counts:
         return max(counts)
     line = machine.run(f"tr '\\0' ' ' < /proc/{main.pid}/cmdline; tr '\\0' '\\n' < /proc/{main.pid}/environ")[
@@ -259,7 +259,7 @@ def held_back(machine: Machine, held: Budget, *, seconds: float = 1.0) -> tuple[
     """
     count = f"awk '/^nr_periods|^nr_throttled/ {{print $2}}' {held.cpu_group}/cpu.stat"
     loops = f"timeout {seconds} bash -c 'echo $$ > {held.cpu_group}/cgroup.procs; while :; do :; done'"
-    said = [int(one) for one in machine.run(f"{count}; {loops} & {loops} & wait; {count}")[1].split()]
+    said = [int(number) for number in machine.run(f"{count}; {loops} & {loops} & wait; {count}")[1].split()]
     return (said[2] - said[0], said[3] - said[1]) if len(said) == 4 else (0, 0)
 
 
@@ -286,8 +286,8 @@ class Snapshot:
 def snapshot(machine: Machine) -> Snapshot:
     """What the machine holds now; logs, temporary files and systemd's own state are left out."""
     skip = " -o ".join(
-        f"-path {one}"
-        for one in ("/var/log", "/var/lib/llmlab", "/var/lib/systemd", "/var/tmp", "/var/cache", "/tmp")
+        f"-path {folder}"
+        for folder in ("/var/log", "/var/lib/llmlab", "/var/lib/systemd", "/var/tmp", "/var/cache", "/tmp")
     )
     said = machine.run(
         f"find / -mindepth 1 -xdev \\( {skip} \\) -prune -o -printf '%p\\t%y %u:%g %m %T@ %s %l\\n';"

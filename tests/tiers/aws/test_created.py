@@ -43,13 +43,15 @@ GOOD = {
 )  # fmt: skip
 def test_who_reaches_whom(change, differs):
     have = Inventory(rules=[HTTPS, OUT, IN, *change], network="172.31.0.0/16")
-    seen = {(one.source, one.to): one.words() for one in reach.matrix(have, BALANCER, FLEET) if one.spans}
+    seen = {
+        (cell.source, cell.to): cell.words() for cell in reach.matrix(have, BALANCER, FLEET) if cell.spans
+    }
     assert seen == GOOD | differs
 
 
 def test_without_a_way_out_of_the_door_nothing_is_reached():
     have = Inventory(rules=[HTTPS, IN], network="172.31.0.0/16")
-    assert {(one.source, one.to): one.words() for one in reach.matrix(have, BALANCER, FLEET)}[
+    assert {(cell.source, cell.to): cell.words() for cell in reach.matrix(have, BALANCER, FLEET)}[
         reach.DOOR, reach.SERVER
     ] == "none"
 

@@ -41,7 +41,7 @@ def test_it_makes_its_namespace_and_takes_it_away(simulated, named, tmp_path):
         Applied(cluster, read(tmp_path, ["a.yaml"], namespaces=["mine"])).up()
         assert "configmap/a" in simulated.run_kubectl("get", "configmaps", "-n", "mine", "-o", "name")
     assert "Terminating" in simulated.run_kubectl("get", "namespaces") or names(simulated) == before
-    assert not [one for one in owned.entries() if one.kind == "context"]
+    assert not [entry for entry in owned.entries() if entry.kind == "context"]
 
 
 def test_a_namespace_that_is_there_is_somebody_elses(simulated, named):
@@ -53,4 +53,4 @@ def test_a_namespace_that_is_there_is_somebody_elses(simulated, named):
 def test_a_context_that_nobody_has(named):
     with pytest.raises(LabError, match="knows no context nowhere"):
         Context(context="nowhere", namespace="mine").up()
-    assert not [one for one in owned.entries() if one.kind == "context"]
+    assert not [entry for entry in owned.entries() if entry.kind == "context"]

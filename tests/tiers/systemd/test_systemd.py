@@ -174,8 +174,8 @@ def test_an_empty_unit_is_no_unit(files):
 def test_a_missing_file_fails_every_check_and_boots_nothing(files):
     (files / "install.sh").unlink()
     result = run(LAB.folder, files, artifacts=LAB.artifacts)
-    assert {one.status for one in result.outcomes} == {"failed"}
-    assert all("install.sh is missing" in one.evidence.observed for one in result.outcomes)
+    assert {outcome.status for outcome in result.outcomes} == {"failed"}
+    assert all("install.sh is missing" in outcome.evidence.observed for outcome in result.outcomes)
     with pytest.raises(LabError, match=r"install\.sh is missing"):
         furnished(files, LAB.artifacts, key=KEY)
 
@@ -204,10 +204,14 @@ def test_a_daemon_that_dies_in_the_middle_costs_nobody_points(files, relay, monk
             relay.cut()
 
     result = run(LAB.folder, files, artifacts=LAB.artifacts, on_event=hear)
-    by = {one.check: one.status for one in result.outcomes}
+    by = {outcome.check: outcome.status for outcome in result.outcomes}
     assert by["unit"] == by["installs"] == "passed", str(result)
     assert "failed" not in by.values(), str(result)
-    reasons = [one.reason or "" for one in result.outcomes if one.status == "error" and one.check != "grader"]
+    reasons = [
+        outcome.reason or ""
+        for outcome in result.outcomes
+        if outcome.status == "error" and outcome.check != "grader"
+    ]
     assert reasons
     assert all("daemon is not running" in reason for reason in reasons), reasons
     assert owned.entries(), "the machine is still registered, for llmlab clean"

@@ -96,12 +96,17 @@ class FirstBoot:
         }
         self.machine.put(given | {f"{THERE}/record": (STANDINS / "record").read_bytes()})
         self.machine.put(
-            {f"{THERE}/{one.name}": one.read_bytes() for one in STANDINS.iterdir() if one.name != "record"},
+            {
+                f"{THERE}/{path.name}": path.read_bytes()
+                for path in STANDINS.iterdir()
+                if path.name != "record"
+            },
             mode=0o755,
         )
         kinds = {"aws": "aws", "curl": "offline", "wget": "offline"}
         links = [
-            f"ln -sf {THERE}/{kinds.get(one, 'packages')} /usr/local/sbin/{one}" for one in FAMILIES[family]
+            f"ln -sf {THERE}/{kinds.get(program, 'packages')} /usr/local/sbin/{program}"
+            for program in FAMILIES[family]
         ]
         code, said = self.machine.run(f"mkdir -p /usr/local/sbin; {'; '.join(links)}")
         if code:
@@ -128,25 +133,27 @@ class FirstBoot:
         second = self.machine.install(SCRIPT)
         calls.append(self._calls())
         after, now = self._kept(), self._files()
-        changed = [one for one in sorted(files.keys() | now.keys()) if files.get(one) != now.get(one)]
+        changed = [path for path in sorted(files.keys() | now.keys()) if files.get(path) != now.get(path)]
         changed += [
-            f"container {one}"
-            for one in sorted(kept.keys() | after.keys())
-            if kept.get(one) != after.get(one)
+            f"container {name}"
+            for name in sorted(kept.keys() | after.keys())
+            if kept.get(name) != after.get(name)
         ]
         made = [
-            " ".join(one[:2])
-            for one in calls[1]
-            if one[0] == "docker" and one[1:2] in (("run",), ("rm",), ("restart",))
+            " ".join(call[:2])
+            for call in calls[1]
+            if call[0] == "docker" and call[1:2] in (("run",), ("rm",), ("restart",))
         ]
-        fetched = [one for one in calls[1] if one[:3] == ("aws", "s3", "cp")]
+        fetched = [call for call in calls[1] if call[:3] == ("aws", "s3", "cp")]
         return Booted(
             first,
             second,
             tuple(calls),
             tuple(asked(name, words) for name, (words, _) in after.items()),
             tuple(changed + ([] if second.code else sorted(set(made)))),
-            tuple(next((word for word in one if word.startswith("s3://")), " ".join(one)) for one in fetched),
+            tuple(
+                next((word for word in call if word.startswith("s3://")), " ".join(call)) for call in fetched
+            ),
         )
 
     def take(self, path: str, into: Path) -> bool:
@@ -185,17 +192,17 @@ class FirstBoot:
             return {}
         found = {}
         with tarfile.open(fileobj=io.BytesIO(b"".join(stream))) as archive:
-            for one in archive:
-                file = archive.extractfile(one)
+            for member in archive:
+                file = archive.extractfile(member)
                 if file is not None:
-                    found[Path(one.name).name] = (file.read().decode(errors="replace"), int(one.mtime))
+                    found[Path(member.name).name] = (file.read().decode(errors="replace"), int(member.mtime))
         return found
 
     def _calls(self) -> tuple[tuple[str, ...], ...]:
         text = self._record("calls").get("calls", ("", 0))[0]
         self.machine.run(f"rm -f {RECORD}/calls")
         return tuple(
-            tuple(one.rstrip() for one in call.splitlines()) for call in text.split("\n\n") if call.strip()
+            tuple(line.rstrip() for line in call.splitlines()) for call in text.split("\n\n") if call.strip()
         )
 
     def _kept(self) -> dict[str, tuple[tuple[str, ...], int]]:
@@ -209,7 +216,7 @@ class FirstBoot:
         """Checksums of the files that were written since the machine was made, but for logs and what is ours."""
         ours = (RECORD, THERE, "/var/lib/systemd", "/root/lab")
         spare = " -o ".join(
-            f"-path {one}" for one in ("/proc", "/sys", "/dev", "/run", "/tmp", "/var/log", *ours)
+            f"-path {folder}" for folder in ("/proc", "/sys", "/dev", "/run", "/tmp", "/var/log", *ours)
         )
         self.machine.run(
             f"find / -xdev \\( {spare} \\) -prune -o -type f -mmin -30 -print0 | xargs -0 -r sha256sum > {RECORD}/sums"
@@ -242,7 +249,7 @@ def asked(name: str, words: Sequence[str]) -> Asked:
             source, _, rest = value.partition(":")
             mounts.append((source, rest.split(":")[0]))
         elif option == "--mount":
-            pairs = dict(one.partition("=")[::2] for one in value.split(","))
+            pairs = dict(setting.partition("=")[::2] for setting in value.split(","))
             mounts.append(
                 (pairs.get("source", pairs.get("src", "")), pairs.get("target", pairs.get("dst", "")))
             )

@@ -44,13 +44,13 @@ def choose(
         why = "you asked for it" if driver else f"{VARIABLE} says so"
         return _made(said, name, nodes, context, namespace), why
     can = {"local": local.unusable(), "kind": kind.unusable(), "simulated": None}
-    for one in ORDER:
-        if can[one] is None:
+    for choice in ORDER:
+        if can[choice] is None:
             others = "; ".join(
-                f"{it}: {why}" for it, why in can.items() if why and ORDER.index(it) < ORDER.index(one)
+                f"{it}: {why}" for it, why in can.items() if why and ORDER.index(it) < ORDER.index(choice)
             )
             return _made(
-                one, name, nodes, context, namespace
+                choice, name, nodes, context, namespace
             ), f"not {others}" if others else "this machine can run a whole one"
     raise LabError("No driver can be used here.", fix="; ".join(f"{it}: {why}" for it, why in can.items()))
 

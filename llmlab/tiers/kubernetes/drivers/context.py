@@ -88,8 +88,8 @@ class Context(Cluster):
                 fix="kubectl config get-contexts",
             )
         found = yaml.safe_load(done.stdout)
-        for one in found["contexts"]:
-            one["context"]["namespace"] = self.namespace
+        for context in found["contexts"]:
+            context["context"]["namespace"] = self.namespace
         return str(yaml.safe_dump(found))
 
     def _client(self, user: str | None) -> Any:
@@ -103,9 +103,9 @@ class Context(Cluster):
     @classmethod
     def attach(cls, handle: dict[str, Any]) -> Context:
         """The cluster of that handle."""
-        one = cls(handle["name"], context=handle["context"], namespace=handle["namespace"])
-        one.attached = True
-        return one
+        cluster = cls(handle["name"], context=handle["context"], namespace=handle["namespace"])
+        cluster.attached = True
+        return cluster
 
     def grant(self, namespaces: Sequence[str]) -> None:
         """Nothing: who may do what there is its owner's to say."""

@@ -55,8 +55,8 @@ SOURCES = (
         "kubernetes",
         _K8S,
         {
-            one: f"k8s.io/kubernetes/cmd/{one}"
-            for one in (
+            program: f"k8s.io/kubernetes/cmd/{program}"
+            for program in (
                 "kube-apiserver",
                 "kube-controller-manager",
                 "kube-scheduler",
@@ -73,7 +73,7 @@ SOURCES = (
     Source(
         "containerd",
         "v2.2.9",
-        {one: f"./cmd/{one}" for one in ("containerd", "ctr", "containerd-shim-runc-v2")},
+        {program: f"./cmd/{program}" for program in ("containerd", "ctr", "containerd-shim-runc-v2")},
         module="github.com/containerd/containerd/v2",
         sum="h1:ddw9THGOXhcKnHORjkKoXtazPjwtcPwmqk8AVyRpfZw=",
         flags=("-tags", "no_btrfs no_devmapper no_zfs"),
@@ -147,9 +147,9 @@ SOURCES = (
 
 def source(name: str) -> Source:
     """A source by its name, or by that of one of its programs."""
-    for one in SOURCES:
-        if name == one.name or name in one.programs:
-            return one
+    for pinned in SOURCES:
+        if name == pinned.name or name in pinned.programs:
+            return pinned
     raise ValueError(f"no source makes {name!r}")
 
 
@@ -159,17 +159,17 @@ def names(*, addons: bool | None = None) -> list[str]:
     :param addons: True: what only add-ons need; False: all but that.
     """
     return [
-        one
+        program
         for made in SOURCES
         if addons is None or bool(made.addon) == addons
-        for one in (made.programs or [made.name])
+        for program in (made.programs or [made.name])
     ]
 
 
 def lacking_addons() -> list[str]:
     """Add-ons whose programs are not here: one is built when it is asked for."""
-    found = [one for one in SOURCES if one.addon and missing(list(one.programs) or [one.name])]
-    return list(dict.fromkeys(one.addon for one in found))
+    found = [pinned for pinned in SOURCES if pinned.addon and missing(list(pinned.programs) or [pinned.name])]
+    return list(dict.fromkeys(pinned.addon for pinned in found))
 
 
 def find(program: str) -> Path | None:
@@ -190,7 +190,7 @@ def folder(name: str) -> Path | None:
 
 def missing(names: Sequence[str]) -> list[str]:
     """Which of these (programs, or sources of which only folders are kept) are not here."""
-    return [one for one in names if (find(one) if one in source(one).programs else folder(one)) is None]
+    return [name for name in names if (find(name) if name in source(name).programs else folder(name)) is None]
 
 
 def bring(names: Sequence[str], say: Say = lambda _: None) -> dict[str, Path]:
@@ -201,9 +201,9 @@ def bring(names: Sequence[str], say: Say = lambda _: None) -> dict[str, Path]:
     if without.taken("kubernetes"):
         raise LabError(f"The programs of a cluster are {without.WORDS}.", fix=without.MEND)
     for made in SOURCES:
-        if missing([one for one in names if source(one) is made]):
+        if missing([name for name in names if source(name) is made]):
             build(made, say)
-    return {one: path for one in names if one in source(one).programs and (path := find(one))}
+    return {name: path for name in names if name in source(name).programs and (path := find(name))}
 
 
 def build(made: Source, say: Say = lambda _: None) -> None:
@@ -221,9 +221,9 @@ def build(made: Source, say: Say = lambda _: None) -> None:
             at = _unpacked(made, say) if made.module else RECIPES / made.name
             if made.programs:
                 _compile(made, at, work / "bin", say)
-            for one in made.keep:
-                shutil.copytree(at / one, work / one, copy_function=shutil.copyfile)
-                _writable(work / one)
+            for subfolder in made.keep:
+                shutil.copytree(at / subfolder, work / subfolder, copy_function=shutil.copyfile)
+                _writable(work / subfolder)
             work.chmod(0o755)
             work.replace(target)
         finally:
@@ -232,8 +232,8 @@ def build(made: Source, say: Say = lambda _: None) -> None:
 
 def _writable(top: Path) -> None:
     """Go keeps its modules read-only, folders too: nobody could remove a copy of them."""
-    for one in (top, *top.rglob("*")):
-        one.chmod(0o755 if one.is_dir() else 0o644)
+    for path in (top, *top.rglob("*")):
+        path.chmod(0o755 if path.is_dir() else 0o644)
 
 
 def go() -> str:
@@ -242,7 +242,7 @@ def go() -> str:
     :raises LabError: when there is none.
     """
     found = shutil.which("go") or next(
-        (one for one in ("/usr/local/go/bin/go", "/opt/homebrew/bin/go") if os.access(one, os.X_OK)), None
+        (path for path in ("/usr/local/go/bin/go", "/opt/homebrew/bin/go") if os.access(path, os.X_OK)), None
     )
     if found is None:
         raise LabError(

@@ -63,9 +63,9 @@ def llama_server(say: Say) -> Files:
     from ....engine import candidates
 
     found = [
-        one.engine
-        for one in candidates()
-        if one.engine and {"router", "signals", "exit-codes"} <= one.engine.capabilities
+        candidate.engine
+        for candidate in candidates()
+        if candidate.engine and {"router", "signals", "exit-codes"} <= candidate.engine.capabilities
     ]
     # ours first: it is linked to the C library alone, where others load parts of themselves at run time
     found.sort(key=lambda engine: engine.kind != "built")
@@ -76,7 +76,7 @@ def llama_server(say: Say) -> Files:
         "/usr/local/bin/llama-server": binary,
         "/usr/local/bin/drain": binaries.bring(["drain"], say)["drain"],
     }
-    return programs | {str(one): one for one in oci.libraries(binary)}
+    return programs | {str(library): library for library in oci.libraries(binary)}
 
 
 def slow_llama_server(say: Say) -> Files:
@@ -185,23 +185,23 @@ def named(name: str) -> Image:
 
     :raises LabError: when we know none.
     """
-    for one in CATALOGUE:
+    for image in CATALOGUE:
         if name in (
-            one.name,
-            one.name.split(":")[0],
-            one.name.split(":")[0].removeprefix("llmlab/"),
-            one.reference,
+            image.name,
+            image.name.split(":")[0],
+            image.name.split(":")[0].removeprefix("llmlab/"),
+            image.reference,
         ):
-            return one
+            return image
     raise LabError(
         f"llmlab knows no image {name!r} for a cluster.",
-        fix=f"one of {', '.join(one.name for one in CATALOGUE)}",
+        fix=f"one of {', '.join(image.name for image in CATALOGUE)}",
     )
 
 
 def names() -> set[str]:
     """The short names of our own programs' images."""
-    return {one.name.split(":")[0].removeprefix("llmlab/") for one in CATALOGUE}
+    return {image.name.split(":")[0].removeprefix("llmlab/") for image in CATALOGUE}
 
 
 def archives(names: Sequence[str], say: Say = quiet) -> list[Path]:
@@ -209,7 +209,7 @@ def archives(names: Sequence[str], say: Say = quiet) -> list[Path]:
 
     :raises LabError: when what goes into one cannot be had.
     """
-    return [_archive(named(one), say) for one in names]
+    return [_archive(named(name), say) for name in names]
 
 
 def _archive(image: Image, say: Say) -> Path:
