@@ -38,3 +38,13 @@ def test_loop_variables_are_nouns():
         if "one" in (getattr(name, "id", None), getattr(name, "arg", None))
     ]
     assert found == [], f"a loop variable is a noun, not `one`: {', '.join(found)}"
+
+
+def test_class_names_are_unique():
+    where: dict[str, list[str]] = {}
+    for path, tree in _trees("llmlab", where=r"(?m)^ *class "):
+        for node in ast.walk(tree):
+            if isinstance(node, ast.ClassDef):
+                where.setdefault(node.name, []).append(f"{path}:{node.lineno}")
+    twice = {name: places for name, places in where.items() if len(places) > 1}
+    assert twice == {}, "two classes of one name: call the less central one something else"

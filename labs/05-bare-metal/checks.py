@@ -5,7 +5,7 @@ import secrets
 from collections.abc import Iterator
 
 from llmlab.checks import Context, DeploymentFailed, Verdict, check, failed, fixture, passed, verdict
-from llmlab.tiers.systemd.for_labs import HOME, Machine, Site, quadlets, systemd, unit_files, units
+from llmlab.tiers.systemd.for_labs import HOME, Site, SystemdMachine, quadlets, systemd, unit_files, units
 
 FILES = ("llama-server.service", "llama.container", "install.sh")
 EXPOSURE = 2.5  # of 10; several quite different units stay below it
@@ -17,7 +17,7 @@ MACHINE = "machine = lab.boot(); machine.install(); "
 
 
 @fixture
-def machine_of(ctx: Context) -> Iterator[tuple[Machine, str]]:
+def machine_of(ctx: Context) -> Iterator[tuple[SystemdMachine, str]]:
     """One machine for all checks of a run, and its key."""
     key = secrets.token_hex(16)
     with systemd.furnished(ctx.files, FILES, key=key) as machine:

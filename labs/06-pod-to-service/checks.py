@@ -14,8 +14,8 @@ from llmlab.system.waiting import wait
 from llmlab.tiers.kubernetes.for_labs import (
     NAMESPACE,
     WORKLOADS,
-    Refused,
     Watch,
+    WorkloadRefused,
     applied,
     cluster,
     confinement,
@@ -139,7 +139,7 @@ def filled(ctx: Context) -> Verdict:
     look = "kubectl describe pvc -n inference; kubectl get pods -n inference; kubectl logs -n inference job/load-models --all-containers"
     try:
         volume = wait("the claim's volume", folder, BOUND, never=nobody)
-    except Refused as error:
+    except WorkloadRefused as error:
         return failed(expected=expected, observed=f"the claim {claim} gets no volume: {error}", look=look)
     except LabError:
         said = one.cluster.run_kubectl(
@@ -155,7 +155,7 @@ def filled(ctx: Context) -> Verdict:
         return failed(expected=expected, observed=f"the claim {claim} gets no volume: {said}", look=look)
     try:
         wait("the models", lambda: not wrong(), FULL, never=nobody)
-    except Refused as error:
+    except WorkloadRefused as error:
         return failed(expected=expected, observed=f"{', '.join(wrong())}: {error}", look=look)
     except LabError:
         said = "\n".join(trouble(one.cluster, NAMESPACE)[:8])

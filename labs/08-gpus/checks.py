@@ -12,7 +12,7 @@ from llmlab.system.waiting import wait
 from llmlab.tiers.kubernetes.for_labs import (
     NAMESPACE,
     Applied,
-    Refused,
+    WorkloadRefused,
     containers,
     manifests,
     matching,
@@ -72,7 +72,7 @@ def everywhere(ctx: Context) -> Verdict:
         )
     try:
         found = {cloud: placed(at, mine, of(cloud)) for cloud in ("EKS", "GKE", "AKS")}
-    except Refused as error:
+    except WorkloadRefused as error:
         return failed(
             expected=expected, observed=refused_words(error), look="kubectl describe replicaset -n inference"
         )
@@ -217,7 +217,7 @@ def claim(ctx: Context) -> Verdict:
     small = ["eks-g4dn-1", "eks-g4dn-2"]
     try:
         # Whoever's pods they are: what does not let them in is in the learner's namespace.
-        with only(at, small), ctx.deploying(Refused):
+        with only(at, small), ctx.deploying(WorkloadRefused):
             first = settled(at, mine, 2, within=4)
         if nodes_of(first):
             return failed(
@@ -225,7 +225,7 @@ def claim(ctx: Context) -> Verdict:
                 observed=f"placed on {', '.join(sorted(nodes_of(first)))}, whose device has 16Gi",
                 look="kubectl get resourceclaims -n inference -o yaml",
             )
-        with only(at, [*small, "eks-g6-1", "eks-g6-2"]), ctx.deploying(Refused):
+        with only(at, [*small, "eks-g6-1", "eks-g6-2"]), ctx.deploying(WorkloadRefused):
             second = settled(at, mine, 2, within=12)
             scale(at, mine, 3)
             third = settled(at, mine, 3, within=4)

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from llmlab.checks import Context, Verdict, check, failed, fixture, inconclusive, passed, verdict
-from llmlab.tiers.regions.for_labs import Globe, Routing, Users, seen
+from llmlab.tiers.regions.for_labs import Globe, RegionalUsers, Routing, seen
 
 BUDGET = 8.0  # seconds: the longest that may be promised
 MARGIN = 1.2
@@ -67,7 +67,7 @@ def at_rest(ctx: Context):
     """Nothing is wrong: what users of each kind meet, and what reached the regions."""
     one, at = routing(ctx), globe(ctx)
     mark = at.mark()
-    with Users(one) as users:
+    with RegionalUsers(one) as users:
         users.wait(5)
         rows = users.stop()
     return rows, at.arrived(mark)
@@ -255,7 +255,7 @@ def residency(ctx: Context) -> Verdict:
     rows, arrived = list(rows), list(arrived)
     for how in ("killed", "cut off", "servers killed"):
         mark = at.mark()
-        with Users(one, each=2, at=[RESIDENTS]) as users:
+        with RegionalUsers(one, each=2, at=[RESIDENTS]) as users:
             users.wait(0.5)
             seen.WAYS[how](at, "eu")
             users.wait(4)

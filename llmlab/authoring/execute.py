@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import LabError
-from .source import Cell, Source
+from .source import Source, SourceCell
 
 LEFT_BEHIND = shutil.ignore_patterns("records", ".llmlab", ".ipynb_checkpoints", "__pycache__")
 ADDRESS = re.compile(r"\b0x[0-9a-f]{6,}\b")
@@ -91,7 +91,7 @@ def _settled(output: Any) -> dict[str, Any]:
     return kept
 
 
-def _refuse_volatile(source: Source, cell: Cell, outputs: list[dict[str, Any]], folder: str) -> None:
+def _refuse_volatile(source: Source, cell: SourceCell, outputs: list[dict[str, Any]], folder: str) -> None:
     text = json.dumps(outputs)
     why = None
     if not outputs:

@@ -297,7 +297,7 @@ def _models(args: argparse.Namespace) -> int:
 def _clean(args: argparse.Namespace) -> int:
     from ..system import owned
 
-    def row(entry: owned.Entry) -> dict[str, Any]:
+    def row(entry: owned.OwnedEntry) -> dict[str, Any]:
         return {
             "kind": entry.kind,
             "what": entry.label,

@@ -135,7 +135,7 @@ def remove(mine: str) -> list[str]:
     return left
 
 
-def _settle(entry: owned.Entry) -> None:
+def _settle(entry: owned.OwnedEntry) -> None:
     from ..tiers.docker.owning import LABEL, PROJECT, end
 
     name = entry.data["name"]

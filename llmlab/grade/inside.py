@@ -38,7 +38,7 @@ class OutOfTime(BaseException):
     """The cell's time is over."""
 
 
-class Shown:
+class CellOutputs:
     """What one cell shows, as nbformat 4 keeps it."""
 
     def __init__(self) -> None:
@@ -103,7 +103,7 @@ def _overwritten(text: str) -> str:
 
 
 class _Stream(io.TextIOBase):
-    def __init__(self, run: Run, name: str) -> None:
+    def __init__(self, run: CellSession, name: str) -> None:
         self._run, self._name = run, name
 
     @property
@@ -118,12 +118,12 @@ class _Stream(io.TextIOBase):
         return len(text)
 
 
-class Run:
+class CellSession:
     """The shell, and the cell that is at work in it."""
 
     def __init__(self, asked: Asked) -> None:
         self.asked = asked
-        self.shown = Shown()
+        self.shown = CellOutputs()
         self.shell = _shell(self)
         self._until = 0.0
         self._paused = False
@@ -134,7 +134,7 @@ class Run:
 
     def cell(self, cell: dict[str, Any]) -> None:
         """Run one cell within its time, and tell what it showed."""
-        self.shown = Shown()
+        self.shown = CellOutputs()
         began = time.monotonic()
         self._until = began + cell["seconds"]
         status = "ok"
@@ -190,7 +190,7 @@ class Run:
                 signal.setitimer(signal.ITIMER_REAL, max(left, 0.001), 1.0)
 
 
-def _shell(run: Run) -> InteractiveShell:
+def _shell(run: CellSession) -> InteractiveShell:
     class Hook(DisplayHook):
         def write_output_prompt(self) -> None:
             pass
@@ -248,7 +248,7 @@ def main() -> None:
     from ..load import turn
 
     turn.take = asked.turn
-    run = Run(asked)
+    run = CellSession(asked)
     sys.stdin = io.StringIO()  # input() answers at once, with an error, instead of never
     sys.stdout, sys.stderr = _Stream(run, "stdout"), _Stream(run, "stderr")
     for cell in order["cells"]:

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from ..load import Progress
 
 
-class _Notebook:
+class _NotebookBar:
     """A bar that is one output, updated in place: an executed notebook keeps only its last line."""
 
     def __init__(self, total: int, unit: str) -> None:
@@ -85,7 +85,7 @@ class _Count:
     def __init__(self, total: int, unit: str, *, quiet: bool) -> None:
         self.done = 0
         self._bar = (
-            _Notebook(total, unit) if _in_notebook() and not quiet else _Terminal(total, unit, quiet=quiet)
+            _NotebookBar(total, unit) if _in_notebook() and not quiet else _Terminal(total, unit, quiet=quiet)
         )
 
     def show(self, text: str, done: int | None = None) -> None:

@@ -7,7 +7,7 @@ import contextlib
 from dataclasses import dataclass, field
 from typing import Any
 
-from .endpoint import Endpoint
+from .endpoint import AwsEndpoint
 
 Tags = dict[str, str]
 
@@ -75,7 +75,7 @@ class LoadBalancer:
 
 
 @dataclass(frozen=True, slots=True)
-class Fleet:
+class AutoScalingGroup:
     """An Auto Scaling group, and what it launches: the data of its launch template at the version that it names."""
 
     name: str
@@ -110,13 +110,13 @@ class Inventory:
 
     balancers: list[LoadBalancer] = field(default_factory=list)
     target_groups: list[TargetGroup] = field(default_factory=list)
-    fleets: list[Fleet] = field(default_factory=list)
+    fleets: list[AutoScalingGroup] = field(default_factory=list)
     instances: list[dict[str, Any]] = field(default_factory=list)  # those that are not terminated
     rules: list[Rule] = field(default_factory=list)
     network: str = ""  # of the VPC, as CIDR
 
 
-def read(endpoint: Endpoint) -> Inventory:
+def read(endpoint: AwsEndpoint) -> Inventory:
     """Ask the endpoint for everything.
 
     :raises LabError: when it is gone.
@@ -209,7 +209,7 @@ def _target_group(elb: Any, group: dict[str, Any]) -> TargetGroup:
     )
 
 
-def _fleet(ec2: Any, group: dict[str, Any], subnets: dict[str, str]) -> Fleet:
+def _fleet(ec2: Any, group: dict[str, Any], subnets: dict[str, str]) -> AutoScalingGroup:
     named = [it for it in group.get("VPCZoneIdentifier", "").split(",") if it]
     zones = [subnets[it] for it in named if it in subnets] or group.get("AvailabilityZones") or []
     mixed = ((group.get("MixedInstancesPolicy") or {}).get("LaunchTemplate") or {}).get(
@@ -222,7 +222,7 @@ def _fleet(ec2: Any, group: dict[str, Any], subnets: dict[str, str]) -> Fleet:
             LaunchTemplateId=which["LaunchTemplateId"], Versions=[str(which.get("Version") or "$Default")]
         )["LaunchTemplateVersions"]
         data = found[0]["LaunchTemplateData"] if found else {}
-    return Fleet(
+    return AutoScalingGroup(
         name=group["AutoScalingGroupName"],
         zones=tuple(sorted(set(zones))),
         least=group["MinSize"],

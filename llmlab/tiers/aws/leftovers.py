@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from .endpoint import Endpoint
+from .endpoint import AwsEndpoint
 from .inventory import read
 
 
-def live(endpoint: Endpoint, before: set[str]) -> list[str]:
+def live(endpoint: AwsEndpoint, before: set[str]) -> list[str]:
     """What is there now and was not before: kind and name of each. Terminated instances and closed rules count as gone."""
     return sorted(everything(endpoint) - before)
 
 
-def everything(endpoint: Endpoint) -> set[str]:
+def everything(endpoint: AwsEndpoint) -> set[str]:
     """Kind and name of all that costs money, opens a door or gives a right."""
     ec2, iam = endpoint.client("ec2"), endpoint.client("iam")
     have = read(endpoint)

@@ -10,7 +10,7 @@ import ipaddress
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from .inventory import Fleet, Inventory, LoadBalancer, Rule
+from .inventory import AutoScalingGroup, Inventory, LoadBalancer, Rule
 from .way import in_clear
 
 ANY = (0, 65535)
@@ -65,7 +65,7 @@ def meant(cell: Reach, balancer: LoadBalancer, port: int) -> bool:
     return cell.only(443) or cell.only(443, *harmless) or (cell.source != INTERNET and not cell.spans)
 
 
-def matrix(have: Inventory, balancer: LoadBalancer, fleet: Fleet) -> list[Reach]:
+def matrix(have: Inventory, balancer: LoadBalancer, fleet: AutoScalingGroup) -> list[Reach]:
     """Who reaches the load balancer and the servers, at which TCP ports."""
     door, server = Party(DOOR, balancer.groups, True), Party(SERVER, fleet.groups, True)
     sources = [Party(INTERNET, None, False), Party(NEIGHBOUR, None, True), door, server]

@@ -6,10 +6,10 @@ import json
 from collections.abc import Sequence
 from typing import Any
 
-from .endpoint import Endpoint
+from .endpoint import AwsEndpoint
 
 
-def policies(endpoint: Endpoint, profile: dict[str, Any] | None) -> list[dict[str, Any]] | None:
+def policies(endpoint: AwsEndpoint, profile: dict[str, Any] | None) -> list[dict[str, Any]] | None:
     """The policy documents of an instance profile's role, inline and attached; None when there is no such profile or role."""
     if not profile:
         return None

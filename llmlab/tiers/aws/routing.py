@@ -22,7 +22,7 @@ LAST = ("forward", "redirect", "fixed-response")
 DEFAULT_PORTS = {"https": 443, "http": 80}
 
 
-class Rules(Protocol):
+class ListenerRules(Protocol):
     """As much of a listener as decides."""
 
     @property
@@ -90,7 +90,7 @@ class Decision:
         total = sum(weights.values())
         return {arn: weight / total for arn, weight in weights.items() if weight > 0}
 
-    def location(self, listener: Rules, request: Request) -> tuple[str, str, int] | None:
+    def location(self, listener: ListenerRules, request: Request) -> tuple[str, str, int] | None:
         """Where it is redirected to: scheme, host and port; None where it is not."""
         if self.action.get("Type") != "redirect":
             return None
@@ -100,7 +100,7 @@ class Decision:
         port = str(to.get("Port") or "#{port}").replace("#{port}", str(listener.port))
         return scheme, host, int(port) if port.isdigit() else DEFAULT_PORTS[scheme]
 
-    def words(self, listener: Rules, request: Request, names: Mapping[str, str]) -> str:
+    def words(self, listener: ListenerRules, request: Request, names: Mapping[str, str]) -> str:
         """`answered with 404 by the default action`.
 
         :param names: of target groups, by ARN.
@@ -121,7 +121,7 @@ class Decision:
         return f"{done} by {self.by}"
 
 
-def decide(listener: Rules, request: Request) -> Decision:
+def decide(listener: ListenerRules, request: Request) -> Decision:
     """What a listener does with a request."""
     for rule in by_priority(listener):
         if not missed(rule, request):
@@ -129,7 +129,7 @@ def decide(listener: Rules, request: Request) -> Decision:
     return Decision(listener.arn, None, deciding(listener.actions))
 
 
-def by_priority(listener: Rules) -> list[Mapping[str, Any]]:
+def by_priority(listener: ListenerRules) -> list[Mapping[str, Any]]:
     """The rules in the order in which they are asked."""
     return sorted(listener.rules, key=lambda rule: int(rule["Priority"]))
 

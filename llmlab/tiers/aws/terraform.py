@@ -17,7 +17,7 @@ from ...system import jail
 from ...system.owned import Process
 from ...system.scratch import Scratch
 from . import blocks, mirror
-from .endpoint import Endpoint, environment
+from .endpoint import AwsEndpoint, environment
 from .events import Diagnostic, Ran, Step, Tested, diagnostic, parse, steps
 
 Say = Callable[[str], None]
@@ -41,7 +41,7 @@ class Terraform:
     def __init__(
         self,
         files: Path,
-        endpoint: Endpoint | None = None,
+        endpoint: AwsEndpoint | None = None,
         *,
         foreign: bool | None = None,
         say: Say = lambda _: None,

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from .inventory import Fleet, Inventory, Listener, LoadBalancer, TargetGroup
+from .inventory import AutoScalingGroup, Inventory, Listener, LoadBalancer, TargetGroup
 from .routing import DEFAULT_PORTS, Decision, Request, by_priority, decide, deciding, decision, missed
 
 JSON = (("Authorization", "Bearer sk-…"), ("Content-Type", "application/json"), ("User-Agent", "a-client/1"))
@@ -29,7 +29,7 @@ Where = Callable[[str], str]
 
 
 @dataclass(frozen=True, slots=True)
-class Lost:
+class LostRequests:
     """Requests that do not arrive at a server, or not all of them."""
 
     requests: tuple[Request, ...]
@@ -50,10 +50,10 @@ class Way:
     balancer: LoadBalancer
     listener: Listener
     group: TargetGroup
-    fleet: Fleet
-    served: tuple[tuple[TargetGroup, Fleet], ...]  # all that get a share, the one above first
-    lost: tuple[Lost, ...]
-    besides: tuple[Lost, ...]  # not promised, and not let through
+    fleet: AutoScalingGroup
+    served: tuple[tuple[TargetGroup, AutoScalingGroup], ...]  # all that get a share, the one above first
+    lost: tuple[LostRequests, ...]
+    besides: tuple[LostRequests, ...]  # not promised, and not let through
 
 
 def find(have: Inventory, domain: str) -> Way | None:
@@ -78,7 +78,7 @@ def find(have: Inventory, domain: str) -> Way | None:
     return best and best[1]
 
 
-def _served(have: Inventory, shares: dict[str, float]) -> list[tuple[TargetGroup, Fleet]]:
+def _served(have: Inventory, shares: dict[str, float]) -> list[tuple[TargetGroup, AutoScalingGroup]]:
     """Target groups with a fleet behind them; the one with the largest share first."""
     return sorted(
         (
@@ -93,7 +93,7 @@ def _served(have: Inventory, shares: dict[str, float]) -> list[tuple[TargetGroup
 
 def losses(
     have: Inventory, listener: Listener, domain: str, asked: tuple[Request, ...] = PROMISED
-) -> tuple[Lost, ...]:
+) -> tuple[LostRequests, ...]:
     """What does not arrive at a fleet, with the rule that decides, and what the rules that lead to one ask for."""
     names = {group.arn: group.name for group in have.target_groups}
     backed = {arn for fleet in have.fleets for arn in fleet.target_groups}
@@ -117,7 +117,7 @@ def losses(
                     said += f"; rule {rule['Priority']} leads to servers, and asks for {' and '.join(lacks)}"
                     arns.append(str(rule.get("RuleArn", "")))
         found.setdefault((said, tuple(arns)), []).append(request)
-    return tuple(Lost(tuple(requests), *key) for key, requests in found.items())
+    return tuple(LostRequests(tuple(requests), *key) for key, requests in found.items())
 
 
 def nowhere(have: Inventory, domain: str, where: Where = lambda _: "") -> str:

@@ -183,11 +183,11 @@ class LiveProject:
 
     # -- shares ---------------------------------------------------------------------------------------
 
-    def shares(self) -> Shares:
+    def shares(self) -> ReplicaShares:
         """Users who come back with the same prompt, through your door: requests and cache hits of each replica."""
         return self._shares({"yours": self.url})
 
-    def policies(self) -> Shares:
+    def policies(self) -> ReplicaShares:
         """The same through each of the doors of policies/compose.yaml.
 
         :raises LabError: when this is another project.
@@ -202,7 +202,7 @@ class LiveProject:
             doors[name] = address
         return self._shares(doors)
 
-    def _shares(self, doors: dict[str, str]) -> Shares:
+    def _shares(self, doors: dict[str, str]) -> ReplicaShares:
         users, times, _ = WORK[self.profile]
         names = {replica.name: f"replica {number}" for number, replica in enumerate(self.fleet.replicas(), 1)}
         rows: list[list[Cell]] = []
@@ -227,7 +227,7 @@ class LiveProject:
                 }
                 rows.append([policy, shown, answered[name], *moved.values()])
         note = f"{users} users, each {times} times again with a prompt of 120 words"
-        return Shares(keep(self.lab, "shares", SHARES, rows, note=note)[0])
+        return ReplicaShares(keep(self.lab, "shares", SHARES, rows, note=note)[0])
 
     def _ready(self, address: str) -> tuple[bool | None, str]:
         return (True, "") if opens(address, self.fleet.opening()) else (None, "it has no replica yet")
@@ -290,7 +290,7 @@ PANELS = {
 }
 
 
-class Shares:
+class ReplicaShares:
     """Requests and cache hits by replica and policy."""
 
     def __init__(self, table: Table) -> None:

@@ -25,7 +25,7 @@ TAIL = 12  # last lines of a failed step that are shown
 
 
 @dataclass(frozen=True, slots=True)
-class Step:
+class BuildStep:
     """One step of a build: `seconds` it took, or `cached`; `error` when it failed."""
 
     name: str  # as BuildKit says it: "[builder 2/5] RUN apt-get …"
@@ -46,7 +46,7 @@ class Build:
 
     tag: str
     seconds: float
-    steps: tuple[Step, ...] = ()
+    steps: tuple[BuildStep, ...] = ()
     problem: LabError | None = field(default=None)
 
     @property
@@ -197,11 +197,11 @@ def _listen(
             logs.setdefault(log["vertex"], []).append((log["timestamp"], text))
 
 
-def _step(vertex: Mapping[str, Any], log: str) -> Step:
+def _step(vertex: Mapping[str, Any], log: str) -> BuildStep:
     seconds = 0.0
     if vertex.get("started") and vertex.get("completed"):
         seconds = (_time(vertex["completed"]) - _time(vertex["started"])).total_seconds()
-    return Step(
+    return BuildStep(
         vertex["name"], max(0.0, seconds), bool(vertex.get("cached")), vertex.get("error") or None, log
     )
 
@@ -214,7 +214,7 @@ def _time(text: str) -> datetime:
 def _late(dockerfile: Path, vertices: Mapping[str, Mapping[str, Any]], timeout: float) -> LabError:
     """Which step it was at when the time was over."""
     at = [
-        Step(vertex["name"], 0, False)
+        BuildStep(vertex["name"], 0, False)
         for vertex in vertices.values()
         if vertex.get("started")
         and (vertex.get("error") or not vertex.get("completed"))
@@ -226,7 +226,7 @@ def _late(dockerfile: Path, vertices: Mapping[str, Mapping[str, Any]], timeout: 
     return LabError(f"The build was not done after {timeout:.0f} s.{step}", where=where)
 
 
-def _problem(dockerfile: Path, steps: tuple[Step, ...], said: list[str]) -> LabError:
+def _problem(dockerfile: Path, steps: tuple[BuildStep, ...], said: list[str]) -> LabError:
     # When one step fails, those beside it are cancelled: they have an error too.
     failed = [step for step in steps if step.error and "context canceled" not in step.error]
     broken = next((step for step in failed if "] " in step.name and step.log), None) or next(

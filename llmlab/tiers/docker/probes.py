@@ -134,7 +134,7 @@ def files(ctx: Context) -> list[PurePosixPath]:
     with ctx.deploying():
         container = Container.created(built(ctx).image(), claim=claim(ctx))
     try:
-        with speaking(), tarfile.open(fileobj=_Stream(container.raw.export()), mode="r|") as archive:
+        with speaking(), tarfile.open(fileobj=_ChunkFile(container.raw.export()), mode="r|") as archive:
             return [PurePosixPath("/", entry.name) for entry in archive if not entry.isdir()]
     finally:
         container.close()
@@ -216,7 +216,7 @@ def _moment(text: str) -> datetime:
     return datetime.fromisoformat(text[:26].rstrip("Z") + "+00:00")
 
 
-class _Stream(io.RawIOBase):
+class _ChunkFile(io.RawIOBase):
     """Chunks as a file that can only be read forwards."""
 
     def __init__(self, chunks: Iterator[bytes]) -> None:

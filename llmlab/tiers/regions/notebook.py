@@ -25,7 +25,7 @@ from .globe import Globe
 from .lost import COLUMNS, YOURS, Lost, rows_of, sum_of, times
 from .probes import RESIDENTS, Load
 from .routing import FILES, Routing
-from .users import PATIENCE, Users
+from .users import PATIENCE, RegionalUsers
 
 if TYPE_CHECKING:
     from ...show.bench import Bench
@@ -84,7 +84,7 @@ class LiveRegions:
     @shown
     def ask(self) -> Shown:
         """Users of each kind ask for three seconds: who answered, how long it took."""
-        with Users(self._now()) as users:
+        with RegionalUsers(self._now()) as users:
             users.wait(3)
             rows = users.stop()
         told = []
@@ -112,7 +112,7 @@ class LiveRegions:
             for turn in range(self.repeats):
                 for said, routing, name in [*sets, (YOURS, mine, None)]:
                     say(f"{turn + 1} of {self.repeats}: {said}")
-                    with Users(routing, each=2, at=kinds, name=name, pause=0.05) as users:
+                    with RegionalUsers(routing, each=2, at=kinds, name=name, pause=0.05) as users:
                         users.wait(1.5)
                         rows += [
                             [said, row.users, 1000 * row.took, row.region] for row in users.stop() if row.ok

@@ -12,7 +12,7 @@ from pathlib import Path
 from ...records.stats import percentile
 from .globe import Arrived, Globe
 from .routing import Routing
-from .users import Asked, Users
+from .users import RegionalUsers, UserRequest
 
 REFERENCE = Path(__file__).with_name("reference")
 RESIDENTS = "residents"
@@ -38,7 +38,7 @@ class Incident:
     region: str
     broke: float
     restored: float
-    rows: Mapping[str, list[Asked]]
+    rows: Mapping[str, list[UserRequest]]
     arrived: list[Arrived] = field(default_factory=list)
 
 
@@ -77,7 +77,7 @@ def happen(
     with contextlib.ExitStack() as stack:
         sets = {
             name: stack.enter_context(
-                Users(routing, each=each if n == 0 else 1, pause=pause if n == 0 else 0.25)
+                RegionalUsers(routing, each=each if n == 0 else 1, pause=pause if n == 0 else 0.25)
             )
             for n, (name, routing) in enumerate(routings.items())
         }
@@ -95,16 +95,16 @@ def happen(
     return Incident(how, region, broke, restored, rows, globe.arrived(mark))
 
 
-def _calm(users: Users, kinds: Sequence[str]) -> bool:
+def _calm(users: RegionalUsers, kinds: Sequence[str]) -> bool:
     lately = [row for row in list(users.rows) if row.users in kinds and row.over > users.now - CALM]
     return all(row.ok for row in lately) and {row.users for row in lately} == set(kinds)
 
 
-def _back(users: Users, region: str, since: float) -> bool:
+def _back(users: RegionalUsers, region: str, since: float) -> bool:
     return any(row.ok and row.region == region and row.sent > since for row in list(users.rows))
 
 
-def recovery(rows: Sequence[Asked], kinds: Sequence[str], broke: float, restored: float) -> float:
+def recovery(rows: Sequence[UserRequest], kinds: Sequence[str], broke: float, restored: float) -> float:
     """Seconds from the loss to the end of the last request that failed; infinity when they were not served again while it lasted."""
     during = [row for row in rows if row.users in kinds and broke < row.over <= restored]
     last = max((row.over for row in during if not row.ok), default=broke)
@@ -112,7 +112,7 @@ def recovery(rows: Sequence[Asked], kinds: Sequence[str], broke: float, restored
     return last - broke if served == set(kinds) and restored - last >= CALM * 0.9 else math.inf
 
 
-def returns(rows: Sequence[Asked], region: str, broke: float, restored: float) -> int:
+def returns(rows: Sequence[UserRequest], region: str, broke: float, restored: float) -> int:
     """How often a region that had been left served again: gaps between its replies while the incident lasts, and its end."""
     own = [row for row in rows if row.ok and row.region == region and row.sent >= broke]
     times = [broke, *sorted(row.over for row in own if row.over <= restored)]
@@ -131,7 +131,7 @@ def flap(
     """A region's server that refuses, and takes, and refuses again; it stays up after the last time."""
     mark = globe.mark()
     with contextlib.ExitStack() as stack:
-        sets = {name: stack.enter_context(Users(routing)) for name, routing in routings.items()}
+        sets = {name: stack.enter_context(RegionalUsers(routing)) for name, routing in routings.items()}
         first = next(iter(sets.values()))
         first.wait(1.5)
         broke = first.now
@@ -148,9 +148,9 @@ def flap(
     return Incident("flapping", region, broke, restored, rows, globe.arrived(mark))
 
 
-def without_servers(globe: Globe, routing: Routing, notice: float) -> list[Asked]:
+def without_servers(globe: Globe, routing: Routing, notice: float) -> list[UserRequest]:
     """The servers of all regions are killed: what users hear once the proxies had `notice` seconds. Then they are back."""
-    with Users(routing) as users:
+    with RegionalUsers(routing) as users:
         for region in globe.places:
             globe.kill_servers(region)
         users.wait(notice)
@@ -176,20 +176,20 @@ def early_share(incident: Incident, name: str, seconds: float = 1.5) -> float:
 class Load:
     """Requests at a fixed rate: those served, those told at once that there is no room (429), those that got neither."""
 
-    rows: list[Asked]
+    rows: list[UserRequest]
 
     @property
-    def served(self) -> list[Asked]:
+    def served(self) -> list[UserRequest]:
         """With tokens."""
         return [row for row in self.rows if row.ok]
 
     @property
-    def shed(self) -> list[Asked]:
+    def shed(self) -> list[UserRequest]:
         """With 429."""
         return [row for row in self.rows if row.status == 429]
 
     @property
-    def lost(self) -> list[Asked]:
+    def lost(self) -> list[UserRequest]:
         """With neither."""
         return [row for row in self.rows if not row.ok and row.status != 429]
 
@@ -207,7 +207,7 @@ PACE_MS, RATE, SECONDS, PATIENCE = 250, 27.0, 4.0, 6.0
 def loaded(routing: Routing, seconds: float = SECONDS) -> Load:
     """More than two regions can serve and less than three, through one routing, from all kinds of users but the residents."""
     kinds = [kind for kind in routing.globe.users if kind != RESIDENTS]
-    with Users(routing, rate=RATE / len(kinds), at=kinds, patience=PATIENCE) as users:
+    with RegionalUsers(routing, rate=RATE / len(kinds), at=kinds, patience=PATIENCE) as users:
         users.wait(seconds)
         return Load(users.stop())
 
@@ -217,6 +217,6 @@ def left_to_the_others(globe: Globe, routing: Routing, lost: str, within: float)
     globe.pace(PACE_MS)
     globe.kill(lost)
     kinds = [kind for kind in globe.users if kind != RESIDENTS]
-    with Users(routing) as users:
+    with RegionalUsers(routing) as users:
         users.wait(2 * CALM)
         users.wait(within - 2 * CALM, lambda: _calm(users, kinds))

@@ -47,7 +47,7 @@ class Installed:
     problem: LabError | None = None
 
 
-class Machine:
+class SystemdMachine:
     """A Debian 13 that boots systemd, without a network to the outside. Gone with `close`, at the latest with its claim.
 
     :param files: copied to `/root/lab` under their names: what the learner wrote, and what is given beside it.
@@ -222,7 +222,7 @@ class Machine:
         """End it; may be called twice."""
         self.container.close()
 
-    def __enter__(self) -> Machine:
+    def __enter__(self) -> SystemdMachine:
         return self
 
     def __exit__(
@@ -267,14 +267,14 @@ def read(path: Path) -> bytes:
         raise LabError(f"{path.name} is missing.", where=error.strerror, fix=fix) from None
 
 
-def furnished(folder: Path, names: Sequence[str], *, key: str, **options: Any) -> Machine:
+def furnished(folder: Path, names: Sequence[str], *, key: str, **options: Any) -> SystemdMachine:
     """A booted machine with a service to be: these files of a folder and the key beside them, the vendor's release and model.
 
     :raises LabError: when a file is missing.
     """
     files = {"api-key": f"{key}\n".encode(), **{name: read(folder / name) for name in names}}
     model = models.get("tiny").path.read_bytes()
-    machine = Machine(files, **options)
+    machine = SystemdMachine(files, **options)
     try:
         machine.put({f"{RELEASE}/tiny.gguf": model})
     except BaseException:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ...errors import LabError
-from .machine import Machine
+from .machine import SystemdMachine
 from .podman_options import Unread, read
 from .unit_files import complaints
 from .unit_words import split
@@ -41,7 +41,7 @@ class PodmanRun:
         return [part for value in self.values(name) for part in value.split(",")]
 
 
-def generate(machine: Machine, file: str) -> str:
+def generate(machine: SystemdMachine, file: str) -> str:
     """The service that Podman's generator makes of a Quadlet file on the machine, by its path.
 
     :raises LabError: with the words of the generator, or of systemd where it does not understand the service.
@@ -73,7 +73,7 @@ def _plain(text: str) -> str:
     return "\n".join(kept[-12:])
 
 
-def version(machine: Machine) -> str:
+def version(machine: SystemdMachine) -> str:
     """The version of Podman's generator on the machine; "" when it does not say."""
     code, said = machine.run("/usr/libexec/podman/quadlet -version 2>&1")
     found = re.match(r"\d+\.\d+(\.\d+)?", said.strip())

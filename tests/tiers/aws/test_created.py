@@ -11,13 +11,13 @@ from llmlab.tiers.aws import inventory, leftovers, reach, resources, rights
 from llmlab.tiers.aws.account import Account
 from llmlab.tiers.aws.door import door
 from llmlab.tiers.aws.events import Diagnostic
-from llmlab.tiers.aws.inventory import Fleet, Inventory, Listener, LoadBalancer, Rule, TargetGroup
+from llmlab.tiers.aws.inventory import AutoScalingGroup, Inventory, Listener, LoadBalancer, Rule, TargetGroup
 from llmlab.tiers.aws.probes.first_boot import asked
 
 BALANCER = LoadBalancer(
     "lb", "lb", False, ("sg-door",), ("a", "b"), {"idle_timeout.timeout_seconds": "77"}, (), {}
 )
-FLEET = Fleet("f", ("a", "b"), 2, 2, 2, (), (), {"SecurityGroupIds": ["sg-server"]}, "ELB")
+FLEET = AutoScalingGroup("f", ("a", "b"), 2, 2, 2, (), (), {"SecurityGroupIds": ["sg-server"]}, "ELB")
 HTTPS = Rule("sg-door", False, "tcp", 443, 443, "0.0.0.0/0")
 OUT = Rule("sg-door", True, "tcp", 8080, 8080, peer="sg-server")
 IN = Rule("sg-server", False, "tcp", 8080, 8080, peer="sg-door")

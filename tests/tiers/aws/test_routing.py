@@ -9,7 +9,7 @@ import pytest
 from llmlab.errors import LabError
 from llmlab.tiers.aws import way
 from llmlab.tiers.aws.door import door
-from llmlab.tiers.aws.inventory import Fleet, Inventory, Listener, LoadBalancer, TargetGroup
+from llmlab.tiers.aws.inventory import AutoScalingGroup, Inventory, Listener, LoadBalancer, TargetGroup
 from llmlab.tiers.aws.routing import Request, decide, in_words, like
 
 HEALTH = {"path": "/health", "matcher": "200", "port": "traffic-port", "interval": 9, "timeout": 5, "healthy": 2, "unhealthy": 2}  # fmt: skip
@@ -143,7 +143,9 @@ def world(*listeners, groups=("servers",), fleets=None):
     """A load balancer with these listeners; each target group has a fleet of its own unless `fleets` says otherwise."""
     made = [TargetGroup(name, name, 8080, "HTTP", HEALTH, {}, (f"i-{name}",)) for name in groups]
     backed = groups if fleets is None else fleets
-    behind = [Fleet(name, ("a", "b"), 2, 2, 2, (name,), (f"i-{name}",), {}, "ELB") for name in backed]
+    behind = [
+        AutoScalingGroup(name, ("a", "b"), 2, 2, 2, (name,), (f"i-{name}",), {}, "ELB") for name in backed
+    ]
     balancer = LoadBalancer("lb", "lb", False, (), ("a", "b"), {}, listeners, {})
     return Inventory([balancer], made, behind), balancer
 

@@ -12,7 +12,7 @@ import pytest
 from llmlab.errors import LabError, Unavailable
 from llmlab.system import owned
 from llmlab.tiers.aws import mirror
-from llmlab.tiers.aws.endpoint import Endpoint
+from llmlab.tiers.aws.endpoint import AwsEndpoint
 from llmlab.tiers.aws.terraform import Terraform
 
 pytestmark = pytest.mark.needs("terraform")
@@ -116,7 +116,7 @@ def test_an_apply_interrupted_is_gone_on_with_by_the_next(aws, stack):
 
 
 def test_an_endpoint_that_dies_in_mid_apply_is_said_at_once(stack):
-    endpoint = Endpoint()
+    endpoint = AwsEndpoint()
 
     def end(said: str) -> None:
         if "Creating" in said:

@@ -16,7 +16,7 @@ import pytest
 from llmlab.errors import LabError
 from llmlab.system.paths import cache_dir
 from llmlab.tiers.kubernetes.programs import binaries
-from llmlab.tiers.kubernetes.programs.binaries import Source
+from llmlab.tiers.kubernetes.programs.binaries import ProgramSource
 
 pytestmark = pytest.mark.usefixtures("nothing_taken")
 go = pytest.mark.skipif(
@@ -106,7 +106,7 @@ def test_without_go_there_is_one_sentence_and_the_ways_out(tmp_path):
 
 @go
 def test_a_source_of_ours_is_built_once_however_many_ask(recipe, cache):
-    source, said, failures = Source("hello", "1", {"hello": "."}), [], []
+    source, said, failures = ProgramSource("hello", "1", {"hello": "."}), [], []
 
     def build() -> None:
         try:
@@ -130,10 +130,10 @@ def test_a_source_of_ours_is_built_once_however_many_ask(recipe, cache):
 def test_what_does_not_compile_says_so_in_the_compilers_words_and_leaves_nothing(recipe, cache):
     (recipe / "main.go").write_text(HELLO.replace("Println", "Printline"))
     with pytest.raises(LabError, match=r"hello 1 cannot be built:(.|\n)*undefined: fmt\.Printline"):
-        binaries.build(Source("hello", "1", {"hello": "."}))
+        binaries.build(ProgramSource("hello", "1", {"hello": "."}))
     assert [path.name for path in cache.iterdir()] == ["hello-1.lock"]
     (recipe / "main.go").write_text(HELLO)
-    binaries.build(Source("hello", "1", {"hello": "."}))
+    binaries.build(ProgramSource("hello", "1", {"hello": "."}))
     assert (cache / "hello-1" / "bin" / "hello").exists()
 
 
@@ -223,7 +223,7 @@ def test_fetch_brings_the_cluster_first_and_says_so(cache, monkeypatch, capsys):
     monkeypatch.setattr(
         binaries,
         "SOURCES",
-        (Source("one", "1", {"core": "."}), Source("two", "1", {"addon": "."}, addon="dns")),
+        (ProgramSource("one", "1", {"core": "."}), ProgramSource("two", "1", {"addon": "."}, addon="dns")),
     )
     made = []
 

@@ -8,7 +8,7 @@ import pytest
 
 from llmlab.errors import LabError
 from llmlab.system import owned
-from llmlab.tiers.kubernetes.drivers.context import Context
+from llmlab.tiers.kubernetes.drivers.context import KubeContext
 from llmlab.tiers.kubernetes.manifests.applied import Applied
 from llmlab.tiers.kubernetes.manifests.manifests import read
 from llmlab.tiers.kubernetes.programs import binaries
@@ -35,7 +35,7 @@ def test_it_makes_its_namespace_and_takes_it_away(simulated, named, tmp_path):
     (tmp_path / "a.yaml").write_text(
         "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: a, namespace: mine}\n"
     )
-    with Context(context=named, namespace="mine") as cluster:
+    with KubeContext(context=named, namespace="mine") as cluster:
         cluster.up()
         assert names(simulated) - before == {"namespace/mine"}
         Applied(cluster, read(tmp_path, ["a.yaml"], namespaces=["mine"])).up()
@@ -46,11 +46,11 @@ def test_it_makes_its_namespace_and_takes_it_away(simulated, named, tmp_path):
 
 def test_a_namespace_that_is_there_is_somebody_elses(simulated, named):
     with pytest.raises(LabError, match="is a namespace default"):
-        Context(context=named, namespace="default").up()
+        KubeContext(context=named, namespace="default").up()
     assert "namespace/default" in names(simulated)
 
 
 def test_a_context_that_nobody_has(named):
     with pytest.raises(LabError, match="knows no context nowhere"):
-        Context(context="nowhere", namespace="mine").up()
+        KubeContext(context="nowhere", namespace="mine").up()
     assert not [entry for entry in owned.entries() if entry.kind == "context"]

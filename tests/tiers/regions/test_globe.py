@@ -11,7 +11,7 @@ from llmlab.tiers.regions import places, programs
 from llmlab.tiers.regions import probes as incidents
 from llmlab.tiers.regions.globe import Globe
 from llmlab.tiers.regions.routing import Routing
-from llmlab.tiers.regions.users import Users
+from llmlab.tiers.regions.users import RegionalUsers
 
 pytestmark = pytest.mark.needs("process", "regions")
 FILES = ("regions.yaml", "llama.zone", "haproxy-global.cfg")
@@ -61,7 +61,7 @@ def make(globe, tmp_path):
 
 
 def asked(routing, seconds: float, **more):
-    with Users(routing, **more) as users:
+    with RegionalUsers(routing, **more) as users:
         users.wait(seconds)
         return users.stop()
 
@@ -106,7 +106,7 @@ def test_a_region_is_lost_its_users_are_served_elsewhere_and_it_comes_back(globe
 
 def test_cut_off_is_silence_and_torn_is_a_refusal(globe, make):
     routing = make(zone="@ IN A 127.13.1.1\n")
-    with Users(routing, at=["NA"]) as users:
+    with RegionalUsers(routing, at=["NA"]) as users:
         users.wait(1)
         globe.cut("us")
         users.wait(2)
@@ -115,14 +115,14 @@ def test_cut_off_is_silence_and_torn_is_a_refusal(globe, make):
     assert silent.error.startswith("given up after")
     for name in globe.places:
         globe.tear(name)
-    with Users(routing, at=["NA"]) as users:
+    with RegionalUsers(routing, at=["NA"]) as users:
         users.wait(6, lambda: any(row.status == 503 and row.took < 1 for row in list(users.rows)))
         assert any(row.status == 503 and row.took < 1 for row in users.stop())
 
 
 def test_an_answer_is_kept_for_its_ttl_and_not_longer(globe, make):
     routing = make(regions=("ttl: 2 ", "ttl: 4 "))
-    with Users(routing, at=["NA"]) as users:
+    with RegionalUsers(routing, at=["NA"]) as users:
         users.wait(1)
         globe.kill("us")
         began = users.now
@@ -140,7 +140,7 @@ def test_an_answer_is_kept_for_its_ttl_and_not_longer(globe, make):
 def test_a_connection_that_works_is_kept_whatever_becomes_of_the_name(make):
     """The name server is gone, and a TTL of a second is over: nobody notices until connections are let go."""
     routing = make(zone="@ IN A 127.13.1.1\n", regions=("ttl: 2 ", "ttl: 1 "))
-    with Users(routing, at=["NA"]) as users:
+    with RegionalUsers(routing, at=["NA"]) as users:
         users.wait(0.5)
         routing.names.close()
         gone = users.now
@@ -213,7 +213,9 @@ def test_a_globe_that_cannot_stand_up_takes_everything_down(monkeypatch):
     before = len(owned.entries())
     monkeypatch.setattr(proxies, "WITHIN", 0.0)
     monkeypatch.setattr(
-        programs, "bring", lambda _: programs.Programs(("false",), ("false",), programs.found().toxiproxy)
+        programs,
+        "bring",
+        lambda _: programs.RoutingPrograms(("false",), ("false",), programs.found().toxiproxy),
     )
     with pytest.raises(LabError):
         Globe()
@@ -224,7 +226,7 @@ def test_the_name_server_says_who_is_down_and_nothing_when_nobody_is(globe, refe
     assert reference.names.said() == []
     globe.kill("us")
     reference.names.ask("llama.example.com", globe.users["NA"].network)
-    with Users(reference, at=["NA"]) as users:
+    with RegionalUsers(reference, at=["NA"]) as users:
         users.wait(8, lambda: bool(reference.names.said()))
         assert ["127.13.1.1 DOWN" in line for line in reference.names.said()] == [True]
         globe.restore()
@@ -232,7 +234,7 @@ def test_the_name_server_says_who_is_down_and_nothing_when_nobody_is(globe, refe
 
 
 def test_a_proxy_says_who_is_down_and_nothing_when_nobody_is(globe, reference):
-    with Users(reference, at=["OC"]) as users:
+    with RegionalUsers(reference, at=["OC"]) as users:
         users.wait(8, lambda: reference.said() == [])
         globe.kill_servers("us")
         assert users.wait(

@@ -18,7 +18,7 @@ from ....show.kept import keep
 from ....show.shown import Drawn, Said, Shown, shown
 from .. import figures, inventory, leftovers, reach, resources, rights, way
 from ..account import Account
-from ..endpoint import Endpoint
+from ..endpoint import AwsEndpoint
 from ..inventory import Inventory
 from ..probes.door import Front
 from ..probes.first_boot import Booted, FirstBoot, family
@@ -47,7 +47,7 @@ class LiveInfra:
         self.lab = lab
         with steps_bar("step") as say:
             say("starting a local AWS")
-            self.endpoint = Endpoint()
+            self.endpoint = AwsEndpoint()
             try:
                 self.account = Account.furnish(self.endpoint)
                 self.project = Terraform(lab.files, self.endpoint, say=say)

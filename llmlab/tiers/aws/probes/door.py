@@ -21,7 +21,7 @@ from ...docker.images import LLAMA_SERVER
 from ..account import Account
 from ..door import Door, door
 from ..inventory import Inventory, LoadBalancer
-from .first_boot import Asked, FirstBoot
+from .first_boot import DockerRun, FirstBoot
 
 #: What stands in for the load balancer and its instances, as a verdict says it.
 STANDS_IN = "HAProxy, written from the objects that were created, and containers that stand for the instances"
@@ -42,7 +42,7 @@ class Front:
     """
 
     def __init__(
-        self, have: Inventory, balancer: LoadBalancer, account: Account, boot: FirstBoot, wanted: Asked
+        self, have: Inventory, balancer: LoadBalancer, account: Account, boot: FirstBoot, wanted: DockerRun
     ) -> None:
         self.account = account
         self._scratch = Scratch("files of a door")
@@ -60,7 +60,7 @@ class Front:
             self.close()
             raise
 
-    def _write(self, instances: list[str], boot: FirstBoot, wanted: Asked) -> None:
+    def _write(self, instances: list[str], boot: FirstBoot, wanted: DockerRun) -> None:
         volumes = []
         for number, (source, target) in enumerate(wanted.mounts):
             into = self.folder / "machine" / str(number)

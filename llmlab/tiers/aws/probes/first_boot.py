@@ -14,9 +14,9 @@ from pathlib import Path
 
 from .... import models
 from ....errors import LabError
-from ...systemd.machine import Installed, Machine
+from ...systemd.machine import Installed, SystemdMachine
 from ..account import Account
-from ..endpoint import Endpoint
+from ..endpoint import AwsEndpoint
 
 STANDINS = Path(__file__).parent.parent / "standins"
 #: What stands in for an instance at its first boot, as a verdict says it.
@@ -36,7 +36,7 @@ _BARE = {
 
 
 @dataclass(frozen=True, slots=True)
-class Asked:
+class DockerRun:
     """One `docker run`: the image, what the container is called with, and where it meets its host."""
 
     name: str
@@ -59,12 +59,12 @@ class Booted:
     first: Installed
     second: Installed | None
     calls: tuple[tuple[tuple[str, ...], ...], ...]  # of each run
-    containers: tuple[Asked, ...]
+    containers: tuple[DockerRun, ...]
     changed: tuple[str, ...]  # files that the second run changed, and containers that it made anew
     again: tuple[str, ...]  # objects that the second run fetched again
 
 
-def family(endpoint: Endpoint, image: str | None) -> str:
+def family(endpoint: AwsEndpoint, image: str | None) -> str:
     """Which of the families an image of the endpoint's belongs to; Amazon's own unless its name says otherwise."""
     found = endpoint.client("ec2").describe_images(Filters=[{"Name": "image-id", "Values": [str(image)]}])[
         "Images"
@@ -81,7 +81,7 @@ class FirstBoot:
 
     def __init__(self, account: Account, *, family: str = "amazon") -> None:
         self.account = account
-        self.machine = Machine()
+        self.machine = SystemdMachine()
         try:
             self._equip(family)
         except BaseException:
@@ -225,7 +225,7 @@ class FirstBoot:
         return {line[66:]: line[:64] for line in said.splitlines() if len(line) > 66}
 
 
-def asked(name: str, words: Sequence[str]) -> Asked:
+def asked(name: str, words: Sequence[str]) -> DockerRun:
     """The words after `docker run`, taken apart.
 
     :raises LabError: when there is no image among them, or a port that is no number.
@@ -260,4 +260,4 @@ def asked(name: str, words: Sequence[str]) -> Asked:
             shared = True
     if not queue:
         raise LabError(f"`docker run` of {name} names no image.", where=SCRIPT)
-    return Asked(name, queue[0], tuple(queue[1:]), tuple(ports), tuple(mounts), env, shared)
+    return DockerRun(name, queue[0], tuple(queue[1:]), tuple(ports), tuple(mounts), env, shared)

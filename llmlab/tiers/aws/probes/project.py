@@ -11,7 +11,7 @@ from ....checks.check import Context, DeploymentFailed
 from ....checks.fixture import fixture
 from .. import inventory, leftovers, way
 from ..account import Account
-from ..endpoint import Endpoint
+from ..endpoint import AwsEndpoint
 from ..events import Step
 from ..inventory import Inventory
 from ..terraform import Terraform
@@ -25,7 +25,7 @@ LONGEST = 120  # seconds, for the apply
 class Stack:
     """What was applied, and what had been in the account before."""
 
-    endpoint: Endpoint
+    endpoint: AwsEndpoint
     account: Account
     project: Terraform
     variables: dict[str, Any]
@@ -49,10 +49,10 @@ class Stack:
 
 
 @fixture(ours=True)
-def furnished(ctx: Context) -> Iterator[tuple[Endpoint, Account]]:
+def furnished(ctx: Context) -> Iterator[tuple[AwsEndpoint, Account]]:
     """An AWS of its own, and an account in it whose names are new."""
     word = f"{ctx.random('account').getrandbits(24):06x}"
-    with Endpoint() as endpoint:
+    with AwsEndpoint() as endpoint:
         yield (
             endpoint,
             Account.furnish(

@@ -69,9 +69,9 @@ def _made(driver: str, name: str | None, nodes: int | None, context: str, namesp
     if driver == "simulated":
         return simulated.Simulated(name, nodes=nodes or 3)
     if driver == "context":
-        from .context import Context
+        from .context import KubeContext
 
-        return Context(
+        return KubeContext(
             name,
             context=context or os.environ.get("LLMLAB_CONTEXT", ""),
             namespace=namespace or os.environ.get("LLMLAB_NAMESPACE", ""),
@@ -81,12 +81,12 @@ def _made(driver: str, name: str | None, nodes: int | None, context: str, namesp
 
 def attach(handle: dict[str, Any]) -> Cluster:
     """The cluster of a handle that another process wrote."""
-    from .context import Context
+    from .context import KubeContext
 
     drivers: dict[str, type[Cluster]] = {
         "local": local.Local,
         "kind": kind.Kind,
         "simulated": simulated.Simulated,
-        "context": Context,
+        "context": KubeContext,
     }
     return drivers[handle["driver"]].attach(handle)

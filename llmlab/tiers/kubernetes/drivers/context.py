@@ -17,7 +17,7 @@ from ....system import owned
 from ..cluster.cluster import LABEL, Cluster
 
 
-class Context(Cluster):
+class KubeContext(Cluster):
     """The `context` driver.
 
     :param context: a context of the learner's kubeconfig.
@@ -101,7 +101,7 @@ class Context(Cluster):
         return super().handle() | {"context": self.context, "namespace": self.namespace}
 
     @classmethod
-    def attach(cls, handle: dict[str, Any]) -> Context:
+    def attach(cls, handle: dict[str, Any]) -> KubeContext:
         """The cluster of that handle."""
         cluster = cls(handle["name"], context=handle["context"], namespace=handle["namespace"])
         cluster.attached = True
@@ -152,7 +152,7 @@ class Context(Cluster):
 
 def end(data: dict[str, Any]) -> None:
     """Delete the namespace of a cluster whose owner is gone."""
-    Context(data["name"], context=data["context"], namespace=data["namespace"]).down()
+    KubeContext(data["name"], context=data["context"], namespace=data["namespace"]).down()
 
 
 owned.ENDERS["context"] = end

@@ -18,7 +18,7 @@ from ..drivers.fake_nodes import FakeNodes
 from ..manifests import manifests
 from ..manifests.applied import Applied
 from ..manifests.manifests import Document
-from ..manifests.refusals import Refused
+from ..manifests.refusals import WorkloadRefused
 from ..probes.run import NAMESPACE, cluster
 from .pools import GPU, discovered, only, plant, pools, taint
 from .probes import nodes_of, scale, settled, words
@@ -83,7 +83,7 @@ def placed(
             scale(at, mine, 0)
 
 
-def refused_words(error: Refused) -> str:
+def refused_words(error: WorkloadRefused) -> str:
     """What the API server says of pods that it does not let in, and where that would be right."""
     return str(error) + (f"\n  {NOT_HERE}" if "RuntimeClass" in error.what else "")
 
@@ -175,7 +175,7 @@ def lands(
     )
     try:
         found = placed(at, mine, [name], 1)
-    except Refused as error:
+    except WorkloadRefused as error:
         return refused_words(error)
     finally:
         nodes.remove(name)

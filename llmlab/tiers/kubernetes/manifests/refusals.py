@@ -72,7 +72,7 @@ _MENDS = (
 )
 
 
-class Refused(LabError):
+class WorkloadRefused(LabError):
     """No pod of a workload is let in, and waiting does not change it."""
 
 
@@ -227,7 +227,7 @@ class Watch:
         self._left: dict[str, float] = {}  # a namespace → when a pod of it was last seen to be on its way out
         self._pods: dict[str, set[str]] = {}
 
-    def __call__(self) -> Refused | None:
+    def __call__(self) -> WorkloadRefused | None:
         """The first one that is final, if any is (or all are)."""
         now = time.monotonic()
         if now - self._looked < EVERY:
@@ -237,7 +237,7 @@ class Watch:
         enough = len(self.documents) if self.every else 1
         return found[0] if found and len(found) >= enough else None
 
-    def _look(self, document: Document, now: float) -> Refused | None:
+    def _look(self, document: Document, now: float) -> WorkloadRefused | None:
         assert document.namespace is not None
         if _paused(document):
             return refused(
@@ -272,19 +272,21 @@ def _paused(document: Document) -> bool:
     return document.kind == "Deployment" and (document.body.get("spec") or {}).get("paused") is True
 
 
-def refused(document: Document, why: Refusal) -> Refused:
+def refused(document: Document, why: Refusal) -> WorkloadRefused:
     """The error: object, event's words, the line of the field that they are about, and the mend."""
     some = f"Only {why.made} of {why.wanted} pods" if why.made else "No pod"
     verb = "are" if why.made else "is"
     if why.message.startswith("it is paused"):
         line = document.line_of("spec.paused") or document.line
-        return Refused(
+        return WorkloadRefused(
             f"{some} of {document.kind} {document.name} {verb} made: {why.message}.",
             where=f"{document.file}:{line}, spec.paused",
             fix="take `paused: true` out: a Deployment that begins with it never makes a pod",
         )
     where, fix = blamed(document, why.message)
-    return Refused(f"{some} of {document.kind} {document.name} {verb} let in. {why}", where=where, fix=fix)
+    return WorkloadRefused(
+        f"{some} of {document.kind} {document.name} {verb} let in. {why}", where=where, fix=fix
+    )
 
 
 def blamed(document: Document, message: str) -> tuple[str, str | None]:

@@ -17,7 +17,7 @@ from ..cluster.cluster import Cluster
 from ..manifests.applied import Applied, selector
 from ..manifests.manifests import Document
 from ..manifests.pods import pods
-from ..manifests.refusals import Refused, Watch, standing
+from ..manifests.refusals import Watch, WorkloadRefused, standing
 
 
 def matching(document: Document) -> str:
@@ -74,7 +74,7 @@ def forbidden(at: Cluster, document: Document, within: float = 20) -> str | None
             never=Watch(at, document),
             where=document.where,
         )
-    except Refused as error:
+    except WorkloadRefused as error:
         return error.what
     return None
 

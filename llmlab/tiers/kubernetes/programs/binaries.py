@@ -26,7 +26,7 @@ Say = Callable[[str], None]
 
 
 @dataclass(frozen=True, slots=True)
-class Source:
+class ProgramSource:
     """One Go module (or a recipe of ours that pins one), the programs that come of it, and the folders kept of it."""
 
     name: str
@@ -50,8 +50,8 @@ class Source:
 _K8S = "v1.35.4"
 _GIT = "k8s.io/component-base/version.git"
 SOURCES = (
-    Source("etcd", "v3.6.16", {"etcd": "."}, fits=r"etcd Version: 3\.6"),
-    Source(
+    ProgramSource("etcd", "v3.6.16", {"etcd": "."}, fits=r"etcd Version: 3\.6"),
+    ProgramSource(
         "kubernetes",
         _K8S,
         {
@@ -70,7 +70,7 @@ SOURCES = (
         fits=r"v1\.35\.",
         gigabytes=3.0,
     ),
-    Source(
+    ProgramSource(
         "containerd",
         "v2.2.9",
         {program: f"./cmd/{program}" for program in ("containerd", "ctr", "containerd-shim-runc-v2")},
@@ -78,7 +78,7 @@ SOURCES = (
         sum="h1:ddw9THGOXhcKnHORjkKoXtazPjwtcPwmqk8AVyRpfZw=",
         flags=("-tags", "no_btrfs no_devmapper no_zfs"),
     ),
-    Source(
+    ProgramSource(
         "cni",
         "v1.9.1",
         {
@@ -90,10 +90,10 @@ SOURCES = (
         module="github.com/containernetworking/plugins",
         sum="h1:8oU6WsIsU3bpnNZuvHp74a6cE1MJwbj2P7s4/yTUNlA=",
     ),
-    Source("pause", "1", {"pause": "."}),
-    Source("fetch", "1", {"fetch": "."}),
-    Source("drain", "1", {"drain": "."}),
-    Source(
+    ProgramSource("pause", "1", {"pause": "."}),
+    ProgramSource("fetch", "1", {"fetch": "."}),
+    ProgramSource("drain", "1", {"drain": "."}),
+    ProgramSource(
         "kwok",
         "v0.7.0",
         {"kwok": "./cmd/kwok"},
@@ -102,9 +102,9 @@ SOURCES = (
         fits=r"v?0\.7\.",
     ),
     # What comes after these is built when a lab asks for it.
-    Source("provisioner", "1", {"provisioner": "."}, addon="storage"),
-    Source("coredns", "v1.15.0", {"coredns": "."}, addon="dns"),
-    Source(
+    ProgramSource("provisioner", "1", {"provisioner": "."}, addon="storage"),
+    ProgramSource("coredns", "v1.15.0", {"coredns": "."}, addon="dns"),
+    ProgramSource(
         "gateway-api",
         "v1.4.1",
         {},
@@ -113,7 +113,7 @@ SOURCES = (
         sum="h1:NPxFutNkKNa8UfLd2CMlEuhIPMQgDQ6DXNKG9sHbJU8=",
         keep=("config/crd/standard",),
     ),
-    Source(
+    ProgramSource(
         "metrics-server",
         "v0.9.0",
         {"metrics-server": "./cmd/metrics-server"},
@@ -121,7 +121,7 @@ SOURCES = (
         module="sigs.k8s.io/metrics-server",
         sum="h1:nlqqZ2H0Xfko8eJC/1qaNVVT17hu4rxndkOi22KTZ4w=",
     ),
-    Source(
+    ProgramSource(
         "prometheus",
         "v3.16.0",
         tag="v0.316.0",
@@ -132,7 +132,7 @@ SOURCES = (
         # of its forty ways to find targets those that a cluster needs; no web pages
         flags=("-tags", "netgo,remove_all_sd,enable_kubernetes_sd,enable_dns_sd"),
     ),
-    Source(
+    ProgramSource(
         "keda",
         "v2.21.0",
         {"keda": "./cmd/operator", "keda-adapter": "./cmd/adapter"},
@@ -145,7 +145,7 @@ SOURCES = (
 )
 
 
-def source(name: str) -> Source:
+def source(name: str) -> ProgramSource:
     """A source by its name, or by that of one of its programs."""
     for pinned in SOURCES:
         if name == pinned.name or name in pinned.programs:
@@ -206,7 +206,7 @@ def bring(names: Sequence[str], say: Say = lambda _: None) -> dict[str, Path]:
     return {name: path for name in names if name in source(name).programs and (path := find(name))}
 
 
-def build(made: Source, say: Say = lambda _: None) -> None:
+def build(made: ProgramSource, say: Say = lambda _: None) -> None:
     """Build one source into the cache; what is there already is left alone.
 
     :raises LabError: as `bring`.
@@ -262,7 +262,7 @@ def _environ() -> dict[str, str]:
     }
 
 
-def _unpacked(made: Source, say: Say) -> Path:
+def _unpacked(made: ProgramSource, say: Say) -> Path:
     """The module's folder, downloaded by Go and checked against the pinned hash."""
     say(f"{made.name} {made.version}: fetching its source")
     with tempfile.TemporaryDirectory() as nowhere:
@@ -285,7 +285,7 @@ def _unpacked(made: Source, say: Say) -> Path:
     return Path(got["Dir"])
 
 
-def _compile(made: Source, at: Path, into: Path, say: Say) -> None:
+def _compile(made: ProgramSource, at: Path, into: Path, say: Say) -> None:
     into.mkdir()
     flags = made.flags if "-ldflags" in made.flags else ("-ldflags", "-s -w", *made.flags)
     line = [go(), "build", "-trimpath", "-buildvcs=false", *flags]
@@ -325,7 +325,7 @@ def _compile(made: Source, at: Path, into: Path, say: Say) -> None:
         say(f"{made.name} {made.version}: {program} is built")
 
 
-def _jobs(made: Source) -> int:
+def _jobs(made: ProgramSource) -> int:
     """Compilers at once: as many as memory allows; 0: Go's own choice."""
     from ....machine import memory
 
@@ -333,7 +333,7 @@ def _jobs(made: Source) -> int:
     return 0 if fit >= cpus else max(1, fit)
 
 
-def _failure(made: Source, said: str) -> LabError:
+def _failure(made: ProgramSource, said: str) -> LabError:
     last = "\n".join(said.strip().splitlines()[-8:])
     return LabError(
         f"{made.name} {made.version} cannot be built:\n{last}",

@@ -26,7 +26,7 @@ Files = Mapping[str, Path | bytes]
 
 
 @dataclass(frozen=True, slots=True)
-class Image:
+class ClusterImage:
     """One image: what is in it, and how it is started."""
 
     name: str
@@ -45,8 +45,8 @@ def _program(name: str) -> Callable[[Say], Files]:
     return lambda say: {f"/{name}": binaries.bring([name], say)[name]}
 
 
-def _static(name: str, image: str, what: str, *, version: str) -> Image:
-    return Image(
+def _static(name: str, image: str, what: str, *, version: str) -> ClusterImage:
+    return ClusterImage(
         f"{image}:{version}",
         what,
         _program(name),
@@ -136,16 +136,16 @@ _SERVER = {
     "User": f"{USER}:{USER}",
     "Env": ["LLAMA_ARG_HOST=0.0.0.0"],
 }
-CATALOGUE: tuple[Image, ...] = (
+CATALOGUE: tuple[ClusterImage, ...] = (
     _static("pause", "llmlab/pause", "holds a pod's namespaces", version="1"),
-    Image(
+    ClusterImage(
         LLAMA_SERVER,
         "the native engine on nothing else",
         llama_server,
         _SERVER,
         ("drain",),
     ),
-    Image(
+    ClusterImage(
         SLOW,
         "the same, reading its model slowly",
         slow_llama_server,
@@ -158,11 +158,11 @@ CATALOGUE: tuple[Image, ...] = (
             ],
         },
     ),
-    Image("models/tiny:1", "a model as an image, to be mounted", _model("tiny")),
-    Image("models/20m:1", "a model as an image, to be mounted", _model("20m")),
-    Image("models/tiny:1-wrong", "the same with one byte changed", _wrong("tiny")),
-    Image("models/20m:1-wrong", "the same with one byte changed", _wrong("20m")),
-    Image(
+    ClusterImage("models/tiny:1", "a model as an image, to be mounted", _model("tiny")),
+    ClusterImage("models/20m:1", "a model as an image, to be mounted", _model("20m")),
+    ClusterImage("models/tiny:1-wrong", "the same with one byte changed", _wrong("tiny")),
+    ClusterImage("models/20m:1-wrong", "the same with one byte changed", _wrong("20m")),
+    ClusterImage(
         "fetch:1",
         "puts a model onto a volume and verifies it",
         _program("fetch"),
@@ -180,7 +180,7 @@ CATALOGUE: tuple[Image, ...] = (
 )
 
 
-def named(name: str) -> Image:
+def named(name: str) -> ClusterImage:
     """The catalogue's image of that name, with or without its tag.
 
     :raises LabError: when we know none.
@@ -212,7 +212,7 @@ def archives(names: Sequence[str], say: Say = quiet) -> list[Path]:
     return [_archive(named(name), say) for name in names]
 
 
-def _archive(image: Image, say: Say) -> Path:
+def _archive(image: ClusterImage, say: Say) -> Path:
     files = image.files(say)
     key = hashlib.sha256(
         json.dumps(
