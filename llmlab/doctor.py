@@ -97,8 +97,8 @@ def report() -> dict[str, Any]:
         "llmlab": __version__,
         "machine": {"line": described.line, "system": described.system, "profile": described.profile},
         "engines": [
-            {"kind": one.kind, "found": one.engine is not None, "detail": one.detail}
-            for one in engine.candidates()
+            {"kind": candidate.kind, "found": candidate.engine is not None, "detail": candidate.detail}
+            for candidate in engine.candidates()
         ],
-        "needs": [asdict(one) for one in found],
+        "needs": [asdict(requirement) for requirement in found],
     }

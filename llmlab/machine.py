@@ -124,8 +124,8 @@ class NoiseMeter:
     def tick(self) -> None:
         """Look at the server, a few times a second, so that one that dies is still accounted for."""
         try:
-            times = [one.cpu_times() for one in self._family]
-            rss = sum(one.memory_info().rss for one in self._family)
+            times = [process.cpu_times() for process in self._family]
+            rss = sum(process.memory_info().rss for process in self._family)
         except psutil.Error:
             return
         if not times:

@@ -78,7 +78,7 @@ def tiers() -> tuple[Tier, ...]:
 
 def _theirs() -> list[Tier]:
     found = []
-    for entry in sorted(entry_points(group="llmlab.tier"), key=lambda one: one.name):
+    for entry in sorted(entry_points(group="llmlab.tier"), key=lambda entry_point: entry_point.name):
         try:
             tier = entry.load()
         except Exception as error:  # whatever their module does at its top

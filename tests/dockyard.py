@@ -13,10 +13,10 @@ from llmlab.tiers.docker import daemon
 def held(name: str) -> list[str]:
     """Everything in the daemon that carries one owner's name: containers, networks, volumes, images."""
     client, label = daemon.client(), {"label": f"org.llmlab.owner={name}"}
-    found = [one.name for one in client.containers.list(all=True, filters=label)]
-    found += [one.name for one in client.networks.list(filters=label)]
-    found += [one.name for one in client.volumes.list(filters=label)]
-    return found + [str(one.id) for one in client.images.list(filters=label)]
+    found = [container.name for container in client.containers.list(all=True, filters=label)]
+    found += [network.name for network in client.networks.list(filters=label)]
+    found += [volume.name for volume in client.volumes.list(filters=label)]
+    return found + [str(image.id) for image in client.images.list(filters=label)]
 
 
 class Relay:
@@ -45,11 +45,11 @@ class Relay:
     def _pump(self, near: socket.socket, far: socket.socket) -> None:
         try:
             while True:
-                for one in select.select([near, far], [], [])[0]:
-                    data = one.recv(65536)
+                for end in select.select([near, far], [], [])[0]:
+                    data = end.recv(65536)
                     if not data:
                         return
-                    (far if one is near else near).sendall(data)
+                    (far if end is near else near).sendall(data)
         except (OSError, ValueError):
             return
         finally:
@@ -63,8 +63,8 @@ class Relay:
         self._open = False
         self._server.close()
         os.unlink(self.path)
-        for one in self._pairs:
+        for pair in self._pairs:
             try:
-                one.shutdown(socket.SHUT_RDWR)
+                pair.shutdown(socket.SHUT_RDWR)
             except OSError:
                 continue

@@ -32,21 +32,21 @@ def test_help_names_every_verb_and_imports_nothing_heavy():
 
 def test_doctor_is_json_with_a_mending_command_for_all_that_is_missing():
     report = json.loads(llmlab("doctor", "--json").stdout)
-    assert {one["name"] for one in report["needs"]} >= {"process", "docker", "gpu", "browser"}
-    assert all(one["met"] or one["mend"] for one in report["needs"])
-    assert any(one["found"] for one in report["engines"])
+    assert {need["name"] for need in report["needs"]} >= {"process", "docker", "gpu", "browser"}
+    assert all(need["met"] or need["mend"] for need in report["needs"])
+    assert any(engine["found"] for engine in report["engines"])
 
 
 def test_engine_and_models_and_labs_are_json():
     assert json.loads(llmlab("engine", "--json").stdout)["chosen"]["argv"]
-    assert {one["name"] for one in json.loads(llmlab("models", "--json").stdout)} >= {
+    assert {model["name"] for model in json.loads(llmlab("models", "--json").stdout)} >= {
         "tiny",
         "20m",
         "200m",
         "smollm2",
     }
     labs = json.loads(llmlab("labs", "--json").stdout)
-    assert [one["lab"] for one in labs][:3] == ["00", "01", "02"]
+    assert [lab["lab"] for lab in labs][:3] == ["00", "01", "02"]
 
 
 @pytest.mark.parametrize("words", [("engine",), ("models",), ("labs",), ("doctor",)])
@@ -103,5 +103,5 @@ def test_clean_lists_and_ends_only_what_is_registered(tmp_path):
     assert "left behind" in listed.stdout
     assert Path(f"/proc/{pid.stdout.strip()}").exists() or sys.platform == "darwin"
     ended = json.loads(llmlab("clean", "--json", **env).stdout)
-    assert [one["what"] for one in ended["ended"]] == ["left behind"]
+    assert [ending["what"] for ending in ended["ended"]] == ["left behind"]
     assert llmlab("clean", "--list", **env).stdout == "nothing is running\n"

@@ -53,7 +53,7 @@ def context_per_slot(ctx: Context) -> Verdict:
     crowd = Crowd()
     run = ctx.measure(server, [plan]).runs[0]
     crowded = crowd.share()
-    bad = [one for one in run.samples if not one.ok]
+    bad = [sample for sample in run.samples if not sample.ok]
     each = server.props()["default_generation_settings"]["n_ctx"]
     expected = f"{USERS} of {USERS} prompts of about {PROMPT:,} tokens answered with {REPLY} tokens each"
     hidden = f"each prompt had {length:,} tokens"
@@ -69,7 +69,7 @@ def context_per_slot(ctx: Context) -> Verdict:
             "hidden": hidden,
             "ctx_per_slot": each,
         }
-        late = all(str(one.error).startswith("timeout") for one in bad)
+        late = all(str(sample.error).startswith("timeout") for sample in bad)
         if late and crowded is not None and crowded > CROWDED:
             return inconclusive(f"something waited for a CPU in {crowded:.0%} of the time", **evidence)
         return failed(**evidence)
@@ -100,7 +100,7 @@ def counters(ctx: Context) -> Verdict:
     """Stream some requests and compare the usage they report with the delta of /metrics."""
     server = ctx.server()
     run = ctx.measure(server, [closed(2, requests=6, max_tokens=24, seed=ctx.seed)]).runs[0]
-    tokens = sum(one.completion_tokens for one in run.samples)
+    tokens = sum(sample.completion_tokens for sample in run.samples)
     look = 'lab.serve("server.toml").metrics()["tokens_predicted_total"]'
     if run.counters is None:
         return failed(

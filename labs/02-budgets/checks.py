@@ -65,7 +65,7 @@ def memory(ctx: Context) -> Verdict:
         return failed(expected=expected, observed=str(error).splitlines()[0], look=look)
     plan = closed(2, requests=PROMPTS, warmup=0, prompt_tokens=1000, max_tokens=8, timeout=60, seed=ctx.seed)
     run = ctx.measure(server, [plan]).runs[0]
-    answered = sum(one.ok for one in run.samples)
+    answered = sum(sample.ok for sample in run.samples)
     peak = run.peak_rss or 0
     killed = server.oom_kills() > 0 or not server.running
     ctx.stop(server)

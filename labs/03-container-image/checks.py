@@ -28,11 +28,11 @@ def builds(ctx: Context) -> Verdict:
 def pinned(ctx: Context) -> Verdict:
     """Ask the builder which bases it looked up; each has a digest, or a dated tag, which its publisher never moves."""
     bases = image.built(ctx).bases
-    loose = [one for one in bases if "@sha256:" not in one and not DATED.search(one)]
+    loose = [base for base in bases if "@sha256:" not in base and not DATED.search(base)]
     return verdict(
         not loose,
         expected="every base by digest (NAME@sha256:…) or by a dated tag",
-        observed="; ".join(f"{one} may be another image tomorrow" for one in loose)
+        observed="; ".join(f"{base} may be another image tomorrow" for base in loose)
         or ", ".join(bases)
         or "no base",
         look='lab.pin("debian:forky-slim")',
@@ -45,9 +45,9 @@ def pinned(ctx: Context) -> Verdict:
 def libraries(ctx: Context) -> Verdict:
     """Run `IMAGE --version`: the loader needs every library for that."""
     with ctx.deploying():
-        one = Container(image.built(ctx).image(), ["--version"], claim=image.claim(ctx))
-    code = one.exit(within=60)
-    said = one.log(6)
+        container = Container(image.built(ctx).image(), ["--version"], claim=image.claim(ctx))
+    code = container.exit(within=60)
+    said = container.log(6)
     return verdict(
         not code,
         expected="llama-server's version, exit code 0",
@@ -63,16 +63,16 @@ def answers(ctx: Context) -> Verdict:
     """`docker run -p … IMAGE -m MODEL`, then a completion from outside the container."""
     expected = f"4 tokens from the published port {image.PORT}, the image run with nothing but -m"
     look = f"{ALONE}; curl -i 127.0.0.1:8080/health; docker logs c"
-    with image.serving(ctx) as one:
+    with image.serving(ctx) as container:
         try:
-            url = image.ready(one, within=30)
+            url = image.ready(container, within=30)
             tokens = image.completion(url)
             ctx.prove_at(url, model="tiny")
         except LabError as error:
-            inside = "listening on" in one.log(200) or "HTTP server is listening" in one.log(200)
+            inside = "listening on" in container.log(200) or "HTTP server is listening" in container.log(200)
             why = (
                 "; inside the container it does listen, so look at its address"
-                if inside and one.state["Running"]
+                if inside and container.state["Running"]
                 else ""
             )
             return failed(expected=expected, observed=f"no answer from outside{why}. {error.what}", look=look)
@@ -82,9 +82,9 @@ def answers(ctx: Context) -> Verdict:
 @check(title="It does not run as root", points=1, needs=("answers",), machine=("docker",))
 def user(ctx: Context) -> Verdict:
     """The user of every process in the container, as the host sees it."""
-    with image.serving(ctx) as one:
-        image.ready(one)
-        seen = processes(one.raw)
+    with image.serving(ctx) as container:
+        image.ready(container)
+        seen = processes(container.raw)
     root = [row for row in seen if row["uid"] == "0"]
     return verdict(
         not root,
@@ -97,9 +97,11 @@ def user(ctx: Context) -> Verdict:
 @check(title="It serves with nothing to write to", points=1, needs=("answers",), machine=("docker",))
 def read_only(ctx: Context) -> Verdict:
     """A read-only file system, no capability, no way to gain any: a completion all the same."""
-    with image.serving(ctx, read_only=True, cap_drop=["ALL"], security_opt=["no-new-privileges"]) as one:
+    with image.serving(
+        ctx, read_only=True, cap_drop=["ALL"], security_opt=["no-new-privileges"]
+    ) as container:
         try:
-            tokens = image.completion(image.ready(one, within=30))
+            tokens = image.completion(image.ready(container, within=30))
             observed = f"{tokens} tokens"
         except LabError as error:
             tokens, observed = 0, error.what
@@ -136,9 +138,9 @@ def is_tool(name: str) -> bool:
 @check(title="docker stop is a request, not a kill", points=1, needs=("answers",), machine=("docker",))
 def stops(ctx: Context) -> Verdict:
     """Stop it: SIGTERM reaches the server, and it ends by itself."""
-    with image.serving(ctx) as one:
-        image.ready(one)
-        seconds, code = one.stop(SECONDS_TO_STOP)
+    with image.serving(ctx) as container:
+        image.ready(container)
+        seconds, code = container.stop(SECONDS_TO_STOP)
     good = code in (0, 143) and seconds < SECONDS_TO_STOP
     return verdict(
         good,
@@ -155,23 +157,23 @@ def health(ctx: Context) -> Verdict:
     look = f"{ALONE}; docker inspect --format '{{{{json .State.Health}}}}' c"
     expected = "a HEALTHCHECK that fails while /health says 503, passes when it says 200, and fails when nobody answers"
     # So little CPU that the model takes seconds to load; given back as soon as the test was seen to fail.
-    with image.serving(ctx, model="20m", cpu_period=100_000, cpu_quota=4_000, healthcheck=soon) as one:
-        if one.health is None:
+    with image.serving(ctx, model="20m", cpu_period=100_000, cpu_quota=4_000, healthcheck=soon) as container:
+        if container.health is None:
             return failed(expected=expected, observed="the image has no HEALTHCHECK", look=look)
-        tests = image.seen_while_loading(one)
-        image.unthrottled(one)
+        tests = image.seen_while_loading(container)
+        image.unthrottled(container)
         if any(test["ExitCode"] == 0 for test in tests):
             return failed(
                 expected=expected, observed="it passed while /health still said 503: loading", look=look
             )
-        found = truth(ctx, one)
+        found = truth(ctx, container)
     if found is None:
         # A test may end what it finds ill, and asked every second, with so little CPU, it does so soon: that was our doing.
-        with image.serving(ctx, model="20m", healthcheck=soon | {"interval": 5 * 10**9}) as one:
-            found = truth(ctx, one)
+        with image.serving(ctx, model="20m", healthcheck=soon | {"interval": 5 * 10**9}) as container:
+            found = truth(ctx, container)
             if found is None:
                 return failed(
-                    expected=expected, observed=one.ended("ended before it was healthy").what, look=look
+                    expected=expected, observed=container.ended("ended before it was healthy").what, look=look
                 )
     good, said = found
     seen = (
@@ -182,18 +184,18 @@ def health(ctx: Context) -> Verdict:
     return verdict(good, expected=expected, observed=seen + said if good else said, look=look)
 
 
-def truth(ctx: Context, one: Container) -> tuple[bool, str] | None:
+def truth(ctx: Context, container: Container) -> tuple[bool, str] | None:
     """Whether a container becomes healthy, and is found out when it hangs; None: it ended before it was healthy."""
     try:
-        url = one.address
-        one.wait(lambda: one.health == "healthy", within=40, what="healthy")
+        url = container.address
+        container.wait(lambda: container.health == "healthy", within=40, what="healthy")
     except LabError:
-        if not one.state["Running"]:
+        if not container.state["Running"]:
             return None
-        last = (one.state["Health"]["Log"] or [{"Output": "it never ran"}])[-1]
+        last = (container.state["Health"]["Log"] or [{"Output": "it never ran"}])[-1]
         return False, f"/health says {image.health(url)}, the HEALTHCHECK: {last['Output'].strip()[-200:]}"
-    image.freeze(one, image.claim(ctx))  # a server that hangs: its port accepts, and nobody answers
-    found = image.hung(one, within=45)
+    image.freeze(container, image.claim(ctx))  # a server that hangs: its port accepts, and nobody answers
+    found = image.hung(container, within=45)
     return (
         (True, f"then healthy; {found} when it hung")
         if found
@@ -208,7 +210,7 @@ def older_cpu(ctx: Context) -> Verdict:
     expected = f"a completion on a {cpu()}"
     look = 'lab.run(image, "-m", "/models/tiny.gguf", cpu="older")'
     with ctx.deploying():
-        one = run_on_older_cpu(
+        run = run_on_older_cpu(
             image.built(ctx).image(),
             image.program(ctx),
             ["-m", inside],
@@ -218,25 +220,25 @@ def older_cpu(ctx: Context) -> Verdict:
         )
     crowd = Crowd()
     try:
-        tokens = image.completion(emulated(one, crowd))
+        tokens = image.completion(emulated(run, crowd))
     except LabError as error:
         evidence = {"expected": expected, "observed": error.what, "look": look}
-        if one.state["Running"] and (share := crowd.share() or 0) > CROWDED:
+        if run.state["Running"] and (share := crowd.share() or 0) > CROWDED:
             return inconclusive(f"something waited for a CPU in {share:.0%} of the time", **evidence)
         return failed(**evidence)
     finally:
-        one.close()
+        run.close()
     return verdict(tokens > 0, expected=expected, observed=f"{tokens} tokens on a {cpu()}", look=look)
 
 
-def emulated(one: Container, crowd: Crowd) -> str:
+def emulated(container: Container, crowd: Crowd) -> str:
     """Wait until it answers; three times as long while others keep the cores busy: an emulator needs all that it can get."""
     try:
-        return image.ready(one, within=EMULATED)
+        return image.ready(container, within=EMULATED)
     except LabError:
-        if not one.state["Running"] or (crowd.share() or 0) <= CROWDED:
+        if not container.state["Running"] or (crowd.share() or 0) <= CROWDED:
             raise
-        return image.ready(one, within=2 * EMULATED)
+        return image.ready(container, within=2 * EMULATED)
 
 
 @check(title="The CUDA image has machine code for the whole fleet", points=2, realism="schema")

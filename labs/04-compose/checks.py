@@ -133,7 +133,7 @@ def share(ctx: Context) -> Verdict:
     samples = load(ctx, fleet, constant(20, requests=count, warmup=0, max_tokens=tokens, seed=ctx.seed))
     crowded = crowd.share()
     got = sorted(served(before, fleet.quiet(), tokens=tokens).values())
-    answered = sum(one.ok for one in samples)
+    answered = sum(sample.ok for sample in samples)
     low, high = (1 - FAIR) * count / REPLICAS, (1 + FAIR) * count / REPLICAS
     fair = low <= got[0] and got[-1] <= high
     evidence = {
@@ -153,9 +153,9 @@ def streaming(ctx: Context) -> Verdict:
     fleet = stack(ctx)
     samples = load(ctx, fleet, closed(1, requests=8, warmup=1, max_tokens=48, seed=ctx.seed))
     # The best of eight: a busy machine reads late what came in time, but nothing makes a buffered reply look like a stream.
-    spread = [(one.end - one.first) / (one.end - one.sent) for one in samples if one.ok]
+    spread = [(sample.end - sample.first) / (sample.end - sample.sent) for sample in samples if sample.ok]
     best = max(spread, default=0.0)
-    why = next((f" ({one.error})" for one in samples if one.error), "")
+    why = next((f" ({sample.error})" for sample in samples if sample.error), "")
     return verdict(
         best >= 0.3,
         expected="at least 30 % of a reply's time lies after its first token",
@@ -175,7 +175,7 @@ def secrets(ctx: Context) -> Verdict:
         places = {
             "environment": "\n".join(container.attrs["Config"]["Env"] or []),
             "docker inspect": json.dumps(container.attrs),
-            "command line": "\n".join(one["args"] for one in processes(container)),
+            "command line": "\n".join(process["args"] for process in processes(container)),
             "log": container.logs().decode(errors="replace"),
         }
         found = next((place for place, text in places.items() if any(key in text for key in accepted)), None)
@@ -196,20 +196,20 @@ def words(fleet: Fleet) -> set[str]:
     for container in fleet.project.containers():
         config = container.attrs["Config"]
         values = [
-            one.partition("=")[2]
-            for one in config["Env"] or []
-            if "KEY" in one.upper() or "TOKEN" in one.upper()
+            setting.partition("=")[2]
+            for setting in config["Env"] or []
+            if "KEY" in setting.upper() or "TOKEN" in setting.upper()
         ]
         argv = " ".join(
             [
                 *(config["Entrypoint"] or []),
                 *(config["Cmd"] or []),
-                *(one["args"] for one in processes(container)),
+                *(process["args"] for process in processes(container)),
             ]
         )
         values += re.findall(r"(?:--api-key|Bearer)[ =]+(\S+)", argv)
         found |= {part for value in values for part in value.split(",")}
-    return {one.strip("'\"") for one in found if len(one) >= 4}
+    return {part.strip("'\"") for part in found if len(part) >= 4}
 
 
 @check(title="No default password opens anything", points=2, needs=("up",))
@@ -219,7 +219,9 @@ def defaults(ctx: Context) -> Verdict:
     open_to = [repr(key) if key else "no key" for key in WELL_KNOWN if opens(fleet.door(), key)]
     wide = []
     doors = {container.id for container, address in fleet.project.addresses() if address == fleet.door()}
-    door_service = next(service_of(one) for one in fleet.project.containers() if one.id in doors)
+    door_service = next(
+        service_of(container) for container in fleet.project.containers() if container.id in doors
+    )
     for name, service in fleet.project.services().items():
         for port in service.get("ports") or []:
             if name != door_service and not str(port.get("host_ip", "")).startswith(("127.", "::1")):
@@ -248,15 +250,15 @@ def targets(ctx: Context) -> Verdict:
     def look() -> tuple[Verdict | None, str]:
         active, replicas = fleet.scraped()
         down = [
-            f"{one['scrapeUrl']}: {one['lastError'] or one['health']}"
-            for one in active
-            if one["health"] != "up"
+            f"{target['scrapeUrl']}: {target['lastError'] or target['health']}"
+            for target in active
+            if target["health"] != "up"
         ]
         missed = [name for name, state in replicas.items() if state != "up"]
         said = f"{len(active)} targets; down: {'; '.join(down) or 'none'}; {len(missed)} of {len(replicas)} replicas not scraped"
         if active and not down and not missed:
             return passed(observed=f"{len(active)} targets up, {len(replicas)} of them replicas", **what), ""
-        if any("401" in one["lastError"] or "403" in one["lastError"] for one in active):
+        if any("401" in target["lastError"] or "403" in target["lastError"] for target in active):
             return failed(observed=said, **what), ""
         return None, said
 
@@ -321,9 +323,9 @@ def queue(ctx: Context) -> Verdict:
     total = sum(fleet.slots()[0])
     most, least = total + DEPTH + SLACK, total + DEPTH // 2
     samples = load(ctx, fleet, trace([0.0] * 48, warmup=0, max_tokens=128, timeout=60, seed=ctx.seed))
-    answered = sum(one.ok for one in samples)
-    refused = sum(one.status == 429 for one in samples)
-    other = sorted({one.error for one in samples if not one.ok and one.status != 429})
+    answered = sum(sample.ok for sample in samples)
+    refused = sum(sample.status == 429 for sample in samples)
+    other = sorted({sample.error for sample in samples if not sample.ok and sample.status != 429})
     good = least <= answered <= most and not other
     return verdict(
         good,
@@ -368,7 +370,7 @@ def alert(ctx: Context) -> Verdict:
 
 def names(fleet: Fleet) -> list[str]:
     """The alerts that are firing."""
-    return sorted({one["labels"]["alertname"] for one in fleet.alerts()})
+    return sorted({alarm["labels"]["alertname"] for alarm in fleet.alerts()})
 
 
 def under_load(ctx: Context, fleet: Fleet, streams: int) -> list[str]:
@@ -409,7 +411,7 @@ def killed(ctx: Context) -> Verdict:
     count = 120
     plan = closed(REPLICAS * SLOTS, requests=count, warmup=0, max_tokens=64, timeout=30, seed=ctx.seed)
     samples = load(ctx, fleet, plan, on_event=on_event)
-    lost = [one for one in samples if not one.ok]
+    lost = [sample for sample in samples if not sample.ok]
     what: dict[str, Any] = {
         "expected": f"at most {LOST:.0%} of {count} requests fail, and the replica runs and serves again within 30 s",
         "look": f"docker top {victim.name}; sudo kill -9 PID; docker compose ps -a",
@@ -462,7 +464,9 @@ def grafana(ctx: Context) -> Verdict:
     project = Project(ctx.files / FILE, env=CLEAN, profiles=["*"])
     with ctx.deploying():
         found = {
-            name: one for name, one in project.services().items() if "grafana" in str(one.get("image", ""))
+            name: service
+            for name, service in project.services().items()
+            if "grafana" in str(service.get("image", ""))
         }
     if not found:
         problems = ["no service runs a grafana image"]
@@ -472,12 +476,14 @@ def grafana(ctx: Context) -> Verdict:
         env = {name: str(value) for name, value in (service.get("environment") or {}).items()}
         if "GF_SECURITY_ADMIN_PASSWORD__FILE" not in env:
             problems.append(f"its admin password is {env.get('GF_SECURITY_ADMIN_PASSWORD') or 'admin'!r}")
-        elif not any(one.get("source") for one in service.get("secrets") or []):
+        elif not any(secret.get("source") for secret in service.get("secrets") or []):
             problems.append("its password file is not given to it as a secret")
         inside = [
-            str(one.get("target", "")) for one in service.get("volumes") or [] if one.get("type") == "bind"
+            str(volume.get("target", ""))
+            for volume in service.get("volumes") or []
+            if volume.get("type") == "bind"
         ]
-        sources = [Path(str(one.get("source", ""))).name for one in service.get("volumes") or []]
+        sources = [Path(str(volume.get("source", ""))).name for volume in service.get("volumes") or []]
         if not any(path.startswith("/etc/grafana/provisioning") for path in inside):
             problems.append("nothing is mounted at /etc/grafana/provisioning: no datasource, no dashboard")
         if "dashboard.json" not in sources and not any(

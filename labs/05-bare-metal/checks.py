@@ -5,7 +5,7 @@ import secrets
 from collections.abc import Iterator
 
 from llmlab.checks import Context, DeploymentFailed, Verdict, check, failed, fixture, passed, verdict
-from llmlab.tiers.systemd.for_labs import HOME, Machine, Site, quadlets, systemd, unit_files, units
+from llmlab.tiers.systemd.for_labs import HOME, Site, SystemdMachine, quadlets, systemd, unit_files, units
 
 FILES = ("llama-server.service", "llama.container", "install.sh")
 EXPOSURE = 2.5  # of 10; several quite different units stay below it
@@ -17,7 +17,7 @@ MACHINE = "machine = lab.boot(); machine.install(); "
 
 
 @fixture
-def machine_of(ctx: Context) -> Iterator[tuple[Machine, str]]:
+def machine_of(ctx: Context) -> Iterator[tuple[SystemdMachine, str]]:
     """One machine for all checks of a run, and its key."""
     key = secrets.token_hex(16)
     with systemd.furnished(ctx.files, FILES, key=key) as machine:
@@ -57,8 +57,10 @@ def exposure(ctx: Context) -> Verdict:
     machine, _ = machine_of(ctx)
     with ctx.deploying():
         found = unit_files.exposure(machine, f"{HOME}/llama-server.service")
-    worst = sorted(found.directives, key=lambda one: -(one.exposure or 0))[:3]
-    most = "; most from " + ", ".join(f"{one.name} ({one.exposure})" for one in worst if one.exposure)
+    worst = sorted(found.directives, key=lambda directive: -(directive.exposure or 0))[:3]
+    most = "; most from " + ", ".join(
+        f"{directive.name} ({directive.exposure})" for directive in worst if directive.exposure
+    )
     good = found.overall <= EXPOSURE
     return verdict(
         good,
@@ -86,7 +88,7 @@ def installs(ctx: Context) -> Verdict:
 def key(ctx: Context) -> Verdict:
     """Ask with the key, with another and without; then look for it as another user of the machine would."""
     found = site(ctx)
-    codes = [units.status(found.machine, one) for one in (found.key, "wrong", None)]
+    codes = [units.status(found.machine, secret) for secret in (found.key, "wrong", None)]
     leaks = units.leaks(found.machine, found.key)
     said = f"{codes[0]}, {codes[1]} and {codes[2]}"
     return verdict(
@@ -230,7 +232,7 @@ def rotate(ctx: Context) -> Verdict:
             units.await_answer(found.machine, new)
     except DeploymentFailed:
         pass  # seen in the codes below
-    codes = [units.status(found.machine, one) for one in (new, old)]
+    codes = [units.status(found.machine, secret) for secret in (new, old)]
     if codes[0] == 200:
         found.key = new  # what the checks after this one ask with
     with ctx.deploying():

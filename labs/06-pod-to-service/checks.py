@@ -14,8 +14,8 @@ from llmlab.system.waiting import wait
 from llmlab.tiers.kubernetes.for_labs import (
     NAMESPACE,
     WORKLOADS,
-    Refused,
     Watch,
+    WorkloadRefused,
     applied,
     cluster,
     confinement,
@@ -54,7 +54,9 @@ def documents(ctx: Context, at):
     for name in ("configmap.yaml", "gpu.yaml"):
         shutil.copy(HERE / name, ctx.files / name)
     *mine, given = kustomized(ctx, at, HERE / "gpu.yaml")
-    return [one for one in mine if (one.kind, one.name) != (given.kind, given.name)] + [given]
+    return [document for document in mine if (document.kind, document.name) != (given.kind, given.name)] + [
+        given
+    ]
 
 
 @fixture
@@ -137,7 +139,7 @@ def filled(ctx: Context) -> Verdict:
     look = "kubectl describe pvc -n inference; kubectl get pods -n inference; kubectl logs -n inference job/load-models --all-containers"
     try:
         volume = wait("the claim's volume", folder, BOUND, never=nobody)
-    except Refused as error:
+    except WorkloadRefused as error:
         return failed(expected=expected, observed=f"the claim {claim} gets no volume: {error}", look=look)
     except LabError:
         said = one.cluster.run_kubectl(
@@ -153,7 +155,7 @@ def filled(ctx: Context) -> Verdict:
         return failed(expected=expected, observed=f"the claim {claim} gets no volume: {said}", look=look)
     try:
         wait("the models", lambda: not wrong(), FULL, never=nobody)
-    except Refused as error:
+    except WorkloadRefused as error:
         return failed(expected=expected, observed=f"{', '.join(wrong())}: {error}", look=look)
     except LabError:
         said = "\n".join(trouble(one.cluster, NAMESPACE)[:8])
@@ -414,7 +416,7 @@ def spread(ctx: Context) -> Verdict:
     """On three simulated nodes, two of them busy and marked PreferNoSchedule: deploy, roll out three times, count by node."""
     at = simulated(ctx)
     uneven(at)
-    found = [one for one in documents(ctx, at) if one.name != GPU and one.kind != "Job"]
+    found = [document for document in documents(ctx, at) if document.name != GPU and document.kind != "Job"]
     with ctx.deploying(), applied(ctx, at, found) as one:
         for claim in (it for it in found if it.kind == "PersistentVolumeClaim"):
             network_volume(at, claim)

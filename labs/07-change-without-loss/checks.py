@@ -48,7 +48,7 @@ def documents(ctx: Context, at):
     for name in GIVEN:
         shutil.copy(HERE / name, ctx.files / name)
     given = kustomized(ctx, at, *(HERE / name for name in GIVEN))
-    return list({(one.kind, one.name): one for one in given}.values())
+    return list({(document.kind, document.name): document for document in given}.values())
 
 
 @fixture(ours=True)

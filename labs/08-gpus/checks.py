@@ -12,7 +12,7 @@ from llmlab.system.waiting import wait
 from llmlab.tiers.kubernetes.for_labs import (
     NAMESPACE,
     Applied,
-    Refused,
+    WorkloadRefused,
     containers,
     manifests,
     matching,
@@ -72,7 +72,7 @@ def everywhere(ctx: Context) -> Verdict:
         )
     try:
         found = {cloud: placed(at, mine, of(cloud)) for cloud in ("EKS", "GKE", "AKS")}
-    except Refused as error:
+    except WorkloadRefused as error:
         return failed(
             expected=expected, observed=refused_words(error), look="kubectl describe replicaset -n inference"
         )
@@ -156,16 +156,16 @@ def memory(ctx: Context) -> Verdict:
     """Compare what it asks for and what it may take with what the smallest of the nodes has for pods."""
     with ctx.deploying():
         found = manifests.read(ctx.files, ["gpu-deployment.yaml"], namespaces=[NAMESPACE])
-        mine = next((one for one in found if one.kind == "Deployment"), None)
+        mine = next((document for document in found if document.kind == "Deployment"), None)
         if mine is None:
             raise LabError("There is no Deployment in it.", where="gpu-deployment.yaml")
         container = containers(mine)[0]
     from kubernetes.utils.quantity import parse_quantity
 
     room = min(
-        (parse_quantity(one.memory), one.memory, one.machine)
-        for one in pools()
-        if capability(one.gpu) >= BUILT_FOR
+        (parse_quantity(pool.memory), pool.memory, pool.machine)
+        for pool in pools()
+        if capability(pool.gpu) >= BUILT_FOR
     )
     has = container.get("resources") or {}
     if not isinstance(has, dict) or not all(
@@ -207,7 +207,9 @@ def claim(ctx: Context) -> Verdict:
     publish(at)
     with ctx.deploying():
         found = manifests.read(ctx.files, ["claim.yaml"], namespaces=[NAMESPACE])
-        if not any((one.kind, one.name) == ("ResourceClaimTemplate", "big-gpu") for one in found):
+        if not any(
+            (document.kind, document.name) == ("ResourceClaimTemplate", "big-gpu") for document in found
+        ):
             raise LabError("There is no ResourceClaimTemplate big-gpu.", where="claim.yaml")
     given = manifests.read(HERE / "given", ["dra.yaml"], namespaces=[NAMESPACE])
     [mine] = given
@@ -215,7 +217,7 @@ def claim(ctx: Context) -> Verdict:
     small = ["eks-g4dn-1", "eks-g4dn-2"]
     try:
         # Whoever's pods they are: what does not let them in is in the learner's namespace.
-        with only(at, small), ctx.deploying(Refused):
+        with only(at, small), ctx.deploying(WorkloadRefused):
             first = settled(at, mine, 2, within=4)
         if nodes_of(first):
             return failed(
@@ -223,7 +225,7 @@ def claim(ctx: Context) -> Verdict:
                 observed=f"placed on {', '.join(sorted(nodes_of(first)))}, whose device has 16Gi",
                 look="kubectl get resourceclaims -n inference -o yaml",
             )
-        with only(at, [*small, "eks-g6-1", "eks-g6-2"]), ctx.deploying(Refused):
+        with only(at, [*small, "eks-g6-1", "eks-g6-2"]), ctx.deploying(WorkloadRefused):
             second = settled(at, mine, 2, within=12)
             scale(at, mine, 3)
             third = settled(at, mine, 3, within=4)
@@ -332,24 +334,24 @@ def aks(ctx: Context) -> Verdict:
     """Read the command, look its machine up, then make a node as it describes."""
     with ctx.deploying():
         read = node_pool((ctx.files / "aks-node-pool.sh").read_text())
-        taints = [one for one in (read.node_taints or "").split(",") if one]
-        for one in taints:
-            taint(one)
+        taints = [word for word in (read.node_taints or "").split(",") if word]
+        for word in taints:
+            taint(word)
     expected = "a machine that can still be had, from none to some of it, on which the Deployment lands"
     look = "az vm list-skus --location eastus --output table"
     machine = read.node_vm_size or ""
     if ended(machine):
         return failed(expected=expected, observed=f"{machine} ended on {ended(machine)}", look=look)
-    shape = next((one for one in pools("AKS") if one.machine == machine), None)
+    shape = next((pool for pool in pools("AKS") if pool.machine == machine), None)
     if shape is None:
-        known = ", ".join(one.machine for one in pools("AKS"))
+        known = ", ".join(pool.machine for pool in pools("AKS"))
         return failed(
             expected=expected,
             observed=f"{machine or 'no size'} is not in data/pools.toml (it has {known})",
             look=look,
         )
     own = {"kubernetes.azure.com/agentpool": read.name, "kubernetes.azure.com/accelerator": "nvidia"}
-    own |= dict(one.split("=", 1) for one in read.labels or () if "=" in one)
+    own |= dict(label.split("=", 1) for label in read.labels or () if "=" in label)
     bad = []
     if not read.enable_cluster_autoscaler or int(read.min_count):
         least = f"--min-count {read.min_count}" if read.enable_cluster_autoscaler else "no autoscaler"
@@ -374,7 +376,9 @@ def runs(ctx: Context) -> Verdict:
     at, mine = served(ctx)
     core = client.CoreV1Api(at.api)
     node = next(
-        one.metadata.name for one in core.list_node().items if one.metadata.labels.get("type") != "kwok"
+        candidate.metadata.name
+        for candidate in core.list_node().items
+        if candidate.metadata.labels.get("type") != "kwok"
     )
     body = copy.deepcopy(mine.body)
     body["spec"]["replicas"] = 1

@@ -50,7 +50,7 @@ def valid(ctx: Context) -> Verdict:
     return verdict(
         not objections,
         expected="terraform validate has nothing to say",
-        observed="\n".join(str(one) for one in objections[:6]) or "nothing",
+        observed="\n".join(str(objection) for objection in objections[:6]) or "nothing",
         look="terraform validate",
     )
 
@@ -64,7 +64,7 @@ def tests(ctx: Context) -> Verdict:
     with ctx.deploying():
         own = found.test()
         if not own.passed:
-            words = [f"{name}: {one}" for name, one in own.runs.items() if one != "pass"] + [
+            words = [f"{name}: {run}" for name, run in own.runs.items() if run != "pass"] + [
                 str(it) for it in own.errors
             ]
             return failed(expected=expected, observed="\n".join(words[:6]) or "no run at all", look=look)
@@ -96,8 +96,8 @@ def patience(ctx: Context) -> Verdict:
     for seconds in REPLIES:
         with ctx.deploying():
             plan = found.plan(variables | {"longest_reply": seconds}, say=ctx.say)
-        idle = [int(one["idle_timeout"]) for one in values(plan, "aws_lb")]
-        delay = [int(one["deregistration_delay"]) for one in values(plan, "aws_lb_target_group")]
+        idle = [int(balancer["idle_timeout"]) for balancer in values(plan, "aws_lb")]
+        delay = [int(group["deregistration_delay"]) for group in values(plan, "aws_lb_target_group")]
         good = good and bool(idle) and bool(delay) and min(idle + delay) >= seconds
         words.append(
             f"for {seconds} s: idle timeout {idle or 'none'}, deregistration delay {delay or 'none'}"
@@ -123,20 +123,20 @@ def image(ctx: Context) -> Verdict:
     with ctx.deploying():
         plan = planned(ctx)
     names = [
-        one
-        for one in references(plan, "aws_launch_template", "image_id")
-        if one.startswith(("data.", "module.", "local.", "var."))
+        reference
+        for reference in references(plan, "aws_launch_template", "image_id")
+        if reference.startswith(("data.", "module.", "local.", "var."))
     ]
     assert found.endpoint is not None
     ec2 = found.endpoint.client("ec2")
     words, good = [], bool(names) and bool(values(plan, "aws_launch_template"))
-    for one in values(plan, "aws_launch_template"):
+    for template in values(plan, "aws_launch_template"):
         images = ec2.describe_images(
-            Filters=[{"Name": "image-id", "Values": [one.get("image_id") or "none"]}]
+            Filters=[{"Name": "image-id", "Values": [template.get("image_id") or "none"]}]
         )["Images"]
         kinds = (
-            ec2.describe_instance_types(InstanceTypes=[one["instance_type"]])["InstanceTypes"]
-            if one.get("instance_type")
+            ec2.describe_instance_types(InstanceTypes=[template["instance_type"]])["InstanceTypes"]
+            if template.get("instance_type")
             else []
         )
         fits = (
@@ -149,7 +149,7 @@ def image(ctx: Context) -> Verdict:
             if images
             else "an image that this region has not"
         )
-        words.append(f"{one.get('image_id')}: {what} on {one.get('instance_type')}")
+        words.append(f"{template.get('image_id')}: {what} on {template.get('instance_type')}")
     words.append(
         "from " + ", ".join(names) if names else "written down as it is: another region has no such image"
     )

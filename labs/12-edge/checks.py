@@ -29,24 +29,24 @@ US = {"country": "US", "continent": "NA"}
 @fixture(ours=True)
 def regions(ctx: Context) -> Iterator[World]:
     """The regions, up."""
-    with World(say=ctx.say) as one:
-        yield one
+    with World(say=ctx.say) as at:
+        yield at
 
 
 def world(ctx: Context) -> World:
     """The regions, as they were before each check."""
-    one = regions(ctx)
-    one.restore()
-    one.idle()
-    return one
+    worker = regions(ctx)
+    worker.restore()
+    worker.idle()
+    return worker
 
 
 @fixture
 def edge(ctx: Context) -> Iterator[Edge]:
     """The learner's worker, started."""
     at, key = world(ctx), "sk-client-" + f"{ctx.random('key').getrandbits(48):012x}"
-    with Edge(ctx.files / CONFIG, at, client_key=key, log=at.folder / "edge.log") as one:
-        yield one
+    with Edge(ctx.files / CONFIG, at, client_key=key, log=at.folder / "edge.log") as worker:
+        yield worker
 
 
 def somebody(ctx: Context, purpose: str, home: str, *, eu: bool = False) -> dict[str, Any]:
@@ -54,9 +54,9 @@ def somebody(ctx: Context, purpose: str, home: str, *, eu: bool = False) -> dict
     return user(ctx.random(purpose), home, eu=eu).cf
 
 
-def tokens(one: Edge, cf, count: int = 4, **more) -> httpx.Response:
+def tokens(worker: Edge, cf, count: int = 4, **more) -> httpx.Response:
     """A completion that a user at `cf` asks for."""
-    return one.request(
+    return worker.request(
         "POST", "/v1/completions", cf=cf, json={"prompt": "Once", "max_tokens": count} | more, timeout=120
     )
 
@@ -69,17 +69,17 @@ def generations(seen) -> list[str]:
 @check(title="The worker starts, and a user gets a token", points=3, machine=("edge",), **WORLD)
 def starts(ctx: Context) -> Verdict:
     """Start it as `workerd serve worker.capnp` does; ask for four tokens with the client's key."""
-    at, one = world(ctx), edge(ctx)
+    at, worker = world(ctx), edge(ctx)
     mark, prompt = at.mark(), f"Once {ctx.random('prompt').getrandbits(48):x}"
     try:
-        reply = tokens(one, US, prompt=prompt)
+        reply = tokens(worker, US, prompt=prompt)
         found = reply.json().get("usage", {}).get("completion_tokens", 0) if reply.status_code == 200 else 0
         said = f"HTTP {reply.status_code}, {found} tokens"
     except (httpx.HTTPError, ValueError) as error:
         found, said = 0, str(error)
     if found and not any(prompt in it.body for it in at.seen(mark, least=1)):
         found, said = 0, f"{said}, and no origin was asked for them"
-    log = one.said(3)
+    log = worker.said(3)
     return verdict(
         found > 0,
         expected="HTTP 200 with tokens, from an origin that asks for its own key",
@@ -91,12 +91,12 @@ def starts(ctx: Context) -> Verdict:
 @check(title="Users are sent to their region", points=5, machine=("edge",), **WORLD)
 def geography(ctx: Context) -> Verdict:
     """Users from everywhere, some from nowhere in particular; which region each one's request reached."""
-    at, one = world(ctx), edge(ctx)
+    at, worker = world(ctx), edge(ctx)
     wrong, tried = [], users(ctx.random("users"))
     for cf, home in tried:
         mark = at.mark()
         with contextlib.suppress(httpx.HTTPError):
-            one.request("GET", "/v1/models", cf=cf)
+            worker.request("GET", "/v1/models", cf=cf)
         reached = [it.region for it in at.seen(mark, least=1, within=1) if it.path.startswith("/v1/models")]
         if reached[:1] != [home]:
             where = " ".join(f"{key}={value}" for key, value in cf.items()) or "nothing known"
@@ -118,7 +118,7 @@ def geography(ctx: Context) -> Verdict:
 @check(title="A request arrives as it was sent", points=3, machine=("edge",), **WORLD)
 def untouched(ctx: Context) -> Verdict:
     """Method, path, query, headers and body, compared with what reached the region."""
-    at, one = world(ctx), edge(ctx)
+    at, worker = world(ctx), edge(ctx)
     draw = ctx.random("untouched")
     word, other = (f"{draw.getrandbits(32):x}" for _ in range(2))
     body = json.dumps({"prompt": f"Grüße, 世界 \u0000 {word}", "max_tokens": 1}, ensure_ascii=False)
@@ -136,7 +136,7 @@ def untouched(ctx: Context) -> Verdict:
     for method, path, headers, content in sent:
         mark = at.mark()
         with contextlib.suppress(httpx.HTTPError):
-            one.request(method, path, cf=US, headers=headers, content=content)
+            worker.request(method, path, cf=US, headers=headers, content=content)
         got = next((it for it in at.seen(mark, least=1) if it.path.split("?")[0] == path.split("?")[0]), None)
         if got is None:
             wrong.append(f"{method} {path} reached nobody")
@@ -157,21 +157,21 @@ def untouched(ctx: Context) -> Verdict:
 @check(title="A stream comes as it is written", points=2, needs=("starts",), machine=("edge",), **WORLD)
 def streaming(ctx: Context) -> Verdict:
     """Of the time of a whole streamed reply, how much lies between its first and its last piece; and a long one, read to its end."""
-    at, one = world(ctx), edge(ctx)
+    at, worker = world(ctx), edge(ctx)
     best = 0.0
     for _ in range(4):
-        request = one.build(
+        request = worker.build(
             "POST",
             "/v1/completions",
             cf=US,
             json={"prompt": "Once", "max_tokens": 200, "ignore_eos": True, "stream": True},
         )
         began = time.monotonic()
-        with contextlib.suppress(httpx.HTTPError), contextlib.closing(one.stream(request)) as reply:
+        with contextlib.suppress(httpx.HTTPError), contextlib.closing(worker.stream(request)) as reply:
             times = [time.monotonic() for _ in reply.iter_bytes()]
             if len(times) > 1:
                 best = max(best, (times[-1] - times[0]) / (times[-1] - began))
-    how, took = long_stream(at, one) if best >= 0.3 else ("not tried", 0.0)
+    how, took = long_stream(at, worker) if best >= 0.3 else ("not tried", 0.0)
     return verdict(
         best >= 0.3 and how == "whole",
         expected=f"at least 30 % of a reply's time lies after its first piece, and a stream that goes on for {LONG:.0f} s arrives whole",
@@ -181,28 +181,28 @@ def streaming(ctx: Context) -> Verdict:
     )
 
 
-def long_stream(at: World, one: Edge) -> tuple[str, float]:
+def long_stream(at: World, worker: Edge) -> tuple[str, float]:
     """A healthy stream that takes longer than any time-out for one that stopped: how it ended, after how many seconds.
 
     The server writes in bursts, with less than half a second between two pieces.
     """
-    timings = tokens(one, US, 64, ignore_eos=True).json().get("timings", {})
+    timings = tokens(worker, US, 64, ignore_eos=True).json().get("timings", {})
     count = max(100, int(0.4 * LONG * timings.get("predicted_per_second", 100.0)))
     how, took = "", 0.0
     for more in (1, 2, 4):
-        how, took = in_bursts(at, one, min(3500, more * count))
+        how, took = in_bursts(at, worker, min(3500, more * count))
         if how != "whole" or took > ENDED:
             break
     return how, took
 
 
-def in_bursts(at: World, one: Edge, count: int) -> tuple[str, float]:
+def in_bursts(at: World, worker: Edge, count: int) -> tuple[str, float]:
     """One such stream of so many tokens; when it has gone on for long enough, its server does the rest at once."""
     body = {"prompt": "Once", "max_tokens": count, "ignore_eos": True, "stream": True}
-    request = one.build("POST", "/v1/completions", cf=US, json=body)
+    request = worker.build("POST", "/v1/completions", cf=US, json=body)
     last, began = b"", time.monotonic()
     try:
-        with contextlib.closing(one.stream(request)) as reply:
+        with contextlib.closing(worker.stream(request)) as reply:
             pieces = reply.iter_bytes()
             with at.halting("us"):
                 for piece in pieces:
@@ -219,14 +219,14 @@ def in_bursts(at: World, one: Edge, count: int) -> tuple[str, float]:
 @check(title="Keys stay on their own side", points=4, machine=("edge",), **WORLD)
 def keys(ctx: Context) -> Verdict:
     """With the client's key, another one, none: what reaches an origin, and with which key."""
-    at, one = world(ctx), edge(ctx)
+    at, worker = world(ctx), edge(ctx)
     mark = at.mark()
     with contextlib.suppress(httpx.HTTPError):
-        tokens(one, US, 1)
-        one.request("GET", "/v1/models", cf=somebody(ctx, "keys", "asia"), headers={"x-api-key": "mine"})
+        tokens(worker, US, 1)
+        worker.request("GET", "/v1/models", cf=somebody(ctx, "keys", "asia"), headers={"x-api-key": "mine"})
     seen = at.seen(mark, least=2)
     words = []
-    if any(one.client_key in value for it in seen for value in it.headers.values()):
+    if any(worker.client_key in value for it in seen for value in it.headers.values()):
         words.append("the client's key reached an origin")
     if not seen or any(
         it.headers.get("authorization") != f"Bearer {at.key}" for it in seen if it.path != "/health"
@@ -235,7 +235,7 @@ def keys(ctx: Context) -> Verdict:
     for name, key in (("another key", "sk-client-guessed"), ("no key", None)):
         mark = at.mark()
         try:
-            status: int | str = one.request(
+            status: int | str = worker.request(
                 "POST", "/v1/completions", cf=US, key=key, json={"prompt": "x", "max_tokens": 1}
             ).status_code
         except httpx.HTTPError as error:
@@ -265,7 +265,7 @@ def direct(at: World) -> float:
 
 def elsewhere(ctx: Context, fail) -> Verdict:
     """A region fails, a user there asks, three times; between them the same of a healthy region, as the measure of the machine."""
-    at, one = world(ctx), edge(ctx)
+    at, worker = world(ctx), edge(ctx)
     took, asis, wrong = [], [], []
     for turn in range(TRIES):
         at.restore()
@@ -274,7 +274,7 @@ def elsewhere(ctx: Context, fail) -> Verdict:
         fail(at)
         mark, began = at.mark(), time.monotonic()
         try:
-            status: int | str = tokens(one, somebody(ctx, f"elsewhere {turn}", "asia")).status_code
+            status: int | str = tokens(worker, somebody(ctx, f"elsewhere {turn}", "asia")).status_code
         except httpx.HTTPError as error:
             status = str(error)
         took.append(time.monotonic() - began)
@@ -324,15 +324,18 @@ def hung(ctx: Context) -> Verdict:
 )
 def slow(ctx: Context) -> Verdict:
     """A reply that takes seconds and is not streamed: who was asked for it."""
-    at, one = world(ctx), edge(ctx)
+    at, worker = world(ctx), edge(ctx)
     there = somebody(ctx, "slow", "asia")
     rate = (
-        tokens(one, there, 64, ignore_eos=True).json().get("timings", {}).get("predicted_per_second", 100.0)
+        tokens(worker, there, 64, ignore_eos=True)
+        .json()
+        .get("timings", {})
+        .get("predicted_per_second", 100.0)
     )
     count = max(64, min(3000, int(2.5 * rate)))  # some seconds of silence, on any machine
     mark, began = at.mark(), time.monotonic()
     try:
-        reply = tokens(one, there, count, ignore_eos=True)
+        reply = tokens(worker, there, count, ignore_eos=True)
         said = f"HTTP {reply.status_code}"
     except httpx.HTTPError as error:
         said = str(error)
@@ -349,8 +352,8 @@ def slow(ctx: Context) -> Verdict:
 
 def broken(ctx: Context, fail) -> tuple[str, float, list[str]]:
     """A stream that has begun, and then its region fails: how it ended, after how many seconds, who else was asked."""
-    at, one = world(ctx), edge(ctx)
-    request = one.build(
+    at, worker = world(ctx), edge(ctx)
+    request = worker.build(
         "POST",
         "/v1/completions",
         cf=somebody(ctx, "broken", "asia"),
@@ -358,7 +361,7 @@ def broken(ctx: Context, fail) -> tuple[str, float, list[str]]:
     )
     mark, how, began = at.mark(), "complete, as if nothing had been", time.monotonic()
     try:
-        with contextlib.closing(one.stream(request)) as reply:
+        with contextlib.closing(worker.stream(request)) as reply:
             pieces = reply.iter_bytes()
             last = next(pieces, b"")[-400:]
             fail(at)
@@ -415,7 +418,7 @@ def stall(ctx: Context) -> Verdict:
 @check(title="Residents of the EU are answered there, or not at all", points=4, machine=("edge",), **WORLD)
 def residency(ctx: Context) -> Verdict:
     """With the EU's region down, then hung: what residents of three members get, and whether anything left the EU. Who is none may go on."""
-    at, one = world(ctx), edge(ctx)
+    at, worker = world(ctx), edge(ctx)
     residents = [somebody(ctx, f"resident {place}", "eu", eu=True) for place in range(3)]
     other = somebody(ctx, "no resident", "eu")
     words = []
@@ -424,7 +427,7 @@ def residency(ctx: Context) -> Verdict:
         for cf in residents if name == "down" else residents[:1]:
             mark = at.mark()
             try:
-                status: int | str = tokens(one, cf).status_code
+                status: int | str = tokens(worker, cf).status_code
             except httpx.HTTPError as error:
                 status = str(error)
             left = sorted({it.region for it in at.seen(mark)} - {"eu"})
@@ -434,7 +437,7 @@ def residency(ctx: Context) -> Verdict:
         at.restore()
     at.kill("eu")
     with contextlib.suppress(httpx.HTTPError):
-        if (status := tokens(one, other).status_code) != 200:
+        if (status := tokens(worker, other).status_code) != 200:
             words.append(f"a user in {other['country']}, who is no resident, got HTTP {status}")
     at.restore()
     return verdict(
@@ -450,11 +453,11 @@ def residency(ctx: Context) -> Verdict:
 @check(title="With everything down the answer is honest", points=2, machine=("edge",), **WORLD)
 def honest(ctx: Context) -> Verdict:
     """Kill all three."""
-    at, one = world(ctx), edge(ctx)
+    at, worker = world(ctx), edge(ctx)
     for name in HOSTS:
         at.kill(name)
     try:
-        reply = tokens(one, US)
+        reply = tokens(worker, US)
         said = f"HTTP {reply.status_code}, {reply.headers.get('content-type', 'no content type')}"
         good = reply.status_code in (502, 503, 504) and "error" in json.loads(reply.text)
     except (httpx.HTTPError, ValueError) as error:

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from llmlab.checks import Context, Verdict, check, failed, fixture, inconclusive, passed, verdict
-from llmlab.tiers.regions.for_labs import Globe, Routing, Users, seen
+from llmlab.tiers.regions.for_labs import Globe, RegionalUsers, Routing, seen
 
 BUDGET = 8.0  # seconds: the longest that may be promised
 MARGIN = 1.2
@@ -67,7 +67,7 @@ def at_rest(ctx: Context):
     """Nothing is wrong: what users of each kind meet, and what reached the regions."""
     one, at = routing(ctx), globe(ctx)
     mark = at.mark()
-    with Users(one) as users:
+    with RegionalUsers(one) as users:
         users.wait(5)
         rows = users.stop()
     return rows, at.arrived(mark)
@@ -96,8 +96,8 @@ def recovered(ctx: Context, hows: tuple[str, ...], promise: float, part: str) ->
     for how in hows:
         took = {
             name: [
-                seen.recovery(one.rows[name], seen.at_home(at, one.region), one.broke, one.restored)
-                for one in losses(ctx, how)
+                seen.recovery(loss.rows[name], seen.at_home(at, loss.region), loss.broke, loss.restored)
+                for loss in losses(ctx, how)
             ]
             for name in ("yours", "reference")
         }
@@ -106,7 +106,7 @@ def recovered(ctx: Context, hows: tuple[str, ...], promise: float, part: str) ->
         lines.append(
             f"{how}: "
             + ", ".join(
-                f"{one.region} {_s(t)}" for one, t in zip(losses(ctx, how), took["yours"], strict=True)
+                f"{loss.region} {_s(t)}" for loss, t in zip(losses(ctx, how), took["yours"], strict=True)
             )
         )
     expected = f"served again within {MARGIN * promise:.1f} s, which is promise.{part} ({promise:g} s) and 20 %; promised are at most {BUDGET:g} s"
@@ -129,8 +129,8 @@ def _s(seconds: float) -> str:
 def serves(ctx: Context) -> Verdict:
     """A user of each kind for five seconds, with everything up."""
     rows, _ = at_rest(ctx)
-    bad = [one for one in rows if not one.ok]
-    lines = sorted({f"{one.users}: {f'HTTP {one.status}' if one.status else one.error}" for one in bad})
+    bad = [row for row in rows if not row.ok]
+    lines = sorted({f"{row.users}: {f'HTTP {row.status}' if row.status else row.error}" for row in bad})
     return verdict(
         rows and not bad,
         expected="every request answered with tokens",
@@ -147,15 +147,15 @@ def nearest(ctx: Context) -> Verdict:
     homes = seen.homes(globe(ctx))
     wrong = []
     for kind, home in homes.items():
-        own = [one for one in rows if one.users == kind and one.ok]
-        away = [one for one in own if one.region != home]
+        own = [row for row in rows if row.users == kind and row.ok]
+        away = [row for row in own if row.region != home]
         if not own or len(away) > 0.1 * len(own):
             wrong.append(f"{kind}: {len(own) - len(away)} of {len(own)} from {home}")
     return verdict(
         not wrong,
         expected="9 of 10 replies from the region that is closest: the Americas us, Europe and Africa eu, Asia and Oceania asia",
         observed="; ".join(wrong)
-        or f"all {len(homes)} kinds of users, in {sum(one.ok for one in rows)} replies",
+        or f"all {len(homes)} kinds of users, in {sum(row.ok for row in rows)} replies",
         look="regions.policies().plot()",
         hidden="; ".join(
             f"{kind} in {place.city}, {place.network}" for kind, place in globe(ctx).users.items()
@@ -213,10 +213,10 @@ def once(ctx: Context) -> Verdict:
     """How often each lost region, once left, began to serve again."""
     often = []
     for how in WAYS:
-        for one in losses(ctx, how):
-            count = seen.returns(one.rows["yours"], one.region, one.broke, one.restored)
+        for loss in losses(ctx, how):
+            count = seen.returns(loss.rows["yours"], loss.region, loss.broke, loss.restored)
             if count != 1:
-                often.append(f"{one.region} {how}: {count} times")
+                often.append(f"{loss.region} {how}: {count} times")
     return verdict(
         not often,
         expected="left once, and back once, in each of 12 incidents",
@@ -236,8 +236,11 @@ def once(ctx: Context) -> Verdict:
 def flapping(ctx: Context) -> Verdict:
     """The server of one region refuses for 4 s and serves for 3 s, three times over; then it stays up."""
     at, region = globe(ctx), ctx.random("flapping").choice(["us", "eu", "asia"])
-    one = seen.flap(at, both(ctx), region)
-    count = {name: seen.returns(rows, region, one.broke, one.restored) for name, rows in one.rows.items()}
+    incident = seen.flap(at, both(ctx), region)
+    count = {
+        name: seen.returns(rows, region, incident.broke, incident.restored)
+        for name, rows in incident.rows.items()
+    }
     expected, look = "left once, and back once it stays up", "regions.flapping().plot()"
     observed = f"{region} came back {'once' if count['yours'] == 1 else str(count['yours']) + ' times'}"
     if count["yours"] > 1 and count["reference"] > 1:
@@ -255,7 +258,7 @@ def residency(ctx: Context) -> Verdict:
     rows, arrived = list(rows), list(arrived)
     for how in ("killed", "cut off", "servers killed"):
         mark = at.mark()
-        with Users(one, each=2, at=[RESIDENTS]) as users:
+        with RegionalUsers(one, each=2, at=[RESIDENTS]) as users:
             users.wait(0.5)
             seen.WAYS[how](at, "eu")
             users.wait(4)
@@ -302,9 +305,9 @@ def survivors(ctx: Context) -> Verdict:
     seen.left_to_the_others(at, pair["yours"], ctx.random("survivors").choice(["us", "asia"]), BUDGET)
     loads: dict[str, list[seen.Load]] = {name: [] for name in pair}
     for turn in range(3):
-        for name, one in pair.items():
+        for name, routes in pair.items():
             ctx.say(f"load {turn + 1} of 3: {name}")
-            loads[name].append(seen.loaded(one))
+            loads[name].append(seen.loaded(routes))
     at.restore()
     mine, other = loads["yours"], loads["reference"]
     ratio = statistics.median(a.p95() / b.p95() for a, b in zip(mine, other, strict=True))
@@ -365,7 +368,7 @@ def honest(ctx: Context) -> Verdict:
 )
 def gradual(ctx: Context) -> Verdict:
     """How much of its former load a region has in its first 1.5 s back, after its servers were lost; each of the three."""
-    shares = [seen.early_share(one, "yours") for one in losses(ctx, "servers killed")]
+    shares = [seen.early_share(loss, "yours") for loss in losses(ctx, "servers killed")]
     said = ", ".join("none" if math.isnan(share) else f"{share:.0%}" for share in shares)
     good = not any(math.isnan(share) for share in shares) and statistics.median(shares) <= 0.75
     return verdict(

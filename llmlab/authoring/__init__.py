@@ -9,8 +9,19 @@ from .build import build, learner, solution
 from .drift import check
 from .lint import Drift, lint
 from .scaffold import course_for, new
-from .source import Cell, Source, read, sources
+from .source import Source, SourceCell, read, sources
 
 __all__ = [
-    "Cell", "Drift", "Source", "build", "check", "course_for", "learner", "lint", "new", "read", "solution", "sources",
+    "Drift",
+    "Source",
+    "SourceCell",
+    "build",
+    "check",
+    "course_for",
+    "learner",
+    "lint",
+    "new",
+    "read",
+    "solution",
+    "sources",
 ]  # fmt: skip

@@ -15,7 +15,7 @@ from typing import Any
 
 from ..errors import LabError
 from ..system.paths import replace_file
-from .source import Cell, Source, read, sources
+from .source import Source, SourceCell, read, sources
 
 Outputs = Mapping[str, list[dict[str, Any]]]  # by cell id
 AUTHORS = frozenset({"compare", "solution"})  # tags that say nothing to a learner's tools
@@ -102,7 +102,11 @@ def kept_outputs(source: Source) -> dict[str, list[dict[str, Any]]]:
 
 
 def _notebook_cell(
-    cell: Cell, text: str | None, tags: list[str], outputs: Sequence[Mapping[str, Any]] = (), ran: int = 0
+    cell: SourceCell,
+    text: str | None,
+    tags: list[str],
+    outputs: Sequence[Mapping[str, Any]] = (),
+    ran: int = 0,
 ) -> Any:
     from nbformat import from_dict
     from nbformat.v4 import new_code_cell, new_markdown_cell
@@ -112,10 +116,10 @@ def _notebook_cell(
         return new_markdown_cell(text, id=cell.id, metadata=metadata)
     # nbval takes a cell with outputs but without a count for one that never ran, and fails it.
     count = ran if outputs else None
-    results = [from_dict(dict(one)) for one in outputs]
-    for one in results:
-        if one.output_type == "execute_result":
-            one.execution_count = count
+    results = [from_dict(dict(output)) for output in outputs]
+    for result in results:
+        if result.output_type == "execute_result":
+            result.execution_count = count
     return new_code_cell(text, id=cell.id, metadata=metadata, outputs=results, execution_count=count)
 
 

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import LabError
-from .source import Cell, Source
+from .source import Source, SourceCell
 
 LEFT_BEHIND = shutil.ignore_patterns("records", ".llmlab", ".ipynb_checkpoints", "__pycache__")
 ADDRESS = re.compile(r"\b0x[0-9a-f]{6,}\b")
@@ -63,7 +63,7 @@ def execute(source: Source, course: Path, *, timeout: int = 600) -> dict[str, li
         outputs = {}
         for cell, done in zip(ran, notebook.cells, strict=True):
             if "compare" in cell.tags:
-                outputs[cell.id] = [_settled(one) for one in done.outputs]
+                outputs[cell.id] = [_settled(output) for output in done.outputs]
                 _refuse_volatile(source, cell, outputs[cell.id], str(copy))
     return outputs
 
@@ -71,7 +71,7 @@ def execute(source: Source, course: Path, *, timeout: int = 600) -> dict[str, li
 def _unfinished(cell: Any) -> bool:
     """Whether this is the cell that failed: it has an error, or never came to its reply."""
     wanted = "raises-exception" in cell.metadata.get("tags", [])
-    errors = any(one.output_type == "error" for one in cell.outputs)
+    errors = any(output.output_type == "error" for output in cell.outputs)
     replied = "shell.execute_reply" in cell.metadata.get("execution", {})
     return (errors and not wanted) or not replied
 
@@ -91,7 +91,7 @@ def _settled(output: Any) -> dict[str, Any]:
     return kept
 
 
-def _refuse_volatile(source: Source, cell: Cell, outputs: list[dict[str, Any]], folder: str) -> None:
+def _refuse_volatile(source: Source, cell: SourceCell, outputs: list[dict[str, Any]], folder: str) -> None:
     text = json.dumps(outputs)
     why = None
     if not outputs:

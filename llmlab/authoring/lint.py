@@ -10,7 +10,7 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from .source import Cell, Source
+from .source import Source, SourceCell
 
 MOST = 8  # lines of code in a cell
 MEASURES = re.compile(r"\.(?:load|sweep)\(")
@@ -45,7 +45,7 @@ def lint(source: Source) -> list[Drift]:
     return out
 
 
-def _code(cell: Cell) -> Iterator[tuple[str, int]]:
+def _code(cell: SourceCell) -> Iterator[tuple[str, int]]:
     lines = [line for line in cell.for_solution.split("\n") if line.strip()]
     if len(lines) > MOST and "figure" not in cell.tags:
         yield f"{len(lines)} lines of code, at most {MOST} (or tag it figure)", 0
@@ -91,5 +91,5 @@ def _prediction(source: Source) -> list[Drift]:
     ]
 
 
-def _measures(cell: Cell) -> bool:
+def _measures(cell: SourceCell) -> bool:
     return "measure" in cell.tags or bool(MEASURES.search(cell.for_solution))

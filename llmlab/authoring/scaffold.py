@@ -88,15 +88,15 @@ def _refuse_taken(name: str, course: Path) -> None:
             )
     labs = all_labs(course)
     number, _, slug = name.partition("-")
-    for one in labs:
-        if number == one.number or slug == one.slug:
+    for present in labs:
+        if number == present.number or slug == present.slug:
             taken = {lab.number for lab in labs}
             free = next((f"{n:02}" for n in range(20, 100) if f"{n:02}" not in taken), "NN")
-            what = f"number {number}" if number == one.number else f"name {slug}"
-            other = f"{free}-{slug}" if slug != one.slug else f"{number}-another-slug"
+            what = f"number {number}" if number == present.number else f"name {slug}"
+            other = f"{free}-{slug}" if slug != present.slug else f"{number}-another-slug"
             raise LabError(
-                f"The {what} is taken by {one.name}.",
-                where=str(one.folder),
+                f"The {what} is taken by {present.name}.",
+                where=str(present.folder),
                 fix=f"llmlab author new {other}",
             )
 
@@ -116,15 +116,15 @@ def _fill(source: Traversable, target: Path, name: str, values: dict[str, str]) 
 
 def _copy(source: Traversable, target: Path, values: dict[str, str]) -> None:
     target.mkdir(parents=True)
-    for one in source.iterdir():
-        if one.is_dir():
-            if one.name != "__pycache__":
-                _copy(one, target / one.name, values)
+    for entry in source.iterdir():
+        if entry.is_dir():
+            if entry.name != "__pycache__":
+                _copy(entry, target / entry.name, values)
         else:
-            text = one.read_text(encoding="utf-8")
+            text = entry.read_text(encoding="utf-8")
             for mark, value in values.items():
                 # a JSON text is a TOML text, quotes and backslashes included
                 text = text.replace(
-                    mark, json.dumps(value, ensure_ascii=False) if one.name == "lab.toml" else value
+                    mark, json.dumps(value, ensure_ascii=False) if entry.name == "lab.toml" else value
                 )
-            (target / one.name).write_text(text, encoding="utf-8")
+            (target / entry.name).write_text(text, encoding="utf-8")

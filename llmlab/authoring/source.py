@@ -31,7 +31,7 @@ LEARNER = re.compile(r"^(?P<indent>\s*)(?P<solution>.*?)\s*# learner:[ \t]*(?P<l
 
 
 @dataclass(frozen=True, slots=True)
-class Cell:
+class SourceCell:
     """One cell of a source; `line` is that of its `# %%` line, from 1."""
 
     kind: Literal["markdown", "code"]
@@ -66,7 +66,7 @@ class Source:
     """The cells of one `lab.py`."""
 
     path: Path
-    cells: tuple[Cell, ...]
+    cells: tuple[SourceCell, ...]
 
     @property
     def name(self) -> str:
@@ -88,7 +88,7 @@ class Source:
         """Where the solution notebook belongs."""
         return self.path.with_suffix(".ipynb")
 
-    def where(self, cell: Cell, offset: int = 0) -> str:
+    def where(self, cell: SourceCell, offset: int = 0) -> str:
         """File and line of a cell, or of a line in it (`offset` from 1)."""
         return f"{self.path}:{cell.line + offset}"
 
@@ -157,9 +157,10 @@ def read(path: Path) -> Source:
         )
     number = path.parent.name.partition("-")[0]
     cells = tuple(
-        _cell(path, number, n, line, one) for n, (line, one) in enumerate(zip(starts, raw, strict=True), 1)
+        _cell(path, number, n, line, chunk)
+        for n, (line, chunk) in enumerate(zip(starts, raw, strict=True), 1)
     )
-    seen: dict[str, Cell] = {}
+    seen: dict[str, SourceCell] = {}
     for cell in cells:
         if cell.id in seen:
             raise LabError(
@@ -181,7 +182,7 @@ def _header(lines: Sequence[str]) -> int:
     return next((n for n, line in enumerate(lines[1:], 2) if line == "# ---"), 0)
 
 
-def _cell(path: Path, number: str, ordinal: int, line: int, raw: Any) -> Cell:
+def _cell(path: Path, number: str, ordinal: int, line: int, raw: Any) -> SourceCell:
     where = f"{path}:{line}"
     # jupytext notes blank lines after a cell as lines_to_next_cell; nobody wrote that.
     options = {key: value for key, value in raw.metadata.items() if not key.startswith("lines_to_")}
@@ -209,7 +210,7 @@ def _cell(path: Path, number: str, ordinal: int, line: int, raw: Any) -> Cell:
                 where=where,
                 fix=f"did you mean {near[0]!r}?" if near else "known: " + ", ".join(sorted(TAGS)),
             )
-    cell = Cell(raw.cell_type, name, tuple(tags), raw.source, line)
+    cell = SourceCell(raw.cell_type, name, tuple(tags), raw.source, line)
     for offset, text in _marks(cell):
         if "answer" not in cell.tags:
             raise LabError(
@@ -229,7 +230,7 @@ def _cell(path: Path, number: str, ordinal: int, line: int, raw: Any) -> Cell:
     return cell
 
 
-def _marks(cell: Cell) -> Iterator[tuple[int, str]]:
+def _marks(cell: SourceCell) -> Iterator[tuple[int, str]]:
     """Lines with the learner's mark: (which line of the cell, from 1; its text)."""
     if cell.kind == "code":
         yield from ((n, line) for n, line in enumerate(cell.text.split("\n"), 1) if LEARNER.match(line))

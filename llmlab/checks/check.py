@@ -135,7 +135,7 @@ class Context:
         self.deployed = False
         #: What was handed in; what a check lays beside it later is the lab's own.
         self.handed_in = frozenset(
-            one.relative_to(files).as_posix() for one in files.rglob("*") if one.is_file()
+            path.relative_to(files).as_posix() for path in files.rglob("*") if path.is_file()
         )
         self._stack = contextlib.ExitStack()
         self._shared: dict[str, Server] = {}
@@ -296,7 +296,7 @@ class Context:
     def stop(self, server: Server) -> None:
         """Stop one server before the run ends, so that it does not disturb the next measurement."""
         server.stop()
-        self._shared = {name: one for name, one in self._shared.items() if one is not server}
+        self._shared = {name: other for name, other in self._shared.items() if other is not server}
 
     def close(self) -> None:
         """Stop all that was started."""

@@ -59,7 +59,7 @@ def foreign(server: Api, reference: Api, name: str | None = None) -> str | None:
 
 
 def _likely(answer: dict[str, Any]) -> set[int]:
-    return {int(one["id"]) for one in answer["completion_probabilities"][0]["top_logprobs"]}
+    return {int(logprob["id"]) for logprob in answer["completion_probabilities"][0]["top_logprobs"]}
 
 
 def _first(answer: Any) -> int | None:

@@ -71,45 +71,53 @@ class Result(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     @property
     def points(self) -> float:
         """Points earned."""
-        return sum(one.points for one in self.outcomes)
+        return sum(outcome.points for outcome in self.outcomes)
 
     @property
     def max_points(self) -> float:
         """Points there were to earn; what was inconclusive or the grader's fault costs nobody any."""
-        return sum(one.max_points for one in self.outcomes if one.status not in ("inconclusive", "error"))
+        return sum(
+            outcome.max_points for outcome in self.outcomes if outcome.status not in ("inconclusive", "error")
+        )
 
     @property
     def passed(self) -> bool:
         """Whether nothing failed, was skipped or broke (inconclusive is no failure)."""
-        return all(one.status in ("passed", "inconclusive") for one in self.outcomes)
+        return all(outcome.status in ("passed", "inconclusive") for outcome in self.outcomes)
 
     @property
     def failing(self) -> list[str]:
         """Names of the checks that failed."""
-        return [one.check for one in self.outcomes if one.status == "failed"]
+        return [outcome.check for outcome in self.outcomes if outcome.status == "failed"]
 
     def __getitem__(self, name: str) -> Outcome:
-        for one in self.outcomes:
-            if one.check == name:
-                return one
+        for outcome in self.outcomes:
+            if outcome.check == name:
+                return outcome
         raise KeyError(name)
 
     def lines(self) -> list[str]:
         """The result as plain text."""
         out = [f"Lab {self.lab}: {self.points:g} of {self.max_points:g} points"]
-        for one in self.outcomes:
-            sign, word = SIGNS[one.status]
-            badge = "" if one.realism == "real" else f" [{one.realism}: {one.stands_in or 'form only'}]"
-            out.append(f"{sign} {one.check}: {one.title} ({word}, {one.points:g}/{one.max_points:g}){badge}")
-            if one.status == "passed":
+        for outcome in self.outcomes:
+            sign, word = SIGNS[outcome.status]
+            badge = (
+                ""
+                if outcome.realism == "real"
+                else f" [{outcome.realism}: {outcome.stands_in or 'form only'}]"
+            )
+            out.append(
+                f"{sign} {outcome.check}: {outcome.title} ({word}, {outcome.points:g}/{outcome.max_points:g}){badge}"
+            )
+            if outcome.status == "passed":
                 continue
-            if one.reason:
-                out.append(f"    {one.reason}")
-            if one.evidence:
-                out.append(f"    expected: {one.evidence.expected}")
-                out.append(f"    observed: {one.evidence.observed}")
-                if one.evidence.look:
-                    out.append(f"    look:     {one.evidence.look}")
+            if outcome.reason:
+                out.append(f"    {outcome.reason}")
+            if outcome.evidence:
+                out.append(f"    expected: {outcome.evidence.expected}")
+                out.append(f"    observed: {outcome.evidence.observed}")
+                if outcome.evidence.look:
+                    out.append(f"    look:     {outcome.evidence.look}")
         if self.failing:
             out.append(
                 f'Hint: lab.hint("{self.failing[0]}"), or in a shell: llmlab hint {self.lab[:2]} {self.failing[0]}'
@@ -124,26 +132,30 @@ class Result(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
 
     def _repr_html_(self) -> str:
         rows = []
-        for one in self.outcomes:
-            sign, word = SIGNS[one.status]
+        for outcome in self.outcomes:
+            sign, word = SIGNS[outcome.status]
             more = ""
-            if one.status != "passed":
-                parts = [html.escape(one.reason)] if one.reason else []
-                if one.evidence:
-                    parts.append(f"<b>expected</b> {html.escape(one.evidence.expected)}")
-                    parts.append(f"<b>observed</b> {html.escape(one.evidence.observed)}")
-                    if one.evidence.look:
-                        parts.append(f"<b>see it yourself</b> <code>{html.escape(one.evidence.look)}</code>")
+            if outcome.status != "passed":
+                parts = [html.escape(outcome.reason)] if outcome.reason else []
+                if outcome.evidence:
+                    parts.append(f"<b>expected</b> {html.escape(outcome.evidence.expected)}")
+                    parts.append(f"<b>observed</b> {html.escape(outcome.evidence.observed)}")
+                    if outcome.evidence.look:
+                        parts.append(
+                            f"<b>see it yourself</b> <code>{html.escape(outcome.evidence.look)}</code>"
+                        )
                 more = "<br>" + "<br>".join(parts)
-            elif one.evidence:
-                more = f"<br><small>{html.escape(one.evidence.observed)}</small>"
+            elif outcome.evidence:
+                more = f"<br><small>{html.escape(outcome.evidence.observed)}</small>"
             badge = ""
-            if one.realism != "real":
-                badge = f" <small>[{one.realism}: {html.escape(one.stands_in or 'form only')}]</small>"
+            if outcome.realism != "real":
+                badge = (
+                    f" <small>[{outcome.realism}: {html.escape(outcome.stands_in or 'form only')}]</small>"
+                )
             rows.append(
-                f'<li style="list-style:none;margin:.4em 0"><span style="color:{_COLOURS[one.status]};font-weight:bold">'
-                f"{sign} {word}</span> <code>{one.check}</code> {html.escape(one.title)}"
-                f" ({one.points:g}/{one.max_points:g}){badge}{more}</li>"
+                f'<li style="list-style:none;margin:.4em 0"><span style="color:{_COLOURS[outcome.status]};font-weight:bold">'
+                f"{sign} {word}</span> <code>{outcome.check}</code> {html.escape(outcome.title)}"
+                f" ({outcome.points:g}/{outcome.max_points:g}){badge}{more}</li>"
             )
         head = f"<b>Lab {html.escape(self.lab)}: {self.points:g} of {self.max_points:g} points</b>"
         return f'<div role="status">{head}<ul style="padding-left:.5em">{"".join(rows)}</ul></div>'

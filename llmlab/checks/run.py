@@ -194,13 +194,13 @@ def run_here(
 ) -> list[Outcome]:
     """Run checks in this process, in order; each gets exactly one outcome."""
     outcomes: dict[str, Outcome] = {}
-    for one in checks:
-        emit({"event": "start", "check": one.name, "title": one.title})
+    for check in checks:
+        emit({"event": "start", "check": check.name, "title": check.title})
         began = time.monotonic()
         status, points, evidence, reason, data = "error", 0.0, None, None, {}
-        realism = one.realism
-        blocked = [need for need in one.needs if need in outcomes and outcomes[need].status != "passed"]
-        lacking = _lacking(one.machine)
+        realism = check.realism
+        blocked = [need for need in check.needs if need in outcomes and outcomes[need].status != "passed"]
+        lacking = _lacking(check.machine)
         if problems:
             status, evidence = "failed", Evidence("the lab's files", "; ".join(problems), "llmlab reset")
         elif blocked:
@@ -209,12 +209,12 @@ def run_here(
             status, reason = "skipped", "; ".join(lacking.values())
         else:
             try:
-                with context.turn() if one.timed else contextlib.nullcontext():
-                    verdict = one.function(context)
+                with context.turn() if check.timed else contextlib.nullcontext():
+                    verdict = check.function(context)
                 status, evidence, reason = verdict.status, verdict.evidence, verdict.reason
                 data = dict(verdict.data)
                 realism = verdict.realism or realism
-                points = one.points if status == "passed" else 0.0
+                points = check.points if status == "passed" else 0.0
             except DeploymentFailed as error:
                 status, evidence = "failed", _does_not_run(str(error))
             except Unavailable as error:
@@ -226,14 +226,14 @@ def run_here(
                     reason = traceback.format_exc(limit=-4)
             except Exception:  # a bug of ours must cost the learner nothing, and be seen
                 reason = traceback.format_exc(limit=-4)
-        outcomes[one.name] = Outcome(
-            check=one.name,
-            title=one.title,
+        outcomes[check.name] = Outcome(
+            check=check.name,
+            title=check.title,
             status=status,
             points=points,
-            max_points=one.points,
+            max_points=check.points,
             realism=realism,
-            stands_in=one.stands_in,
+            stands_in=check.stands_in,
             evidence=evidence,
             reason=reason,
             waits=blocked if status == "skipped" else [],
@@ -241,7 +241,7 @@ def run_here(
             seconds=round(time.monotonic() - began, 3),
             data=data,
         )
-        emit({"event": "outcome", "outcome": msgspec.to_builtins(outcomes[one.name])})
+        emit({"event": "outcome", "outcome": msgspec.to_builtins(outcomes[check.name])})
     return list(outcomes.values())
 
 
@@ -255,8 +255,10 @@ def _lacking(needs: Sequence[str]) -> dict[str, str]:
         return {}
     from ..doctor import need
 
-    found = [one for one in map(need, needs) if not one.met]
-    return {one.name: f"this machine lacks {one.name}: {one.detail}. Bring it: {one.mend}" for one in found}
+    found = [lack for lack in map(need, needs) if not lack.met]
+    return {
+        lack.name: f"this machine lacks {lack.name}: {lack.detail}. Bring it: {lack.mend}" for lack in found
+    }
 
 
 def main() -> None:
@@ -284,8 +286,8 @@ def main() -> None:
     )
     checks = load_checks(Path(order["lab"]))
     if order["only"]:
-        checks = [one for one in checks if one.name in order["only"]]
-    emit({"event": "plan", "checks": [msgspec.to_builtins(_unreached(one)) for one in checks]})
+        checks = [check for check in checks if check.name in order["only"]]
+    emit({"event": "plan", "checks": [msgspec.to_builtins(_unreached(check)) for check in checks]})
     try:
         outcomes = run_here(checks, context, problems=order["problems"], emit=emit)
     finally:
@@ -304,15 +306,15 @@ def main() -> None:
     os._exit(0)  # the thread that reads stdin would hold up an orderly end for a second and then abort it
 
 
-def _unreached(one: Check) -> Outcome:
+def _unreached(check: Check) -> Outcome:
     return Outcome(
-        check=one.name,
-        title=one.title,
+        check=check.name,
+        title=check.title,
         status="skipped",
         points=0.0,
-        max_points=one.points,
-        realism=one.realism,
-        stands_in=one.stands_in,
+        max_points=check.points,
+        realism=check.realism,
+        stands_in=check.stands_in,
         reason=NOT_REACHED,
     )
 

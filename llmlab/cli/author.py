@@ -24,8 +24,8 @@ def run(args: argparse.Namespace) -> int:
         drift: list[Any] = list(authoring.check(course, args.labs or None))
         if readme.drifted(course):
             drift.append("README.md: its table is not what the lab.toml files say")
-        for one in drift:
-            print(f"✘ {one}")
+        for difference in drift:
+            print(f"✘ {difference}")
         print("no drift" if not drift else "mend it: llmlab author build")
         return 1 if drift else 0
     for path in authoring.build(course, args.labs or None, say=say):

@@ -17,7 +17,7 @@ def run(args: argparse.Namespace) -> int:
         print_json(report)
     else:
         show_doctor(report)
-    return 0 if next(one for one in report["needs"] if one["name"] == "process")["met"] else 1
+    return 0 if next(need for need in report["needs"] if need["name"] == "process")["met"] else 1
 
 
 def show_doctor(report: dict[str, Any]) -> None:
@@ -25,7 +25,7 @@ def show_doctor(report: dict[str, Any]) -> None:
     machine = report["machine"]
     print(f"{machine['line']} · {machine['system']} · profile {machine['profile']}")
     rows = [
-        ("✔" if one["met"] else "–", one["name"], one["detail"], "" if one["met"] else one["mend"])
-        for one in report["needs"]
+        ("✔" if need["met"] else "–", need["name"], need["detail"], "" if need["met"] else need["mend"])
+        for need in report["needs"]
     ]
     table("", ["", "need", "found", "to bring it"], rows)

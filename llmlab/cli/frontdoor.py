@@ -71,12 +71,12 @@ def open_course(*, browser: bool, port: int, lab: bool) -> int:
 
     course = course_dir()
     print("llmlab: setting up")
-    _step("engine", engine.find, lambda one: one.line())
+    _step("engine", engine.find, lambda program: program.line())
     for name in ("tiny", "20m"):
         _step(
             f"model {name}",
             partial(models.get, name),
-            lambda one: f"{one.bytes / 2**20:.1f} MiB, checksum right",
+            lambda model: f"{model.bytes / 2**20:.1f} MiB, checksum right",
         )
     _step("first light", first_light, str)
     print()

@@ -31,78 +31,88 @@ def _parser() -> argparse.ArgumentParser:
     verbs = parser.add_subparsers(dest="verb", metavar="verb")
 
     def verb(name: str, help: str, *, as_json: bool = True) -> argparse.ArgumentParser:
-        one = verbs.add_parser(name, help=help, description=help)
+        command = verbs.add_parser(name, help=help, description=help)
         if as_json:
-            one.add_argument("--json", action="store_true", help="print JSON, for programs")
-        return one
+            command.add_argument("--json", action="store_true", help="print JSON, for programs")
+        return command
 
     verb("doctor", "what this machine can run, what is missing, and the command that brings it")
     verb("labs", "the labs with their minutes, needs and your progress")
-    one = verb("check", "deploy your files for a lab afresh and probe what runs")
-    one.add_argument("lab", help="number or name, e.g. 01")
-    one.add_argument("check", nargs="*", help="only these checks")
-    one.add_argument("--files", help="another folder with the lab's files")
-    one.add_argument("--seed", type=int, default=0, help="what randomised inputs are drawn from")
-    one = verb("hint", "the next hint for a check", as_json=False)
-    one.add_argument("lab", help="number or name, e.g. 01")
-    one.add_argument("check", nargs="?", help="default: the first one that failed last time")
-    one = verb("reset", "put a lab's starter files back (yours are kept beside them)")
-    one.add_argument("lab", help="number or name, e.g. 01")
-    one = verb("grade", "grade what a class handed in: a result and a feedback page each, and a gradebook")
-    one.add_argument("lab", help="number or name, e.g. 01, or a lab's own folder")
-    one.add_argument(
+    command = verb("check", "deploy your files for a lab afresh and probe what runs")
+    command.add_argument("lab", help="number or name, e.g. 01")
+    command.add_argument("check", nargs="*", help="only these checks")
+    command.add_argument("--files", help="another folder with the lab's files")
+    command.add_argument("--seed", type=int, default=0, help="what randomised inputs are drawn from")
+    command = verb("hint", "the next hint for a check", as_json=False)
+    command.add_argument("lab", help="number or name, e.g. 01")
+    command.add_argument("check", nargs="?", help="default: the first one that failed last time")
+    command = verb("reset", "put a lab's starter files back (yours are kept beside them)")
+    command.add_argument("lab", help="number or name, e.g. 01")
+    command = verb(
+        "grade", "grade what a class handed in: a result and a feedback page each, and a gradebook"
+    )
+    command.add_argument("lab", help="number or name, e.g. 01, or a lab's own folder")
+    command.add_argument(
         "submissions", help="a folder with a folder, zip or notebook of each learner; or a single one"
     )
-    one.add_argument("--out", required=True, help="where the results go; run again, it resumes there")
-    one.add_argument("--jobs", type=int, default=0, help="submissions at work at once (default: one a core)")
-    one.add_argument(
+    command.add_argument("--out", required=True, help="where the results go; run again, it resumes there")
+    command.add_argument(
+        "--jobs", type=int, default=0, help="submissions at work at once (default: one a core)"
+    )
+    command.add_argument(
         "--due", help="the deadline, e.g. 2026-12-01T23:59 (your time zone); kept for later runs"
     )
-    one.add_argument(
+    command.add_argument(
         "--after-deadline", action="store_true", help="feedback may say what the hidden inputs were"
     )
-    one.add_argument(
+    command.add_argument(
         "--regrade", nargs="+", default=[], metavar="LEARNER", help="grade these again, whatever is there"
     )
-    one.add_argument(
+    command.add_argument(
         "--secret", help="a file with the secret that inputs are drawn from (default: OUT/secret.key)"
     )
-    one = verb("engine", "where the llama-server comes from; `engine build` makes a native one")
-    one.add_argument("what", nargs="?", choices=["build"], help="build a native llama-server into the cache")
-    one.add_argument("--cuda", action="store_true", help="with build: for NVIDIA GPUs")
-    one = verb("models", "the models; `models fetch NAME` makes or downloads some")
-    one.add_argument(
+    command = verb("engine", "where the llama-server comes from; `engine build` makes a native one")
+    command.add_argument(
+        "what", nargs="?", choices=["build"], help="build a native llama-server into the cache"
+    )
+    command.add_argument("--cuda", action="store_true", help="with build: for NVIDIA GPUs")
+    command = verb("models", "the models; `models fetch NAME` makes or downloads some")
+    command.add_argument(
         "what", nargs="?", choices=["fetch"], help="make or download models (default: list what there is)"
     )
-    one.add_argument("names", nargs="*", metavar="name", help="with fetch: which (default: tiny and 20m)")
-    one.add_argument(
+    command.add_argument("names", nargs="*", metavar="name", help="with fetch: which (default: tiny and 20m)")
+    command.add_argument(
         "--accept-licence", action="store_true", help="you have read the model's licence and accept it"
     )
-    one = verb("fetch", "bring what labs need beforehand: an engine, models, images, programs")
-    one.add_argument(
+    command = verb("fetch", "bring what labs need beforehand: an engine, models, images, programs")
+    command.add_argument(
         "names", nargs="*", metavar="name", help="a need of the doctor's, a lab, e.g. 04, or `all`"
     )
-    one.add_argument("--list", action="store_true", help="only list what can be brought, and what is here")
-    one = verb("cluster", "a Kubernetes cluster of your own: `up`, `status`, `down`")
-    one.add_argument(
+    command.add_argument(
+        "--list", action="store_true", help="only list what can be brought, and what is here"
+    )
+    command = verb("cluster", "a Kubernetes cluster of your own: `up`, `status`, `down`")
+    command.add_argument(
         "what", choices=["up", "status", "down"], help="bring one up, say how it is, or take it down"
     )
-    one.add_argument(
+    command.add_argument(
         "--driver",
         choices=["local", "kind", "simulated", "context"],
         help="default: the best that this machine can run",
     )
-    one.add_argument("--nodes", type=int, help="kind and simulated: how many (default 1 and 3)")
-    one.add_argument(
+    command.add_argument("--nodes", type=int, help="kind and simulated: how many (default 1 and 3)")
+    command.add_argument(
         "--dry-run", action="store_true", help="up: print the commands that would be run, and run none"
     )
-    one.add_argument("--context", default="", help="context: which of your kubeconfig's clusters")
-    one.add_argument("--namespace", default="", help="context: a namespace that is not there yet")
-    one = verb("clean", "end what llmlab started and nobody uses any more")
-    one.add_argument("--list", action="store_true", help="only list")
-    one.add_argument("--all", action="store_true", help="also what a running notebook still owns")
-    one = verb("author", "for authors and instructors: a lab of your own, and its notebooks", as_json=False)
-    acts = one.add_subparsers(dest="what", required=True, metavar="what")
+    command.add_argument("--context", default="", help="context: which of your kubeconfig's clusters")
+    command.add_argument("--namespace", default="", help="context: a namespace that is not there yet")
+    command = verb("clean", "end what llmlab started and nobody uses any more")
+    command.add_argument("--list", action="store_true", help="only list")
+    command.add_argument("--all", action="store_true", help="also what a running notebook still owns")
+    command = verb(
+        "author", "for authors and instructors: a lab of your own, and its notebooks", as_json=False
+    )
+    acts = command.add_subparsers(dest="what", required=True, metavar="what")
     act = acts.add_parser("build", help="build both notebooks of each lab from its source")
     act.add_argument("labs", nargs="*", metavar="lab", help="default: all")
     act.add_argument("--check", action="store_true", help="write nothing; fail on drift")
@@ -166,20 +176,20 @@ def _labs(args: argparse.Namespace) -> int:
         print_json(
             [
                 {
-                    "lab": one.number,
-                    "name": one.name,
-                    "title": one.title,
-                    "minutes": one.minutes,
-                    "needs": one.needs,
-                    "points": one.points,
-                    "progress": standing(one),
+                    "lab": lab.number,
+                    "name": lab.name,
+                    "title": lab.title,
+                    "minutes": lab.minutes,
+                    "needs": lab.needs,
+                    "points": lab.points,
+                    "progress": standing(lab),
                 }
-                for one in labs
+                for lab in labs
             ]
         )
     else:
         rows = [
-            (one.number, one.title, str(one.minutes), ", ".join(one.needs), standing(one)) for one in labs
+            (lab.number, lab.title, str(lab.minutes), ", ".join(lab.needs), standing(lab)) for lab in labs
         ]
         table("", ["lab", "title", "minutes", "needs", "progress"], rows)
     return 0
@@ -244,13 +254,15 @@ def _engine(args: argparse.Namespace) -> int:
                     "capabilities": sorted(chosen.capabilities),
                 },
                 "candidates": [
-                    {"kind": one.kind, "found": one.engine is not None, "detail": one.detail} for one in rungs
+                    {"kind": rung.kind, "found": rung.engine is not None, "detail": rung.detail}
+                    for rung in rungs
                 ],
             }
         )
         return 0
     rows = [
-        ("→" if one.engine and one.engine.argv == chosen.argv else "", one.kind, one.detail) for one in rungs
+        ("→" if rung.engine and rung.engine.argv == chosen.argv else "", rung.kind, rung.detail)
+        for rung in rungs
     ]
     table("", ["", "from", "found"], rows)
     print(f"in use: {chosen.line()}")
@@ -269,13 +281,15 @@ def _models(args: argparse.Namespace) -> int:
     if args.json:
         from dataclasses import asdict
 
-        print_json([asdict(one) for one in entries])
+        print_json([asdict(entry) for entry in entries])
         return 0
     rows = []
-    for one in entries:
-        size = f"{one.bytes / 2**20:.1f} MiB"
-        count = f"{one.parameters / 1e6:.3g} M" if one.parameters else ""
-        rows.append((one.name, size, count, "ready" if one.cached else "", one.licence or "", one.purpose))
+    for entry in entries:
+        size = f"{entry.bytes / 2**20:.1f} MiB"
+        count = f"{entry.parameters / 1e6:.3g} M" if entry.parameters else ""
+        rows.append(
+            (entry.name, size, count, "ready" if entry.cached else "", entry.licence or "", entry.purpose)
+        )
     table("", ["model", "size", "parameters", "cached", "licence", "for"], rows)
     return 0
 
@@ -283,7 +297,7 @@ def _models(args: argparse.Namespace) -> int:
 def _clean(args: argparse.Namespace) -> int:
     from ..system import owned
 
-    def row(entry: owned.Entry) -> dict[str, Any]:
+    def row(entry: owned.OwnedEntry) -> dict[str, Any]:
         return {
             "kind": entry.kind,
             "what": entry.label,
@@ -291,14 +305,14 @@ def _clean(args: argparse.Namespace) -> int:
             "used_by": entry.data["owner"]["pid"] if entry.owner_alive else None,
         }
 
-    found = [row(one) for one in owned.entries()]
+    found = [row(entry) for entry in owned.entries()]
     if not args.json:
-        for one in found:
-            owner = f"used by pid {one['used_by']}" if one["used_by"] else "nobody uses it"
-            print(f"{one['kind']} {one['pid'] or ''} {one['what']}: {owner}")
+        for resource in found:
+            owner = f"used by pid {resource['used_by']}" if resource["used_by"] else "nobody uses it"
+            print(f"{resource['kind']} {resource['pid'] or ''} {resource['what']}: {owner}")
         if not found:
             print("nothing is running")
-    ended = [] if args.list else [row(one) for one in owned.clean(everything=args.all)]
+    ended = [] if args.list else [row(entry) for entry in owned.clean(everything=args.all)]
     if args.json:
         print_json({"found": found, "ended": ended})
     elif not args.list and found:

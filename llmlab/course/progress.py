@@ -98,7 +98,7 @@ def index_page(course: Path) -> str:
         )
     if lacking:
         lines += ["", "**Missing on this machine**", ""]
-        lines += [f"- {one.name}: {one.detail}. Bring it: `{one.mend}`" for one in lacking.values()]
+        lines += [f"- {lack.name}: {lack.detail}. Bring it: `{lack.mend}`" for lack in lacking.values()]
     lines += [
         "",
         "In a terminal: `llmlab doctor` (what this machine can run), `llmlab check 01`, `llmlab hint 01`, "

@@ -30,7 +30,7 @@ def main(argv: list[str]) -> int:
     """Serve until told to stop; the exit code. 1 for any failure to start, 0 after an orderly stop."""
     try:
         given = settings.parse(argv, os.environ)
-    except settings.Refused as refused:
+    except settings.InvalidSettings as refused:
         return _fail(str(refused))
     except settings.Exit as asked:
         return _answer(str(asked))
@@ -38,7 +38,7 @@ def main(argv: list[str]) -> int:
     params = module.CommonParams()
     try:
         settings.apply(given, params, module)
-    except settings.Refused as refused:
+    except settings.InvalidSettings as refused:
         return _fail(str(refused))
     refusal = _refusal(params)
     return _fail(refusal) if refusal else _serve(module, params)

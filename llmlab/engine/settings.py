@@ -17,7 +17,7 @@ from .hosted import Row, rows
 ENDING = ("call:help", "call:version", "call:list_devices")
 
 
-class Refused(Exception):
+class InvalidSettings(Exception):
     """The command line cannot be served; the message is what llama-server would print."""
 
 
@@ -44,13 +44,13 @@ def parse(argv: Sequence[str], environ: Mapping[str, str]) -> list[Pair]:
         name = "--" + word[2:].replace("_", "-") if word.startswith("--") else word
         found = by_name.get(name)
         if found is None:
-            raise Refused(f"error: invalid argument: {name}")
+            raise InvalidSettings(f"error: invalid argument: {name}")
         if found.hint is None:
             given.append((found, not found.negates(name)))
             continue
         value = next(words, None)
         if value is None:
-            raise Refused("expected value for argument")
+            raise InvalidSettings("expected value for argument")
         given.append((found, value))
     for row, _ in given:
         if row.sets in ENDING:
@@ -70,7 +70,9 @@ def _from_environment(row: Row, environ: Mapping[str, str]) -> list[Pair]:
         return [(row, value)]
     if row.sets.startswith(("pair", "unpair")):
         if value not in effects.ON | effects.OFF:
-            raise Refused(f'error while handling environment variable "{row.env}": invalid boolean value')
+            raise InvalidSettings(
+                f'error while handling environment variable "{row.env}": invalid boolean value'
+            )
         return [(row, value in effects.ON)]
     return [(row, True)] if value in effects.ON else []
 
@@ -89,13 +91,13 @@ def apply(given: Sequence[Pair], params: Any, module: Any) -> None:
             _apply_one(row, value, params, module, seen_list)
         except (ValueError, OverflowError, TypeError, OSError) as error:
             said = str(error) if not isinstance(error, OSError) else f"failed to open file '{value}'"
-            raise Refused(f'error while handling argument "--{row.key}": {said}') from None
+            raise InvalidSettings(f'error while handling argument "--{row.key}": {said}') from None
     if params.cpuparams_batch.n_threads < 0:  # postprocess_cpu_params: all of it follows the first
         for name in ("n_threads", "cpumask", "mask_valid", "priority", "strict_cpu", "poll"):
             setattr(params.cpuparams_batch, name, getattr(params.cpuparams, name))
     if not params.model.path:
         # the binary becomes a router here, which the wheel cannot
-        raise Refused("error: --model is required (this engine has no router mode)")
+        raise InvalidSettings("error: --model is required (this engine has no router mode)")
 
 
 def _apply_one(row: Row, value: str | bool, params: Any, module: Any, seen_list: set[str]) -> None:

@@ -99,14 +99,14 @@ def _named(some: Sequence[Run], runs: Sequence[Run], name: Callable[[Run], str])
     if len(some) == len(runs):
         return "every run" if len(runs) > 1 else name(runs[0])
     out = []
-    for one in dict.fromkeys(name(r) for r in some):
-        meant, all_of_it = [r for r in some if name(r) == one], [r for r in runs if name(r) == one]
+    for label in dict.fromkeys(name(r) for r in some):
+        meant, all_of_it = [r for r in some if name(r) == label], [r for r in runs if name(r) == label]
         which = (
             ""
             if len(meant) == len(all_of_it)
             else f" repeat {sentence_list([str(r.repeat + 1) for r in meant])}"
         )
-        out.append(one + which)
+        out.append(label + which)
     return "; ".join(out)
 
 

@@ -79,7 +79,7 @@ class Grading:
         self.folders = learners_in(submissions, info)
         self.class_ = handed_in(submissions, info)
         self.jobs = self.settings.jobs or machine.cpus_allowed()
-        self.checks = [(one.name, one.points) for one in load_checks(info.folder)]
+        self.checks = [(check.name, check.points) for check in load_checks(info.folder)]
         hints = info.folder / "hints.md"
         self.hints: Mapping[str, Sequence[str]] = read_hints(hints) if hints.exists() else {}
         self.results: dict[str, Graded] = {}
@@ -90,7 +90,8 @@ class Grading:
         unknown = [name for name in self.settings.regrade if not self._named(name)]
         if unknown:
             raise LabError(
-                f"Nobody is called {unknown[0]!r}.", fix="one of " + ", ".join(one.key for one in self.class_)
+                f"Nobody is called {unknown[0]!r}.",
+                fix="one of " + ", ".join(submission.key for submission in self.class_),
             )
 
     @property
@@ -102,7 +103,7 @@ class Grading:
         return f"The learners are what lies in {names}."
 
     def _named(self, name: str) -> list[Submission]:
-        return [one for one in self.class_ if name in (one.key, one.learner)]
+        return [submission for submission in self.class_ if name in (submission.key, submission.learner)]
 
     def __enter__(self) -> Grading:
         self.out.mkdir(parents=True, exist_ok=True)
@@ -124,7 +125,9 @@ class Grading:
             self._lock = None
 
     def _manual(self) -> Mapping[str, Manual]:
-        return read_manual(self.out / "manual.toml", [one.key for one in self.class_], dict(self.checks))
+        return read_manual(
+            self.out / "manual.toml", [submission.key for submission in self.class_], dict(self.checks)
+        )
 
     # -- the pool -----------------------------------------------------------------------------------
 
@@ -142,7 +145,9 @@ class Grading:
         if sandbox.kind() == "bubblewrap":  # also where only the notebook runs in it
             warm()
         pool = ThreadPoolExecutor(self.jobs, thread_name_prefix="grade")
-        waiting: set[Future[tuple[Graded, bool]]] = {pool.submit(self._one, one, say) for one in self.class_}
+        waiting: set[Future[tuple[Graded, bool]]] = {
+            pool.submit(self._one, submission, say) for submission in self.class_
+        }
         try:
             for graded, resumed in _as_they_come(waiting):
                 self.results[graded.key] = graded
@@ -158,45 +163,45 @@ class Grading:
         self._once_more(say, heard)
         return self.write()
 
-    def _one(self, one: Submission, say: Say) -> tuple[Graded, bool]:
-        again = bool(self.settings.regrade & {one.key, one.learner})
-        known = None if again else self._read(one)
-        work = self._work(one, say, known)
+    def _one(self, submission: Submission, say: Say) -> tuple[Graded, bool]:
+        again = bool(self.settings.regrade & {submission.key, submission.learner})
+        known = None if again else self._read(submission)
+        work = self._work(submission, say, known)
         if work.graded is known:
-            return replace_where(known, one, self.root), True
+            return replace_where(known, submission, self.root), True
         self._write(work)
         return work.graded, False
 
-    def _work(self, one: Submission, say: Say, known: Graded | None = None) -> Work:
+    def _work(self, submission: Submission, say: Say, known: Graded | None = None) -> Work:
         return grade_one(
             self.info,
-            one,
+            submission,
             secret=self.secret,
             rules=self.rules,
             turn=self._turn,
             root=self.root,
-            say=lambda text: say(one, text),
+            say=lambda text: say(submission, text),
             known=known,
             stop=self._stop,
         )
 
     def _once_more(self, say: Say, heard: Heard) -> None:
         """What was too noisy to judge is measured again, with nothing else at work; once."""
-        for one in self.class_:
-            before = _unsure(self.results[one.key])
-            if before and not self.results[one.key].remarks.count(AGAIN):
-                work = self._work(one, say)
+        for submission in self.class_:
+            before = _unsure(self.results[submission.key])
+            if before and not self.results[submission.key].remarks.count(AGAIN):
+                work = self._work(submission, say)
                 if work.graded.status == "graded":
                     graded = msgspec.structs.replace(work.graded, remarks=[*work.graded.remarks, AGAIN])
                     self._write(replace(work, graded=graded))
-                    self.results[one.key] = graded
+                    self.results[submission.key] = graded
                     heard(graded, False)
 
     # -- files --------------------------------------------------------------------------------------
 
-    def _read(self, one: Submission) -> Graded | None:
+    def _read(self, submission: Submission) -> Graded | None:
         try:
-            return msgspec.json.decode((self.out / one.key / "result.json").read_bytes(), type=Graded)
+            return msgspec.json.decode((self.out / submission.key / "result.json").read_bytes(), type=Graded)
         except (OSError, msgspec.MsgspecError):
             return None
 
@@ -216,9 +221,9 @@ class Grading:
         """What is known so far, with the instructor's points and lateness as the files say now."""
         manual = self._manual()
         made = []
-        for one in self.class_:
-            if one.key in self.results:
-                graded = self.results[one.key]
+        for submission in self.class_:
+            if submission.key in self.results:
+                graded = self.results[submission.key]
                 made.append(
                     (
                         graded,
@@ -227,7 +232,7 @@ class Grading:
                             full=self.info.points,
                             due=self.due,
                             rule=self.info.late,
-                            manual=manual.get(one.key),
+                            manual=manual.get(submission.key),
                         ),
                     )
                 )
@@ -264,19 +269,23 @@ def _unsure(graded: Graded) -> list[str]:
     return [outcome.check for outcome in outcomes if outcome.status in ("inconclusive", "error")]
 
 
-def replace_where(graded: Graded, one: Submission, root: Path) -> Graded:
+def replace_where(graded: Graded, submission: Submission, root: Path) -> Graded:
     """The same result, for a submission that has moved or is called otherwise now."""
-    path = str(one.path.relative_to(root)) if one.path.is_relative_to(root) else one.path.name
+    path = (
+        str(submission.path.relative_to(root))
+        if submission.path.is_relative_to(root)
+        else submission.path.name
+    )
     handed = msgspec.structs.replace(graded.handed, path=path)
-    return msgspec.structs.replace(graded, learner=one.learner, handed=handed)
+    return msgspec.structs.replace(graded, learner=submission.learner, handed=handed)
 
 
 def _as_they_come(waiting: Collection[Future[tuple[Graded, bool]]]) -> Iterator[tuple[Graded, bool]]:
     left = set(waiting)
     while left:
         done, left = wait(left, timeout=0.5, return_when=FIRST_COMPLETED)
-        for one in done:
-            yield one.result()
+        for future in done:
+            yield future.result()
 
 
 def _only_one(out: Path) -> int:

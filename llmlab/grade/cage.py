@@ -102,7 +102,7 @@ class Cage:
             with contextlib.suppress(OSError, ValueError, StopIteration):
                 text = (outer / "cpu.stat").read_text()
                 return (
-                    int(next(one.split()[1] for one in text.splitlines() if one.startswith("usage_usec")))
+                    int(next(line.split()[1] for line in text.splitlines() if line.startswith("usage_usec")))
                     / 1e6
                 )
         return 0.0

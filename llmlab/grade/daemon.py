@@ -135,7 +135,7 @@ def remove(mine: str) -> list[str]:
     return left
 
 
-def _settle(entry: owned.Entry) -> None:
+def _settle(entry: owned.OwnedEntry) -> None:
     from ..tiers.docker.owning import LABEL, PROJECT, end
 
     name = entry.data["name"]
@@ -144,9 +144,9 @@ def _settle(entry: owned.Entry) -> None:
         end(entry.data)
         with docker.speaking():
             found = [
-                one
+                container
                 for label in (LABEL, PROJECT)
-                for one in docker.client().containers.list(
+                for container in docker.client().containers.list(
                     all=True, filters={"label": f"{label}={name}"}, ignore_removed=True
                 )
             ]

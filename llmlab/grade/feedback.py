@@ -114,7 +114,7 @@ def _next(graded: Graded, score: Score, info: LabInfo, hints: Mapping[str, Seque
         link = tag("a", first.title, href=f"#check-{first.check}")
         more = ", and a first hint" if hints.get(first.check) else ""
         say = tag("p", "Start with ", link, f". What was expected and what was seen stand there{more}.")
-    elif all(one.counted and (one.by_hand or one.status == "passed") for one in score.checks):
+    elif all(check.counted and (check.by_hand or check.status == "passed") for check in score.checks):
         then = f" Next in the course: lab {info.next}." if info.next else ""
         say = tag("p", f"Everything this lab asks for holds.{then}")
     else:
@@ -123,14 +123,18 @@ def _next(graded: Graded, score: Score, info: LabInfo, hints: Mapping[str, Seque
 
 
 def _first_open(graded: Graded, score: Score) -> Outcome | None:
-    done = {one.check for one in score.checks if one.by_hand and one.points >= one.max_points}
+    done = {check.check for check in score.checks if check.by_hand and check.points >= check.max_points}
     outcomes = graded.result.outcomes if graded.result else []
-    return next((one for one in outcomes if one.status == "failed" and one.check not in done), None)
+    return next(
+        (outcome for outcome in outcomes if outcome.status == "failed" and outcome.check not in done), None
+    )
 
 
 def _checks(graded: Graded, score: Score, hints: Mapping[str, Sequence[str]], released: bool) -> Html | None:
-    said = {one.check: one for one in graded.result.outcomes} if graded.result else {}
-    cards = [_card(said.get(one.check), one, hints.get(one.check, ()), released) for one in score.checks]
+    said = {outcome.check: outcome for outcome in graded.result.outcomes} if graded.result else {}
+    cards = [
+        _card(said.get(check.check), check, hints.get(check.check, ()), released) for check in score.checks
+    ]
     return _section("The checks", *cards)
 
 
@@ -242,9 +246,11 @@ def _how(graded: Graded, score: Score, released: bool) -> Html:
 def _realism(outcomes: Sequence[Outcome]) -> list[tuple[str, str]]:
     """Which checks ran the real thing, and which did not."""
     groups: dict[str, list[str]] = {}
-    for one in outcomes:
-        groups.setdefault(one.realism, []).append(
-            f"{one.check} ({one.stands_in})" if one.stands_in and one.realism == "emulated" else one.check
+    for outcome in outcomes:
+        groups.setdefault(outcome.realism, []).append(
+            f"{outcome.check} ({outcome.stands_in})"
+            if outcome.stands_in and outcome.realism == "emulated"
+            else outcome.check
         )
     meaning = {
         "real": "the thing itself ran",

@@ -52,8 +52,11 @@ def write_gradebook(path: Path, rows: Sequence[Row], checks: Sequence[tuple[str,
 
 
 def _row(graded: Graded, score: Score, names: Sequence[str]) -> list[Cell]:
-    found = {one.check: one for one in score.checks}
-    comments = [score.comment, *(f"{one.check}: {one.comment}" for one in score.checks if one.comment)]
+    found = {check.check: check for check in score.checks}
+    comments = [
+        score.comment,
+        *(f"{check.check}: {check.comment}" for check in score.checks if check.comment),
+    ]
     points = [found[name].points if name in found and found[name].counted else None for name in names]
     return [
         graded.learner,
@@ -105,23 +108,26 @@ def summary(rows: Sequence[Row]) -> list[str]:
     """The class as plain lines for a terminal: how many, the scores, what most failed, who needs a look."""
     rows = sorted(rows, key=lambda row: (row[0].key.casefold(), row[0].key))
     count = {
-        status: sum(one.status == status for one, _ in rows) for status in ("graded", "refused", "error")
+        status: sum(graded.status == status for graded, _ in rows)
+        for status in ("graded", "refused", "error")
     }
     said = [f"{count['graded']} graded", f"{count['refused']} refused"]
     if count["error"]:
         said.append(_many(count["error"], "grader error"))
     out = [f"{_many(len(rows), 'submission')}: {', '.join(said)}"]
-    scores = [score.score for one, score in rows if one.status == "graded" and score.known]
+    scores = [score.score for graded, score in rows if graded.status == "graded" and score.known]
     if scores:
         middle, mean = statistics.median(scores), statistics.fmean(scores)
         out.append(
             f"score: mean {mean:.2f}, median {middle:.2f} of {rows[0][1].max_points:g}, of {len(scores)} graded"
         )
     out += _by_check(rows)
-    review = [(one, score) for one, score in rows if score.review]
+    review = [(graded, score) for graded, score in rows if score.review]
     if review:
         out.append(f"to look at: {len(review)}")
-        out += [f"  {printable(one.learner)}: {printable('; '.join(score.review))}" for one, score in review]
+        out += [
+            f"  {printable(graded.learner)}: {printable('; '.join(score.review))}" for graded, score in review
+        ]
     return out
 
 
@@ -129,9 +135,9 @@ def _by_check(rows: Sequence[Row]) -> list[str]:
     """How many passed each check, the one that most failed first."""
     said: dict[str, list[str]] = {}
     for _, score in rows:
-        for one in score.checks:
-            if one.status and one.max_points > 0:
-                said.setdefault(one.check, []).append(one.status)
+        for check in score.checks:
+            if check.status and check.max_points > 0:
+                said.setdefault(check.check, []).append(check.status)
     out = []
     wide = max((len(name) for name in said), default=0)
     for name, found in sorted(said.items(), key=lambda item: -item[1].count("failed")):

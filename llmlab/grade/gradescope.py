@@ -22,7 +22,7 @@ def results_json(graded: Graded, score: Score, *, released: bool) -> dict[str, A
     What hidden inputs were is a test of its own, shown after the due date (or at once when `released`). Gradescope
     hides the total while a test is hidden, so the output at the top says it too.
     """
-    found = {one.check: one for one in score.checks}
+    found = {check.check: check for check in score.checks}
     outcomes = graded.result.outcomes if graded.result else []
     tests = [
         _test(str(count), outcome, found[outcome.check])
@@ -100,5 +100,5 @@ def _output(graded: Graded, score: Score) -> str:
     if score.comment:
         out.append(f"Your instructor: {score.comment}")
     if graded.remarks:
-        out += ["What was not used:", *(f"- {one}" for one in graded.remarks)]
+        out += ["What was not used:", *(f"- {remark}" for remark in graded.remarks)]
     return clean("\n".join(out))

@@ -38,7 +38,7 @@ class OutOfTime(BaseException):
     """The cell's time is over."""
 
 
-class Shown:
+class CellOutputs:
     """What one cell shows, as nbformat 4 keeps it."""
 
     def __init__(self) -> None:
@@ -89,8 +89,8 @@ class Shown:
     ) -> None:
         """What `display()` shows, or shows anew under the same name."""
         if update and name in self._ids:
-            for one in self._ids[name]:
-                one["data"] = json.loads(json.dumps(data, default=repr))
+            for output in self._ids[name]:
+                output["data"] = json.loads(json.dumps(data, default=repr))
             return
         self.bundle("display_data", data, metadata)
         if name is not None and self.outputs:
@@ -103,7 +103,7 @@ def _overwritten(text: str) -> str:
 
 
 class _Stream(io.TextIOBase):
-    def __init__(self, run: Run, name: str) -> None:
+    def __init__(self, run: CellSession, name: str) -> None:
         self._run, self._name = run, name
 
     @property
@@ -118,12 +118,12 @@ class _Stream(io.TextIOBase):
         return len(text)
 
 
-class Run:
+class CellSession:
     """The shell, and the cell that is at work in it."""
 
     def __init__(self, asked: Asked) -> None:
         self.asked = asked
-        self.shown = Shown()
+        self.shown = CellOutputs()
         self.shell = _shell(self)
         self._until = 0.0
         self._paused = False
@@ -132,16 +132,16 @@ class Run:
         signal.signal(signal.SIGALRM, self._alarm)
         threading.Thread(target=self._watch, daemon=True).start()
 
-    def cell(self, one: dict[str, Any]) -> None:
+    def cell(self, cell: dict[str, Any]) -> None:
         """Run one cell within its time, and tell what it showed."""
-        self.shown = Shown()
+        self.shown = CellOutputs()
         began = time.monotonic()
-        self._until = began + one["seconds"]
+        self._until = began + cell["seconds"]
         status = "ok"
         try:
-            signal.setitimer(signal.ITIMER_REAL, one["seconds"], 1.0)
+            signal.setitimer(signal.ITIMER_REAL, cell["seconds"], 1.0)
             try:
-                done = self.shell.run_cell(one["source"], store_history=True)
+                done = self.shell.run_cell(cell["source"], store_history=True)
             finally:
                 signal.setitimer(signal.ITIMER_REAL, 0)
             error = done.error_before_exec or done.error_in_exec
@@ -156,7 +156,7 @@ class Run:
         self.asked.emit(
             {
                 "event": "cell",
-                "id": one["id"],
+                "id": cell["id"],
                 "status": status,
                 "outputs": self.shown.outputs,
                 "count": self.shell.execution_count - 1,
@@ -190,7 +190,7 @@ class Run:
                 signal.setitimer(signal.ITIMER_REAL, max(left, 0.001), 1.0)
 
 
-def _shell(run: Run) -> InteractiveShell:
+def _shell(run: CellSession) -> InteractiveShell:
     class Hook(DisplayHook):
         def write_output_prompt(self) -> None:
             pass
@@ -248,11 +248,11 @@ def main() -> None:
     from ..load import turn
 
     turn.take = asked.turn
-    run = Run(asked)
+    run = CellSession(asked)
     sys.stdin = io.StringIO()  # input() answers at once, with an error, instead of never
     sys.stdout, sys.stderr = _Stream(run, "stdout"), _Stream(run, "stderr")
-    for one in order["cells"]:
-        run.cell(one)
+    for cell in order["cells"]:
+        run.cell(cell)
     answers = ""
     with contextlib.suppress(OSError, UnicodeDecodeError):
         answers = (files / ".llmlab" / "answers.json").read_text(encoding="utf-8")[: 1 << 16]

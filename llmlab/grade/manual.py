@@ -72,7 +72,7 @@ class Manual:
     @property
     def judges(self) -> bool:
         """Whether it gives or takes points, so that a submission that could not be graded has a score."""
-        return self.points != 0 or any(one.points is not None for one in self.checks.values())
+        return self.points != 0 or any(check.points is not None for check in self.checks.values())
 
 
 def ensure_template(path: Path) -> bool:
@@ -170,7 +170,7 @@ class _Reader:
             comment=read.comment,
             submitted=read.submitted.astimezone(UTC) if read.submitted else None,
             excused=read.excused,
-            checks={check: self._check(name, check, one) for check, one in read.checks.items()},
+            checks={check: self._check(name, check, correction) for check, correction in read.checks.items()},
         )
 
     def _check(self, name: str, check: str, table: object) -> ManualCheck:
@@ -199,5 +199,5 @@ def _nearest(name: str, names: Collection[str], otherwise: str) -> str:
     near = difflib.get_close_matches(name, names, 1, cutoff=0.5)
     if near:
         return f"did you mean {near[0]!r}?"
-    few = ", ".join(repr(one) for one in list(names)[:8])
+    few = ", ".join(repr(choice) for choice in list(names)[:8])
     return otherwise or (f"there are {few}" if few else "there are none")

@@ -33,7 +33,7 @@ Scalar = float | int | str | bool | None
 Answers = dict[str, Scalar | list[Scalar]]
 
 
-class _Cell(msgspec.Struct, forbid_unknown_fields=True):
+class _CellEvent(msgspec.Struct, forbid_unknown_fields=True):
     event: str
     id: str
     status: str
@@ -195,7 +195,7 @@ def _papermill() -> Any:
                     outcome["stuck"] = True
                 elif event["event"] == "cell":
                     try:
-                        one = msgspec.convert(event, _Cell)
+                        one = msgspec.convert(event, _CellEvent)
                         cell = waiting.pop(one.id)
                         outputs = [_output(output) for output in one.outputs]
                     except (msgspec.ValidationError, KeyError, TypeError, ValueError):
@@ -223,11 +223,11 @@ def _papermill() -> Any:
     return papermill
 
 
-def _failed(one: _Cell) -> CellRun:
-    error = next((output for output in one.outputs if output.get("output_type") == "error"), {})
+def _failed(cell: _CellEvent) -> CellRun:
+    error = next((output for output in cell.outputs if output.get("output_type") == "error"), {})
     message = f"{error.get('ename', '')}: {error.get('evalue', '')}".strip(": ").splitlines()
-    status = one.status if one.status == "timeout" else "error"
-    return CellRun(id=one.id, status=status, message=message[0][:300] if message else "")
+    status = cell.status if cell.status == "timeout" else "error"
+    return CellRun(id=cell.id, status=status, message=message[0][:300] if message else "")
 
 
 def _output(raw: dict[str, Any]) -> Any:

@@ -93,7 +93,7 @@ def fingerprint(info: LabInfo, taken: Taken, seeds: Mapping[str, int], rules: Ru
 
 def grade_one(
     info: LabInfo,
-    one: Submission,
+    submission: Submission,
     *,
     secret: bytes,
     rules: Rules | None = None,
@@ -111,15 +111,21 @@ def grade_one(
     """
     rules = rules or read_rules(info.folder)
     began = time.monotonic()
-    seeds = {purpose: seed(secret, info.name, one.key, purpose) for purpose in ("notebook", "checks")}
-    where = str(one.path.relative_to(root)) if root and one.path.is_relative_to(root) else one.path.name
-    kind = "folder" if one.path.is_dir() else "notebook" if one.path.suffix == ".ipynb" else "zip"
+    seeds = {purpose: seed(secret, info.name, submission.key, purpose) for purpose in ("notebook", "checks")}
+    where = (
+        str(submission.path.relative_to(root))
+        if root and submission.path.is_relative_to(root)
+        else submission.path.name
+    )
+    kind = (
+        "folder" if submission.path.is_dir() else "notebook" if submission.path.suffix == ".ipynb" else "zip"
+    )
 
     def told(status: str, handed: Handed, **more: Any) -> Graded:
         return Graded(
             lab=info.name,
-            learner=one.learner,
-            key=one.key,
+            learner=submission.learner,
+            key=submission.key,
             status=status,
             handed=handed,
             seeds=seeds,
@@ -130,16 +136,16 @@ def grade_one(
 
     with tempfile.TemporaryDirectory(prefix="llmlab-taken-") as folder:
         try:
-            taken = take(one.source, info, Path(folder) / "files")
+            taken = take(submission.source, info, Path(folder) / "files")
         except LabError as error:
             handed = Handed(path=where, kind=kind, sha256="")
-            return Work(told("refused", handed, reason=_said(error), remarks=list(one.remarks)))
+            return Work(told("refused", handed, reason=_said(error), remarks=list(submission.remarks)))
         except Exception:  # nothing that is handed in may stop the others
             handed = Handed(path=where, kind=kind, sha256="")
             return Work(
-                told("error", handed, reason=traceback.format_exc(limit=-4), remarks=list(one.remarks))
+                told("error", handed, reason=traceback.format_exc(limit=-4), remarks=list(submission.remarks))
             )
-        remarks = [*one.remarks, *taken.remarks]
+        remarks = [*submission.remarks, *taken.remarks]
         if _nothing(taken):
             handed = Handed(path=where, kind=kind, sha256="")
             files = ", ".join(taken.missing)
@@ -162,17 +168,17 @@ def grade_one(
         print_ = fingerprint(info, taken, seeds, rules)
         if known is not None and known.fingerprint == print_ and known.status == "graded":
             return Work(known)
-        late = ["The platform that it was handed in on marks it as late."] if one.late_mark else []
+        late = ["The platform that it was handed in on marks it as late."] if submission.late_mark else []
         remarks = [*late, *remarks]
         try:
-            return _graded(info, one, taken, rules, seeds, turn, step, told, handed, remarks, print_)
+            return _graded(info, submission, taken, rules, seeds, turn, step, told, handed, remarks, print_)
         except Exception:  # a bug of ours must cost the learner nothing, stop nobody else, and be seen
             return Work(told("error", handed, reason=traceback.format_exc(limit=-4), remarks=remarks))
 
 
 def _graded(
     info: LabInfo,
-    one: Submission,
+    submission: Submission,
     taken: Taken,
     rules: Rules,
     seeds: Mapping[str, int],
@@ -194,7 +200,7 @@ def _graded(
     if runs:
         say("notebook")
         env = {"LLMLAB_GRADING": "1", "LLMLAB_PROFILE": "binder", "LLMLAB_READY": str(rules.ready)}
-        with Sandbox(**common, read=[taken.folder], env=env, label=f"notebook of {one.key}") as box:
+        with Sandbox(**common, read=[taken.folder], env=env, label=f"notebook of {submission.key}") as box:
             notebook, ran, text = run_notebook(
                 info,
                 box,
@@ -214,7 +220,7 @@ def _graded(
     unfinished = {cell.id for cell in ran.cells} if ran.status == "ran" else set(taken.cells)
     answers = _literal(taken, unfinished) | answers
     say("checks")
-    with Sandbox(**common, label=f"deployment of {one.key}", containers=daemon.needed(info)) as box:
+    with Sandbox(**common, label=f"deployment of {submission.key}", containers=daemon.needed(info)) as box:
         result = checks.run(
             box.course / "labs" / info.name,
             taken.folder,

@@ -104,9 +104,11 @@ class Sandbox:
         # The lab as it is handed out: without what the one who grades has done in that folder.
         self._scratch = Path(tempfile.mkdtemp(prefix="llmlab-sandbox-")).resolve()
         shutil.copytree(self.lab, self._scratch / "course" / "labs" / self.lab.name, ignore=_OWN_WORK)
-        for path in (self.lab.parent.parent / "data").glob("*.json"):  # what was measured once, to be drawn
-            (self._scratch / "course" / "data").mkdir(exist_ok=True)
-            shutil.copy(path, self._scratch / "course" / "data")
+        # What was measured once, and tables of the world; the faults are no business of a submission's.
+        for path in (self.lab.parent.parent / "data").glob("*"):
+            if path.suffix in (".json", ".toml") and path.name != "faults.toml":
+                (self._scratch / "course" / "data").mkdir(exist_ok=True)
+                shutil.copy(path, self._scratch / "course" / "data")
         return self
 
     @property
@@ -155,8 +157,8 @@ class Sandbox:
             start_new_session=True,
             pass_fds=leash,
         )
-        for one in leash:
-            os.close(one)
+        for descriptor in leash:
+            os.close(descriptor)
         self._processes.append(process)
         self._entries.append(owned.register_process(process.pid, f"{self.label} ({self.kind})"))
         return process
@@ -197,8 +199,8 @@ class Sandbox:
         size = ["--size", str(self.allowance.disk), "--tmpfs"]
         line = [*jail.sandbox_line(), "--hostname", "llmlab", "--tmpfs", "/etc"]
         line += ["--perms", "0555", "--tmpfs", "/dev/shm", *size, "/tmp", *size, str(WORK)]
-        for one in _ETC:
-            line += ["--ro-bind-try", f"/etc/{one}", f"/etc/{one}"]
+        for name in _ETC:
+            line += ["--ro-bind-try", f"/etc/{name}", f"/etc/{name}"]
         line += ["--ro-bind", str(users()), "/etc/passwd"]
         for folder in [*python(), *cached(), warm() / "bytecode", *read]:
             line += ["--ro-bind", str(folder), str(folder)]

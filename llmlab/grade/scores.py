@@ -70,10 +70,10 @@ def unjudged(outcomes: Sequence[Outcome]) -> set[str]:
     They were inconclusive, the grader's fault, not possible on the grading machine, or they wait only for such.
     """
     names: set[str] = set()
-    for one in outcomes:
-        free = one.status in ("inconclusive", "error") or one.lacks
-        if free or (one.waits and names.issuperset(one.waits)):
-            names.add(one.check)
+    for outcome in outcomes:
+        free = outcome.status in ("inconclusive", "error") or outcome.lacks
+        if free or (outcome.waits and names.issuperset(outcome.waits)):
+            names.add(outcome.check)
     return names
 
 
@@ -122,7 +122,9 @@ def score(
         automatic, corrected = (round(_earned(rows), 2) for rows in (plain, checks))
     else:
         automatic = round(_scaled(plain, full), 2)
-        corrected = round(_scaled(checks, full) if _counted(plain) else sum(one.points for one in checks), 2)
+        corrected = round(
+            _scaled(checks, full) if _counted(plain) else sum(check.points for check in checks), 2
+        )
     submitted = by_hand.submitted or _time(graded.handed.submitted)
     days = late_days(submitted, due, rule)
     share = 0.0 if rule is None or by_hand.excused else min(days * rule.per_day, rule.at_most)
@@ -132,7 +134,7 @@ def score(
     whole = by_hand.judges and not _counted(plain)
     known = graded.status == "refused" or full == 0 or whole or (_counted(checks) > 0 and not undecided)
     return Score(
-        points=sum(one.points for one in outcomes),
+        points=sum(outcome.points for outcome in outcomes),
         max_points=full,
         uncounted=0.0 if graded.status == "refused" else max(0.0, full - _counted(plain)),
         undecided=undecided,
@@ -157,21 +159,21 @@ def _check_scores(graded: Graded, manual: Manual) -> tuple[CheckScore, ...]:
     outcomes = graded.result.outcomes if graded.result else []
     free = unjudged(outcomes)
     out = []
-    for one in outcomes:
-        hand = manual.checks.get(one.check)
+    for outcome in outcomes:
+        hand = manual.checks.get(outcome.check)
         given = hand.points if hand else None
         out.append(
             CheckScore(
-                check=one.check,
-                points=one.points if given is None else given,
-                max_points=one.max_points,
-                status=one.status,
-                counted=given is not None or one.check not in free,
+                check=outcome.check,
+                points=outcome.points if given is None else given,
+                max_points=outcome.max_points,
+                status=outcome.status,
+                counted=given is not None or outcome.check not in free,
                 by_hand=given is not None,
                 comment=hand.comment if hand else "",
             )
         )
-    seen = {one.check for one in outcomes}
+    seen = {outcome.check for outcome in outcomes}
     for name, hand in manual.checks.items():
         if name not in seen:
             given = hand.points is not None
@@ -180,11 +182,11 @@ def _check_scores(graded: Graded, manual: Manual) -> tuple[CheckScore, ...]:
 
 
 def _counted(checks: Sequence[CheckScore]) -> float:
-    return sum(one.max_points for one in checks if one.counted)
+    return sum(check.max_points for check in checks if check.counted)
 
 
 def _earned(checks: Sequence[CheckScore]) -> float:
-    return sum(one.points for one in checks if one.counted)
+    return sum(check.points for check in checks if check.counted)
 
 
 def _scaled(checks: Sequence[CheckScore], full: float) -> float:
@@ -211,17 +213,19 @@ def _review(
         out.append(f"refused: {graded.reason or 'nothing in it could be taken'}")
     if graded.status == "error" and not manual.judges:
         out.append("grader error")
-    outcomes = {one.check: one for one in (graded.result.outcomes if graded.result else [])}
-    mended = {one.check for one in checks if one.by_hand and one.points > 0 and one.status != "passed"}
+    outcomes = {outcome.check: outcome for outcome in (graded.result.outcomes if graded.result else [])}
+    mended = {
+        check.check for check in checks if check.by_hand and check.points > 0 and check.status != "passed"
+    }
     groups: dict[str, list[str]] = {}
-    for one in checks:
-        if one.by_hand or not one.status:
+    for check in checks:
+        if check.by_hand or not check.status:
             continue
-        if not one.counted:
-            word = {"inconclusive": "inconclusive", "error": "grader error"}.get(one.status, "not judged")
-            groups.setdefault(word, []).append(one.check)
-        elif mended.intersection(outcomes[one.check].waits):
-            groups.setdefault("waited for what you corrected", []).append(one.check)
+        if not check.counted:
+            word = {"inconclusive": "inconclusive", "error": "grader error"}.get(check.status, "not judged")
+            groups.setdefault(word, []).append(check.check)
+        elif mended.intersection(outcomes[check.check].waits):
+            groups.setdefault("waited for what you corrected", []).append(check.check)
     out += [f"{word}: {', '.join(names)}" for word, names in groups.items()]
     if graded.notebook.status == "stopped":
         out.append("notebook stopped")

@@ -25,10 +25,10 @@ class Board:
         self._at: dict[str, str] = {}
         self._lock = threading.Lock()
 
-    def say(self, one: Submission, text: str) -> None:
+    def say(self, submission: Submission, text: str) -> None:
         """A submission has come to a step."""
         with self._lock:
-            self._at[one.key] = text
+            self._at[submission.key] = text
             if self.bar is not None:
                 self.bar.set_postfix_str(
                     " · ".join(f"{printable(key)[:20]}: {step}" for key, step in self._at.items())
@@ -54,10 +54,8 @@ def _says(graded: Graded) -> str:
     if graded.result is None:
         reason = (graded.reason or "").strip().splitlines()
         return f"{graded.status}, {printable(reason[0] if graded.status == 'refused' else reason[-1])}"
-    unsure = [one.check for one in graded.result.outcomes if one.status == "inconclusive"]
-    text = (
-        f"{number(graded.result.points)} of {number(sum(one.max_points for one in graded.result.outcomes))}"
-    )
+    unsure = [outcome.check for outcome in graded.result.outcomes if outcome.status == "inconclusive"]
+    text = f"{number(graded.result.points)} of {number(sum(outcome.max_points for outcome in graded.result.outcomes))}"
     if graded.result.failing:
         text += ", failed " + ", ".join(graded.result.failing)
     return text + (f", inconclusive {', '.join(unsure)}" if unsure else "")

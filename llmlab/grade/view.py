@@ -30,8 +30,8 @@ def cached() -> list[Path]:
     found = [
         root / name
         for root in roots
-        for one in tier.tiers()
-        for name in one.readable
+        for known_tier in tier.tiers()
+        for name in known_tier.readable
         if (root / name).exists()
     ]
     engine = os.environ.get("LLMLAB_ENGINE")

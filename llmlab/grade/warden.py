@@ -18,7 +18,7 @@ from ..system.keeper import PR_SET_CHILD_SUBREAPER, kill_all_below, prctl
 
 def main() -> None:
     """Start it, wait for it or for the owner to let go, kill what is left."""
-    leash, space, size = (int(one) for one in sys.argv[1:4])
+    leash, space, size = (int(word) for word in sys.argv[1:4])
     program = sys.argv[5:]
     prctl(PR_SET_CHILD_SUBREAPER, 1)
     wake_out, wake_in = os.pipe()

@@ -129,11 +129,15 @@ def _names(names: Sequence[str]) -> str:
 def hidden_inputs(graded: Graded) -> list[tuple[str, str]]:
     """(check or purpose, what was drawn), for after the deadline: hidden inputs, data of checks, seeds."""
     outcomes = graded.result.outcomes if graded.result else []
-    out = [(one.check, one.evidence.hidden) for one in outcomes if one.evidence and one.evidence.hidden]
+    out = [
+        (outcome.check, outcome.evidence.hidden)
+        for outcome in outcomes
+        if outcome.evidence and outcome.evidence.hidden
+    ]
     out += [
-        (one.check, ", ".join(f"{name} {value}" for name, value in one.data.items()))
-        for one in outcomes
-        if one.data
+        (outcome.check, ", ".join(f"{name} {value}" for name, value in outcome.data.items()))
+        for outcome in outcomes
+        if outcome.data
     ]
     return out + [(f"seed of {purpose}", str(seed)) for purpose, seed in graded.seeds.items()]
 

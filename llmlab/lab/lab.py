@@ -65,9 +65,13 @@ class Lab:
         cwd = Path.cwd().resolve()
         course = course_dir()
         info, files = None, None
-        for one in all_labs(course):
-            if cwd in (one.folder.resolve(), one.solution.resolve()) and name in (None, one.name, one.number):
-                info, files = one, cwd
+        for candidate in all_labs(course):
+            if cwd in (candidate.folder.resolve(), candidate.solution.resolve()) and name in (
+                None,
+                candidate.name,
+                candidate.number,
+            ):
+                info, files = candidate, cwd
         if info is None:
             if name is None:
                 raise LabError(
@@ -164,7 +168,7 @@ class Lab:
         self.stop()
         if os.environ.get("LLMLAB_GRADING"):
             return Deferred()  # type: ignore[return-value]
-        names = [one.name for one in checks.load_checks(self.info.folder)]
+        names = [check.name for check in checks.load_checks(self.info.folder)]
         for name in only:
             if name not in names:
                 raise LabError(f"This lab has no check {name!r}.", fix="there are " + ", ".join(names))
@@ -295,5 +299,5 @@ def _bound(
 
 def _plain(value: object) -> bool:
     if isinstance(value, list | tuple):
-        return all(one is None or type(one) in (bool, int, float, str) for one in value)
+        return all(part is None or type(part) in (bool, int, float, str) for part in value)
     return value is None or (type(value) in (bool, int, float, str) and value == value)

@@ -26,7 +26,7 @@ class Quotas:
             f"{what.replace('-', ' ')}: {self.limiters.get(what, 'nothing on this machine')}"
             for what in ("fractional-cpus", "whole-cpus", "memory")
         ]
-        shown = ", ".join("no quota" if one is None else f"{one:g} CPUs" for one in self.cpus)
+        shown = ", ".join("no quota" if quota is None else f"{quota:g} CPUs" for quota in self.cpus)
         return "\n".join([*lines, f"a sweep here measures: {shown}"])
 
 
@@ -36,8 +36,8 @@ def describe_machine() -> Shown:
 
     report = doctor.report()
     rows = [
-        (f"{'✔' if one['met'] else '–'} {one['name']}", one["detail"], "" if one["met"] else one["mend"])
-        for one in report["needs"]
+        (f"{'✔' if need['met'] else '–'} {need['name']}", need["detail"], "" if need["met"] else need["mend"])
+        for need in report["needs"]
     ]
     machine = report["machine"]
     note = f"{machine['line']}, {machine['system']}, profile {machine['profile']}"

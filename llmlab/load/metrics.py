@@ -58,13 +58,13 @@ def count(url: str, *, api_key: str | None = None) -> Count | None:
         return None
 
 
-class _Meta(msgspec.Struct):
+class _FamilyMeta(msgspec.Struct):
     n_vocab: int | None = None
 
 
 class _Entry(msgspec.Struct):
     id: str | None = None
-    meta: _Meta | None = None
+    meta: _FamilyMeta | None = None
 
 
 class _Models(msgspec.Struct):

@@ -59,8 +59,8 @@ def measure(
     runs: list[Run] = []
     with turn.take(), Worker(setup, cancel=cancel) as worker:
         for number, (repeat, plan) in enumerate(order):
-            one = _Measurement(target, worker, plan, repeat, on_event, number, len(order), label)
-            runs.append(one.carry_out())
+            measurement = _Measurement(target, worker, plan, repeat, on_event, number, len(order), label)
+            runs.append(measurement.carry_out())
     return Record(
         kind="load",
         created=created,

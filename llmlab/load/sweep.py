@@ -45,12 +45,12 @@ def sweep(
             for count in threads:
                 share = "no quota" if quota is None else f"{quota:g} CPUs"
                 say(f"{count} thread{'s' if count != 1 else ''}, {share}")
-                one = replace(
+                server_spec = replace(
                     spec,
                     flags={**spec.flags, "threads": count, "threads-batch": count, "metrics": True},
                     limits=Limits(cpus=quota, memory=spec.limits.memory),
                 )
-                with Server(one, port=0) as server:
+                with Server(server_spec, port=0) as server:
                     target = Target(
                         url=server.url,
                         api_key=server.key,

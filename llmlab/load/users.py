@@ -60,7 +60,7 @@ class Users:
     @property
     def failed(self) -> list[Sample]:
         """Those that were not answered in full, so far."""
-        return [one for one in list(self.samples) if not one.ok]
+        return [sample for sample in list(self.samples) if not sample.ok]
 
     def set(self, count: int) -> None:
         """From now on so many users (0: they leave for good); who is one too many leaves with the end of its reply."""
@@ -79,7 +79,7 @@ class Users:
         self._thread.join(within)
         if self._thread.is_alive():
             raise LabError(f"{self.open} replies did not come within {within:.0f} s.", where=self.url)
-        return sorted(self.samples, key=lambda one: one.sent)
+        return sorted(self.samples, key=lambda sample: sample.sent)
 
     def __enter__(self) -> Users:
         self._zero = perf_counter()
@@ -100,7 +100,7 @@ class Users:
             await asyncio.wait({changed, *running}, return_when=asyncio.FIRST_COMPLETED)
             changed.cancel()
             self._changed.clear()
-            running = {one for one in running if not one.done()}
+            running = {task for task in running if not task.done()}
 
     async def _user(self, place: int) -> None:
         while place < self._wanted:

@@ -5,6 +5,6 @@ What runs a model lives in `engine` and `serve`; nothing here starts a process b
 
 from __future__ import annotations
 
-from .known import Entry, Model, catalogue, fetch, get
+from .known import KnownModel, Model, catalogue, fetch, get
 
-__all__ = ["Entry", "Model", "catalogue", "fetch", "get"]
+__all__ = ["KnownModel", "Model", "catalogue", "fetch", "get"]

@@ -33,7 +33,7 @@ class Model:
 
 
 @dataclass(frozen=True, slots=True)
-class Entry:
+class KnownModel:
     """One line of the catalogue; `bytes` is the file's size whether it is cached or not."""
 
     name: str
@@ -49,7 +49,7 @@ class Entry:
 _OWN = "Apache-2.0 (written here)"
 _SEED = "written on this machine from a seed"
 _ENTRIES = (
-    Entry(
+    KnownModel(
         "tiny",
         386_816,
         328_000,
@@ -59,7 +59,7 @@ _ENTRIES = (
         False,
         _SEED,
     ),
-    Entry(
+    KnownModel(
         "20m",
         23_591_808,
         22_028_160,
@@ -69,7 +69,7 @@ _ENTRIES = (
         False,
         _SEED,
     ),
-    Entry(
+    KnownModel(
         "200m",
         227_755_488,
         213_943_296,
@@ -79,7 +79,7 @@ _ENTRIES = (
         False,
         _SEED,
     ),
-    Entry(
+    KnownModel(
         "smollm2",
         smollm2.BYTES,
         smollm2.PARAMETERS,
@@ -93,7 +93,7 @@ _ENTRIES = (
 NAMES = tuple(entry.name for entry in _ENTRIES)
 
 
-def catalogue() -> list[Entry]:
+def catalogue() -> list[KnownModel]:
     """Every model with a name, and whether it lies in the cache (the user's or the shared one) already."""
     found = []
     for entry in _ENTRIES:
@@ -143,7 +143,7 @@ def sha256_of(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def _entry(name: str | Path) -> Entry | None:
+def _entry(name: str | Path) -> KnownModel | None:
     return next((entry for entry in _ENTRIES if entry.name == str(name)), None)
 
 
@@ -155,7 +155,7 @@ def _home(name: str) -> Path:
     return cache_dir() / _relative(name)
 
 
-def _located(entry: Entry) -> Path | None:
+def _located(entry: KnownModel) -> Path | None:
     path = cached(_relative(entry.name))
     # a file of another size is an older llmlab's or a broken one: it counts as not there and is replaced
     if path is not None and path.stat().st_size == entry.bytes:
@@ -163,7 +163,7 @@ def _located(entry: Entry) -> Path | None:
     return smollm2.installed() if entry.name == "smollm2" else None
 
 
-def _model(entry: Entry, path: Path) -> Model:
+def _model(entry: KnownModel, path: Path) -> Model:
     found = _checksum(path)
     if found != entry.sha256:
         raise LabError(
@@ -192,7 +192,7 @@ def _by_path(path: Path) -> Model:
     )
 
 
-def _write(entry: Entry, say: Say | None) -> Path:
+def _write(entry: KnownModel, say: Say | None) -> Path:
     """Write a synthetic model beside its place, check it, and move it there in one step.
 
     Two processes may do so at once: each has a file of its own, and the second move replaces equal bytes.
@@ -227,7 +227,7 @@ def _write(entry: Entry, say: Say | None) -> Path:
     return target
 
 
-def _unwritable(entry: Entry, target: Path, error: OSError) -> LabError:
+def _unwritable(entry: KnownModel, target: Path, error: OSError) -> LabError:
     full = error.errno in (errno.ENOSPC, errno.EDQUOT)
     why = "the disk is full" if full else error.strerror or str(error)
     return LabError(

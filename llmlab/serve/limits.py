@@ -177,7 +177,7 @@ def end_cgroup(folder: Path, *, wait: bool = False) -> list[str]:
     """
     found = []
     below = [path for path in folder.rglob("*") if path.is_dir()]
-    for path in (*sorted(below, key=lambda one: -len(one.parts)), folder):
+    for path in (*sorted(below, key=lambda child: -len(child.parts)), folder):
         if wait:
             _remove(path)
         with contextlib.suppress(OSError, ValueError):

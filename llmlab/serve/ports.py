@@ -21,12 +21,12 @@ def port_holder(port: int) -> str | None:
         connections = psutil.net_connections("tcp")
     except psutil.Error:  # macOS without root
         connections = []
-    for one in connections:
-        if one.status == psutil.CONN_LISTEN and one.laddr and one.laddr.port == port:
+    for connection in connections:
+        if connection.status == psutil.CONN_LISTEN and connection.laddr and connection.laddr.port == port:
             name = ""
             with contextlib.suppress(psutil.Error):
-                name = f" ({psutil.Process(one.pid).name()})" if one.pid else ""
-            return f"pid {one.pid}{name}"
+                name = f" ({psutil.Process(connection.pid).name()})" if connection.pid else ""
+            return f"pid {connection.pid}{name}"
     with socket.socket() as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:

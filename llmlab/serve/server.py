@@ -346,7 +346,9 @@ class Server(Api):
         if self.pid is None:
             return []
         connections = psutil.Process(self.pid).net_connections("inet")
-        return sorted({one.laddr.ip for one in connections if one.status == psutil.CONN_LISTEN})
+        return sorted(
+            {connection.laddr.ip for connection in connections if connection.status == psutil.CONN_LISTEN}
+        )
 
     def _note_rss(self, pid: int) -> None:
         with contextlib.suppress(psutil.Error):

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from ..load import Progress
 
 
-class _Notebook:
+class _NotebookBar:
     """A bar that is one output, updated in place: an executed notebook keeps only its last line."""
 
     def __init__(self, total: int, unit: str) -> None:
@@ -85,7 +85,7 @@ class _Count:
     def __init__(self, total: int, unit: str, *, quiet: bool) -> None:
         self.done = 0
         self._bar = (
-            _Notebook(total, unit) if _in_notebook() and not quiet else _Terminal(total, unit, quiet=quiet)
+            _NotebookBar(total, unit) if _in_notebook() and not quiet else _Terminal(total, unit, quiet=quiet)
         )
 
     def show(self, text: str, done: int | None = None) -> None:
@@ -148,13 +148,13 @@ def check_bar(total: int, *, quiet: bool) -> Iterator[Callable[[dict[str, Any]],
     with _Count(total, "check", quiet=quiet) as count:
         current = ""
 
-        def event(one: dict[str, Any]) -> None:
+        def event(event: dict[str, Any]) -> None:
             nonlocal current
-            if one["event"] == "start":
-                current = one["check"]
+            if event["event"] == "start":
+                current = event["check"]
                 count.show(current)
-            elif one["event"] == "say":
-                count.show(f"{current}: {one['text']}")
+            elif event["event"] == "say":
+                count.show(f"{current}: {event['text']}")
             else:
                 count.show(current, count.done + 1)
 

@@ -71,23 +71,23 @@ class Drawn:
         return "\n".join(self.lines)
 
 
-class Refused(Said):
+class NothingToShow(Said):
     """Why there is nothing to show. Whatever is asked of it says the same, so that the cells after it still run."""
 
-    def __getattr__(self, name: str) -> Callable[..., Refused]:
+    def __getattr__(self, name: str) -> Callable[..., NothingToShow]:
         if name.startswith("_"):  # what Jupyter and copy look for
             raise AttributeError(name)
         return lambda *_, **__: self
 
 
-def shown(method: Callable[..., T]) -> Callable[..., T | Refused]:
+def shown(method: Callable[..., T]) -> Callable[..., T | NothingToShow]:
     """A LabError becomes what is shown."""
 
     @functools.wraps(method)
-    def quiet(*args: Any, **more: Any) -> T | Refused:
+    def quiet(*args: Any, **more: Any) -> T | NothingToShow:
         try:
             return method(*args, **more)
         except LabError as error:
-            return Refused(error.lines())
+            return NothingToShow(error.lines())
 
     return quiet

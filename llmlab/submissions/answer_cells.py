@@ -123,13 +123,13 @@ def _say_found(template: Mapping[str, Cell], found: Mapping[str, Match], said: l
     for how, by in _BY.items():
         names = [name for name, match in found.items() if match.how == how and not match.empty]
         if names:
-            one = len(names) == 1
-            words = {"its": "its" if one else "their", "tag": "tag" if one else "tags"}
-            by = by.format(**words, id="id" if one else "ids")
+            single = len(names) == 1
+            words = {"its": "its" if single else "their", "tag": "tag" if single else "tags"}
+            by = by.format(**words, id="id" if single else "ids")
             calls = f" ({_calls(template, names)})" if how == TEXT else ""
             said.append(
-                f"The answer {'cell' if one else 'cells'} {few(names)} lost {words['its']} "
-                f"{'id' if one else 'ids'}: found {by}{calls}."
+                f"The answer {'cell' if single else 'cells'} {few(names)} lost {words['its']} "
+                f"{'id' if single else 'ids'}: found {by}{calls}."
             )
     for name, match in found.items():
         if match.empty:
@@ -163,9 +163,9 @@ def _say_changes(
     }
     for change, names in changes.items():
         if names:
-            one = len(names) == 1
+            single = len(names) == 1
             said.append(
-                f"The {'cell' if one else 'cells'} {few(names)} {'was' if one else 'were'} {change}: "
+                f"The {'cell' if single else 'cells'} {few(names)} {'was' if single else 'were'} {change}: "
                 "the course's own copy was used."
             )
     added = [
@@ -176,10 +176,10 @@ def _say_changes(
         if id(cell) not in used
     ]
     if added:
-        one = len(added) == 1
+        single = len(added) == 1
         said.append(
-            f"{len(added)} {'cell was' if one else 'cells were'} added ({few(added)}): "
-            f"{'it was' if one else 'they were'} not used."
+            f"{len(added)} {'cell was' if single else 'cells were'} added ({few(added)}): "
+            f"{'it was' if single else 'they were'} not used."
         )
 
 

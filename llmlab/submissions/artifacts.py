@@ -50,7 +50,7 @@ def artifact(
     why = ""
     taken: tuple[Entry, bytes] | None = None
     others = []
-    for *_, entry in sorted(found, key=lambda one: one[:-1])[:10]:
+    for *_, entry in sorted(found, key=lambda candidate: candidate[:-1])[:10]:
         try:
             data = pile.read(entry, MAX_ARTIFACT)
         except Refused as problem:
@@ -66,12 +66,12 @@ def artifact(
             entry for entry in entries if entry.parts[-1].casefold().startswith(lower[-1].partition(".")[0])
         ]
         if not why and like:
-            return f"was not handed in under this name ({few([one.name for one in like])} was)"
+            return f"was not handed in under this name ({few([entry.name for entry in like])} was)"
         return why or "was not handed in"
     if taken[0].parts[-len(wanted) :] != wanted:
         said.append(f"{shown(taken[0].name)} was taken as {name}.")
     if others:
         said.append(
-            f"There are several {name} that differ: {shown(taken[0].name)} was taken, not {few([one.name for one in others])}."
+            f"There are several {name} that differ: {shown(taken[0].name)} was taken, not {few([other.name for other in others])}."
         )
     return taken

@@ -102,7 +102,7 @@ def is_export(names: Sequence[str]) -> bool:
     """Whether any of a folder's names is an LMS's or nbgrader's own."""
     more = re.compile(r"submission_metadata\.yml|submitted")
     patterns = (_MOODLE, _CANVAS, _BRIGHTSPACE, _BLACKBOARD, more)
-    return any(one.fullmatch(name) for one in patterns for name in names) or len(ilias(names)) > 1
+    return any(pattern.fullmatch(name) for pattern in patterns for name in names) or len(ilias(names)) > 1
 
 
 def ilias(names: Sequence[str]) -> dict[str, tuple[str, str]]:
@@ -165,8 +165,8 @@ def gradescope(path: Path) -> dict[str, tuple[str, str]]:
     except Exception:  # a convenience: whatever is wrong with it, the folders are still there
         return {}
     found = {}
-    for folder, one in data.items() if isinstance(data, dict) else ():
-        people = _list(one, ":submitters")
+    for folder, about in data.items() if isinstance(data, dict) else ():
+        people = _list(about, ":submitters")
         names = [
             str(person[":name"]) for person in people if isinstance(person, dict) and person.get(":name")
         ]
@@ -204,4 +204,7 @@ def _when(text: str) -> float:
 def display(name: str) -> str:
     """A learner's name as it is shown: composed, without control or half characters, not endless."""
     name = unicodedata.normalize("NFC", name)
-    return " ".join("".join(one if one.isprintable() else "�" for one in name).split())[:200] or "learner"
+    return (
+        " ".join("".join(character if character.isprintable() else "�" for character in name).split())[:200]
+        or "learner"
+    )

@@ -102,18 +102,23 @@ def handed_in(folder: Path, info: LabInfo) -> list[Submission]:
     names = [group[0].learner.casefold() for group in groups.values()]
     found = []
     for group in groups.values():
-        one = group[0]
-        double = names.count(one.learner.casefold()) > 1 and one.id
-        found.append(_joined(group, f"{one.learner} {one.id}" if double else one.learner, info))
-    found.sort(key=lambda one: (one.learner.casefold(), one.learner, str(one.path)))
+        first = group[0]
+        double = names.count(first.learner.casefold()) > 1 and first.id
+        found.append(_joined(group, f"{first.learner} {first.id}" if double else first.learner, info))
+    found.sort(
+        key=lambda submission: (submission.learner.casefold(), submission.learner, str(submission.path))
+    )
     taken: set[str] = set()
-    return [_with_key(one, taken) for one in found]
+    return [_with_key(submission, taken) for submission in found]
 
 
 def key_of(name: str) -> str:
     """A name that is safe as a file's on every system: letters and digits of any script, space, `.`, `_` and `-`."""
     name = unicodedata.normalize("NFC", name)
-    key = "".join(one if unicodedata.category(one)[0] in "LNM" or one in " ._-" else "_" for one in name)
+    key = "".join(
+        character if unicodedata.category(character)[0] in "LNM" or character in " ._-" else "_"
+        for character in name
+    )
     key = re.sub(r"^[.\-]+", lambda match: "_" * len(match[0]), key.strip())[:80]
     while len(key.encode()) > 200:  # file systems count bytes: 255, with what is put behind it
         key = key[:-1]
@@ -121,14 +126,16 @@ def key_of(name: str) -> str:
     return f"_{key}" if key.partition(".")[0].strip().casefold() in RESERVED else key
 
 
-def _with_key(one: Submission, taken: set[str]) -> Submission:
-    base = key_of(one.learner)
+def _with_key(submission: Submission, taken: set[str]) -> Submission:
+    base = key_of(submission.learner)
     key, n = base, 1
     while key.casefold() in taken:
         n += 1
         key = f"{base[: 80 - len(f'-{n}')].rstrip(' .')}-{n}"
     taken.add(key.casefold())
-    return Submission(one.learner, key, one.path, one.late_mark, one.parts, one.remarks)
+    return Submission(
+        submission.learner, key, submission.path, submission.late_mark, submission.parts, submission.remarks
+    )
 
 
 def _piece(path: Path, info: LabInfo, named: Mapping[str, tuple[str, str]], group: str) -> Piece | None:
@@ -217,12 +224,12 @@ def _newest(path: Path) -> float:
     info = path.lstat()
     if not stat.S_ISDIR(info.st_mode):
         return info.st_mtime
-    return max((one.lstat().st_mtime for one in entries(path)), default=info.st_mtime)
+    return max((entry.lstat().st_mtime for entry in entries(path)), default=info.st_mtime)
 
 
 def _natural(path: Path) -> list[tuple[int, str]]:
     """For sorting: `9` before `10`."""
-    return [(int(one), "") if one.isdigit() else (-1, one) for one in re.split(r"(\d+)", path.name)]
+    return [(int(part), "") if part.isdigit() else (-1, part) for part in re.split(r"(\d+)", path.name)]
 
 
 def _suffix(path: Path) -> str:

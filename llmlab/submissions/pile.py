@@ -93,10 +93,10 @@ class Pile:
         for name, reason in self.not_read.items():
             by_reason.setdefault(reason, []).append(name)
         out = list(dict.fromkeys(self.said))
-        for reason, names in sorted(by_reason.items(), key=lambda one: -len(one[1])):
-            one = len(names) == 1
+        for reason, names in sorted(by_reason.items(), key=lambda pair: -len(pair[1])):
+            single = len(names) == 1
             out.append(
-                f"{few(names)} {'was' if one else 'were'} not read: {'it' if one else 'each'} {reason}."
+                f"{few(names)} {'was' if single else 'were'} not read: {'it' if single else 'each'} {reason}."
             )
         more = len(out) - MAX_REMARKS
         return out if more <= 0 else [*out[:MAX_REMARKS], f"{more} more remarks are left out."]

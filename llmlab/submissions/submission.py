@@ -199,14 +199,14 @@ def _say_rest(entries: Sequence[Entry], pile: Pile, found: _Found) -> None:
     closed = [entry.name for entry in rest if entry.suffix == ".zip"]
     other = [entry.name for entry in rest if entry.suffix != ".zip"]
     if closed:
-        one = len(closed) == 1
+        single = len(closed) == 1
         pile.said.append(
-            f"{few(closed)} {'was' if one else 'were'} not opened: what counts lies outside {'it' if one else 'them'}."
+            f"{few(closed)} {'was' if single else 'were'} not opened: what counts lies outside {'it' if single else 'them'}."
         )
     if other:
-        one = len(other) == 1
+        single = len(other) == 1
         pile.said.append(
-            f"{few(other)} {'is' if one else 'are'} none of this lab's files: {'it was' if one else 'they were'} ignored."
+            f"{few(other)} {'is' if single else 'are'} none of this lab's files: {'it was' if single else 'they were'} ignored."
         )
     if found.notebook is None and pile.aside:
         pile.said.append(f"What a tool keeps for itself does not count as a notebook: {few(pile.aside)}.")

@@ -19,7 +19,7 @@ def nfc(name: str) -> str:
 
 def showable(name: str) -> str:
     """A name that can be shown: no control characters, no half characters, not endless."""
-    text = "".join(one if one.isprintable() else "�" for one in name)
+    text = "".join(character if character.isprintable() else "�" for character in name)
     return text if len(text) <= 100 else f"{text[:60]}…{text[-39:]}"
 
 
@@ -30,7 +30,7 @@ def shown(name: str) -> str:
 
 def few(names: Sequence[str]) -> str:
     """The first names of many."""
-    first = [shown(one) for one in names[:5]]
+    first = [shown(name) for name in names[:5]]
     more = len(names) - len(first)
     return ", ".join(first) + (f" and {more} more" if more else "")
 

@@ -84,8 +84,8 @@ def _apt(what: str, suite: str) -> Iterator[tuple[Path, dict[str, str]]]:
         )
     with tempfile.TemporaryDirectory(prefix="llmlab-apt-") as name:
         folder = Path(name)
-        for one in ("lists/partial", "cache/archives/partial", "out"):
-            (folder / one).mkdir(parents=True)
+        for subfolder in ("lists/partial", "cache/archives/partial", "out"):
+            (folder / subfolder).mkdir(parents=True)
         (folder / "sources.list").write_text(f"deb [signed-by={KEYRING}] {mirror()} {suite} main\n")
         (folder / "apt.conf").write_text(
             f'Dir::State "{folder}"; Dir::State::lists "{folder}/lists"; Dir::Cache "{folder}/cache";\n'
@@ -112,8 +112,8 @@ def _place(packages: Sequence[Path], target: Path) -> None:
     target.parent.mkdir(parents=True, exist_ok=True)
     part = Path(tempfile.mkdtemp(dir=target.parent, prefix=f".{target.name}."))
     try:
-        for one in packages:
-            subprocess.run(["dpkg", "-x", str(one), str(part)], check=True, capture_output=True)
+        for package in packages:
+            subprocess.run(["dpkg", "-x", str(package), str(part)], check=True, capture_output=True)
         part.chmod(0o755)
         if not target.is_dir():
             part.replace(target)

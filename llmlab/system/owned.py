@@ -60,7 +60,7 @@ def _me() -> dict[str, Any]:
 
 
 @dataclass(frozen=True, slots=True)
-class Entry:
+class OwnedEntry:
     """One registered thing, as found in the registry."""
 
     path: Path
@@ -100,20 +100,20 @@ class Entry:
                 with contextlib.suppress(psutil.Error):
                     process = psutil.Process(who["pid"])
                     below = process.children(recursive=True)
-                    for one in (process, *below):
+                    for member in (process, *below):
                         with contextlib.suppress(psutil.Error):
-                            one.kill()
+                            member.kill()
                     psutil.wait_procs([process, *below], timeout=5)
         self.path.unlink(missing_ok=True)
 
 
-def entries() -> list[Entry]:
+def entries() -> list[OwnedEntry]:
     """All that is registered, oldest first; entries of processes that are gone are dropped on the way."""
     found = []
     for path in sorted(_registry().glob("*.json")):
         try:
             data = json.loads(path.read_text())
-            entry = Entry(path, data["kind"], data["label"], data)
+            entry = OwnedEntry(path, data["kind"], data["label"], data)
         except (OSError, ValueError, KeyError):
             continue  # just being removed, or not ours
         if entry.alive:
@@ -123,7 +123,7 @@ def entries() -> list[Entry]:
     return found
 
 
-def clean(*, everything: bool = False) -> list[Entry]:
+def clean(*, everything: bool = False) -> list[OwnedEntry]:
     """End what has lost its owner; with `everything`, also what a living kernel or shell still owns.
 
     :raises LabError: when something could not be ended (a daemon is gone): after all else was. Its entry stays.

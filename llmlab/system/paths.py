@@ -33,7 +33,7 @@ def cache_dir() -> Path:
 def shared_cache_dirs() -> list[Path]:
     """Further, read-only caches (a classroom's), from `LLMLAB_SHARED_CACHE`: one, or several as in PATH."""
     value = os.environ.get("LLMLAB_SHARED_CACHE", "")
-    return [Path(one).expanduser() for one in value.split(os.pathsep) if one]
+    return [Path(folder).expanduser() for folder in value.split(os.pathsep) if folder]
 
 
 def cached(relative: str) -> Path | None:

@@ -38,9 +38,9 @@ def _values(name: str, node: yaml.Node, known: dict[int, int], above: set[int]) 
             below = node.value
         elif isinstance(node, yaml.MappingNode):
             _once(name, [key for key, _ in node.value])
-            below = [one for pair in node.value for one in pair]
+            below = [child for pair in node.value for child in pair]
         above.add(id(node))
-        known[id(node)] = 1 + sum(_values(name, one, known, above) for one in below)
+        known[id(node)] = 1 + sum(_values(name, child, known, above) for child in below)
         above.discard(id(node))
     return known[id(node)]
 

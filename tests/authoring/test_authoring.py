@@ -269,11 +269,11 @@ def test_an_output_that_cannot_be_the_same_twice_is_refused(course: Path) -> Non
 
 
 def drift(course: Path) -> list[str]:
-    return [str(one) for one in authoring.check(course)]
+    return [str(difference) for difference in authoring.check(course)]
 
 
 def test_no_drift_after_build_and_not_built_before(course: Path) -> None:
-    assert sum("not built" in one for one in drift(course)) == 2
+    assert sum("not built" in difference for difference in drift(course)) == 2
     authoring.build(course, execute=False)
     (only,) = drift(course)
     assert "compare cell 'sum' has no stored output: llmlab author build 01" in only
@@ -309,7 +309,7 @@ def test_drift_says_what_differs(course: Path, part: str, change: Any, what: str
     path = course / part / "01-demo" / "lab.ipynb"
     path.write_text(json.dumps(book))
     found = drift(course)
-    assert any(what in one and str(path) in one for one in found), found
+    assert any(what in difference and str(path) in difference for difference in found), found
     authoring.build(course, execute=False)
     assert len(drift(course)) == 1
 
@@ -318,21 +318,21 @@ def test_other_formatting_broken_files_and_missing_sources_are_drift(course: Pat
     authoring.build(course, execute=False)
     path = course / "labs" / "01-demo" / "lab.ipynb"
     path.write_text(json.dumps(json.loads(path.read_text())))
-    assert any("bytes differ (formatting)" in one for one in drift(course))
+    assert any("bytes differ (formatting)" in difference for difference in drift(course))
     path.write_text("{")
-    assert any("not a notebook" in one for one in drift(course))
+    assert any("not a notebook" in difference for difference in drift(course))
     (course / "labs" / "02-lost").mkdir()
     (course / "labs" / "02-lost" / "lab.toml").write_text("")
-    assert any("this lab has no source" in one for one in drift(course))
+    assert any("this lab has no source" in difference for difference in drift(course))
     write(course, LAB.replace('tags=["solution"]', 'tags=["soluton"]'))
-    assert any("Unknown tag 'soluton'" in one for one in drift(course))
+    assert any("Unknown tag 'soluton'" in difference for difference in drift(course))
 
 
 # -- house rules ---------------------------------------------------------------------------------------
 
 
 def findings(course: Path, source: str) -> list[str]:
-    return [str(one) for one in authoring.lint(authoring.read(write(course, source)))]
+    return [str(finding) for finding in authoring.lint(authoring.read(write(course, source)))]
 
 
 def test_the_demo_keeps_the_house_rules(course: Path) -> None:
@@ -359,12 +359,14 @@ def test_house_rules(course: Path, cell: str, what: str | None) -> None:
     if what is None:
         assert found == []
     else:
-        assert any(what in one and "lab.py:" in one for one in found), found
+        assert any(what in finding and "lab.py:" in finding for finding in found), found
 
 
 def test_a_prediction_comes_before_the_first_measurement(course: Path) -> None:
     late = LAB.replace('# %% tags=["parameters"]\nseed = 0', "# %%\nrun = server.load(concurrency=[1, 2])")
-    assert any("no cell tagged prediction" in one and "lab.py:6" in one for one in findings(course, late))
+    assert any(
+        "no cell tagged prediction" in finding and "lab.py:6" in finding for finding in findings(course, late)
+    )
     assert findings(course, LAB + "\n# %%\nrun = server.load(concurrency=[1])\n") == []
 
 

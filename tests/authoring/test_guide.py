@@ -134,7 +134,7 @@ def test_a_shown_output_is_what_came_and_nothing_else():
 def test_a_lab_of_your_own_from_nothing(tmp_path):
     reader = Reader(tmp_path, tmp_path / ".tools")
     part = steps("A lab of your own in 30 minutes")
-    assert [one.kind for one in part].count("says") >= 6, "the guide shows what comes out"
+    assert [step.kind for step in part].count("says") >= 6, "the guide shows what comes out"
     for step in part:
         reader.follow(step)
     course = tmp_path / "my-course"
@@ -188,7 +188,7 @@ def test_grade_a_class(course):
         if step.kind == "run" and "--out" in step.text:
             assert set(rows(home)) == {"alice", "ben", "Zoë Müller"}
     row = rows(home)
-    assert {name: one["score"] for name, one in row.items()} == {
+    assert {name: grades["score"] for name, grades in row.items()} == {
         "alice": "1.5",
         "ben": "0",
         "Zoë Müller": "5",
@@ -211,7 +211,7 @@ def rows(home: Path) -> dict[str, dict[str, str]]:
 @pytest.mark.needs("process")
 def test_the_gradescope_script(course):
     """The guide's run_autograder with Gradescope's folders below a folder of ours."""
-    [step] = [one for one in steps("Grade a class") if one.path == "run_autograder"]
+    [step] = [step for step in steps("Grade a class") if step.path == "run_autograder"]
     root = course.home / "autograder"
     (root / "results").mkdir(parents=True)
     (root / "source").symlink_to(course.home)

@@ -35,11 +35,11 @@ def test_it_keeps_the_house_rules(tmp_path):
     info = find_lab("20", tmp_path / "new" / "course")
     assert info.title == "Short replies"
     checks = load_checks(info.folder)
-    assert sum(one.points for one in checks) == info.points
-    assert {one.name: len(read_hints(info.folder / "hints.md")[one.name]) for one in checks} == {
-        one.name: 3 for one in checks
+    assert sum(check.points for check in checks) == info.points
+    assert {check.name: len(read_hints(info.folder / "hints.md")[check.name]) for check in checks} == {
+        check.name: 3 for check in checks
     }
-    assert set(info.starter_fails) < {one.name for one in checks}
+    assert set(info.starter_fails) < {check.name for check in checks}
     for name in info.artifacts:
         assert (
             (info.starter / name).read_bytes()

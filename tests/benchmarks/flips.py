@@ -134,7 +134,7 @@ def table(cells: dict[tuple[str, int, str], Cell], gradings: int) -> list[str]:
         cells.items(), key=lambda item: (item[0][2], item[0][0], item[0][1])
     ):
         counts = cell.counts()
-        other = len(cell.verdicts) - sum(counts[one] for one in ("passed", "failed", "inconclusive"))
+        other = len(cell.verdicts) - sum(counts[status] for status in ("passed", "failed", "inconclusive"))
         ratio = f" | ratio {Spread.of(cell.ratios)}" if cell.ratios else ""
         lines.append(
             f"  {name:10} {busy:5}  {check:8} {counts['passed']:6} {counts['failed']:6} {counts['inconclusive']:12}"
@@ -160,8 +160,8 @@ def document(cells: dict[tuple[str, int, str], Cell], gradings: int) -> dict[str
                 "busy": busy,
                 "check": check,
                 **{
-                    one: cell.counts()[one]
-                    for one in ("passed", "failed", "inconclusive", "skipped", "error")
+                    status: cell.counts()[status]
+                    for status in ("passed", "failed", "inconclusive", "skipped", "error")
                 },
                 "flips": round(cell.flips, 3),
                 "seconds": round(Spread.of(cell.seconds).median, 2),

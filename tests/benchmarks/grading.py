@@ -212,7 +212,9 @@ class Otter:
         earned = []
         for file in sorted(folder.glob("*/results.json")):
             tests = json.loads(file.read_text())["tests"]
-            earned.append(sum(one["score"] for one in tests if one.get("score") and one["name"] in ANSWERS))
+            earned.append(
+                sum(test["score"] for test in tests if test.get("score") and test["name"] in ANSWERS)
+            )
         return earned
 
 
@@ -280,11 +282,11 @@ def grading(rounds: int, many: int, few: int) -> list[str]:
 
 def _table(spent: dict[str, list[tuple[float, float, float, float]]], jobs: int) -> list[str]:
     lines = [f"  {jobs} at a time"]
-    ours = [one[0] for one in spent.get(Llmlab.name, ())]
+    ours = [times[0] for times in spent.get(Llmlab.name, ())]
     for name, rounds in spent.items():
         if not rounds:
             continue
-        wall, cpu, more, more_cpu = (Spread.of(one) for one in zip(*rounds, strict=True))
+        wall, cpu, more, more_cpu = (Spread.of(times) for times in zip(*rounds, strict=True))
         beside = f" | {wall.median / Spread.of(ours).median:.1f} times llmlab's" if ours else ""
         lines.append(f"  {name:15} seconds {wall} | CPU-s {cpu}{beside if name != Llmlab.name else ''}")
         lines.append(f"  {'':15} without start-up: seconds {more} | CPU-s {more_cpu}")

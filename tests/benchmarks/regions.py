@@ -13,7 +13,7 @@ from llmlab.tiers.regions.routing import Routing
 
 
 def _spread(values: list[float]) -> str:
-    some = [one for one in values if math.isfinite(one)]
+    some = [value for value in values if math.isfinite(value)]
     never = f", {len(values) - len(some)} never" if len(some) < len(values) else ""
     return f"{statistics.median(some):.2f} s [{min(some):.2f}-{max(some):.2f}]{never}" if some else "never"
 

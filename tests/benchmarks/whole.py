@@ -108,7 +108,7 @@ def with_aiperf(executable: str, server: Server, plan: Plan) -> Whole:
     with tempfile.TemporaryDirectory(prefix="llmlab-aiperf-") as folder:
         home = Path(folder)
         _tokenizer(home / "tokenizer")
-        sessions = [{"session_id": str(n), "payloads": [one]} for n, one in enumerate(bodies)]
+        sessions = [{"session_id": str(n), "payloads": [payload]} for n, payload in enumerate(bodies)]
         (home / "inputs.json").write_text(json.dumps({"data": sessions}))
         line = [executable, "profile", "--model", "model", "--url", server.url, "--tokenizer", "./tokenizer"]
         line += ["--endpoint-type", "completions", "--streaming", "--use-server-token-count"]
@@ -177,7 +177,7 @@ def beside(server: Server, *, streams: int, requests: int, rounds: int) -> list[
         start = Spread.of(short.cpu for _, short in pairs)
         beyond = Spread.of(_beyond(pair) for pair in pairs)
         wall, rate = Spread.of(long.wall for long, _ in pairs), Spread.of(long.rate for long, _ in pairs)
-        failed = sum(one.failed for pair in pairs for one in pair)
+        failed = sum(run.failed for pair in pairs for run in pair)
         lines += [
             f"  {name:14} CPU-s per 1,000 tokens {cpu} | start-up CPU-s {start} | beyond it, per 1,000 {beyond}",
             f"  {'':14} tokens/s it reports {rate} | seconds from exec to exit {wall} | failed {failed}",

@@ -27,14 +27,14 @@ def code(name: str) -> list[str]:
 def test_environment_pins_python_and_every_package() -> None:
     yaml = pytest.importorskip("yaml")
     environment = yaml.safe_load((BINDER / "environment.yml").read_text())
-    packages = [one for one in environment["dependencies"] if isinstance(one, str)]
+    packages = [dependency for dependency in environment["dependencies"] if isinstance(dependency, str)]
     # repo2docker reads only "=" and falls back to Python 3.10 otherwise, without a word.
-    assert all(re.fullmatch(r"[a-z0-9][a-z0-9._-]*=[0-9][^=<>]*", one) for one in packages), packages
-    (python,) = [one for one in packages if one.startswith("python=")]
+    assert all(re.fullmatch(r"[a-z0-9][a-z0-9._-]*=[0-9][^=<>]*", package) for package in packages), packages
+    (python,) = [package for package in packages if package.startswith("python=")]
     assert tuple(map(int, python.removeprefix("python=").split("."))) >= (3, 11)
     assert environment["channels"] == ["conda-forge", "nodefaults"]
     # A local path among pip's entries would have the whole repository copied before the environment is solved.
-    assert not [one for one in environment["dependencies"] if isinstance(one, dict)]
+    assert not [dependency for dependency in environment["dependencies"] if isinstance(dependency, dict)]
 
 
 def test_apt_names_are_names() -> None:
@@ -144,7 +144,7 @@ def test_postbuild_leaves_a_course_with_its_models(built: tuple[Path, dict[str, 
         assert done.returncode == 0, done.stdout + done.stderr
         return done.stdout
 
-    models = {one["name"]: one for one in json.loads(start("llmlab", "models", "--json"))}
+    models = {model["name"]: model for model in json.loads(start("llmlab", "models", "--json"))}
     assert models["tiny"]["cached"]
     assert models["20m"]["cached"]
     assert str(repo) in start("python", "-c", "import llmlab; print(llmlab.__file__)")

@@ -119,7 +119,7 @@ def test_lab_01_runs_and_its_figures_can_be_read_aloud(page, address):
     idle(page)
     images = page.locator(".jp-OutputArea-output img")
     images.first.wait_for()
-    alts = [one.get_attribute("alt") for one in images.all()]
+    alts = [image.get_attribute("alt") for image in images.all()]
     assert len(alts) >= 3
     assert all(alts), alts
     outputs.get_by_text("context-per-slot").first.wait_for()

@@ -49,14 +49,14 @@ def test_a_case(name, tmp_path, monkeypatch):
             monkeypatch.setenv(word, "http://127.0.0.1:9")
         monkeypatch.setenv("LLMLAB_VET", "1")
     result = Lab(find_lab(case["lab"], COURSE), files).check(*case.get("checks", ()), quiet=True)
-    found = {one.check: one for one in result.outcomes}
-    assert [one for one in result.outcomes if one.status == "error"] == [], str(result)
+    found = {outcome.check: outcome for outcome in result.outcomes}
+    assert [outcome for outcome in result.outcomes if outcome.status == "error"] == [], str(result)
     lacking = [need for need in ("docker", "images") if not doctor.need(need).met]
     for status in ("passed", "failed", "skipped"):
         for check in case["expect"].get(status, ()):
             if not (lacking and check in DOCKERS):
                 assert found[check].status == status, str(result)
-    said = "\n".join(str(one.evidence) for one in result.outcomes)
-    assert [one for one in case["expect"]["words"] if one not in said] == [], said
-    assert [one for one in case["expect"].get("not_words", ()) if one in said] == [], said
+    said = "\n".join(str(outcome.evidence) for outcome in result.outcomes)
+    assert [phrase for phrase in case["expect"]["words"] if phrase not in said] == [], said
+    assert [phrase for phrase in case["expect"].get("not_words", ()) if phrase in said] == [], said
     assert owned.entries() == []

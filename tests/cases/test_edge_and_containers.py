@@ -53,13 +53,13 @@ def test_a_strangers_files_are_judged_by_what_they_do(name, case, tmp_path):
     shutil.copytree(HERE / name / "files", files, dirs_exist_ok=True)
     expected = case["expect"]
     result = Lab(find_lab(case["lab"]), files).check(*case.get("only", ()), quiet=True)
-    found = {one.check: one.status for one in result.outcomes}
+    found = {outcome.check: outcome.status for outcome in result.outcomes}
     assert "error" not in found.values(), str(result)
     wanted = {
         check: status for status in ("passed", "failed", "skipped") for check in expected.get(status, ())
     }
     assert {check: found.get(check) for check in wanted} == wanted, str(result)
-    said = "\n".join(one.evidence.observed for one in result.outcomes if one.evidence)
+    said = "\n".join(outcome.evidence.observed for outcome in result.outcomes if outcome.evidence)
     for words in expected.get("words", ()):
         assert words in said, f"{words!r} is not said:\n{said}"
     assert owned.entries() == []

@@ -35,7 +35,7 @@ def expected(case):
 def needs(case):
     """The lab's, and those of the checks that are to be judged."""
     info = find_lab(case["lab"], COURSE)
-    found = {one.name: one.machine for one in load_checks(info.folder)}
+    found = {check.name: check.machine for check in load_checks(info.folder)}
     more = {need for name, status in expected(case).items() if status != "skipped" for need in found[name]}
     return sorted({*info.needs, *more})
 
@@ -69,15 +69,15 @@ def test_a_case(name, tmp_path):
     lab = Lab(info, files)
     lab.answer(**answers(info))
     wanted = expected(case)
-    every = {one.name for one in load_checks(info.folder)}
+    every = {check.name for check in load_checks(info.folder)}
     result = lab.check(*(() if every == set(wanted) else wanted), quiet=True)
-    assert {one.check: one.status for one in result.outcomes} == wanted, str(result)
+    assert {outcome.check: outcome.status for outcome in result.outcomes} == wanted, str(result)
     said = [
-        f"{one.evidence.expected}\n{one.evidence.observed}\n{one.evidence.look}"
-        if one.evidence
-        else str(one.reason)
-        for one in result.outcomes
-        if one.status != "passed"
+        f"{outcome.evidence.expected}\n{outcome.evidence.observed}\n{outcome.evidence.look}"
+        if outcome.evidence
+        else str(outcome.reason)
+        for outcome in result.outcomes
+        if outcome.status != "passed"
     ]
     for words in case["expect"]["words"]:
         assert any(words in text for text in said), f"nobody says {words!r}:\n{result}"

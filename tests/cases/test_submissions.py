@@ -36,8 +36,8 @@ def test_everybody_is_there_once(name):
     folder = HERE / name / "submissions"
     info = find_lab(CASES[name]["lab"], COURSE)
     found = handed_in(folder, info)
-    assert [one.learner for one in found] == list(expected(name)["learners"])
-    assert len({one.key.casefold() for one in found}) == len(found)
+    assert [submission.learner for submission in found] == list(expected(name)["learners"])
+    assert len({submission.key.casefold() for submission in found}) == len(found)
     where = [str(path.relative_to(folder)) for path in learners_in(folder, info)]
     assert where == (expected(name)["class_folders"] or ["."])
 
@@ -46,7 +46,11 @@ def test_everybody_is_there_once(name):
 def test_what_is_read_of_it(name, learner, tmp_path):
     info = find_lab(CASES[name]["lab"], COURSE)
     wanted = expected(name)["learners"][learner]
-    [one] = [one for one in handed_in(HERE / name / "submissions", info) if one.learner == learner]
+    [one] = [
+        submission
+        for submission in handed_in(HERE / name / "submissions", info)
+        if submission.learner == learner
+    ]
     taken = take(one.source, info, tmp_path / "taken")
     assert taken.cells == wanted["answers"]
     assert [*one.remarks, *taken.remarks] == wanted["remarks"]
@@ -85,9 +89,9 @@ def test_what_the_class_gets(name, tmp_path):
         assert found["status"] == "graded", found
         assert set(wanted["remarks"]) <= set(found["remarks"])
         outcomes = found["result"]["outcomes"]
-        assert [one for one in outcomes if one["status"] == "error"] == []
-        unsure = sum(one["max_points"] for one in outcomes if one["status"] == "inconclusive")
-        points = sum(one["points"] for one in outcomes)
+        assert [outcome for outcome in outcomes if outcome["status"] == "error"] == []
+        unsure = sum(outcome["max_points"] for outcome in outcomes if outcome["status"] == "inconclusive")
+        points = sum(outcome["points"] for outcome in outcomes)
         assert wanted["points"] - unsure <= points <= wanted["points"], (learner, outcomes)
 
 
@@ -125,11 +129,13 @@ def test_a_small_class_from_elsewhere_is_graded_whole(tmp_path):
     assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:]
     assert "The learners are what lies in Abgaben." in done.stdout
     found = {path.parent.name: json.loads(path.read_text()) for path in out.glob("*/result.json")}
-    assert {name: one["status"] for name, one in found.items()} == {
+    assert {name: result["status"] for name, result in found.items()} == {
         "colab": "graded", "vscode": "graded", "string": "graded", "empty": "refused",
     }  # fmt: skip
     for name in ("colab", "vscode", "string"):
         assert found[name]["answers"] == {"slots": 2, "word": "slot"}
-        assert [one["status"] for one in found[name]["result"]["outcomes"]] == ["passed"] * 4, found[name]
+        assert [outcome["status"] for outcome in found[name]["result"]["outcomes"]] == ["passed"] * 4, found[
+            name
+        ]
     assert "found by their text (lab.answer(slots=…, word=…))" in " ".join(found["colab"]["remarks"])
     assert "note.txt is none of this lab's files" in " ".join(found["empty"]["remarks"])

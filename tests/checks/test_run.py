@@ -118,7 +118,7 @@ class KeyedError(LabError):
 
 def test_each_check_has_one_outcome_and_costs_what_it_should(tmp_path):
     outcomes = run_here([good, bad, after, noisy, bug, broken], context(tmp_path))
-    assert {one.check: (one.status, one.points) for one in outcomes} == {
+    assert {outcome.check: (outcome.status, outcome.points) for outcome in outcomes} == {
         "good": ("passed", 2),
         "bad": ("failed", 0),
         "after": ("skipped", 0),
@@ -203,7 +203,10 @@ def test_a_grader_that_dies_is_an_error_not_a_failure(tmp_path):
         """,
     )
     result = checks.run(folder, tmp_path, artifacts=[])
-    assert [(one.check, one.status) for one in result.outcomes] == [("first", "passed"), ("grader", "error")]
+    assert [(outcome.check, outcome.status) for outcome in result.outcomes] == [
+        ("first", "passed"),
+        ("grader", "error"),
+    ]
     assert result.max_points == 1
 
 

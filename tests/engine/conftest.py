@@ -41,8 +41,8 @@ def serve():
         return started[-1]
 
     yield start
-    for one in started:
-        one.stop()
+    for server in started:
+        server.stop()
 
 
 @pytest.fixture(autouse=True)

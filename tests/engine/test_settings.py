@@ -133,10 +133,10 @@ def test_underscores_are_dashes():
     ],
 )
 def test_what_is_refused_and_how(argv, said):
-    with pytest.raises(settings.Refused, match=said.replace("(", r"\(")):
+    with pytest.raises(settings.InvalidSettings, match=said.replace("(", r"\(")):
         params_of(argv)
 
 
 def test_no_model_is_no_router():
-    with pytest.raises(settings.Refused, match="--model is required"):
+    with pytest.raises(settings.InvalidSettings, match="--model is required"):
         settings.apply([], xllamacpp.CommonParams(), xllamacpp)

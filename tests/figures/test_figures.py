@@ -74,10 +74,10 @@ def test_no_text_is_cut_off_or_printed_over_other_text(name: str, monkeypatch: p
         assert box.y0 >= -1, text
         assert box.x1 <= figure.bbox.width + 1, text  # type: ignore[attr-defined]
         assert box.y1 <= figure.bbox.height + 1, text  # type: ignore[attr-defined]
-    for i, (one, a) in enumerate(boxes):
+    for i, (label, a) in enumerate(boxes):
         for other, b in boxes[i + 1 :]:
             overlap = min(a.x1, b.x1) - max(a.x0, b.x0), min(a.y1, b.y1) - max(a.y0, b.y0)
-            assert min(overlap) < 3, f"{one!r} over {other!r}"
+            assert min(overlap) < 3, f"{label!r} over {other!r}"
 
 
 def test_throughput_says_where_it_stops_growing() -> None:

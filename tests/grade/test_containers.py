@@ -166,13 +166,13 @@ def place(tmp_path_factory, request):
         listener.listen()
         listener.settimeout(0.1)
         port = str(listener.getsockname()[1])
-        for one in CASES:
-            if one.quick or request.config.getoption("--full"):
+        for case in CASES:
+            if case.quick or request.config.getoption("--full"):
                 hand_in(
-                    root / "submissions" / one.name,
-                    dockerfile=one.dockerfile.replace("PORT", port),
-                    stack=one.stack,
-                    word=one.word,
+                    root / "submissions" / case.name,
+                    dockerfile=case.dockerfile.replace("PORT", port),
+                    stack=case.stack,
+                    word=case.word,
                 )
         if (root / "submissions" / "link out").exists():
             (root / "submissions" / "link out" / "out").symlink_to("/")
@@ -212,7 +212,7 @@ def result(out: Path, key: str) -> dict:
 
 
 @pytest.mark.parametrize(
-    "case", [pytest.param(one, id=one.name, marks=[] if one.quick else pytest.mark.full) for one in CASES]
+    "case", [pytest.param(case, id=case.name, marks=[] if case.quick else pytest.mark.full) for case in CASES]
 )
 def test_each_submission_gets_what_it_deserves(graded, case):
     rows, out, _ = graded
@@ -221,12 +221,12 @@ def test_each_submission_gets_what_it_deserves(graded, case):
     said = json.dumps(found, ensure_ascii=False)
     checks = found["result"]["outcomes"]
     assert found["status"] == "graded", said
-    assert {one["check"] for one in checks if one["status"] != "passed"} == set(case.fails), said
-    assert {one["status"] for one in checks} <= {"passed", "failed"}, said
+    assert {check["check"] for check in checks if check["status"] != "passed"} == set(case.fails), said
+    assert {check["status"] for check in checks} <= {"passed", "failed"}, said
     assert float(row["score"]) == case.points
     assert case.says in said
     assert found["leftovers"] == []
-    assert "/tmp" not in "".join(json.dumps(one["evidence"]) for one in checks), "the grader's own paths"
+    assert "/tmp" not in "".join(json.dumps(check["evidence"]) for check in checks), "the grader's own paths"
 
 
 def test_it_says_what_holds_them_and_what_they_may_take(graded):
@@ -234,7 +234,7 @@ def test_it_says_what_holds_them_and_what_they_may_take(graded):
     found = result(out, rows["good"]["key"])
     assert "(containers)" in said
     assert found["isolation"].startswith("containers: ")
-    data = {one["check"]: one["data"] for one in found["result"]["outcomes"]}
+    data = {outcome["check"]: outcome["data"] for outcome in found["result"]["outcomes"]}
     cpus = min(2, os.cpu_count() or 2) * 10**9
     assert data["image"] == {"pids": 64, "memory": 96 << 20, "cpus": cpus}
     assert data["stack"]["limits"] == str([(64, 96 << 20, cpus)])
@@ -286,7 +286,7 @@ def coming_up(root: Path, info) -> subprocess.Popen[str]:
         line(root, info), env=environment(root), stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True
     )
     deadline = time.monotonic() + 60
-    while len([one for one in tinyboxes.left() if one.startswith("container llmlab-")]) < 2:
+    while len([remnant for remnant in tinyboxes.left() if remnant.startswith("container llmlab-")]) < 2:
         assert time.monotonic() < deadline, "two projects come up"
         time.sleep(0.2)
     return process
@@ -377,7 +377,7 @@ def test_without_bubblewrap_no_cell_runs_beside_the_daemon(tmp_path, monkeypatch
     assert not mark.exists()
     assert found.notebook.status == "none"
     assert found.answers == {"word": "box"}
-    assert any("was not run" in one for one in found.remarks)
+    assert any("was not run" in remark for remark in found.remarks)
     assert found.result is not None
     assert found.result.points == 5
 
@@ -392,7 +392,9 @@ def test_a_group_that_is_killed_takes_what_it_started_along(tmp_path, monkeypatc
         assert process.stdout is not None
         assert process.stdout.readline() == b"up\n"
         deadline = time.monotonic() + 10
-        while not any(one.name() == "sleep" for one in psutil.Process(process.pid).children(recursive=True)):
+        while not any(
+            child.name() == "sleep" for child in psutil.Process(process.pid).children(recursive=True)
+        ):
             assert time.monotonic() < deadline, "it has started something"
         below = psutil.Process(process.pid).children(recursive=True)
         process.kill()

@@ -266,7 +266,7 @@ def place(tmp_path_factory, pytestconfig):
     """The course, the class's folder and a listener that nobody in a sandbox may reach."""
     root = tmp_path_factory.mktemp("class")
     info = tinylab.make(root / "course")
-    for case in (one for one in CASES if one.name in QUICK or pytestconfig.getoption("--full")):
+    for case in (case for case in CASES if case.name in QUICK or pytestconfig.getoption("--full")):
         build(case, root / "submissions" / case.name)
     listener = socket.create_server(("0.0.0.0", 0))
     listener.settimeout(0.01)
@@ -334,7 +334,7 @@ def test_each_submission_gets_what_it_deserves(graded, case):
     found = result(out, row["key"])
     said = json.dumps(found, ensure_ascii=False)
     checks = found["result"]["outcomes"]
-    failed = {one["check"] for one in checks if one["status"] == "failed"}
+    failed = {check["check"] for check in checks if check["status"] == "failed"}
     ran = found["notebook"]["status"]
     assert (found["status"], failed) == ("graded", set(case.fails)), said
     assert case.ran in (ran, "either"), said
@@ -342,7 +342,7 @@ def test_each_submission_gets_what_it_deserves(graded, case):
     assert case.says in said
     assert found["leftovers"] == []
     page = (out / row["key"] / "feedback.html").read_text()
-    assert all(one["title"] in page for one in checks)
+    assert all(check["title"] in page for check in checks)
     assert "drawn:" not in page, "a hidden input is told only after the deadline"
 
 
@@ -368,7 +368,7 @@ def test_packages_and_lone_notebooks(graded):
     rows, out, _ = graded
     assert float(rows["zipped"]["score"]) == 6
     lone = result(out, "lone")
-    assert [one["status"] for one in lone["result"]["outcomes"]] == ["failed"] * 4
+    assert [outcome["status"] for outcome in lone["result"]["outcomes"]] == ["failed"] * 4
     assert "server.toml" in json.dumps(lone)
     for name, why in (("bomb", "server.toml"), ("broken", "broken"), ("link", "link")):
         found = result(out, name)
@@ -400,9 +400,9 @@ def test_afterwards_nothing_is_left(place, graded):
 def listening_on(port: int) -> list:
     """Who holds a port; what was closed there stays with the kernel for a minute (TIME_WAIT), and is nobody's."""
     return [
-        one
-        for one in psutil.net_connections("tcp")
-        if one.laddr and one.laddr.port == port and one.status == psutil.CONN_LISTEN
+        connection
+        for connection in psutil.net_connections("tcp")
+        if connection.laddr and connection.laddr.port == port and connection.status == psutil.CONN_LISTEN
     ]
 
 
@@ -412,7 +412,9 @@ def test_a_port_is_held_by_who_listens_and_not_by_what_was_closed_there():
         assert len(listening_on(port)) == 1
         with socket.create_connection(("127.0.0.1", port)):
             server.accept()[0].close()  # closed here first: this end waits its time
-    assert any(one.laddr.port == port for one in psutil.net_connections("tcp")), "it is still known"
+    assert any(connection.laddr.port == port for connection in psutil.net_connections("tcp")), (
+        "it is still known"
+    )
     assert listening_on(port) == []
 
 

@@ -174,8 +174,8 @@ def test_hidden_inputs_wait_for_the_deadline(status):
 
 @pytest.mark.parametrize("released", [False, True])
 def test_the_graders_own_traceback_stays_with_the_instructor(released):
-    for one in (room.rich(), room.broken()):
-        assert "/root/" not in page(one, released=released).source
+    for graded in (room.rich(), room.broken()):
+        assert "/root/" not in page(graded, released=released).source
 
 
 def everywhere(text):
@@ -283,7 +283,7 @@ def test_the_same_submission_gives_the_same_page():
 
 def _luminance(colour):
     parts = [int(colour[n : n + 2], 16) / 255 for n in (1, 3, 5)]
-    linear = [one / 12.92 if one <= 0.04045 else ((one + 0.055) / 1.055) ** 2.4 for one in parts]
+    linear = [part / 12.92 if part <= 0.04045 else ((part + 0.055) / 1.055) ** 2.4 for part in parts]
     return 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]
 
 
@@ -293,7 +293,7 @@ def test_every_colour_can_be_read_in_light_and_dark():
         dict(re.findall(r"--([\w]+): (#[0-9a-f]{6})\b", block))
         for block in re.findall(r":root \{(.*?)\}", style, re.S)
     ]
-    assert len([one for one in schemes if one]) == 2
+    assert len([scheme for scheme in schemes if scheme]) == 2
     for colours in filter(None, schemes):
         for name in set(colours) - {"paper", "card", "rule"}:
             for ground in ("paper", "card"):
@@ -322,8 +322,8 @@ def test_it_fits_a_phone_and_a_browser_has_nothing_to_say(tmp_path):
             "request",
             lambda request: said.append(request.url) if not request.url.startswith("file:") else None,
         )
-        for one in (path, hostile):
-            view.goto(one.as_uri())
+        for file in (path, hostile):
+            view.goto(file.as_uri())
             assert view.evaluate("document.documentElement.scrollWidth") <= 400
             assert "pwned" not in view.title() or "<script>" in view.title()
         browser.close()

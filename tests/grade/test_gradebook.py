@@ -17,7 +17,7 @@ CHECKS = list(room.POINTS.items())
 
 
 def rows(*graded, **kw):
-    return [(one, room.scored(one, **kw)) for one in graded]
+    return [(submission, room.scored(submission, **kw)) for submission in graded]
 
 
 def read(path):
@@ -92,7 +92,7 @@ def test_a_rerun_gives_the_same_bytes_in_whatever_order_and_time(tmp_path):
 
 def test_what_the_grader_broke_has_no_score_and_what_was_refused_has_none_to_boast_of(book):
     broken, refused = (
-        {one["key"]: one for one in book(rows(room.broken(), room.refused()))}[key]
+        {row["key"]: row for row in book(rows(room.broken(), room.refused()))}[key]
         for key in ("unlucky", "bomb")
     )
     assert (broken["status"], broken["score"], broken["review"]) == ("error", "", "grader error")
@@ -122,7 +122,7 @@ def test_the_old_gradebook_stays_when_the_new_one_cannot_be_written(tmp_path, mo
             with pytest.raises(LabError, match="No space left"):
                 write_gradebook(path, rows(room.graded()), CHECKS)
         assert path.read_text() == "old"
-        assert [one.name for one in tmp_path.iterdir()] == ["grades.csv"]
+        assert [file.name for file in tmp_path.iterdir()] == ["grades.csv"]
 
 
 def test_ctrl_c_leaves_the_old_file_and_no_other(tmp_path, monkeypatch):

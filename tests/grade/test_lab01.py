@@ -65,12 +65,14 @@ def test_it_gets_what_it_deserves(graded, name):
         assert found["status"] == "refused"
         return
     outcomes = found["result"]["outcomes"]
-    assert [one["check"] for one in outcomes if one["status"] == "failed"] == wanted["fails"], text
-    assert [one for one in outcomes if one["status"] == "error"] == []
+    assert [outcome["check"] for outcome in outcomes if outcome["status"] == "failed"] == wanted["fails"], (
+        text
+    )
+    assert [outcome for outcome in outcomes if outcome["status"] == "error"] == []
     assert wanted["ran"] in (found["notebook"]["status"], "either"), text
-    unsure = sum(one["max_points"] for one in outcomes if one["status"] == "inconclusive")
+    unsure = sum(outcome["max_points"] for outcome in outcomes if outcome["status"] == "inconclusive")
     assert wanted["points"] - unsure <= found_points(outcomes) <= wanted["points"]
 
 
 def found_points(outcomes: list[dict]) -> float:
-    return sum(one["points"] for one in outcomes)
+    return sum(outcome["points"] for outcome in outcomes)

@@ -44,7 +44,7 @@ def test_a_result_without_a_course_folder(info, tmp_path, monkeypatch):
     assert first.result.points == 6
     assert (first.seeds, first.fingerprint) == (again.seeds, again.fingerprint)
     assert other.seeds != first.seeds
-    hidden = [one.result["slots"].evidence.hidden for one in (first, again, other)]
+    hidden = [graded.result["slots"].evidence.hidden for graded in (first, again, other)]
     assert hidden[0] == hidden[1] != hidden[2]
     assert owned.entries() == []
 
@@ -63,7 +63,7 @@ def test_an_answer_counts_though_the_notebook_was_stopped_later(info, tmp_path):
 def test_seeds_differ_by_learner_lab_and_purpose():
     made = {seed(b"s", lab, key, what) for lab in ("01", "02") for key in ("a", "b") for what in ("x", "y")}
     assert len(made) == 8
-    assert all(0 <= one < 2**31 for one in made)
+    assert all(0 <= number < 2**31 for number in made)
 
 
 DETACHED = """
@@ -108,15 +108,15 @@ lab.answer(slots=2)
     with Grading(info, tmp_path / "in", tmp_path / "out") as grading:
         ((graded, score),) = grading.run()
     assert score.score == 6
-    assert [(one.id, one.status) for one in graded.notebook.cells] == [("answer-slots", "error")]
+    assert [(cell.id, cell.status) for cell in graded.notebook.cells] == [("answer-slots", "error")]
     notebook = nbformat.read(tmp_path / "out" / "gus" / "lab.ipynb", 4)
     nbformat.validate(notebook)
-    outputs = next(one.outputs for one in notebook.cells if one.id == "answer-slots")
-    assert [one.output_type for one in outputs] == ["stream", "stream", "display_data", "error"]
+    outputs = next(cell.outputs for cell in notebook.cells if cell.id == "answer-slots")
+    assert [output.output_type for output in outputs] == ["stream", "stream", "display_data", "error"]
     assert [outputs[0].text, outputs[1].text] == ["two\n", "noise\nstep 999"]
     assert outputs[2].data["text/html"] == "<b>second</b>"
     assert outputs[3].ename == "ZeroDivisionError"
-    checked = next(one.outputs for one in notebook.cells if one.id == "check")
+    checked = next(cell.outputs for cell in notebook.cells if cell.id == "check")
     assert "6 of 6 points" in checked[0].data["text/html"]
 
 
@@ -341,8 +341,8 @@ def test_plain_papermill_runs_and_grades_one(info, tmp_path, kind):
     path = hand_in(tmp_path / "fay")
     if kind == "zip":
         with zipfile.ZipFile(tmp_path / "fay.zip", "w") as made:
-            for one in path.iterdir():
-                made.write(one, f"fay/{one.name}")
+            for file in path.iterdir():
+                made.write(file, f"fay/{file.name}")
         path = tmp_path / "fay.zip"
     elif kind == "notebook":
         path = path / "lab.ipynb"

@@ -142,8 +142,8 @@ def test_a_grader_that_died_half_way_costs_nothing_and_is_looked_at():
 
 
 def test_nothing_judged_is_no_zero():
-    for one in (room.broken(), room.graded(**{name.replace("-", "_"): "error" for name in room.POINTS})):
-        found = room.scored(one)
+    for graded in (room.broken(), room.graded(**{name.replace("-", "_"): "error" for name in room.POINTS})):
+        found = room.scored(graded)
         assert not found.known
         assert found.uncounted == 12
         assert found.review

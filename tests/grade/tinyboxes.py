@@ -170,8 +170,9 @@ def left() -> list[str]:
     daemon = client()
     mine = {"label": f"test={TOKEN}"}
     found = [
-        f"container {one.name}" for one in daemon.containers.list(all=True, filters=mine, ignore_removed=True)
+        f"container {container.name}"
+        for container in daemon.containers.list(all=True, filters=mine, ignore_removed=True)
     ]
-    found += [f"image {one.tags or one.id}" for one in daemon.images.list(all=True, filters=mine)]
-    found += [f"network {one.name}" for one in daemon.networks.list() if TOKEN in one.name]
-    return found + [f"volume {one.name}" for one in daemon.volumes.list() if TOKEN in one.name]
+    found += [f"image {image.tags or image.id}" for image in daemon.images.list(all=True, filters=mine)]
+    found += [f"network {network.name}" for network in daemon.networks.list() if TOKEN in network.name]
+    return found + [f"volume {volume.name}" for volume in daemon.volumes.list() if TOKEN in volume.name]

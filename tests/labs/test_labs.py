@@ -67,16 +67,18 @@ def answers_of_solution(info) -> dict:
 
 def assert_green(result) -> None:
     assert not result.failing, str(result)
-    assert not [one for one in result.outcomes if one.status in ("error", "skipped")], str(result)
+    assert not [outcome for outcome in result.outcomes if outcome.status in ("error", "skipped")], str(result)
 
 
 @each_lab
 def test_points_add_up_and_every_check_has_three_hints(info):
     checks = load_checks(info.folder)
-    assert sum(one.points for one in checks) == info.points
+    assert sum(check.points for check in checks) == info.points
     hints = read_hints(info.folder / "hints.md")
-    assert {one.name: len(hints.get(one.name, [])) for one in checks} == {one.name: 3 for one in checks}
-    assert set(info.starter_fails) | set(info.starter_skips) <= {one.name for one in checks}
+    assert {check.name: len(hints.get(check.name, [])) for check in checks} == {
+        check.name: 3 for check in checks
+    }
+    assert set(info.starter_fails) | set(info.starter_skips) <= {check.name for check in checks}
 
 
 @each_lab
@@ -134,7 +136,7 @@ def test_papermill_runs_the_starter_and_exactly_its_named_checks_fail(info, file
     result = last_result(files)
     assert result is not None
     by = {
-        word: {one.check for one in result.outcomes if one.status == word}
+        word: {outcome.check for outcome in result.outcomes if outcome.status == word}
         for word in ("failed", "skipped", "error")
     }
     assert by == {"failed": set(info.starter_fails), "skipped": set(info.starter_skips), "error": set()}, str(
@@ -153,7 +155,9 @@ def test_papermill_runs_the_starter_and_exactly_its_named_checks_fail(info, file
     assert all('alt="' in page and 'alt=""' not in page for page in images)
     assert owned.entries() == []
     below = set(psutil.Process().children(recursive=True)) - others
-    assert not [one for one in below if "llama" in one.name() or "llmlab" in " ".join(one.cmdline())]
+    assert not [
+        process for process in below if "llama" in process.name() or "llmlab" in " ".join(process.cmdline())
+    ]
 
 
 @each_notebook
@@ -190,7 +194,7 @@ FAULTS = tomllib.loads((COURSE / "data" / "faults.toml").read_text())["fault"]
 
 @pytest.mark.full
 @pytest.mark.by_hand
-@pytest.mark.parametrize("fault", [pytest.param(one, id=one["id"]) for one in FAULTS])
+@pytest.mark.parametrize("fault", [pytest.param(fault, id=fault["id"]) for fault in FAULTS])
 def test_each_fault_is_caught_by_its_checks(fault, tmp_path):
     """The worked files with one defect: exactly the named checks fail (what depends on them is skipped)."""
     from llmlab import doctor

@@ -409,9 +409,9 @@ def test_foreign_load_is_seen_and_marked(target) -> None:
     try:
         (run,) = measure(target, [closed(4, requests=100, prompt_tokens=16, max_tokens=60)]).runs
     finally:
-        for one in others:
-            one.kill()
-            one.wait()
+        for other in others:
+            other.kill()
+            other.wait()
     assert run.noise.noisy
     assert run.noise.foreign_cpu > run_module.FOREIGN
     assert not stats.failed(run)

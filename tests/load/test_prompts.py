@@ -21,7 +21,7 @@ def test_a_prompt_has_exactly_the_tokens_asked_for() -> None:
 def test_prompts_differ_by_request_repeat_and_warmup_and_come_back_the_same() -> None:
     made = [tuple(prompt(n, repeat=r)) for n in range(-3, 50) for r in range(3)]
     assert len(set(made)) == len(made)
-    assert len({one[:2] for one in made}) == len(made)  # not even a short common prefix to cache
+    assert len({tokens[:2] for tokens in made}) == len(made)  # not even a short common prefix to cache
     assert made == [tuple(prompt(n, repeat=r)) for n in range(-3, 50) for r in range(3)]
     assert prompt(0)[:4] == PINNED
 

@@ -22,9 +22,9 @@ def test_their_number_changes_and_everything_they_asked_is_kept(server: Server):
         samples = them.stop()
     assert len(samples) == before
     assert them.failed == []
-    assert [one.n for one in samples] == list(range(len(samples)))
-    assert {one.completion_tokens for one in samples} == {8, 40}
-    assert all(one.sent <= them.over[one.n] <= them.now for one in samples)
+    assert [sample.n for sample in samples] == list(range(len(samples)))
+    assert {sample.completion_tokens for sample in samples} == {8, 40}
+    assert all(sample.sent <= them.over[sample.n] <= them.now for sample in samples)
 
 
 def test_a_server_that_ends_costs_each_of_them_what_it_had_begun():
@@ -37,5 +37,5 @@ def test_a_server_that_ends_costs_each_of_them_what_it_had_begun():
         wait("three losses and a fourth try", lambda: len(them.failed) >= 4, 30)
         them.set(0)
         samples = them.stop()
-    assert sum((one.error or "").startswith(("truncated", "connection lost")) for one in samples) == 3
-    assert any("connect" in (one.error or "") for one in samples)
+    assert sum((sample.error or "").startswith(("truncated", "connection lost")) for sample in samples) == 3
+    assert any("connect" in (sample.error or "") for sample in samples)

@@ -25,7 +25,7 @@ def own_cache(tmp_path, monkeypatch):
 
 @pytest.mark.parametrize("name", ["tiny", "20m", "200m"])
 def test_the_bytes_are_the_same_on_every_machine(name):
-    entry = next(one for one in models.catalogue() if one.name == name)
+    entry = next(entry for entry in models.catalogue() if entry.name == name)
     assert not entry.cached
     said = []
     model = models.get(name, say=said.append)
@@ -36,7 +36,7 @@ def test_the_bytes_are_the_same_on_every_machine(name):
     assert header.architecture == "llama"
     assert header.context >= (8192 if name == "tiny" else 32768)
     assert said[-1].endswith("100 %")
-    assert next(one for one in models.catalogue() if one.name == name).cached
+    assert next(entry for entry in models.catalogue() if entry.name == name).cached
 
 
 def test_a_cached_model_is_neither_written_nor_hashed_again(monkeypatch):
@@ -59,7 +59,7 @@ def test_a_changed_file_in_the_cache_is_noticed():
 def test_a_half_written_file_in_the_cache_is_replaced():
     path = models.get("tiny").path
     path.write_bytes(path.read_bytes()[:1000])
-    assert not next(one for one in models.catalogue() if one.name == "tiny").cached
+    assert not next(entry for entry in models.catalogue() if entry.name == "tiny").cached
     assert models.get("tiny").bytes == path.stat().st_size
 
 

@@ -58,7 +58,7 @@ def taken(info, tmp_path):
 
 
 def learners(found: list[Submission]) -> list[str]:
-    return [one.learner for one in found]
+    return [submission.learner for submission in found]
 
 
 def aged(path: Path, when: int) -> None:
@@ -74,8 +74,15 @@ def test_each_entry_is_one_learner(info, lay, taken):
     )
     found = handed_in(folder, info)
     assert learners(found) == ["alice", "bob", "Carol Ann", "dave", "eve", "Müller, Zoë Jr."]
-    assert [one.key for one in found] == ["alice", "bob", "Carol Ann", "dave", "eve", "Müller_ Zoë Jr"]
-    assert [one.path.name for one in found][-1] == "Müller, Zoë Jr..zip"
+    assert [submission.key for submission in found] == [
+        "alice",
+        "bob",
+        "Carol Ann",
+        "dave",
+        "eve",
+        "Müller_ Zoë Jr",
+    ]
+    assert [submission.path.name for submission in found][-1] == "Müller, Zoë Jr..zip"
     assert taken(found[0]) == (("server.toml",), None)
     assert taken(found[3]) == ((), "dave.ipynb")
     with pytest.raises(LabError, match="eve is empty"):
@@ -95,13 +102,13 @@ def test_links_and_other_archives_are_refused_by_name_and_not_forgotten(info, la
     os.mkfifo(folder / "fay.zip")
     found = handed_in(folder, info)
     assert learners(found) == ["alice", "bob", "carol", "dave", "eve", "fay"]
-    for one, why in zip(
+    for submission, why in zip(
         found[1:],
         ["bob.7z is no folder", "carol.tar.gz is no folder", "dave is a link", "eve.zip is a link", "fay.zip is a device"],
         strict=True,
     ):  # fmt: skip
         with pytest.raises(LabError, match=why):
-            taken(one)
+            taken(submission)
 
 
 def test_of_two_submissions_of_one_learner_the_newest_counts(info, lay):
@@ -115,7 +122,7 @@ def test_of_two_submissions_of_one_learner_the_newest_counts(info, lay):
         aged(folder / name, when)
     aged(folder / "Carol.ipynb", OLD)
     found = handed_in(folder, info)
-    assert [one.learner.casefold() for one in found] == ["alice", "bob", "carol"]
+    assert [submission.learner.casefold() for submission in found] == ["alice", "bob", "carol"]
     assert found[0].path.name == "alice (2).zip"
     assert found[0].remarks == (
         "Handed in more than once: the newest was graded, not alice (1).zip, alice.zip.",
@@ -193,11 +200,14 @@ def test_keys_are_composed_short_and_unique_whatever_the_case(info, lay):
         "a_b-2/lab.ipynb",
     )
     found = handed_in(folder, info)
-    keys = [one.key for one in found]
+    keys = [submission.key for submission in found]
     assert sorted(keys) == sorted(["a_b", "a_b-2", "a_b-2-2", "A_B-3", "Zoë", "𠮷" * 50])
     assert len({key.casefold() for key in keys}) == 6
     long = [f"{'x' * 79}{sign}{n}" for n in range(3) for sign in ",;"]
-    keys = [one.key for one in handed_in(lay(*(f"{name}/lab.ipynb" for name in long), top="long"), info)]
+    keys = [
+        submission.key
+        for submission in handed_in(lay(*(f"{name}/lab.ipynb" for name in long), top="long"), info)
+    ]
     assert len(set(keys)) == 6
     assert max(map(len, keys)) <= 80
 
@@ -218,7 +228,7 @@ def test_moodle_folders(info, lay, taken):
     assert taken(found[0]) == (("server.toml",), None)
     assert taken(found[1]) == ((), None)
     assert taken(found[3]) == (("server.toml",), "lab.zip/lab.ipynb")
-    assert all(one.remarks == () for one in found)
+    assert all(submission.remarks == () for submission in found)
 
 
 def test_moodle_flat_files_and_blind_marking(info, lay, taken):
@@ -250,7 +260,7 @@ def test_canvas_files(info, lay, taken):
     )
     found = handed_in(folder, info)
     assert learners(found) == ["coxcy", "leeann 22345", "leeann 52345", "mullerzoe", "oneilbo"]
-    assert [one.late_mark for one in found] == [False, False, False, True, False]
+    assert [submission.late_mark for submission in found] == [False, False, False, True, False]
     assert taken(found[0]) == (("server.toml",), "lab.zip/lab.ipynb")
     assert taken(found[1]) == (("server.toml",), "lab.ipynb")
     assert dict(found[1].parts)["server.toml"].name == "leeann_22345_678910_server-10.toml"
@@ -468,7 +478,7 @@ def test_hostile_names_stay_printable(info, lay):
     os.mkdir(os.fsencode(folder) + b"/\xff\xfe")
     found = handed_in(folder, info)
     assert len(found) == 3
-    for one in found:
-        one.learner.encode()
-        one.key.encode()
-        assert one.learner.isprintable()
+    for submission in found:
+        submission.learner.encode()
+        submission.key.encode()
+        assert submission.learner.isprintable()

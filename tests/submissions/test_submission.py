@@ -54,9 +54,9 @@ def template() -> list[dict]:
 
 def book(cells: list | None = None, **answers: str) -> bytes:
     cells = template() if cells is None else cells
-    for one in cells:
-        if isinstance(one, dict) and one.get("id") in answers:
-            one["source"] = answers[one["id"]]
+    for part in cells:
+        if isinstance(part, dict) and part.get("id") in answers:
+            part["source"] = answers[part["id"]]
     return json.dumps({"cells": cells, "metadata": {}, "nbformat": 4, "nbformat_minor": 5}).encode()
 
 
@@ -153,14 +153,14 @@ def test_a_folder_a_zip_and_a_nested_zip_say_the_same(read, lay, tmp_path):
         read(zipped(tmp_path / "c.zip", {"x/lab.zip": packed(files)})),
         read(lay({"up.zip": packed({"lab.zip": packed(files)})}, "twice")),
     ]
-    for one in taken:
-        assert one.artifacts == ("server.toml", "k8s/pod.yaml")
-        assert one.missing == {}
-        assert one.cells == A
-        assert one.remarks == ()
-        assert one.notebook.endswith("lab.ipynb")
-        assert copied(one) == {n: d for n, d in files.items() if n != "lab.ipynb"}
-    assert {one.sha256 for one in taken} == {taken[0].sha256}
+    for hand_in in taken:
+        assert hand_in.artifacts == ("server.toml", "k8s/pod.yaml")
+        assert hand_in.missing == {}
+        assert hand_in.cells == A
+        assert hand_in.remarks == ()
+        assert hand_in.notebook.endswith("lab.ipynb")
+        assert copied(hand_in) == {n: d for n, d in files.items() if n != "lab.ipynb"}
+    assert {hand_in.sha256 for hand_in in taken} == {taken[0].sha256}
     changed = read(lay(files | {"server.toml": SERVER + b"#"}, "other"))
     assert changed.sha256 != taken[0].sha256
     assert read(lay(files | {"lab.ipynb": book()}, "third")).sha256 != taken[0].sha256
@@ -387,7 +387,7 @@ def test_of_a_duplicated_answer_the_first_that_was_filled_in(read, lay):
 
 
 def test_a_deleted_answer_is_said(read, lay):
-    taken = read(lay({"lab.ipynb": book([one for one in template() if one["id"] != "answer-why"], **A)}))
+    taken = read(lay({"lab.ipynb": book([part for part in template() if part["id"] != "answer-why"], **A)}))
     assert taken.cells == A
     assert (
         "The answer cell answer-why is not in the notebook, nor another cell that calls lab.answer(why=…): "
@@ -399,10 +399,10 @@ def test_a_deleted_answer_is_said(read, lay):
 def test_lost_ids_are_mended_by_tag_and_order(read, lay, ids):
     cells = template()
     cells[2]["source"], cells[3]["source"] = "knee", "why"
-    for n, one in enumerate(cells):
-        one.pop("id")
+    for n, part in enumerate(cells):
+        part.pop("id")
         if ids:
-            one["id"] = f"{ids}-{n}"
+            part["id"] = f"{ids}-{n}"
     taken = read(lay({"lab.ipynb": book(cells)}))
     assert taken.cells == {"answer-knee": "knee", "answer-why": "why"}
     assert taken.remarks == (
@@ -495,9 +495,9 @@ def test_nonsense_in_a_notebook_becomes_no_objects(read, lay):
 
 
 def strip_ids(cells: list, **metadata) -> list:
-    for n, one in enumerate(cells):
-        one.pop("id", None)
-        one["metadata"] = {key: value.format(n) for key, value in metadata.items()}
+    for n, part in enumerate(cells):
+        part.pop("id", None)
+        part["metadata"] = {key: value.format(n) for key, value in metadata.items()}
     return cells
 
 
@@ -1127,7 +1127,7 @@ def reshaped(data: bytes, rng: random.Random) -> bytes:
     """Still JSON, but with something of the wrong kind, twice or gone."""
     whole = json.loads(data)
     where = rng.choice(
-        [whole, *whole["cells"], *whole["cells"], *(one["metadata"] for one in whole["cells"])]
+        [whole, *whole["cells"], *whole["cells"], *(part["metadata"] for part in whole["cells"])]
     )
     key = rng.choice([*where, "id", "tags", "source"])
     odd = [

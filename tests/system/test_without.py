@@ -155,8 +155,8 @@ def test_a_name_that_is_no_need_is_an_error_with_the_names_that_are(pytestconfig
     monkeypatch.setenv(without.VARIABLE, "dokcer")
     (check,) = [
         found
-        for one in pytestconfig.pluginmanager.get_plugins()
-        if (found := getattr(one, "needs_are_known", None))
+        for plugin in pytestconfig.pluginmanager.get_plugins()
+        if (found := getattr(plugin, "needs_are_known", None))
     ]
     with pytest.raises(pytest.UsageError, match="no such need: dokcer"):
         check()

@@ -6,7 +6,7 @@ import datetime
 import secrets
 from dataclasses import dataclass
 
-from .endpoint import Endpoint
+from .endpoint import AwsEndpoint
 
 DOMAIN, BUCKET, SECRET = "llm.example.com", "llmlab-models", "llama-api-key"
 
@@ -27,7 +27,7 @@ class Account:
     @classmethod
     def furnish(
         cls,
-        endpoint: Endpoint,
+        endpoint: AwsEndpoint,
         *,
         model: str = "20m.gguf",
         domain: str = DOMAIN,

@@ -140,8 +140,8 @@ def where(project: Path, arn: str) -> str:
     except (OSError, ValueError):
         return ""
     for resource in state.get("resources", []):
-        if any((one.get("attributes") or {}).get("arn") == arn for one in resource["instances"]):
+        if any((instance.get("attributes") or {}).get("arn") == arn for instance in resource["instances"]):
             labels = (resource["type"], resource["name"])
-            found = [one for one in blocks(project) if (one.kind, one.labels) == ("resource", labels)]
+            found = [block for block in blocks(project) if (block.kind, block.labels) == ("resource", labels)]
             return found[0].where if found else ""
     return ""

@@ -61,18 +61,20 @@ def door(
         "    parse-resolv-conf",
         "    hold valid 1s",
     ]
-    groups = {one.arn: one for one in have.target_groups}
+    groups = {group.arn: group for group in have.target_groups}
     used: dict[str, TargetGroup] = {}
     for listener in balancer.listeners:
         lines += ["", f"frontend port{listener.port}", *_front(listener, groups, used)]
     written = {}
     for group in used.values():
-        written[group.name] = tuple(one for one in group.targets if one in instances)
+        written[group.name] = tuple(target for target in group.targets if target in instances)
         lines += ["", f"backend {_name(group)}", *_back(group)]
         asks = f"inter {group.health['interval']}s rise {group.health['healthy']} fall {group.health['unhealthy']}"
-        lines += [f"    server {one} {one}:{behind(group.port)} {asks}" for one in written[group.name]]
-    ports = {one.port: SHIFT + one.port for one in balancer.listeners}
-    secure = frozenset(one.port for one in balancer.listeners if one.protocol == "HTTPS")
+        lines += [
+            f"    server {server} {server}:{behind(group.port)} {asks}" for server in written[group.name]
+        ]
+    ports = {listener.port: SHIFT + listener.port for listener in balancer.listeners}
+    secure = frozenset(listener.port for listener in balancer.listeners if listener.protocol == "HTTPS")
     return Door("\n".join(lines) + "\n", ports, secure, written)
 
 
@@ -97,14 +99,14 @@ def _front(listener: Listener, groups: Mapping[str, TargetGroup], used: dict[str
         taken.append((f" if {{ var(txn.rule) -m int eq {number} }}", decision(rule)))
     default = Decision(listener.arn, None, deciding(listener.actions))
     taken.append((" if !{ var(txn.rule) -m found }" if taken else "", default))
-    done = [line for when, one in taken for line in _action(one, listener, groups, used, when)]
+    done = [line for when, action in taken for line in _action(action, listener, groups, used, when)]
     return lines + sorted(done, key=lambda line: "_backend " in line.partition(" if ")[0])
 
 
-def _condition(one: Mapping[str, Any]) -> str:
-    field, given = one["Field"], values(one)
+def _condition(condition: Mapping[str, Any]) -> str:
+    field, given = condition["Field"], values(condition)
     if field == "source-ip":  # here all clients come from this machine; there, from the internet
-        return "always_true" if meets(one, Request("/")) else "always_false"
+        return "always_true" if meets(condition, Request("/")) else "always_false"
     if field == "http-request-method":
         return "method -m str " + " ".join(map(_quoted, given))
     if field == "query-string":
@@ -120,7 +122,7 @@ def _condition(one: Mapping[str, Any]) -> str:
     if field == "host-header":
         return f"req.hdr(host),field(1,:) -m reg -i {patterns}"
     if field == "http-header":
-        return f"req.hdr({one['HttpHeaderConfig']['HttpHeaderName']}) -m reg -i {patterns}"
+        return f"req.hdr({condition['HttpHeaderConfig']['HttpHeaderName']}) -m reg -i {patterns}"
     raise LabError(
         f"A listener rule asks for {field}, which this stand-in for a load balancer does not know."
     )
@@ -137,9 +139,9 @@ def _action(
     used: dict[str, TargetGroup],
     when: str,
 ) -> list[str]:
-    one = taken.action
-    if one.get("Type") == "redirect":
-        to = one["RedirectConfig"]
+    action = taken.action
+    if action.get("Type") == "redirect":
+        to = action["RedirectConfig"]
         code = "301" if to["StatusCode"] == "HTTP_301" else "302"
         found = taken.location(listener, Request("/", host="%[req.hdr(host),field(1,:)]"))
         assert found is not None
@@ -148,15 +150,15 @@ def _action(
         query = str(to.get("Query") or "#{query}").replace("#{query}", "%[query]")
         asked = "%[pathq]" if (path, query) == ("%[path]", "%[query]") else f"{path}?{query}"
         return [f"    http-request redirect location {found[0]}://{found[1]}{port}{asked} code {code}{when}"]
-    if one.get("Type") == "fixed-response":
-        reply = one["FixedResponseConfig"]
+    if action.get("Type") == "fixed-response":
+        reply = action["FixedResponseConfig"]
         says = " ".join(str(reply.get("MessageBody") or "").split())
         kind = reply.get("ContentType") or "text/plain"
         body = f" content-type {kind} string {_quoted(says)}" if says else ""  # HAProxy takes no empty string
         return [f"    http-request return status {reply['StatusCode']}{body}{when}"]
     shares = list(taken.shares.items())
     if not shares:  # a login that a client of an API does not pass, or a forward in which every weight is 0
-        refusal = 503 if one.get("Type") == "forward" else 401
+        refusal = 503 if action.get("Type") == "forward" else 401
         return [f"    http-request return status {refusal}{when}"]
     for arn, _ in shares:
         used.setdefault(arn, groups[arn])

@@ -42,7 +42,7 @@ def environment(url: str) -> dict[str, str]:
     }
 
 
-class Endpoint:
+class AwsEndpoint:
     """AWS as far as Terraform and boto3 can tell, empty at first. It ends with its context, and with the process that made it.
 
     :raises LabError: when it does not answer, with the last lines that it wrote.
@@ -133,7 +133,7 @@ class Endpoint:
             self._process.kill()
         self._scratch.close()
 
-    def __enter__(self) -> Endpoint:
+    def __enter__(self) -> AwsEndpoint:
         return self
 
     def __exit__(

@@ -34,8 +34,8 @@ class Ran:
     @property
     def errors(self) -> list[Diagnostic]:
         """Its error diagnostics."""
-        found = [one["diagnostic"] for one in self.events if one.get("type") == "diagnostic"]
-        return [one for one in map(diagnostic, found) if one.severity == "error"]
+        found = [event["diagnostic"] for event in self.events if event.get("type") == "diagnostic"]
+        return [problem for problem in map(diagnostic, found) if problem.severity == "error"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,20 +59,22 @@ class Tested:
     @property
     def passed(self) -> bool:
         """At least one run, and all of them passed."""
-        return bool(self.runs) and all(one == "pass" for one in self.runs.values()) and not self.errors
+        return bool(self.runs) and all(run == "pass" for run in self.runs.values()) and not self.errors
 
     @property
     def caught(self) -> bool:
         """An assertion failed, rather than the configuration."""
-        return any(one == "fail" for one in self.runs.values())
+        return any(run == "fail" for run in self.runs.values())
 
 
-def diagnostic(one: Mapping[str, Any]) -> Diagnostic:
+def diagnostic(message: Mapping[str, Any]) -> Diagnostic:
     """One of Terraform's diagnostics, from its JSON."""
-    place = one.get("range") or {}
+    place = message.get("range") or {}
     where = f"{place['filename']}:{place['start']['line']}" if place else ""
-    owner = (one.get("snippet") or {}).get("context") or ""
-    return Diagnostic(one["severity"], one["summary"].rstrip("."), one.get("detail") or "", where, owner)
+    owner = (message.get("snippet") or {}).get("context") or ""
+    return Diagnostic(
+        message["severity"], message["summary"].rstrip("."), message.get("detail") or "", where, owner
+    )
 
 
 def steps(events: Sequence[Mapping[str, Any]]) -> list[Step]:

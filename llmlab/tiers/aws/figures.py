@@ -42,7 +42,7 @@ def resources(table: Table) -> Picture:
     if table.kind != "resources" or not nodes:
         raise LabError("Nothing to draw: there is no resource.", fix="infra.graph()")
     columns = _layers(list(nodes), edges)
-    tall = max(len(one) for one in columns)
+    tall = max(len(column) for column in columns)
     figure = new_figure(max(7.4, 2.35 * len(columns)), 1.2 + 0.46 * tall)
     axes = figure.subplots()
     dress(axes, quantity="Resources, and what each refers to (on its left)")
@@ -102,7 +102,7 @@ def resources(table: Table) -> Picture:
 
 
 def _layers(nodes: list[str], edges: list[tuple[str, str]]) -> list[list[str]]:
-    sorter: TopologicalSorter[str] = TopologicalSorter({one: set() for one in nodes})
+    sorter: TopologicalSorter[str] = TopologicalSorter({node: set() for node in nodes})
     for name, to in edges:
         sorter.add(name, to)
     try:
@@ -118,10 +118,10 @@ def _layers(nodes: list[str], edges: list[tuple[str, str]]) -> list[list[str]]:
     height: dict[str, float] = {}
     for column in columns:
         column.sort(
-            key=lambda one: (np.mean([height[to] for name, to in edges if name == one] or [-1.0]), one)
+            key=lambda node: (np.mean([height[to] for name, to in edges if name == node] or [-1.0]), node)
         )
-        for y, one in enumerate(column):
-            height[one] = (y + 0.5) / len(column)
+        for y, node in enumerate(column):
+            height[node] = (y + 0.5) / len(column)
     return columns
 
 
@@ -177,8 +177,8 @@ def reachability(table: Table) -> Picture:
             wrong.append(f"{row['source']} to {row['to']}: {ports}")
     axes.set_xlim(-0.5, len(places) - 0.5)
     axes.set_ylim(len(sources) - 0.5, -0.5)
-    axes.set_yticks(range(len(sources)), [f"from {one}" for one in sources])
-    axes.set_xticks(range(len(places)), [f"to {one}" for one in places])
+    axes.set_yticks(range(len(sources)), [f"from {source}" for source in sources])
+    axes.set_xticks(range(len(places)), [f"to {place}" for place in places])
     axes.xaxis.tick_top()
     axes.tick_params(axis="both", length=0)
     axes.title.set_position((0, 1.2))
@@ -287,7 +287,7 @@ def per_million(table: Table) -> Picture:
     ]
     label_ends(axes, scaled)
     caption = table.note or ""
-    said = "; ".join(f"{one['machine']} ${one['dollars_per_million']:,.2f}" for one in numbers)
+    said = "; ".join(f"{number['machine']} ${number['dollars_per_million']:,.2f}" for number in numbers)
     return finish(
         figure,
         alt=f"Cost for a million tokens at {at:.0%} utilisation: {said}.",

@@ -16,8 +16,8 @@ from typing import Any
 
 def mend() -> None:
     """Mend all of them."""
-    for one in GAPS:
-        one()
+    for gap in GAPS:
+        gap()
 
 
 def rule_descriptions() -> None:
@@ -40,7 +40,9 @@ def tags_of_a_launch_template() -> None:
         self: Any, name: str, description: str, template_data: dict[str, Any], tag_spec: dict[str, Any]
     ) -> Any:
         asked = template_data.pop("TagSpecifications", [])
-        kept = [one for one in asked if one.get("ResourceType") != "launch-template"]
+        kept = [
+            specification for specification in asked if specification.get("ResourceType") != "launch-template"
+        ]
         if kept:
             template_data["TagSpecifications"] = kept
         return made(self, name, description, template_data, tag_spec)
@@ -76,11 +78,11 @@ def what_a_service_was_asked_for() -> None:
             found, _ = self.ecs_backend.describe_services(
                 self._get_param("cluster", "default"), [self._get_param(name)]
             )
-            for one in found:
+            for service in found:
                 if (zones := self._get_param("availabilityZoneRebalancing")) is not None:
-                    one.availability_zone_rebalancing = zones
+                    service.availability_zone_rebalancing = zones
                 if (grace := self._get_param("healthCheckGracePeriodSeconds")) is not None:
-                    one.health_check_grace_period_seconds = grace
+                    service.health_check_grace_period_seconds = grace
             return reply
 
         return answer
@@ -112,9 +114,9 @@ def creating_twice() -> None:
             given = {key: value for key, value in bound.arguments.items() if key != "self"}
             asked = json.dumps(given, sort_keys=True, default=str)
             with one_at_a_time:
-                for one in there(self, given):
-                    if getattr(one, "as_asked_for", None) == asked:
-                        return one
+                for resource in there(self, given):
+                    if getattr(resource, "as_asked_for", None) == asked:
+                        return resource
                     raise refuse()
                 new = made(self, *args, **more)
                 new.as_asked_for = asked
@@ -127,32 +129,37 @@ def creating_twice() -> None:
 
         def forget(self: Any, arn: str, *args: Any, **more: Any) -> Any:
             with one_at_a_time:
-                for one in kept(self):
-                    if one.arn == arn:
-                        one.as_asked_for = None  # its settings are no longer those
+                for resource in kept(self):
+                    if resource.arn == arn:
+                        resource.as_asked_for = None  # its settings are no longer those
                 return modify(self, arn, *args, **more)
 
         setattr(ELBv2Backend, name, forget)
 
     def listeners(self: Any) -> list[Any]:
-        return [one for balancer in self.load_balancers.values() for one in balancer.listeners.values()]
+        return [
+            listener for balancer in self.load_balancers.values() for listener in balancer.listeners.values()
+        ]
 
     twice(
         "create_load_balancer",
-        lambda self, given: [one for one in self.load_balancers.values() if one.name == given["name"]],
+        lambda self, given: [
+            balancer for balancer in self.load_balancers.values() if balancer.name == given["name"]
+        ],
         exceptions.DuplicateLoadBalancerName,
     )
     twice(
         "create_target_group",
-        lambda self, given: [one for one in self.target_groups.values() if one.name == given["name"]],
+        lambda self, given: [group for group in self.target_groups.values() if group.name == given["name"]],
         exceptions.DuplicateTargetGroupName,
     )
     twice(
         "create_listener",
         lambda self, given: [
-            one
-            for one in listeners(self)
-            if one.load_balancer_arn == given["load_balancer_arn"] and str(one.port) == str(given["port"])
+            listener
+            for listener in listeners(self)
+            if listener.load_balancer_arn == given["load_balancer_arn"]
+            and str(listener.port) == str(given["port"])
         ],
         exceptions.DuplicateListenerError,
     )
@@ -176,11 +183,11 @@ def targets_that_nobody_asks() -> None:
         why = "Target group is not configured to receive traffic from the load balancer"
         return [
             FakeHealthStatus(
-                one.instance_id, one.port, one.health_check_port, "unused", "Target.NotInUse", why
+                health.instance_id, health.port, health.health_check_port, "unused", "Target.NotInUse", why
             )
-            if one.status == "healthy"
-            else one
-            for one in found
+            if health.status == "healthy"
+            else health
+            for health in found
         ]
 
     setattr(ELBv2Backend, "describe_target_health", describe_target_health)  # noqa: B010
@@ -194,7 +201,7 @@ def instance_refreshes() -> None:
     def start_instance_refresh(self: Any) -> Any:
         backend, name = self.autoscaling_backend, self._get_param("AutoScalingGroupName")
         group = backend.autoscaling_groups[name]
-        old = [one.instance.id for one in group.instance_states]
+        old = [state.instance.id for state in group.instance_states]
         if old:
             backend.elbv2_backend.notify_terminate_instances(old)
             backend.ec2_backend.terminate_instances(old)
@@ -221,7 +228,11 @@ def instance_refreshes() -> None:
         asked = self._get_param("InstanceRefreshIds", [])
         found = getattr(group, "refreshes", [])
         return ActionResult(
-            {"InstanceRefreshes": [one for one in found if not asked or one["InstanceRefreshId"] in asked]}
+            {
+                "InstanceRefreshes": [
+                    refresh for refresh in found if not asked or refresh["InstanceRefreshId"] in asked
+                ]
+            }
         )
 
     setattr(AutoScalingResponse, "start_instance_refresh", start_instance_refresh)  # noqa: B010

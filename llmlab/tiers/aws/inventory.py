@@ -7,7 +7,7 @@ import contextlib
 from dataclasses import dataclass, field
 from typing import Any
 
-from .endpoint import Endpoint
+from .endpoint import AwsEndpoint
 
 Tags = dict[str, str]
 
@@ -75,7 +75,7 @@ class LoadBalancer:
 
 
 @dataclass(frozen=True, slots=True)
-class Fleet:
+class AutoScalingGroup:
     """An Auto Scaling group, and what it launches: the data of its launch template at the version that it names."""
 
     name: str
@@ -99,8 +99,8 @@ class Fleet:
     def groups(self) -> tuple[str, ...]:
         """Security groups of its instances."""
         found = list(self.template.get("SecurityGroupIds") or [])
-        for one in self.template.get("NetworkInterfaces") or []:
-            found += one.get("Groups") or []
+        for interface in self.template.get("NetworkInterfaces") or []:
+            found += interface.get("Groups") or []
         return tuple(found)
 
 
@@ -110,128 +110,130 @@ class Inventory:
 
     balancers: list[LoadBalancer] = field(default_factory=list)
     target_groups: list[TargetGroup] = field(default_factory=list)
-    fleets: list[Fleet] = field(default_factory=list)
+    fleets: list[AutoScalingGroup] = field(default_factory=list)
     instances: list[dict[str, Any]] = field(default_factory=list)  # those that are not terminated
     rules: list[Rule] = field(default_factory=list)
     network: str = ""  # of the VPC, as CIDR
 
 
-def read(endpoint: Endpoint) -> Inventory:
+def read(endpoint: AwsEndpoint) -> Inventory:
     """Ask the endpoint for everything.
 
     :raises LabError: when it is gone.
     """
     endpoint.check()
     ec2, elb, asg = (endpoint.client(name) for name in ("ec2", "elbv2", "autoscaling"))
-    subnets = {one["SubnetId"]: one["AvailabilityZone"] for one in ec2.describe_subnets()["Subnets"]}
+    subnets = {subnet["SubnetId"]: subnet["AvailabilityZone"] for subnet in ec2.describe_subnets()["Subnets"]}
     vpcs = ec2.describe_vpcs()["Vpcs"]
     return Inventory(
-        balancers=[_balancer(elb, one) for one in elb.describe_load_balancers()["LoadBalancers"]],
-        target_groups=[_target_group(elb, one) for one in elb.describe_target_groups()["TargetGroups"]],
-        fleets=[_fleet(ec2, one, subnets) for one in asg.describe_auto_scaling_groups()["AutoScalingGroups"]],
-        instances=[
-            one
-            for many in ec2.describe_instances()["Reservations"]
-            for one in many["Instances"]
-            if one["State"]["Name"] not in ("terminated", "shutting-down")
+        balancers=[_balancer(elb, balancer) for balancer in elb.describe_load_balancers()["LoadBalancers"]],
+        target_groups=[_target_group(elb, group) for group in elb.describe_target_groups()["TargetGroups"]],
+        fleets=[
+            _fleet(ec2, group, subnets) for group in asg.describe_auto_scaling_groups()["AutoScalingGroups"]
         ],
-        rules=[_rule(one) for one in ec2.describe_security_group_rules()["SecurityGroupRules"]],
+        instances=[
+            instance
+            for many in ec2.describe_instances()["Reservations"]
+            for instance in many["Instances"]
+            if instance["State"]["Name"] not in ("terminated", "shutting-down")
+        ],
+        rules=[_rule(rule) for rule in ec2.describe_security_group_rules()["SecurityGroupRules"]],
         network=next(
-            (one["CidrBlock"] for one in vpcs if one.get("IsDefault")), vpcs[0]["CidrBlock"] if vpcs else ""
+            (vpc["CidrBlock"] for vpc in vpcs if vpc.get("IsDefault")), vpcs[0]["CidrBlock"] if vpcs else ""
         ),
     )
 
 
-def _rule(one: dict[str, Any]) -> Rule:
-    ports = (one.get("FromPort"), one.get("ToPort"))
-    low, high = (None, None) if one["IpProtocol"] == "-1" or ports[0] in (None, -1) else ports
-    peer = (one.get("ReferencedGroupInfo") or {}).get("GroupId")
+def _rule(rule: dict[str, Any]) -> Rule:
+    ports = (rule.get("FromPort"), rule.get("ToPort"))
+    low, high = (None, None) if rule["IpProtocol"] == "-1" or ports[0] in (None, -1) else ports
+    peer = (rule.get("ReferencedGroupInfo") or {}).get("GroupId")
     return Rule(
-        one["GroupId"],
-        one["IsEgress"],
-        one["IpProtocol"],
+        rule["GroupId"],
+        rule["IsEgress"],
+        rule["IpProtocol"],
         low,
         high,
-        one.get("CidrIpv4") or one.get("CidrIpv6"),
+        rule.get("CidrIpv4") or rule.get("CidrIpv6"),
         peer,
     )
 
 
-def _balancer(elb: Any, one: dict[str, Any]) -> LoadBalancer:
-    arn = one["LoadBalancerArn"]
+def _balancer(elb: Any, balancer: dict[str, Any]) -> LoadBalancer:
+    arn = balancer["LoadBalancerArn"]
     listeners = elb.describe_listeners(LoadBalancerArn=arn)["Listeners"]
     tags = elb.describe_tags(ResourceArns=[arn])["TagDescriptions"][0]["Tags"]
     return LoadBalancer(
         arn=arn,
-        name=one["LoadBalancerName"],
-        internal=one.get("Scheme") == "internal",
-        groups=tuple(one.get("SecurityGroups") or ()),
-        zones=tuple(zone["ZoneName"] for zone in one["AvailabilityZones"]),
+        name=balancer["LoadBalancerName"],
+        internal=balancer.get("Scheme") == "internal",
+        groups=tuple(balancer.get("SecurityGroups") or ()),
+        zones=tuple(zone["ZoneName"] for zone in balancer["AvailabilityZones"]),
         attributes=_attributes(elb.describe_load_balancer_attributes(LoadBalancerArn=arn)),
         listeners=tuple(_listener(elb, it) for it in listeners),
         tags={it["Key"]: it["Value"] for it in tags},
     )
 
 
-def _listener(elb: Any, one: dict[str, Any]) -> Listener:
-    rules = elb.describe_rules(ListenerArn=one["ListenerArn"])["Rules"]
+def _listener(elb: Any, listener: dict[str, Any]) -> Listener:
+    rules = elb.describe_rules(ListenerArn=listener["ListenerArn"])["Rules"]
     return Listener(
-        arn=one["ListenerArn"],
-        port=one["Port"],
-        protocol=one["Protocol"],
-        certificates=tuple(it["CertificateArn"] for it in one.get("Certificates") or ()),
-        actions=tuple(one["DefaultActions"]),
+        arn=listener["ListenerArn"],
+        port=listener["Port"],
+        protocol=listener["Protocol"],
+        certificates=tuple(it["CertificateArn"] for it in listener.get("Certificates") or ()),
+        actions=tuple(listener["DefaultActions"]),
         rules=tuple(it for it in rules if not it.get("IsDefault")),
     )
 
 
-def _target_group(elb: Any, one: dict[str, Any]) -> TargetGroup:
-    arn = one["TargetGroupArn"]
+def _target_group(elb: Any, group: dict[str, Any]) -> TargetGroup:
+    arn = group["TargetGroupArn"]
     health = elb.describe_target_health(TargetGroupArn=arn)["TargetHealthDescriptions"]
     return TargetGroup(
         arn=arn,
-        name=one["TargetGroupName"],
-        port=one.get("Port", 0),
-        protocol=one.get("Protocol", ""),
+        name=group["TargetGroupName"],
+        port=group.get("Port", 0),
+        protocol=group.get("Protocol", ""),
         health={
-            "path": one.get("HealthCheckPath", "/"),
-            "matcher": (one.get("Matcher") or {}).get("HttpCode", "200"),
-            "port": one.get("HealthCheckPort", "traffic-port"),
-            "interval": one.get("HealthCheckIntervalSeconds", 30),
-            "timeout": one.get("HealthCheckTimeoutSeconds", 5),
-            "healthy": one.get("HealthyThresholdCount", 5),
-            "unhealthy": one.get("UnhealthyThresholdCount", 2),
+            "path": group.get("HealthCheckPath", "/"),
+            "matcher": (group.get("Matcher") or {}).get("HttpCode", "200"),
+            "port": group.get("HealthCheckPort", "traffic-port"),
+            "interval": group.get("HealthCheckIntervalSeconds", 30),
+            "timeout": group.get("HealthCheckTimeoutSeconds", 5),
+            "healthy": group.get("HealthyThresholdCount", 5),
+            "unhealthy": group.get("UnhealthyThresholdCount", 2),
         },
         attributes=_attributes(elb.describe_target_group_attributes(TargetGroupArn=arn)),
         targets=tuple(it["Target"]["Id"] for it in health),
     )
 
 
-def _fleet(ec2: Any, one: dict[str, Any], subnets: dict[str, str]) -> Fleet:
-    named = [it for it in one.get("VPCZoneIdentifier", "").split(",") if it]
-    zones = [subnets[it] for it in named if it in subnets] or one.get("AvailabilityZones") or []
-    mixed = ((one.get("MixedInstancesPolicy") or {}).get("LaunchTemplate") or {}).get(
+def _fleet(ec2: Any, group: dict[str, Any], subnets: dict[str, str]) -> AutoScalingGroup:
+    named = [it for it in group.get("VPCZoneIdentifier", "").split(",") if it]
+    zones = [subnets[it] for it in named if it in subnets] or group.get("AvailabilityZones") or []
+    mixed = ((group.get("MixedInstancesPolicy") or {}).get("LaunchTemplate") or {}).get(
         "LaunchTemplateSpecification"
     )
-    which = one.get("LaunchTemplate") or mixed
+    which = group.get("LaunchTemplate") or mixed
     data: dict[str, Any] = {}
     if which:
         found = ec2.describe_launch_template_versions(
             LaunchTemplateId=which["LaunchTemplateId"], Versions=[str(which.get("Version") or "$Default")]
         )["LaunchTemplateVersions"]
         data = found[0]["LaunchTemplateData"] if found else {}
-    return Fleet(
-        name=one["AutoScalingGroupName"],
+    return AutoScalingGroup(
+        name=group["AutoScalingGroupName"],
         zones=tuple(sorted(set(zones))),
-        least=one["MinSize"],
-        most=one["MaxSize"],
-        wanted=one["DesiredCapacity"],
-        target_groups=tuple(one.get("TargetGroupARNs") or ()),
-        instances=tuple(it["InstanceId"] for it in one.get("Instances") or ()),
+        least=group["MinSize"],
+        most=group["MaxSize"],
+        wanted=group["DesiredCapacity"],
+        target_groups=tuple(group.get("TargetGroupARNs") or ()),
+        instances=tuple(it["InstanceId"] for it in group.get("Instances") or ()),
         template=data,
-        health_check=one.get("HealthCheckType", "EC2"),
+        health_check=group.get("HealthCheckType", "EC2"),
     )
 
 
 def _attributes(reply: dict[str, Any]) -> dict[str, str]:
-    return {one["Key"]: one["Value"] for one in reply["Attributes"]}
+    return {attribute["Key"]: attribute["Value"] for attribute in reply["Attributes"]}

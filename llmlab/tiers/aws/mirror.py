@@ -62,8 +62,8 @@ def _places() -> Iterator[Path]:
             yield from map(Path, _PATH.findall(Path(config).read_text(errors="replace")))
     yield home / ".terraform.d" / "plugins"
     for base in ("/usr/local/share", "/usr/share", "/opt"):
-        yield from (one.parent for one in Path(base).glob("*/registry.terraform.io"))
-        yield from (one.parent for one in Path(base).glob("terraform/plugins/registry.terraform.io"))
+        yield from (path.parent for path in Path(base).glob("*/registry.terraform.io"))
+        yield from (path.parent for path in Path(base).glob("terraform/plugins/registry.terraform.io"))
     ours = cached("terraform/mirror")
     if ours:
         yield ours

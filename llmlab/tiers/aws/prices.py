@@ -29,21 +29,23 @@ def catalogue() -> dict[str, Any]:
 def hourly(have: Inventory) -> list[Item]:
     """The parts of what was created that are paid by the hour."""
     table = catalogue()
-    machines = {one["name"]: float(one["dollars"]) for one in table["instance"]}
+    machines = {machine["name"]: float(machine["dollars"]) for machine in table["instance"]}
     rates = table["hourly"]
     items = []
-    for kind, count in sorted(Counter(one["InstanceType"] for one in have.instances).items()):
+    for kind, count in sorted(Counter(instance["InstanceType"] for instance in have.instances).items()):
         items.append(Item(kind, count, machines[kind] * count if kind in machines else None))
     disks = sum(
-        int((one.get("Ebs") or {}).get("VolumeSize") or 0) * len(fleet.instances)
+        int((mapping.get("Ebs") or {}).get("VolumeSize") or 0) * len(fleet.instances)
         for fleet in have.fleets
-        for one in fleet.template.get("BlockDeviceMappings") or []
+        for mapping in fleet.template.get("BlockDeviceMappings") or []
     )
     if disks:
         items.append(Item("GB of gp3", disks, disks * rates["disk_gb"]))
     if have.balancers:
         items.append(Item("load balancer", len(have.balancers), len(have.balancers) * rates["load_balancer"]))
-    addresses = len(have.instances) + sum(len(one.zones) for one in have.balancers if not one.internal)
+    addresses = len(have.instances) + sum(
+        len(balancer.zones) for balancer in have.balancers if not balancer.internal
+    )
     if addresses:
         items.append(Item("public address", addresses, addresses * rates["public_address"]))
     return items

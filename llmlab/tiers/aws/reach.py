@@ -10,7 +10,7 @@ import ipaddress
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from .inventory import Fleet, Inventory, LoadBalancer, Rule
+from .inventory import AutoScalingGroup, Inventory, LoadBalancer, Rule
 from .way import in_clear
 
 ANY = (0, 65535)
@@ -43,29 +43,29 @@ class Reach:
     def words(self) -> str:
         """`443`, `80, 443`, `all`, or `none`."""
         parts = [
-            "all" if one == ANY else str(one[0]) if one[0] == one[1] else f"{one[0]}-{one[1]}"
-            for one in self.spans
+            "all" if span == ANY else str(span[0]) if span[0] == span[1] else f"{span[0]}-{span[1]}"
+            for span in self.spans
         ]
         return ", ".join(parts) or "none"
 
     def only(self, *ports: int) -> bool:
         """Whether it is these ports and no other."""
-        return set(self.spans) == {(one, one) for one in ports}
+        return set(self.spans) == {(port, port) for port in ports}
 
 
-def meant(one: Reach, balancer: LoadBalancer, port: int) -> bool:
+def meant(cell: Reach, balancer: LoadBalancer, port: int) -> bool:
     """Whether it is as a service behind a load balancer wants it.
 
     The internet reaches the load balancer at 443, and where it forwards nothing without TLS; the load balancer reaches the servers at
     their port. Whoever is in the VPC may be let in at the door like everybody, and nowhere else.
     """
-    if one.to == SERVER:
-        return one.only(port) if one.source == DOOR else not one.spans
+    if cell.to == SERVER:
+        return cell.only(port) if cell.source == DOOR else not cell.spans
     harmless = [it.port for it in balancer.listeners if it.protocol == "HTTP" and not in_clear(it)]
-    return one.only(443) or one.only(443, *harmless) or (one.source != INTERNET and not one.spans)
+    return cell.only(443) or cell.only(443, *harmless) or (cell.source != INTERNET and not cell.spans)
 
 
-def matrix(have: Inventory, balancer: LoadBalancer, fleet: Fleet) -> list[Reach]:
+def matrix(have: Inventory, balancer: LoadBalancer, fleet: AutoScalingGroup) -> list[Reach]:
     """Who reaches the load balancer and the servers, at which TCP ports."""
     door, server = Party(DOOR, balancer.groups, True), Party(SERVER, fleet.groups, True)
     sources = [Party(INTERNET, None, False), Party(NEIGHBOUR, None, True), door, server]
@@ -89,12 +89,12 @@ def reachable(have: Inventory, source: Party, to: Party) -> tuple[Span, ...]:
 
 def _spans(have: Inventory, groups: Sequence[str], peer: Party, *, egress: bool) -> list[Span]:
     return [
-        ANY if one.low is None or one.high is None else (one.low, one.high)
-        for one in have.rules
-        if one.group in groups
-        and one.egress == egress
-        and one.protocol in ("-1", "tcp", "6")
-        and _meets(one, peer, have.network)
+        ANY if rule.low is None or rule.high is None else (rule.low, rule.high)
+        for rule in have.rules
+        if rule.group in groups
+        and rule.egress == egress
+        and rule.protocol in ("-1", "tcp", "6")
+        and _meets(rule, peer, have.network)
     ]
 
 

@@ -36,13 +36,13 @@ def graph(dot: str, objections: Sequence[Diagnostic] = ()) -> Graph:
                 nodes.setdefault(found["to"])
                 edges.setdefault((found["from"], found["to"]))
     missing: dict[str, None] = {}
-    for one in objections:
-        what = _UNDECLARED.search(one.detail)
+    for objection in objections:
+        what = _UNDECLARED.search(objection.detail)
         if what:
             address = ("data." if what["kind"] == "data" else "") + f"{what['type']}.{what['name']}"
             missing.setdefault(address)
             nodes.setdefault(address)
-            owner = _OWNER.search(one.owner)
+            owner = _OWNER.search(objection.owner)
             if owner:
                 prefix = "data." if owner["kind"] == "data" else ""
                 edges.setdefault((f"{prefix}{owner['type']}.{owner['name']}", address))

@@ -6,18 +6,18 @@ import json
 from collections.abc import Sequence
 from typing import Any
 
-from .endpoint import Endpoint
+from .endpoint import AwsEndpoint
 
 
-def policies(endpoint: Endpoint, profile: dict[str, Any] | None) -> list[dict[str, Any]] | None:
+def policies(endpoint: AwsEndpoint, profile: dict[str, Any] | None) -> list[dict[str, Any]] | None:
     """The policy documents of an instance profile's role, inline and attached; None when there is no such profile or role."""
     if not profile:
         return None
     iam = endpoint.client("iam")
-    for one in iam.list_instance_profiles()["InstanceProfiles"]:
-        if one["Arn"] == profile.get("Arn") or one["InstanceProfileName"] == profile.get("Name"):
+    for candidate in iam.list_instance_profiles()["InstanceProfiles"]:
+        if candidate["Arn"] == profile.get("Arn") or candidate["InstanceProfileName"] == profile.get("Name"):
             found: list[dict[str, Any]] = []
-            for role in one["Roles"]:
+            for role in candidate["Roles"]:
                 name = role["RoleName"]
                 for policy in iam.list_role_policies(RoleName=name)["PolicyNames"]:
                     found.append(
@@ -27,7 +27,7 @@ def policies(endpoint: Endpoint, profile: dict[str, Any] | None) -> list[dict[st
                     version = iam.get_policy(PolicyArn=it["PolicyArn"])["Policy"]["DefaultVersionId"]
                     got = iam.get_policy_version(PolicyArn=it["PolicyArn"], VersionId=version)
                     found.append(_plain(got["PolicyVersion"]["Document"]))
-            return found if one["Roles"] else None
+            return found if candidate["Roles"] else None
     return None
 
 
@@ -35,7 +35,7 @@ def allowed(documents: Sequence[dict[str, Any]], action: str, resource: str) -> 
     """Whether these policies together permit an action on a resource; a denial wins."""
     from moto.iam.access_control import IAMPolicy, PermissionResult
 
-    said = [IAMPolicy(json.dumps(one)).is_action_permitted(action, resource) for one in documents]
+    said = [IAMPolicy(json.dumps(document)).is_action_permitted(action, resource) for document in documents]
     return PermissionResult.DENIED not in said and PermissionResult.PERMITTED in said
 
 

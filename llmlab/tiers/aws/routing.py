@@ -22,7 +22,7 @@ LAST = ("forward", "redirect", "fixed-response")
 DEFAULT_PORTS = {"https": 443, "http": 80}
 
 
-class Rules(Protocol):
+class ListenerRules(Protocol):
     """As much of a listener as decides."""
 
     @property
@@ -90,7 +90,7 @@ class Decision:
         total = sum(weights.values())
         return {arn: weight / total for arn, weight in weights.items() if weight > 0}
 
-    def location(self, listener: Rules, request: Request) -> tuple[str, str, int] | None:
+    def location(self, listener: ListenerRules, request: Request) -> tuple[str, str, int] | None:
         """Where it is redirected to: scheme, host and port; None where it is not."""
         if self.action.get("Type") != "redirect":
             return None
@@ -100,7 +100,7 @@ class Decision:
         port = str(to.get("Port") or "#{port}").replace("#{port}", str(listener.port))
         return scheme, host, int(port) if port.isdigit() else DEFAULT_PORTS[scheme]
 
-    def words(self, listener: Rules, request: Request, names: Mapping[str, str]) -> str:
+    def words(self, listener: ListenerRules, request: Request, names: Mapping[str, str]) -> str:
         """`answered with 404 by the default action`.
 
         :param names: of target groups, by ARN.
@@ -121,7 +121,7 @@ class Decision:
         return f"{done} by {self.by}"
 
 
-def decide(listener: Rules, request: Request) -> Decision:
+def decide(listener: ListenerRules, request: Request) -> Decision:
     """What a listener does with a request."""
     for rule in by_priority(listener):
         if not missed(rule, request):
@@ -129,7 +129,7 @@ def decide(listener: Rules, request: Request) -> Decision:
     return Decision(listener.arn, None, deciding(listener.actions))
 
 
-def by_priority(listener: Rules) -> list[Mapping[str, Any]]:
+def by_priority(listener: ListenerRules) -> list[Mapping[str, Any]]:
     """The rules in the order in which they are asked."""
     return sorted(listener.rules, key=lambda rule: int(rule["Priority"]))
 
@@ -160,7 +160,12 @@ def missed(rule: Mapping[str, Any], request: Request) -> list[str]:
 def values(condition: Mapping[str, Any]) -> list[Any]:
     """What a condition compares with, whichever of its two spellings it has."""
     given: list[Any] = condition.get("Values") or next(
-        (one["Values"] for one in condition.values() if isinstance(one, Mapping) and one.get("Values")), []
+        (
+            config["Values"]
+            for config in condition.values()
+            if isinstance(config, Mapping) and config.get("Values")
+        ),
+        [],
     )
     return given
 
@@ -171,9 +176,9 @@ def in_words(condition: Mapping[str, Any]) -> str:
     if field == "http-header":
         field += f" {condition['HttpHeaderConfig']['HttpHeaderName']}:"
     written = [
-        f"{one['Key']}={one['Value']}" if isinstance(one, Mapping) and one.get("Key") else
-        str(one["Value"]) if isinstance(one, Mapping) else str(one)
-        for one in values(condition)
+        f"{value['Key']}={value['Value']}" if isinstance(value, Mapping) and value.get("Key") else
+        str(value["Value"]) if isinstance(value, Mapping) else str(value)
+        for value in values(condition)
     ]  # fmt: skip
     return f"{field} {' or '.join(written)}"
 
@@ -185,31 +190,31 @@ def meets(condition: Mapping[str, Any], request: Request) -> bool:
     """
     field, given = condition["Field"], values(condition)
     if field == "path-pattern":  # of the path alone, and it tells capitals from small letters
-        return any(like(one, request.path) for one in given)
+        return any(like(pattern, request.path) for pattern in given)
     if field == "host-header":
         host = re.sub(r":\d+$", "", request.host)
-        return any(like(one, host, capitals=False) for one in given)
+        return any(like(pattern, host, capitals=False) for pattern in given)
     if field == "http-request-method":  # exactly: no wildcard here
         return request.method in given
     if field == "http-header":
         name = condition["HttpHeaderConfig"]["HttpHeaderName"].lower()
         sent = [value for key, value in (*request.headers, ("host", request.host)) if key.lower() == name]
-        return any(like(one, value, capitals=False) for one in given for value in sent)
+        return any(like(pattern, value, capitals=False) for pattern in given for value in sent)
     if field == "query-string":
-        return any(_asked(one, request.query) for one in given)
+        return any(_asked(pair, request.query) for pair in given)
     if field == "source-ip":
         address = ipaddress.ip_address(request.source)
-        return any(address in ipaddress.ip_network(one, strict=False) for one in given)
+        return any(address in ipaddress.ip_network(network, strict=False) for network in given)
     raise LabError(
         f"A listener rule asks for {field}, which this stand-in for a load balancer does not know."
     )
 
 
-def _asked(one: Mapping[str, str], query: str) -> bool:
+def _asked(pair: Mapping[str, str], query: str) -> bool:
     """Without a key, any key will do."""
     return any(
-        like(one.get("Key") or "*", key, capitals=False, escaped=True)
-        and like(one["Value"], value, capitals=False, escaped=True)
+        like(pair.get("Key") or "*", key, capitals=False, escaped=True)
+        and like(pair["Value"], value, capitals=False, escaped=True)
         for key, value in parse_qsl(query, keep_blank_values=True)
     )
 

@@ -17,7 +17,7 @@ from ...system import jail
 from ...system.owned import Process
 from ...system.scratch import Scratch
 from . import blocks, mirror
-from .endpoint import Endpoint, environment
+from .endpoint import AwsEndpoint, environment
 from .events import Diagnostic, Ran, Step, Tested, diagnostic, parse, steps
 
 Say = Callable[[str], None]
@@ -41,7 +41,7 @@ class Terraform:
     def __init__(
         self,
         files: Path,
-        endpoint: Endpoint | None = None,
+        endpoint: AwsEndpoint | None = None,
         *,
         foreign: bool | None = None,
         say: Say = lambda _: None,
@@ -60,13 +60,13 @@ class Terraform:
 
     def refresh(self) -> None:
         """Take the learner's files as they are now; the state stays."""
-        for pattern in (*FILES, *(f"**/{one}" for one in MODULE)):
+        for pattern in (*FILES, *(f"**/{module_pattern}" for module_pattern in MODULE)):
             for old in self.project.glob(pattern):
                 if ".terraform" not in old.parts:
                     old.unlink()
         called = [folder for _, folder in blocks.calls(self.files) if folder is not None]
         for folder, patterns in [(self.files, FILES), *((folder, MODULE) for folder in called)]:
-            for source in (one for pattern in patterns for one in folder.glob(pattern)):
+            for source in (path for pattern in patterns for path in folder.glob(pattern)):
                 if source.is_file() and not source.is_symlink():
                     target = self.project / source.relative_to(self.files)
                     target.parent.mkdir(parents=True, exist_ok=True)
@@ -91,7 +91,7 @@ class Terraform:
         ran = self._run("fmt", "-check", "-recursive", "-no-color")
         if ran.code not in (0, 3):
             raise LabError("Terraform cannot read these files.", where=_clip(ran.text))
-        return [one.strip() for one in ran.text.splitlines() if one.strip().endswith((".tf", ".hcl"))]
+        return [line.strip() for line in ran.text.splitlines() if line.strip().endswith((".tf", ".hcl"))]
 
     def init(self) -> None:
         """`terraform init`, once for the files as they are.
@@ -118,7 +118,7 @@ class Terraform:
         self.init()
         ran = self._run("validate", "-json")
         found = json.loads(ran.text)["diagnostics"]
-        return [one for one in map(diagnostic, found) if one.severity == "error"]
+        return [problem for problem in map(diagnostic, found) if problem.severity == "error"]
 
     def test(self, overrides: Mapping[str, str] | None = None) -> Tested:
         """`terraform test`: the learner's own tests.
@@ -137,10 +137,10 @@ class Terraform:
         runs = {}
         for event in ran.events:
             if event.get("type") == "test_run" and event["test_run"].get("progress") in (None, "complete"):
-                one = event["test_run"]
-                runs[f"{one['path']}: {one['run']}"] = one["status"]
-        stray = [one for one in ran.errors if not any(status == "fail" for status in runs.values())]
-        return Tested(runs, [] if all(one == "pass" for one in runs.values()) and runs else stray)
+                test_run = event["test_run"]
+                runs[f"{test_run['path']}: {test_run['run']}"] = test_run["status"]
+        stray = [error for error in ran.errors if not any(status == "fail" for status in runs.values())]
+        return Tested(runs, [] if all(run == "pass" for run in runs.values()) and runs else stray)
 
     def graph(self) -> str:
         """`terraform graph`: resources and what each refers to, in DOT."""
@@ -169,9 +169,9 @@ class Terraform:
     def changes(self, variables: Mapping[str, Any] | None = None, *, say: Say = lambda _: None) -> list[str]:
         """Addresses that another apply would change; errors as in `plan`. Empty: what is there is what is written."""
         return [
-            one["address"]
-            for one in self.plan(variables, say=say).get("resource_changes", [])
-            if one["change"]["actions"] not in (["no-op"], ["read"])
+            change["address"]
+            for change in self.plan(variables, say=say).get("resource_changes", [])
+            if change["change"]["actions"] not in (["no-op"], ["read"])
         ]
 
     def apply(self, variables: Mapping[str, Any] | None = None, *, say: Say = lambda _: None) -> list[Step]:
@@ -195,7 +195,7 @@ class Terraform:
         """Addresses of what Terraform says it manages now."""
         ran = self._run("state", "list")
         return (
-            [one for one in ran.text.splitlines() if one and not one.startswith("data.")]
+            [line for line in ran.text.splitlines() if line and not line.startswith("data.")]
             if not ran.code
             else []
         )
@@ -238,7 +238,7 @@ class Terraform:
             words.append("--share-net")
         seen = {
             self.program.resolve().parent,
-            *(one.resolve() for one in self.folder.glob("mirror/*/*/*/*/*")),
+            *(path.resolve() for path in self.folder.glob("mirror/*/*/*/*/*")),
         }
         for path in sorted(seen):
             words += ["--ro-bind", str(path), str(path)]
@@ -320,6 +320,6 @@ def _version_hint(text: str) -> str | None:
 
 
 def _provisioners(module: Mapping[str, Any]) -> list[str]:
-    own = [one["address"] for one in module.get("resources", []) if one.get("provisioners")]
+    own = [resource["address"] for resource in module.get("resources", []) if resource.get("provisioners")]
     calls = (module.get("module_calls") or {}).values()
-    return own + [it for one in calls for it in _provisioners(one.get("module", {}))]
+    return own + [it for call in calls for it in _provisioners(call.get("module", {}))]

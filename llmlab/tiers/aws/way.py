@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from .inventory import Fleet, Inventory, Listener, LoadBalancer, TargetGroup
+from .inventory import AutoScalingGroup, Inventory, Listener, LoadBalancer, TargetGroup
 from .routing import DEFAULT_PORTS, Decision, Request, by_priority, decide, deciding, decision, missed
 
 JSON = (("Authorization", "Bearer sk-…"), ("Content-Type", "application/json"), ("User-Agent", "a-client/1"))
@@ -29,7 +29,7 @@ Where = Callable[[str], str]
 
 
 @dataclass(frozen=True, slots=True)
-class Lost:
+class LostRequests:
     """Requests that do not arrive at a server, or not all of them."""
 
     requests: tuple[Request, ...]
@@ -50,10 +50,10 @@ class Way:
     balancer: LoadBalancer
     listener: Listener
     group: TargetGroup
-    fleet: Fleet
-    served: tuple[tuple[TargetGroup, Fleet], ...]  # all that get a share, the one above first
-    lost: tuple[Lost, ...]
-    besides: tuple[Lost, ...]  # not promised, and not let through
+    fleet: AutoScalingGroup
+    served: tuple[tuple[TargetGroup, AutoScalingGroup], ...]  # all that get a share, the one above first
+    lost: tuple[LostRequests, ...]
+    besides: tuple[LostRequests, ...]  # not promised, and not let through
 
 
 def find(have: Inventory, domain: str) -> Way | None:
@@ -78,7 +78,7 @@ def find(have: Inventory, domain: str) -> Way | None:
     return best and best[1]
 
 
-def _served(have: Inventory, shares: dict[str, float]) -> list[tuple[TargetGroup, Fleet]]:
+def _served(have: Inventory, shares: dict[str, float]) -> list[tuple[TargetGroup, AutoScalingGroup]]:
     """Target groups with a fleet behind them; the one with the largest share first."""
     return sorted(
         (
@@ -87,18 +87,18 @@ def _served(have: Inventory, shares: dict[str, float]) -> list[tuple[TargetGroup
             for fleet in have.fleets
             if group.arn in shares and group.arn in fleet.target_groups
         ),
-        key=lambda one: -shares[one[0].arn],
+        key=lambda pair: -shares[pair[0].arn],
     )
 
 
 def losses(
     have: Inventory, listener: Listener, domain: str, asked: tuple[Request, ...] = PROMISED
-) -> tuple[Lost, ...]:
+) -> tuple[LostRequests, ...]:
     """What does not arrive at a fleet, with the rule that decides, and what the rules that lead to one ask for."""
     names = {group.arn: group.name for group in have.target_groups}
     backed = {arn for fleet in have.fleets for arn in fleet.target_groups}
     found: dict[tuple[str, tuple[str, ...]], list[Request]] = {}
-    for request in (one.at(domain) for one in asked):
+    for request in (promise.at(domain) for promise in asked):
         taken = decide(listener, request)
         astray = {arn: share for arn, share in taken.shares.items() if arn not in backed}
         arns = [taken.arn]
@@ -117,14 +117,23 @@ def losses(
                     said += f"; rule {rule['Priority']} leads to servers, and asks for {' and '.join(lacks)}"
                     arns.append(str(rule.get("RuleArn", "")))
         found.setdefault((said, tuple(arns)), []).append(request)
-    return tuple(Lost(tuple(requests), *key) for key, requests in found.items())
+    return tuple(LostRequests(tuple(requests), *key) for key, requests in found.items())
 
 
 def nowhere(have: Inventory, domain: str, where: Where = lambda _: "") -> str:
     """Why nothing arrives: each HTTPS listener's answer, or what there is instead of one."""
-    secure = [one for balancer in have.balancers for one in balancer.listeners if one.protocol == "HTTPS"]
+    secure = [
+        listener
+        for balancer in have.balancers
+        for listener in balancer.listeners
+        if listener.protocol == "HTTPS"
+    ]
     if not secure:
-        there = [f"{one.protocol} {one.port}" for balancer in have.balancers for one in balancer.listeners]
+        there = [
+            f"{listener.protocol} {listener.port}"
+            for balancer in have.balancers
+            for listener in balancer.listeners
+        ]
         return f"no load balancer listens for HTTPS (listeners: {', '.join(there) or 'none'})"
     if not have.fleets:
         return "there is no Auto Scaling group"
@@ -137,7 +146,7 @@ def in_clear(listener: Listener) -> list[Decision]:
         return []
     rules = [decision(rule) for rule in by_priority(listener)]
     default = Decision(listener.arn, None, deciding(listener.actions))
-    return [one for one in (*rules, default) if one.shares]
+    return [choice for choice in (*rules, default) if choice.shares]
 
 
 def redirects(listener: Listener, domain: str) -> bool:
@@ -152,7 +161,7 @@ def misled(balancer: LoadBalancer, domain: str) -> list[str]:
     secure = {listener.port for listener in balancer.listeners if listener.protocol == "HTTPS"}
     found: dict[str, None] = {}
     for listener in balancer.listeners:
-        for request in (one.at(domain) for one in PROMISED):
+        for request in (promise.at(domain) for promise in PROMISED):
             to = decide(listener, request).location(listener, request)
             if to is not None and (to[0] != "https" or (to[1] == domain and to[2] not in secure)):
                 port = "" if to[2] == DEFAULT_PORTS[to[0]] else f":{to[2]}"

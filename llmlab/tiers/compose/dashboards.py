@@ -64,7 +64,7 @@ def named(legend: str, labels: Mapping[str, str]) -> str:
 
 def _flat(found: Sequence[Any]) -> list[dict[str, Any]]:
     out = []
-    for one in found:
-        if isinstance(one, dict):
-            out += [one, *_flat(one.get("panels") or [])]
+    for panel in found:
+        if isinstance(panel, dict):
+            out += [panel, *_flat(panel.get("panels") or [])]
     return out

@@ -52,9 +52,11 @@ class LiveProject:
         from ...machine import profile
 
         self.lab, self.file, self.profile = lab, file, profile()
-        for one in [one for one in lab.opened if isinstance(one, LiveProject) and one.file == file]:
-            one.close()
-            lab.opened.remove(one)
+        for project in [
+            project for project in lab.opened if isinstance(project, LiveProject) and project.file == file
+        ]:
+            project.close()
+            lab.opened.remove(project)
         ensure(lab.info.images.get("docker", ()))
         key = furnish(lab.files, lab.info.folder)
         self.note: str | None = None
@@ -88,10 +90,12 @@ class LiveProject:
     def ps(self) -> Shown:
         """Its containers: service, how it is, where it is published."""
         rows = []
-        for one in self.project.containers():
-            health = (one.attrs["State"].get("Health") or {}).get("Status")
-            places = [address for other, address in self.project.addresses() if other.id == one.id]
-            rows.append((one.name, one.status + (f" ({health})" if health else ""), ", ".join(places)))
+        for container in self.project.containers():
+            health = (container.attrs["State"].get("Health") or {}).get("Status")
+            places = [address for other, address in self.project.addresses() if other.id == container.id]
+            rows.append(
+                (container.name, container.status + (f" ({health})" if health else ""), ", ".join(places))
+            )
         name = self.project.claim.name if self.project.claim else ""
         return Shown(
             rows,
@@ -107,7 +111,7 @@ class LiveProject:
             said = []
         except LabError as error:
             said = error.lines()
-        running = [service_of(one) for one in self.fleet.replicas()]
+        running = [service_of(replica) for replica in self.fleet.replicas()]
         return Said([f"--scale {service}={count}: {len(running)} running", *said])
 
     def targets(self) -> Shown:
@@ -116,7 +120,7 @@ class LiveProject:
         :raises LabError: when there is no Prometheus.
         """
         active, replicas = self.fleet.scraped()
-        rows = [(one["scrapeUrl"], one["health"], one["lastError"]) for one in active]
+        rows = [(target["scrapeUrl"], target["health"], target["lastError"]) for target in active]
         seen = sum(state == "up" for state in replicas.values())
         return Shown(
             rows, [f"{seen} of {len(replicas)} replicas are scraped"], ("target", "health", "last error")
@@ -124,7 +128,7 @@ class LiveProject:
 
     def alerts(self) -> list[str]:
         """The alerts that are firing now, as Alertmanager knows them."""
-        return sorted({one["labels"]["alertname"] for one in self.fleet.alerts()})
+        return sorted({alert["labels"]["alertname"] for alert in self.fleet.alerts()})
 
     # -- load -----------------------------------------------------------------------------------------
 
@@ -142,7 +146,9 @@ class LiveProject:
         if rate is not None:
             return self.measure([poisson(rate, requests=requests or 64, **more)])
         streams = [concurrency] if isinstance(concurrency, int) else concurrency
-        return self.measure([closed(one, requests=requests or max(16, 4 * one), **more) for one in streams])
+        return self.measure(
+            [closed(stream, requests=requests or max(16, 4 * stream), **more) for stream in streams]
+        )
 
     def burst(self, requests: int | None = None) -> Measured:
         """A quiet second, then so many requests in one moment, then a quiet second: who waits, how long, who is refused."""
@@ -177,11 +183,11 @@ class LiveProject:
 
     # -- shares ---------------------------------------------------------------------------------------
 
-    def shares(self) -> Shares:
+    def shares(self) -> ReplicaShares:
         """Users who come back with the same prompt, through your door: requests and cache hits of each replica."""
         return self._shares({"yours": self.url})
 
-    def policies(self) -> Shares:
+    def policies(self) -> ReplicaShares:
         """The same through each of the doors of policies/compose.yaml.
 
         :raises LabError: when this is another project.
@@ -196,9 +202,9 @@ class LiveProject:
             doors[name] = address
         return self._shares(doors)
 
-    def _shares(self, doors: dict[str, str]) -> Shares:
+    def _shares(self, doors: dict[str, str]) -> ReplicaShares:
         users, times, _ = WORK[self.profile]
-        names = {one.name: f"replica {number}" for number, one in enumerate(self.fleet.replicas(), 1)}
+        names = {replica.name: f"replica {number}" for number, replica in enumerate(self.fleet.replicas(), 1)}
         rows: list[list[Cell]] = []
         target = self.fleet.target()
         for number, (policy, address) in enumerate(doors.items()):
@@ -221,7 +227,7 @@ class LiveProject:
                 }
                 rows.append([policy, shown, answered[name], *moved.values()])
         note = f"{users} users, each {times} times again with a prompt of 120 words"
-        return Shares(keep(self.lab, "shares", SHARES, rows, note=note)[0])
+        return ReplicaShares(keep(self.lab, "shares", SHARES, rows, note=note)[0])
 
     def _ready(self, address: str) -> tuple[bool | None, str]:
         return (True, "") if opens(address, self.fleet.opening()) else (None, "it has no replica yet")
@@ -284,7 +290,7 @@ PANELS = {
 }
 
 
-class Shares:
+class ReplicaShares:
     """Requests and cache hits by replica and policy."""
 
     def __init__(self, table: Table) -> None:

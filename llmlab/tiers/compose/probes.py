@@ -61,7 +61,7 @@ class Fleet:
         if self._service is None:
             for container in self.project.containers():
                 if container.status == "running" and any(
-                    "llama-server" in one["args"] for one in processes(container)
+                    "llama-server" in process["args"] for process in processes(container)
                 ):
                     self._service = service_of(container)
                     break
@@ -71,7 +71,9 @@ class Fleet:
 
     def replicas(self) -> list[Any]:
         """The containers of that service that run now."""
-        return [one for one in self.project.containers(self.service) if one.status == "running"]
+        return [
+            container for container in self.project.containers(self.service) if container.status == "running"
+        ]
 
     def door(self, within: float = 30) -> str:
         """The published address that answers as a llama-server does.
@@ -85,7 +87,7 @@ class Fleet:
     def _find_door(self) -> tuple[str | None, str]:
         said = []
         # A proxy before a replica that is published as well: clients come in where the many are behind one.
-        places = sorted(self.project.addresses(), key=lambda one: service_of(one[0]) == self.service)
+        places = sorted(self.project.addresses(), key=lambda place: service_of(place[0]) == self.service)
         for container, address in places:
             with contextlib.suppress(httpx.HTTPError):
                 for path in ("/health", "/v1/models"):
@@ -140,7 +142,11 @@ class Fleet:
         """Keys to try: the one that was given, then what the containers carry openly (in a file that is broken)."""
         found = [self.key]
         for replica in self.replicas():
-            found += [one.partition("=")[2] for one in replica.attrs["Config"]["Env"] or [] if "KEY" in one]
+            found += [
+                setting.partition("=")[2]
+                for setting in replica.attrs["Config"]["Env"] or []
+                if "KEY" in setting
+            ]
         return list(dict.fromkeys(filter(None, found)))
 
     def props(self, replica: Any) -> dict[str, Any]:
@@ -157,10 +163,10 @@ class Fleet:
 
     def slots(self) -> tuple[list[int], list[int], str]:
         """Slots of each replica, context of each one's slots in tokens, and the engine's build."""
-        props = [self.props(one) for one in self.replicas()]
+        props = [self.props(replica) for replica in self.replicas()]
         return (
-            [int(one["total_slots"]) for one in props],
-            [int(one["default_generation_settings"]["n_ctx"]) for one in props],
+            [int(prop["total_slots"]) for prop in props],
+            [int(prop["default_generation_settings"]["n_ctx"]) for prop in props],
             str(props[0].get("build_info", "")) if props else "",
         )
 
@@ -186,7 +192,8 @@ class Fleet:
         def still() -> tuple[dict[str, dict[str, float]] | None, str]:
             now = self.counters()
             busy = sum(
-                one.get("requests_processing", 0) + one.get("requests_deferred", 0) for one in now.values()
+                metrics.get("requests_processing", 0) + metrics.get("requests_deferred", 0)
+                for metrics in now.values()
             )
             return (None, f"{busy:.0f} requests in work") if busy else (now, "")
 
@@ -235,7 +242,7 @@ class Fleet:
             params={"active": "true"},
         )
         found = _json(reply)
-        return [one for one in found or [] if one["status"]["state"] == "active"]
+        return [target for target in found or [] if target["status"]["state"] == "active"]
 
     def _found(self, port: int, path: str) -> Any:
         name = {PROMETHEUS: "Prometheus", ALERTMANAGER: "Alertmanager"}[port]
@@ -249,11 +256,11 @@ class Fleet:
     def scraped(self) -> tuple[list[dict[str, Any]], dict[str, str]]:
         """Prometheus' active targets, and for each replica's name the state of the target that is that replica."""
         targets = self.prometheus("/api/v1/targets", state="active")["activeTargets"]
-        hosts = {httpx.URL(one["scrapeUrl"]).host: one["health"] for one in targets}
+        hosts = {httpx.URL(target["scrapeUrl"]).host: target["health"] for target in targets}
         states = {}
         for replica in self.replicas():
             networks = (replica.attrs["NetworkSettings"]["Networks"] or {}).values()
-            names = {one.get("IPAddress") for one in networks} | {replica.name, replica.id[:12]}
+            names = {network.get("IPAddress") for network in networks} | {replica.name, replica.id[:12]}
             states[replica.name] = next((hosts[name] for name in names if name in hosts), "no target")
         return targets, states
 
@@ -265,10 +272,10 @@ class Fleet:
         step = max(1.0, seconds / 120)
         data = self.prometheus("/api/v1/query_range", query=expr, start=end - seconds, end=end, step=step)
         found = []
-        for one in data["result"]:
-            points = [(float(at), float(value)) for at, value in one["values"]]
-            found.append((one["metric"], [(at, value) for at, value in points if math.isfinite(value)]))
-        return [one for one in found if one[1]]
+        for result in data["result"]:
+            points = [(float(at), float(value)) for at, value in result["values"]]
+            found.append((result["metric"], [(at, value) for at, value in points if math.isfinite(value)]))
+        return [series for series in found if series[1]]
 
     def close(self) -> None:
         """End the relay; the project has an owner of its own."""

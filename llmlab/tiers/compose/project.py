@@ -82,7 +82,7 @@ class Project:
                 raise self._explained(unreadable(self.file, done.stderr))
             config = json.loads(done.stdout)
             if self.vet:
-                lent = [Path(one) for one in self.env.values() if one.startswith("/")]
+                lent = [Path(path) for path in self.env.values() if path.startswith("/")]
                 vetting.refuse(config, self.file, lent=lent)
             self._config = config
         assert self._config is not None
@@ -136,9 +136,9 @@ class Project:
         config = vetted.project(self.config(), claim) if self.vet else copy.deepcopy(self.config())
         config.pop("name", None)
         for kind in ("networks", "volumes"):
-            for one in (config.get(kind) or {}).values():
-                if one and not one.get("external"):
-                    one.pop(
+            for resource in (config.get(kind) or {}).values():
+                if resource and not resource.get("external"):
+                    resource.pop(
                         "name", None
                     )  # Compose names it after the project; two projects must not share it
         moved: dict[str, str] = {}
@@ -158,7 +158,7 @@ class Project:
         return json.dumps(config)
 
     def _profiles(self) -> list[str]:
-        return [word for one in self.profiles for word in ("--profile", one)]
+        return [word for profile in self.profiles for word in ("--profile", profile)]
 
     def _compose(self, *argv: str, timeout: float = 120) -> subprocess.CompletedProcess[str]:
         assert self.claim is not None
@@ -197,7 +197,7 @@ class Project:
 
     def _absent(self) -> list[tuple[str, str]]:
         """Services and images that the daemon has not."""
-        wanted = [(name, str(one.get("image") or "")) for name, one in self.services().items()]
+        wanted = [(name, str(service.get("image") or "")) for name, service in self.services().items()]
         return [(name, image) for name, image in wanted if image and not here(image)]
 
     def unwell(self) -> list[str]:
@@ -230,8 +230,8 @@ class Project:
         """
         deadline = time.monotonic() + within
         while True:
-            containers = [one for one in self.containers() if one.status != "exited"]
-            if all(_age(one) >= seconds and not _unhealthy(one) for one in containers):
+            containers = [container for container in self.containers() if container.status != "exited"]
+            if all(_age(container) >= seconds and not _unhealthy(container) for container in containers):
                 return self.unwell()
             if time.monotonic() > deadline:
                 return self.unwell()
@@ -245,14 +245,14 @@ class Project:
             found = client().containers.list(
                 all=True, filters={"label": f"{PROJECT}={self.claim.name}"}, ignore_removed=True
             )
-        found = [one for one in found if service is None or service_of(one) == service]
-        return sorted(found, key=lambda one: (service_of(one), _number(one)))
+        found = [container for container in found if service is None or service_of(container) == service]
+        return sorted(found, key=lambda container: (service_of(container), _number(container)))
 
     def published(self, service: str, port: int) -> str | None:
         """Where a container port of a service answers on this machine, as http://127.0.0.1:PORT."""
         for container in self.containers(service):
-            for one in (container.ports or {}).get(f"{port}/tcp") or []:
-                return f"http://127.0.0.1:{one['HostPort']}"
+            for place in (container.ports or {}).get(f"{port}/tcp") or []:
+                return f"http://127.0.0.1:{place['HostPort']}"
         return None
 
     def addresses(self) -> list[tuple[Any, str]]:
@@ -260,8 +260,8 @@ class Project:
         found = []
         for container in self.containers():
             for name, places in (container.ports or {}).items():
-                for one in {place["HostPort"] for place in places or []} if name.endswith("/tcp") else ():
-                    found.append((container, f"http://127.0.0.1:{one}"))
+                for port in {place["HostPort"] for place in places or []} if name.endswith("/tcp") else ():
+                    found.append((container, f"http://127.0.0.1:{port}"))
         return found
 
     @property

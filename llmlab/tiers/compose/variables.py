@@ -55,12 +55,15 @@ def explained(error: LabError, file: Path, env: Mapping[str, str], *, alone: boo
     """
     missing = unset(file, env)
     named = re.search(r"variable \"?(\w+)\"? is missing", error.what)
-    first = next((one for one in missing if named and one.name == named[1]), next(iter(missing), None))
+    first = next(
+        (variable for variable in missing if named and variable.name == named[1]), next(iter(missing), None)
+    )
     absent = _NO_FILE.search(error.what)
     words = []
     if first is not None:
         listed = [
-            f"{one.name} (line {one.line})" for one in [first, *(it for it in missing if it is not first)]
+            f"{variable.name} (line {variable.line})"
+            for variable in [first, *(it for it in missing if it is not first)]
         ]
         plural = "are" if len(listed) > 1 else "is"
         blank = "" if named else ": Compose takes a blank instead"

@@ -36,7 +36,8 @@ def project(config: Mapping[str, Any], claim: Claim) -> dict[str, Any]:
 
 def _few(services: Mapping[str, Any], most: int) -> None:
     wanted = sum(
-        int(one.get("scale") or (one.get("deploy") or {}).get("replicas") or 1) for one in services.values()
+        int(service.get("scale") or (service.get("deploy") or {}).get("replicas") or 1)
+        for service in services.values()
     )
     if wanted > most:
         raise LabError(f"It wants {wanted} containers; a submission may have {most}.", fix="fewer replicas")
@@ -75,7 +76,7 @@ def _bound(service: dict[str, Any], most: Bounds) -> None:
         if old == "cpus" and _number(service.get("cpu_quota")) > 0:
             continue  # the kernel takes one or the other; a quota is a limit
         said = [_number(table[key]) for table, key in ((service, old), (limits, new)) if key in table]
-        value = min([value, *(one for one in said if one > 0)])
+        value = min([value, *(number for number in said if number > 0)])
         for table, key in ((service, old), (limits, new)):
             if key in table or (table is limits and old not in service):
                 table[key] = (

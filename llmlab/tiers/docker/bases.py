@@ -72,8 +72,8 @@ def base_system(suite: str) -> Path:
         if done.returncode:
             raise LabError(f"debootstrap could not make Debian {suite}.", where=done.stdout.strip()[-400:])
         for spare in _SPARE:
-            for one in (root / spare).glob("*"):
-                shutil.rmtree(one, ignore_errors=True) if one.is_dir() else one.unlink()
+            for path in (root / spare).glob("*"):
+                shutil.rmtree(path, ignore_errors=True) if path.is_dir() else path.unlink()
         # Where this machine tells apt not to look at the dates of its mirror, an image's apt must not either.
         for conf in Path("/etc/apt/apt.conf.d").glob("*"):
             if conf.is_file() and "Check-Valid-Until" in conf.read_text(errors="replace"):

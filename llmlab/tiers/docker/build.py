@@ -25,7 +25,7 @@ TAIL = 12  # last lines of a failed step that are shown
 
 
 @dataclass(frozen=True, slots=True)
-class Step:
+class BuildStep:
     """One step of a build: `seconds` it took, or `cached`; `error` when it failed."""
 
     name: str  # as BuildKit says it: "[builder 2/5] RUN apt-get …"
@@ -46,7 +46,7 @@ class Build:
 
     tag: str
     seconds: float
-    steps: tuple[Step, ...] = ()
+    steps: tuple[BuildStep, ...] = ()
     problem: LabError | None = field(default=None)
 
     @property
@@ -153,8 +153,8 @@ def build(
         process.stderr.close()
     seconds = time.monotonic() - began
     steps = tuple(
-        _step(one, "".join(text for _, text in sorted(logs.get(digest, []))))
-        for digest, one in vertices.items()
+        _step(vertex, "".join(text for _, text in sorted(logs.get(digest, []))))
+        for digest, vertex in vertices.items()
     )
     problem = None
     if process.returncode:
@@ -188,20 +188,22 @@ def _listen(
         except ValueError:
             continue
         buffer = ""
-        for one in status.get("vertexes") or []:
-            if one["digest"] not in vertices:
-                on_step(one["name"])
-            vertices.setdefault(one["digest"], {}).update(one)
-        for one in status.get("logs") or []:
-            text = base64.b64decode(one.get("data") or "").decode(errors="replace")
-            logs.setdefault(one["vertex"], []).append((one["timestamp"], text))
+        for vertex in status.get("vertexes") or []:
+            if vertex["digest"] not in vertices:
+                on_step(vertex["name"])
+            vertices.setdefault(vertex["digest"], {}).update(vertex)
+        for log in status.get("logs") or []:
+            text = base64.b64decode(log.get("data") or "").decode(errors="replace")
+            logs.setdefault(log["vertex"], []).append((log["timestamp"], text))
 
 
-def _step(one: Mapping[str, Any], log: str) -> Step:
+def _step(vertex: Mapping[str, Any], log: str) -> BuildStep:
     seconds = 0.0
-    if one.get("started") and one.get("completed"):
-        seconds = (_time(one["completed"]) - _time(one["started"])).total_seconds()
-    return Step(one["name"], max(0.0, seconds), bool(one.get("cached")), one.get("error") or None, log)
+    if vertex.get("started") and vertex.get("completed"):
+        seconds = (_time(vertex["completed"]) - _time(vertex["started"])).total_seconds()
+    return BuildStep(
+        vertex["name"], max(0.0, seconds), bool(vertex.get("cached")), vertex.get("error") or None, log
+    )
 
 
 def _time(text: str) -> datetime:
@@ -212,9 +214,11 @@ def _time(text: str) -> datetime:
 def _late(dockerfile: Path, vertices: Mapping[str, Mapping[str, Any]], timeout: float) -> LabError:
     """Which step it was at when the time was over."""
     at = [
-        Step(one["name"], 0, False)
-        for one in vertices.values()
-        if one.get("started") and (one.get("error") or not one.get("completed")) and "] " in one["name"]
+        BuildStep(vertex["name"], 0, False)
+        for vertex in vertices.values()
+        if vertex.get("started")
+        and (vertex.get("error") or not vertex.get("completed"))
+        and "] " in vertex["name"]
     ]
     line = _line(dockerfile, at[-1].instruction) if at else None
     step = f" It was at {at[-1].name}." if at else ""
@@ -222,7 +226,7 @@ def _late(dockerfile: Path, vertices: Mapping[str, Mapping[str, Any]], timeout: 
     return LabError(f"The build was not done after {timeout:.0f} s.{step}", where=where)
 
 
-def _problem(dockerfile: Path, steps: tuple[Step, ...], said: list[str]) -> LabError:
+def _problem(dockerfile: Path, steps: tuple[BuildStep, ...], said: list[str]) -> LabError:
     # When one step fails, those beside it are cancelled: they have an error too.
     failed = [step for step in steps if step.error and "context canceled" not in step.error]
     broken = next((step for step in failed if "] " in step.name and step.log), None) or next(

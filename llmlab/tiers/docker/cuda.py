@@ -111,7 +111,7 @@ def _parser(file: Path) -> DockerfileParser:
 def _capabilities(text: str, toolkit: str) -> list[int]:
     """`75-real;80;90a` as numbers; what is only PTX (`-virtual`) is no machine code."""
     if text in ("all", "all-major"):
-        return [one for one in _ALL_MAJOR if not refused(one, toolkit)]
+        return [capability for capability in _ALL_MAJOR if not refused(capability, toolkit)]
     words = [word for word in re.split(r"[;,\s]+", text.strip()) if word and not word.endswith("-virtual")]
     return [int(found[1]) for word in words if (found := re.match(r"(\d+)[af]?(-real)?$", word))]
 
@@ -119,7 +119,8 @@ def _capabilities(text: str, toolkit: str) -> list[int]:
 def covered(capability: int, listed: list[int], toolkit: str) -> bool:
     """Whether a GPU finds machine code that it runs: the same major number, a minor one up to its own."""
     return any(
-        one // 10 == capability // 10 and one <= capability and not refused(one, toolkit) for one in listed
+        other // 10 == capability // 10 and other <= capability and not refused(other, toolkit)
+        for other in listed
     )
 
 

@@ -27,7 +27,7 @@ def images(tables: Sequence[Table]) -> Picture:
     if not tables or any(table.kind != "image" for table in tables):
         raise LabError("This figure is drawn from surveys of images.", fix="lab.build().measure().plot()")
     shown = [_Image(table) for table in tables]
-    speeds = any(one.speed for one in shown)
+    speeds = any(image.speed for image in shown)
     panels = 4 if speeds else 3
     high = 0.55 + 0.42 * len(shown)
     figure = new_figure(7.4, panels * (high + 0.55))
@@ -37,17 +37,17 @@ def images(tables: Sequence[Table]) -> Picture:
     _starts(axes[2], shown)
     if speeds:
         _speeds(axes[3], shown)
-    alt = "Container images. " + " ".join(one.words() for one in shown)
+    alt = "Container images. " + " ".join(image.words() for image in shown)
     notes = [table.note for table in tables if table.note]
     first = tables[0]
-    count = max((len(one.times("start", "answers")) for one in shown), default=0)
+    count = max((len(image.times("start", "answers")) for image in shown), default=0)
     caption = (
         f"Bytes as the daemon counts them, uncompressed. Builds: one each; warm is the same build again. "
         f"Starts: n = {count}, the mark is the median, the line the range. "
         f"{first.machine.line} ({first.machine.profile}), Docker {first.versions.get('docker', '?')}."
         + "".join(f" {note.splitlines()[0]}" for note in notes)
     )
-    return finish(figure, alt=alt, caption=caption, data={"images": [one.numbers() for one in shown]})
+    return finish(figure, alt=alt, caption=caption, data={"images": [image.numbers() for image in shown]})
 
 
 class _Image:
@@ -107,16 +107,16 @@ def _rows(axes: Axes, shown: Sequence[_Image], quantity: str) -> None:
     dress(axes, quantity=quantity)
     axes.grid(False)
     axes.grid(True, axis="x", color="#DDDDDD", linewidth=0.8)
-    axes.set_yticks(range(len(shown)), [one.name for one in shown])
+    axes.set_yticks(range(len(shown)), [image.name for image in shown])
     axes.set_ylim(len(shown) - 0.45, -0.55)
 
 
 def _sizes(axes: Axes, shown: Sequence[_Image]) -> None:
     _rows(axes, shown, "Size by layer (MB)")
-    top = max(one.size for one in shown) or 1
-    for y, one in enumerate(shown):
+    top = max(image.size for image in shown) or 1
+    for y, image in enumerate(shown):
         left, rest, number = 0.0, 0.0, 0
-        for label, size in one.layers:
+        for label, size in image.layers:
             if size < SMALL * top:
                 rest += size
                 continue
@@ -132,7 +132,7 @@ def _sizes(axes: Axes, shown: Sequence[_Image]) -> None:
             number += 1
         if rest:
             axes.barh(y, rest / 1e6, left=left / 1e6, height=0.62, color=QUIET, alpha=0.5)
-        axes.text(one.size / 1e6, y, f" {one.size / 1e6:.0f}", va="center", fontsize=9.5, color=INK)
+        axes.text(image.size / 1e6, y, f" {image.size / 1e6:.0f}", va="center", fontsize=9.5, color=INK)
     axes.set_xlim(0, top / 1e6 * 1.1)
 
 
@@ -141,12 +141,12 @@ def _bars(
 ) -> None:
     _rows(axes, shown, quantity)
     axes.set_xscale("log")
-    values = [v for one in shown for label, _ in kinds for v in one.times(what, label)]
+    values = [v for image in shown for label, _ in kinds for v in image.times(what, label)]
     low = min(values, default=0.1)
     axes.set_xlim(low / 2, max(values, default=1.0) * 3)
-    for y, one in enumerate(shown):
+    for y, image in enumerate(shown):
         for n, (label, mark) in enumerate(kinds):
-            for value in one.times(what, label)[:1]:
+            for value in image.times(what, label)[:1]:
                 place = y + (n - (len(kinds) - 1) / 2) * 0.32
                 axes.barh(
                     place,
@@ -165,15 +165,15 @@ def _bars(
 def _starts(axes: Axes, shown: Sequence[_Image]) -> None:
     _rows(axes, shown, "From docker run to ready (seconds)")
     top = max(
-        (v for one in shown for label in ("answers", "healthy") for v in one.times("start", label)),
+        (v for image in shown for label in ("answers", "healthy") for v in image.times("start", label)),
         default=1.0,
     )
     axes.set_xlim(0, top * 1.3)
-    for y, one in enumerate(shown):
-        if not one.times("start", "answers"):
+    for y, image in enumerate(shown):
+        if not image.times("start", "answers"):
             axes.text(top * 0.02, y, "does not start", va="center", fontsize=9.5, color=readable("#D55E00"))
         for label, mark, place in (("answers", ANSWERS, y - 0.16), ("healthy", HEALTHY, y + 0.18)):
-            span = one.span("start", label)
+            span = image.span("start", label)
             if span:
                 axes.plot([span.low, span.high], [place, place], color=mark.colour, linewidth=1.4)
                 axes.plot(
@@ -191,11 +191,11 @@ def _starts(axes: Axes, shown: Sequence[_Image]) -> None:
 
 def _speeds(axes: Axes, shown: Sequence[_Image]) -> None:
     _rows(axes, shown, "Speed (tokens per second, one user)")
-    top = max((max(one.speed) for one in shown if one.speed), default=1.0)
+    top = max((max(image.speed) for image in shown if image.speed), default=1.0)
     axes.set_xlim(0, top * 1.2)
-    for y, one in enumerate(shown):
-        if one.speed:
-            span = Spread.of(one.speed)
+    for y, image in enumerate(shown):
+        if image.speed:
+            span = Spread.of(image.speed)
             axes.plot([span.low, span.high], [y, y], color=series(0).colour, linewidth=1.4)
             axes.plot(span.median, y, marker="o", color=series(0).colour, markersize=7, linestyle="")
             axes.text(span.high + top * 0.02, y, f"{span.median:.0f}", va="center", fontsize=9.5, color=INK)

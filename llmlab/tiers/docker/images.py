@@ -61,9 +61,9 @@ def named(name: str) -> Image:
 
     :raises LabError: when we know no such image.
     """
-    for one in CATALOGUE:
-        if one.name == name:
-            return one
+    for image in CATALOGUE:
+        if image.name == name:
+            return image
     if _DEBIAN.fullmatch(name):
         return Image(name, "a base")
     raise LabError(f"llmlab knows no image {name!r}.", fix=f"docker pull {name}")
@@ -158,9 +158,9 @@ def _twin(image: Image) -> str | None:
     daemon = client()
     repository, _, tag = image.name.rpartition(":")
     with speaking():
-        for one in daemon.images.list(filters={"label": f"{STAND_IN}=debootstrap-{image.base}"}):
-            if one.tags and one.tag(repository, tag):
-                return str(one.tags[0])
+        for stand_in in daemon.images.list(filters={"label": f"{STAND_IN}=debootstrap-{image.base}"}):
+            if stand_in.tags and stand_in.tag(repository, tag):
+                return str(stand_in.tags[0])
     return None
 
 

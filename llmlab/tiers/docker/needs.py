@@ -28,7 +28,7 @@ def images() -> Need:
     from . import images
 
     try:
-        lacking = images.missing([one.name for one in images.CATALOGUE])
+        lacking = images.missing([image.name for image in images.CATALOGUE])
     except LabError as error:
         return Need("images", False, error.what.rstrip("."), error.fix or "see docs.docker.com")
     if lacking:

@@ -120,7 +120,9 @@ class MeasuredImage:
     def beside(self, *others: MeasuredImage | Table) -> MeasuredImage:
         """This one and others in one figure, in this order."""
         more = [
-            table for one in others for table in (one.tables if isinstance(one, MeasuredImage) else (one,))
+            table
+            for other in others
+            for table in (other.tables if isinstance(other, MeasuredImage) else (other,))
         ]
         return MeasuredImage(*self.tables, *more)
 

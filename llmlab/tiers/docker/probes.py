@@ -51,7 +51,7 @@ def _built(ctx: Context, dockerfile: str) -> Build:
     ensure(read_info(ctx.lab).images.get("docker", ()) if ctx.lab else (), say=ctx.say)
     mine = claim(ctx)
     ctx.deployed = True
-    one = build(
+    image_build = build(
         ctx.files,
         dockerfile=dockerfile,
         tag=f"{mine.name}:{dockerfile.lower()}",
@@ -59,8 +59,8 @@ def _built(ctx: Context, dockerfile: str) -> Build:
         on_step=ctx.say,
     )
     with ctx.deploying():
-        one.image()
-    return one
+        image_build.image()
+    return image_build
 
 
 def mounted(name: str = "tiny") -> tuple[Model, str]:
@@ -132,23 +132,23 @@ def completion(url: str, *, tokens: int = 4) -> int:
 def files(ctx: Context) -> list[PurePosixPath]:
     """Every file of the image (its file system is exported, so that it needs no shell)."""
     with ctx.deploying():
-        one = Container.created(built(ctx).image(), claim=claim(ctx))
+        container = Container.created(built(ctx).image(), claim=claim(ctx))
     try:
-        with speaking(), tarfile.open(fileobj=_Stream(one.raw.export()), mode="r|") as archive:
+        with speaking(), tarfile.open(fileobj=_ChunkFile(container.raw.export()), mode="r|") as archive:
             return [PurePosixPath("/", entry.name) for entry in archive if not entry.isdir()]
     finally:
-        one.close()
+        container.close()
 
 
 def program(ctx: Context) -> str:
     """The path of llama-server in the image, as its running process names it."""
-    with serving(ctx) as one:
-        ready(one)
-        names = [row["args"].split()[0] for row in processes(one.raw)]
-        search = dict(pair.partition("=")[::2] for pair in one.raw.attrs["Config"]["Env"] or []).get(
+    with serving(ctx) as container:
+        ready(container)
+        names = [row["args"].split()[0] for row in processes(container.raw)]
+        search = dict(pair.partition("=")[::2] for pair in container.raw.attrs["Config"]["Env"] or []).get(
             "PATH", ""
         )
-    name = next((one for one in names if PurePosixPath(one).name == "llama-server"), None)
+    name = next((path for path in names if PurePosixPath(path).name == "llama-server"), None)
     if name is None:
         raise DeploymentFailed(f"no process in the container is called llama-server: {', '.join(names)}")
     there = set(files(ctx))
@@ -156,21 +156,24 @@ def program(ctx: Context) -> str:
     return str(next((path for path in places if path.is_absolute() and path in there), places[0]))
 
 
-def freeze(one: Container, claim: Claim) -> None:
+def freeze(container: Container, claim: Claim) -> None:
     """Stop every process in a container (SIGSTOP) without pausing it: Docker asks a paused one nothing."""
     with speaking():
-        one.raw.kill(signal="SIGSTOP")  # process 1 can only be stopped from outside
-    if len(processes(one.raw)) > 1:  # and Docker signals no other
+        container.raw.kill(signal="SIGSTOP")  # process 1 can only be stopped from outside
+    if len(processes(container.raw)) > 1:  # and Docker signals no other
         script = "for p in /proc/[0-9]*; do p=${p#/proc/}; [ $p = 1 ] || [ $p = $$ ] || kill -STOP $p; done"
         with Container(
-            "debian:trixie-slim", ["bash", "-c", script], claim=claim, pid_mode=f"container:{one.raw.id}"
+            "debian:trixie-slim",
+            ["bash", "-c", script],
+            claim=claim,
+            pid_mode=f"container:{container.raw.id}",
         ) as other:
             other.exit(within=20)
 
 
-def seen_while_loading(one: Container, *, within: float = 60) -> list[dict[str, Any]]:
+def seen_while_loading(container: Container, *, within: float = 60) -> list[dict[str, Any]]:
     """What the image's health test said while /health said 503: the first such test; none if it loaded too soon."""
-    url, loading = one.address, None
+    url, loading = container.address, None
     deadline = time.monotonic() + within
     while time.monotonic() < deadline:
         code = health(url)
@@ -179,9 +182,11 @@ def seen_while_loading(one: Container, *, within: float = 60) -> list[dict[str, 
         if code == 503 and loading is None:
             loading = datetime.now(UTC)
         done = [
-            test for test in one.state["Health"]["Log"] or [] if loading and _moment(test["Start"]) > loading
+            test
+            for test in container.state["Health"]["Log"] or []
+            if loading and _moment(test["Start"]) > loading
         ]
-        if not one.state.get("Running"):
+        if not container.state.get("Running"):
             return done[:1]
         if done and health(url) == 503:  # before it and after it: it was asked while the model loaded
             return done[:1]
@@ -189,20 +194,20 @@ def seen_while_loading(one: Container, *, within: float = 60) -> list[dict[str, 
     return []
 
 
-def unthrottled(one: Container, cores: int = 2) -> None:
+def unthrottled(container: Container, cores: int = 2) -> None:
     """Give a container its CPU back; one that has ended has no use for it."""
     from docker.errors import APIError
 
     with contextlib.suppress(APIError), speaking():
-        one.raw.update(cpu_quota=100_000 * cores)
+        container.raw.update(cpu_quota=100_000 * cores)
 
 
-def hung(one: Container, *, within: float) -> str | None:
+def hung(container: Container, *, within: float) -> str | None:
     """Wait until a container's health test finds a frozen server: "unhealthy", or that the test ended it; None: neither."""
     try:
-        one.wait(lambda: one.health == "unhealthy", within=within, what="unhealthy")
+        container.wait(lambda: container.health == "unhealthy", within=within, what="unhealthy")
     except LabError:
-        return None if one.state.get("Running") else "ended by its own health test"
+        return None if container.state.get("Running") else "ended by its own health test"
     return "unhealthy"
 
 
@@ -211,7 +216,7 @@ def _moment(text: str) -> datetime:
     return datetime.fromisoformat(text[:26].rstrip("Z") + "+00:00")
 
 
-class _Stream(io.RawIOBase):
+class _ChunkFile(io.RawIOBase):
     """Chunks as a file that can only be read forwards."""
 
     def __init__(self, chunks: Iterator[bytes]) -> None:

@@ -48,9 +48,9 @@ def pin(name: str) -> str:
 
 def _digest(attributes: dict[str, list[str] | None], repository: str) -> str | None:
     """`debian@sha256:…` of the names that the daemon knows for an image."""
-    for one in attributes.get("RepoDigests") or []:
-        if one.partition("@")[0] == repository:
-            return one
+    for digest in attributes.get("RepoDigests") or []:
+        if digest.partition("@")[0] == repository:
+            return digest
     return None
 
 

@@ -34,7 +34,9 @@ def layers(image: str) -> list[tuple[str, int]]:
     """The layers of an image, base first: instruction and bytes; those without content are left out."""
     with speaking():
         history: list[dict[str, Any]] = client().images.get(image).history()
-    found = [(_instruction(one["CreatedBy"]), int(one["Size"])) for one in reversed(history) if one["Size"]]
+    found = [
+        (_instruction(layer["CreatedBy"]), int(layer["Size"])) for layer in reversed(history) if layer["Size"]
+    ]
     return found if found else [("empty", 0)]
 
 
@@ -113,12 +115,12 @@ def _start(
 ) -> list[tuple[str, float]]:
     """Seconds from `docker run` until the published port says 200, and until Docker says healthy."""
     began = time.monotonic()
-    with Container(tag, arguments, claim=claim, publish=port, mounts=mounts, healthcheck=_OFTEN) as one:
-        url = one.address
-        one.wait(lambda: _ok(url), within=30, what="answering on its published port", every=0.01)
+    with Container(tag, arguments, claim=claim, publish=port, mounts=mounts, healthcheck=_OFTEN) as container:
+        url = container.address
+        container.wait(lambda: _ok(url), within=30, what="answering on its published port", every=0.01)
         found = [("answers", time.monotonic() - began)]
-        if one.health is not None:
-            one.wait(lambda: one.health == "healthy", within=30, what="healthy", every=0.02)
+        if container.health is not None:
+            container.wait(lambda: container.health == "healthy", within=30, what="healthy", every=0.02)
             found.append(("healthy", time.monotonic() - began))
     return found
 
@@ -136,9 +138,9 @@ def _speed(
     from ...load import Target, closed, measure
     from ...records.stats import tokens_per_second
 
-    with Container(tag, arguments, claim=claim, publish=port, mounts=mounts) as one:
-        url = one.address
-        one.wait(lambda: _ok(url), within=60, what="answering on its published port")
+    with Container(tag, arguments, claim=claim, publish=port, mounts=mounts) as container:
+        url = container.address
+        container.wait(lambda: _ok(url), within=60, what="answering on its published port")
         with Remote(url) as server:
             props = server.props()
         info = ServerInfo(

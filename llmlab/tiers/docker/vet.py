@@ -104,7 +104,7 @@ def refuse(config: Mapping[str, Any], file: Path, *, lent: Iterable[Path] = ()) 
     """
     if "\0" in str(config) or "\\x00" in str(config):  # no path of the system has it
         raise LabError("There is a NUL in it, which no name can have.", where=file.name, fix="leave it out")
-    found = _Look(file.parent.resolve(), [one.resolve() for one in lent]).config(config)
+    found = _Look(file.parent.resolve(), [path.resolve() for path in lent]).config(config)
     _raise(((path, why, None) for path, why in found), file, "asks for more than containers of its own")
 
 
@@ -163,7 +163,7 @@ class _Look:
         return path.resolve().is_relative_to(self.folder)
 
     def is_lent(self, path: Path) -> bool:
-        return any(path.resolve().is_relative_to(one) for one in self.lent)
+        return any(path.resolve().is_relative_to(folder) for folder in self.lent)
 
     def said(self, path: str | Path) -> str:
         """As it was written, more or less: where the folder lies on this machine is nobody's business."""
@@ -175,58 +175,58 @@ class _Look:
         for kind, look in (
             ("secrets", self.file), ("configs", self.file), ("networks", _network), ("volumes", _volume)
         ):  # fmt: skip
-            for name, one in _items(config.get(kind)):
-                if one.get("external"):
+            for name, resource in _items(config.get(kind)):
+                if resource.get("external"):
                     yield (kind, name, "external"), "what is not the project's own is somebody else's"
-                yield from (((kind, name, *path), why) for path, why in look(one))
-        for name, one in _items(config.get("services")):
-            yield from ((("services", name, *path), why) for path, why in self.service(name, one))
+                yield from (((kind, name, *path), why) for path, why in look(resource))
+        for name, service in _items(config.get("services")):
+            yield from ((("services", name, *path), why) for path, why in self.service(name, service))
         for name, place in self.writable:  # a container could put a link where the next one's mount starts
-            held = [one for one in (*self.sources, *_given(self.folder)) if place in one.parents]
+            held = [source for source in (*self.sources, *_given(self.folder)) if place in source.parents]
             if held:
                 why = f"{place.name}/ is mounted writable and holds {min(held).name}: add :ro"
                 yield ("services", name, "volumes"), why
 
-    def file(self, one: Mapping[str, Any]) -> _Found:
-        if one.get("file"):
-            self.sources.append(Path(one["file"]))
+    def file(self, entry: Mapping[str, Any]) -> _Found:
+        if entry.get("file"):
+            self.sources.append(Path(entry["file"]))
             if not (self.inside(self.sources[-1]) or self.is_lent(self.sources[-1])):
-                yield ("file",), f"{self.said(one['file'])} lies outside of this folder"
+                yield ("file",), f"{self.said(entry['file'])} lies outside of this folder"
 
-    def service(self, name: str, one: Mapping[str, Any]) -> _Found:
-        for key in _unknown(one, _HARMLESS | _LOOKED_AT):
+    def service(self, name: str, config: Mapping[str, Any]) -> _Found:
+        for key in _unknown(config, _HARMLESS | _LOOKED_AT):
             yield (key,), _WHY.get(key, _NOT_KNOWN)
-        if one.get("privileged"):
+        if config.get("privileged"):
             yield ("privileged",), f"a privileged container has the whole machine; {_ROOT}"
         for key, allowed in _NAMESPACES.items():
-            value = str(one.get(key) or "")
+            value = str(config.get(key) or "")
             if value and value not in allowed and not value.startswith("service:"):
                 yield (key,), f"{value} is not a namespace of its own"
-        for cap in one.get("cap_add") or []:
+        for cap in config.get("cap_add") or []:
             if str(cap).upper().removeprefix("CAP_") not in _DEFAULT_CAPS:
                 yield ("cap_add",), f"{cap} is more than a container has by itself"
-        for option in one.get("security_opt") or []:
+        for option in config.get("security_opt") or []:
             if str(option).replace("=", ":") not in _SECURITY:
                 yield ("security_opt",), f"{option} takes away what holds a container"
-        if (one.get("logging") or {}).get("driver") not in _LOGGING:
-            yield ("logging",), f"the log driver {one['logging']['driver']} writes to places outside"
-        if "host-gateway" in json.dumps(one.get("extra_hosts") or []):
+        if (config.get("logging") or {}).get("driver") not in _LOGGING:
+            yield ("logging",), f"the log driver {config['logging']['driver']} writes to places outside"
+        if "host-gateway" in json.dumps(config.get("extra_hosts") or []):
             yield ("extra_hosts",), "host-gateway is the machine that it runs on"
-        if any(network.get("driver_opts") for _, network in _items(one.get("networks"))):
+        if any(network.get("driver_opts") for _, network in _items(config.get("networks"))):
             yield ("networks",), "driver_opts reach beyond the project"
         for key in ("post_start", "pre_stop"):
-            if any(hook.get("privileged") for hook in one.get(key) or []):
+            if any(hook.get("privileged") for hook in config.get(key) or []):
                 yield (key,), f"a privileged command has the whole machine; {_ROOT}"
-        for other in one.get("volumes_from") or []:
+        for other in config.get("volumes_from") or []:
             if str(other).startswith("container:"):
                 yield ("volumes_from",), f"{other} is somebody else's"
-        for number, volume in enumerate(one.get("volumes") or []):
+        for number, volume in enumerate(config.get("volumes") or []):
             yield from ((("volumes", str(number)), why) for why in self.mount(name, volume))
-        if one.get("build"):
-            yield from ((("build", key), why) for key, why in self.build(one["build"]))
+        if config.get("build"):
+            yield from ((("build", key), why) for key, why in self.build(config["build"]))
 
-    def mount(self, service: str, one: Mapping[str, Any]) -> Iterator[str]:
-        kind, source = one.get("type"), Path(str(one.get("source") or ""))
+    def mount(self, service: str, mount: Mapping[str, Any]) -> Iterator[str]:
+        kind, source = mount.get("type"), Path(str(mount.get("source") or ""))
         if kind in ("volume", "tmpfs"):
             return
         if kind != "bind":
@@ -236,44 +236,46 @@ class _Look:
         if source.name == "docker.sock":
             yield f"{source} is the Docker socket; {_ROOT}"
         elif self.inside(source):
-            if not one.get("read_only") and not source.is_file():
+            if not mount.get("read_only") and not source.is_file():
                 self.writable.append((service, source.resolve()))
         elif not self.is_lent(source):
             yield f"{self.said(source)} lies outside of this folder"
-        elif not one.get("read_only"):
+        elif not mount.get("read_only"):
             yield f"{source} is lent for reading: add :ro"
-        if (one.get("bind") or {}).get("propagation") not in _SHARING:
+        if (mount.get("bind") or {}).get("propagation") not in _SHARING:
             yield "what is mounted inside would be mounted outside"
 
-    def build(self, one: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
-        yield from ((name, _NOT_KNOWN) for name in _unknown(one, _BUILD))
-        context = Path(str(one.get("context") or ""))
+    def build(self, build: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+        yield from ((name, _NOT_KNOWN) for name in _unknown(build, _BUILD))
+        context = Path(str(build.get("context") or ""))
         if not context.is_absolute() or not self.inside(context):
-            yield "context", f"{self.said(str(one.get('context')))} lies outside of this folder"
+            yield "context", f"{self.said(str(build.get('context')))} lies outside of this folder"
             return
         self.sources.append(context)
-        if not one.get("dockerfile_inline"):
-            self.sources.append(context / str(one.get("dockerfile") or "Dockerfile"))
+        if not build.get("dockerfile_inline"):
+            self.sources.append(context / str(build.get("dockerfile") or "Dockerfile"))
             if not self.inside(self.sources[-1]):
-                yield "dockerfile", f"{one['dockerfile']} lies outside of this folder"
-        if "BUILDKIT_SYNTAX" in (one.get("args") or {}):
+                yield "dockerfile", f"{build['dockerfile']} lies outside of this folder"
+        if "BUILDKIT_SYNTAX" in (build.get("args") or {}):
             yield "args", "BUILDKIT_SYNTAX has the file read by somebody else's program"
 
 
-def _network(one: Mapping[str, Any]) -> _Found:
-    if one.get("driver") not in (None, "", "bridge", "default"):
-        yield ("driver",), f"a network of driver {one['driver']} reaches beyond the project"
-    for name in one.get("driver_opts") or {}:
+def _network(network: Mapping[str, Any]) -> _Found:
+    if network.get("driver") not in (None, "", "bridge", "default"):
+        yield ("driver",), f"a network of driver {network['driver']} reaches beyond the project"
+    for name in network.get("driver_opts") or {}:
         if name != "com.docker.network.driver.mtu":
             yield ("driver_opts",), f"{name} reaches beyond the project"
-    if (one.get("ipam") or {}).get("driver", "default") != "default" or (one.get("ipam") or {}).get("config"):
+    if (network.get("ipam") or {}).get("driver", "default") != "default" or (network.get("ipam") or {}).get(
+        "config"
+    ):
         yield ("ipam",), "fixed addresses may be somebody else's on this machine"
 
 
-def _volume(one: Mapping[str, Any]) -> _Found:
-    if one.get("driver") not in (None, "", "local"):
-        yield ("driver",), f"a volume of driver {one['driver']} is not the project's own"
-    options = one.get("driver_opts") or {}
+def _volume(volume: Mapping[str, Any]) -> _Found:
+    if volume.get("driver") not in (None, "", "local"):
+        yield ("driver",), f"a volume of driver {volume['driver']} is not the project's own"
+    options = volume.get("driver_opts") or {}
     if options and (options.get("type") != "tmpfs" or options.get("device") not in (None, "", "tmpfs")):
         yield (
             ("driver_opts",),

@@ -66,10 +66,10 @@ def reads(file: Path, folder: Path, seen: set[Path] | None = None) -> Iterator[F
             values = [value for name, value in node.value if name.value == "file"]
         else:
             values = [node] if key in _READ else []
-        for one in (inner for value in values for inner in _nodes(value)):
-            if not isinstance(one, yaml.ScalarNode):
+        for scalar in (inner for value in values for inner in _nodes(value)):
+            if not isinstance(scalar, yaml.ScalarNode):
                 continue
-            text, line = str(one.value), one.start_mark.line + 1
+            text, line = str(scalar.value), scalar.start_mark.line + 1
             if why := _outside(text, {folder, file.parent.resolve()}, folder):
                 yield (key,), f"{text[:100]} {why}", line if len(seen) == 1 else None
             elif key in ("include", "extends"):

@@ -52,7 +52,7 @@ class LiveEdge:
         :raises LabError: when the runtime refuses it, in its words.
         """
         files = [self.lab.files / name for name in self.lab.info.artifacts]
-        text = tuple(one.read_text(errors="replace") if one.is_file() else "" for one in files)
+        text = tuple(file.read_text(errors="replace") if file.is_file() else "" for file in files)
         if self._edge is None or text != self._text or self._edge.process.poll() is not None:
             if self._edge is not None:
                 self._edge.close()
@@ -70,7 +70,8 @@ class LiveEdge:
     ) -> Said:
         """A completion as a user in a country asks for it: what came, after how long, and which regions were asked."""
         cf: dict[str, Any] = next(
-            (one.cf for one in countries() if one.code == country), {"country": country} if country else {}
+            (other.cf for other in countries() if other.code == country),
+            {"country": country} if country else {},
         )
         mark, began = self.world.mark(), time.monotonic()
         self._mark = mark
@@ -88,13 +89,18 @@ class LiveEdge:
             said = f"cut off after {time.monotonic() - began:.2f} s: {error}"
         except LabError as error:
             return Said(error.lines())
-        asked = [one.region for one in self.world.seen(mark, least=1, within=0.5) if one.method == "POST"]
+        asked = [
+            request.region
+            for request in self.world.seen(mark, least=1, within=0.5)
+            if request.method == "POST"
+        ]
         return Said([said, f"asked: {', '.join(asked) or 'nobody'}"])
 
     def seen(self) -> Shown:
         """What reached the regions since the last `ask`: where, what, with which key."""
         rows = [
-            (one.region, f"{one.method} {one.path}", _whose(one, self)) for one in self.world.seen(self._mark)
+            (request.region, f"{request.method} {request.path}", _whose(request, self))
+            for request in self.world.seen(self._mark)
         ]
         return Shown(rows, [], ("region", "request", "key"))
 
@@ -104,9 +110,18 @@ class LiveEdge:
         try:
             with self._start(self.lab.info.starter / CONFIG) as guide, steps_bar("user") as say:
                 for name, edge in (("the guide's", guide), ("yours", self._now())):
-                    for one in countries():
-                        say(f"{name}: {one.code}")
-                        rows.append([name, one.code, one.column, one.row, self._reached(edge, one), one.home])
+                    for country in countries():
+                        say(f"{name}: {country.code}")
+                        rows.append(
+                            [
+                                name,
+                                country.code,
+                                country.column,
+                                country.row,
+                                self._reached(edge, country),
+                                country.home,
+                            ]
+                        )
         except LabError as error:
             return Said(error.lines())
         columns = dict.fromkeys(("set", "country", "column", "row", "region", "home"), "")
@@ -120,17 +135,17 @@ class LiveEdge:
             )
         return Drawn(table, figures.origins, lines)
 
-    def _reached(self, edge: Edge, one: Country) -> str:
+    def _reached(self, edge: Edge, country: Country) -> str:
         mark = self.world.mark()
         with contextlib.suppress(httpx.HTTPError):
-            edge.request("GET", "/v1/models", cf=one.cf)
+            edge.request("GET", "/v1/models", cf=country.cf)
         seen = self.world.seen(mark, least=1, within=0.5)
         return seen[0].region if seen else ""
 
     def added(self) -> Drawn | Said:
         """The first byte of a small reply from the US: asked directly and through your worker, in turn."""
         rows: list[list[Cell]] = []
-        us = next(one for one in countries() if one.code == "US")
+        us = next(country for country in countries() if country.code == "US")
         headers = {"authorization": f"Bearer {self.world.key}"}
         try:
             edge = self._now()
@@ -168,11 +183,11 @@ class LiveEdge:
         return "\n".join(self._lines())
 
     def _repr_html_(self) -> str:
-        return "<br>".join(html.escape(one) for one in self._lines())
+        return "<br>".join(html.escape(line) for line in self._lines())
 
 
-def _whose(one: Seen, live: LiveEdge) -> str:
-    key = one.headers.get("authorization", "")
+def _whose(request: Seen, live: LiveEdge) -> str:
+    key = request.headers.get("authorization", "")
     return (
         "the client's"
         if live.key in key

@@ -43,7 +43,7 @@ def country(cf: Mapping[str, Any]) -> str:
 def address(cf: Mapping[str, Any]) -> str:
     """An address for a visitor, the same for all of a country; one that documentation uses (RFC 5737) and nobody has."""
     code = country(cf)
-    return f"203.0.113.{1 + sum(ord(one) * 26**place for place, one in enumerate(code)) % 254}"
+    return f"203.0.113.{1 + sum(ord(letter) * 26**place for place, letter in enumerate(code)) % 254}"
 
 
 def headers(cf: Mapping[str, Any], given: Mapping[str, str]) -> dict[str, str]:

@@ -115,7 +115,7 @@ class Runtime:
 
     def said(self, lines: int = 6) -> list[str]:
         """The last lines that it wrote: what its worker logged, and exceptions that nobody caught."""
-        return [one[:300] for one in self.log.read_text(errors="replace").splitlines() if one.strip()][
+        return [line[:300] for line in self.log.read_text(errors="replace").splitlines() if line.strip()][
             -lines:
         ]
 

@@ -45,8 +45,8 @@ class World(Regions):
         super().__init__("a world of regions")
         try:
             ports = {name: free_port() for name in HOSTS}
-            for one in GIVEN.iterdir():
-                shutil.copy(one, self.folder / one.name)
+            for path in GIVEN.iterdir():
+                shutil.copy(path, self.folder / path.name)
             (self.folder / "hosts.json").write_text(json.dumps({host: name for name, host in HOSTS.items()}))
             fetched = {"added": visitor.FETCHED, "removed": visitor.REMOVED}
             (self.folder / "fetched.json").write_text(json.dumps(fetched))
@@ -80,11 +80,15 @@ class World(Regions):
             with self.internet.log.open("rb") as log:
                 log.seek(since)
                 lines = log.read().decode(errors="replace").splitlines()
-            found = [self._read(one) for one in lines if one.startswith('{"region"') and one.endswith("}")]
+            found = [
+                self._read(line) for line in lines if line.startswith('{"region"') and line.endswith("}")
+            ]
             if len(found) >= least or time.monotonic() > deadline:
                 return found
             time.sleep(0.02)
 
     def _read(self, line: str) -> Seen:
-        one = json.loads(line)
-        return Seen(one["region"], one["method"], one["path"], dict(one["headers"]), one["body"])
+        record = json.loads(line)
+        return Seen(
+            record["region"], record["method"], record["path"], dict(record["headers"]), record["body"]
+        )

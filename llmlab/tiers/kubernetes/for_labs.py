@@ -6,7 +6,7 @@ from .drivers.fake_nodes import FakeNodes
 from .manifests import manifests
 from .manifests.applied import Applied
 from .manifests.pods import endpoints, pods, ready_pods, restarts
-from .manifests.refusals import WORKLOADS, Refused, Watch
+from .manifests.refusals import WORKLOADS, Watch, WorkloadRefused
 from .manifests.trouble import trouble
 from .probes.pods import (
     confinement,
@@ -42,9 +42,9 @@ __all__ = [
     "WORKLOADS",
     "Applied",
     "FakeNodes",
-    "Refused",
     "Watch",
     "Watched",
+    "WorkloadRefused",
     "answered",
     "applied",
     "cluster",

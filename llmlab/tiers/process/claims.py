@@ -67,7 +67,7 @@ def judge_knee(
     if not rounds:
         return Knee("inconclusive", (0.0, 0.0, 1.0), (0.0, 0.0, 1.0), 0)
     told = _told(rounds, seed)
-    at, above = (interval([one[n] for one in rounds], seed=seed) for n in (0, 1))
+    at, above = (interval([pair[n] for pair in rounds], seed=seed) for n in (0, 1))
     return Knee({True: "passed", False: "failed", None: "inconclusive"}[told], at, above, len(rounds))
 
 
@@ -80,7 +80,7 @@ def _plainly_wrong(found: tuple[float, float]) -> bool:
 
 
 def _told(rounds: Sequence[tuple[float, float]], seed: int) -> bool | None:
-    at, above = (interval([one[n] for one in rounds], seed=seed) for n in (0, 1))
+    at, above = (interval([pair[n] for pair in rounds], seed=seed) for n in (0, 1))
     if at[2] < NOBODY and above[0] > WAITS:
         return True
     if at[0] >= NOBODY or above[2] <= WAITS:
@@ -99,7 +99,9 @@ def own_knee(records: Sequence[Record]) -> int | None:
         for run in record.runs:
             reply = stats.percentile(stats.e2e(run), 50)
             if run.plan.pattern == "closed" and run.plan.concurrency and reply:
-                waited.setdefault(run.plan.concurrency, []).extend(one > reply / 4 for one in stats.ttft(run))
+                waited.setdefault(run.plan.concurrency, []).extend(
+                    wait > reply / 4 for wait in stats.ttft(run)
+                )
         points = [(streams, sum(looks) / len(looks)) for streams, looks in sorted(waited.items())]
         if len(points) < 3:
             continue

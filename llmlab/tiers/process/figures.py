@@ -21,16 +21,16 @@ def offload(table: Table) -> Picture:
     for row in rows:
         by.setdefault(int(row["layers"] or 0), []).append(float(row["speed"] or 0))
     layers = sorted(by)
-    spans = [stats.Spread.of(by[one]) for one in layers]
+    spans = [stats.Spread.of(by[layer]) for layer in layers]
     figure = new_figure(7.2, 4.2)
     axes = figure.subplots()
     dress(axes, quantity="Speed (tokens per second)", below="layers on the GPU (--n-gpu-layers)")
     x_at(axes, layers)
-    from_zero(axes, max(one.high for one in spans), headroom=1.1)
+    from_zero(axes, max(span.high for span in spans), headroom=1.1)
     still = [False] * len(layers)
     draw_points(axes, layers, spans, THROUGHPUT, THROUGHPUT.dash, hollow=still, crossed=still)
-    first, best = spans[0].median, max(one.median for one in spans)
-    at = layers[[one.median for one in spans].index(best)]
+    first, best = spans[0].median, max(span.median for span in spans)
+    at = layers[[span.median for span in spans].index(best)]
     alt = (
         f"Speed by layers on the GPU. {layers[0]} layers: {first:.0f} tokens per second; the most is {best:.0f} at {at} layers"
         + (f", {best / first:.1f} times as much." if first else ".")
@@ -40,5 +40,5 @@ def offload(table: Table) -> Picture:
         f"Median of {repeats} replies, bars from the slowest to the fastest. {table.machine.line} ({table.machine.profile})."
         + (f" {table.note}" if table.note else "")
     )
-    data = {"layers": layers, "median": [one.median for one in spans]}
+    data = {"layers": layers, "median": [span.median for span in spans]}
     return finish(figure, alt=alt, caption=caption, data=data)

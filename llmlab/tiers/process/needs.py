@@ -57,9 +57,12 @@ def binary() -> Need:
     from ... import engine
 
     # Whatever LLMLAB_ENGINE chooses for serving: this asks whether there is one at all.
-    for one in engine.candidates():
-        if one.engine is not None and {"router", "signals", "exit-codes"} <= one.engine.capabilities:
-            return Need("binary", True, one.engine.line())
+    for candidate in engine.candidates():
+        if (
+            candidate.engine is not None
+            and {"router", "signals", "exit-codes"} <= candidate.engine.capabilities
+        ):
+            return Need("binary", True, candidate.engine.line())
     return Need("binary", False, "the wheel's engine only (no router, no exit codes)", "llmlab fetch binary")
 
 

@@ -100,8 +100,8 @@ class LiveServer:
                 make = {"poisson": poisson, "constant": constant}.get(arrivals)
                 if make is None:
                     raise LabError(f"Unknown arrivals {arrivals!r}.", fix='"poisson" or "constant"')
-                for one in [rate] if isinstance(rate, int | float) else rate:
-                    plans.append(make(one, requests=requests or 8 * per_stream, seed=first + turn, **common))
+                for pace in [rate] if isinstance(rate, int | float) else rate:
+                    plans.append(make(pace, requests=requests or 8 * per_stream, seed=first + turn, **common))
             else:
                 for streams in [concurrency or 1] if isinstance(concurrency, int | None) else concurrency:
                     count = requests or max(2, per_stream) * max(2, streams)
@@ -146,7 +146,7 @@ class LiveServer:
         return "\n".join([self.status(), *self.notes()])
 
     def _repr_html_(self) -> str:
-        note = "".join(f"<br><b>{html.escape(one)}</b>" for one in self.notes())
+        note = "".join(f"<br><b>{html.escape(text)}</b>" for text in self.notes())
         return (
             f'<div role="status">{html.escape(self.status())}{note}<br>'
             f"<small>the same from a shell:</small><pre style='white-space:pre-wrap'>{html.escape(self.server.command)}</pre></div>"

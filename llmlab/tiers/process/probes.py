@@ -80,15 +80,15 @@ def ratio_interval(
 def fastest(ctx: Context, specs: Sequence[Spec], *, plan: Plan, rounds: int = 2) -> Server:
     """The fastest of several servers of the lab's own, by the median of interleaved rounds; the others are stopped."""
     servers = [ctx.reference(spec) for spec in specs]
-    speeds: dict[int, list[float]] = {id(one): [] for one in servers}
+    speeds: dict[int, list[float]] = {id(server): [] for server in servers}
     for _ in range(rounds):
-        for one in servers:
-            speeds[id(one)].append(stats.tokens_per_second(ctx.measure(one, [plan]).runs[0]))
-            ctx.say(f"threads {one.spec.flags.get('threads')}: {speeds[id(one)][-1]:.0f} tokens/s")
-    best = max(servers, key=lambda one: float(np.median(speeds[id(one)])))
-    for one in servers:
-        if one is not best:
-            ctx.stop(one)
+        for server in servers:
+            speeds[id(server)].append(stats.tokens_per_second(ctx.measure(server, [plan]).runs[0]))
+            ctx.say(f"threads {server.spec.flags.get('threads')}: {speeds[id(server)][-1]:.0f} tokens/s")
+    best = max(servers, key=lambda server: float(np.median(speeds[id(server)])))
+    for server in servers:
+        if server is not best:
+            ctx.stop(server)
     return best
 
 
@@ -146,7 +146,7 @@ def compare_speed(
     }
     if low >= at_least or (middle >= at_least and high >= 1.0):
         return passed(**evidence, **data)
-    taken = [one.foreign_cpu for one in noise if one.noisy and one.foreign_cpu is not None]
+    taken = [pair.foreign_cpu for pair in noise if pair.noisy and pair.foreign_cpu is not None]
     if high < at_least and not hopeless and 2 * len(taken) >= len(noise):
         return inconclusive(f"others took {np.median(taken):.0%} of the CPU meanwhile", **evidence, **data)
     if high < at_least:

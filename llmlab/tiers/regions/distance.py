@@ -102,7 +102,7 @@ def free_on(addresses: list[str], tries: int = 20) -> int:
     """
     for _ in range(tries):
         port = free_port()
-        if not any(_taken(one, port) for one in addresses):
+        if not any(_taken(address, port) for address in addresses):
             return port
     raise LabError("No port is free on all of " + ", ".join(addresses) + ".")
 

@@ -52,7 +52,7 @@ def policies(table: Table) -> Picture:
     if table.kind != "policies" or not rows:
         raise LabError("Nothing to draw: nobody was served.", fix="regions.policies()")
     names = list(dict.fromkeys(str(row["policy"]) for row in rows))
-    places = [one for one in CONTINENTS if any(row["users"] == one for row in rows)]
+    places = [continent for continent in CONTINENTS if any(row["users"] == continent for row in rows)]
     figure = new_figure(8.4, 5.2)
     panels = list(figure.subplots(2, 3, sharex=True, sharey=True).flat)
     top = float(np.percentile([float(row["ms"] or 0) for row in rows], 99)) * 1.05
@@ -99,7 +99,7 @@ def incident(table: Table) -> Picture:
     parts = [(str(row["users"]), float(row["took"] or 0)) for row in rows if row["what"] == "predicted"]
     promise = next((float(row["took"] or 0) for row in rows if row["what"] == "promised"), 0.0)
     measured = [row["took"] for row in rows if row["what"] == "measured"]
-    taken = [float(one) for one in measured if one is not None]
+    taken = [float(duration) for duration in measured if duration is not None]
     end = next(float(row["at"] or 0) for row in rows if row["what"] == "event")
     figure = new_figure(8.2, 5.4)
     upper, lower = figure.subplots(2, 1, sharex=True, height_ratios=[2.4, 1])
@@ -245,7 +245,9 @@ def _requests(axes: Axes, rows: list[Row], end: float) -> None:
     """A row of marks for each kind of users, at the time of the answer: colour and shape by region, a cross for none; grey: meanwhile."""
     kinds = list(dict.fromkeys(str(row["users"]) for row in rows))
     kinds.sort(
-        key=lambda one: [*CONTINENTS, "residents"].index(one) if one in [*CONTINENTS, "residents"] else 99
+        key=lambda users: (
+            [*CONTINENTS, "residents"].index(users) if users in [*CONTINENTS, "residents"] else 99
+        )
     )
     for n, kind in enumerate(kinds):
         own = [row for row in rows if row["users"] == kind]

@@ -5,6 +5,6 @@ from __future__ import annotations
 from . import probes as seen
 from .globe import Globe
 from .routing import Routing
-from .users import Users
+from .users import RegionalUsers
 
-__all__ = ["Globe", "Routing", "Users", "seen"]
+__all__ = ["Globe", "RegionalUsers", "Routing", "seen"]

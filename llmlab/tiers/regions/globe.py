@@ -85,7 +85,7 @@ class Globe(Regions):
 
     def mark(self) -> dict[str, int]:
         """Now: what `arrived` counts from."""
-        return {name: one.log.stat().st_size for name, one in self.regional.items()}
+        return {name: proxy.log.stat().st_size for name, proxy in self.regional.items()}
 
     def arrived(self, since: dict[str, int]) -> list[Arrived]:
         """What reached the regions' own proxies and was answered there since a mark, health checks left out; by time."""
@@ -96,33 +96,33 @@ class Globe(Regions):
                 lines = log.read().decode(errors="replace").splitlines()
             for line in lines:
                 if line.startswith('{"region"') and line.endswith("}"):
-                    one = json.loads(line)
-                    if one["path"] != "/health":
+                    record = json.loads(line)
+                    if record["path"] != "/health":
                         found.append(
                             Arrived(
-                                one["region"], one["host"], one["user"], one["path"], one["status"],
-                                one["in"], one["out"], one["at"] / 1000,
+                                record["region"], record["host"], record["user"], record["path"], record["status"],
+                                record["in"], record["out"], record["at"] / 1000,
                             )
                         )  # fmt: skip
-        return sorted(found, key=lambda one: one.at)
+        return sorted(found, key=lambda request: request.at)
 
     # -- how they fail ---------------------------------------------------------------------------------
 
     def _own(self, name: str) -> list[Proxy]:
-        return [self.regional[name], *(one.entries[name] for one in self.routings)]
+        return [self.regional[name], *(routing.entries[name] for routing in self.routings)]
 
     def _pids(self, name: str) -> list[int]:
-        return super()._pids(name) + [one.pid for one in self._own(name) if one.pid]
+        return super()._pids(name) + [process.pid for process in self._own(name) if process.pid]
 
     def _links(self, name: str) -> list[str]:
         """All ways from elsewhere to a region, and from it to elsewhere; what is inside it stays whole."""
-        ends = {link: link.split(" ")[1].split(">") for one in self.routings for link in one.links}
+        ends = {link: link.split(" ")[1].split(">") for routing in self.routings for link in routing.links}
         return [link for link, (here, there) in ends.items() if (here == name) != (there == name)]
 
     def kill(self, name: str) -> None:
         """The whole region is gone at once: its entries, its proxy, its server."""
-        for one in self._own(name):
-            one.close()
+        for process in self._own(name):
+            process.close()
         super().kill(name)
 
     def kill_servers(self, name: str) -> None:
@@ -157,8 +157,8 @@ class Globe(Regions):
         for name in names or self.servers:
             self.slow(name, 0)
             self.tear(name, torn=False)
-            for one in self._own(name):
-                one.start()
+            for process in self._own(name):
+                process.start()
             if name in self._cut:
                 self._cut.discard(name)
                 for link in self._links(name):
@@ -166,6 +166,6 @@ class Globe(Regions):
 
     def close(self) -> None:
         """End all of it; may be called twice."""
-        for one in list(self.routings):
-            one.close()
+        for routing in list(self.routings):
+            routing.close()
         super().close()

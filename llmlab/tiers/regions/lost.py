@@ -39,19 +39,23 @@ class Lost(Drawn):
         whole = first.how in ("killed", "cut off", "hung")
         parts = (numbers.predicted_region if whole else numbers.predicted_servers)(PATIENCE)
         promise = numbers.promise_region if whole else numbers.promise_servers
-        took = [incidents.recovery(one.rows[YOURS], self.near, one.broke, one.restored) for one in found]
+        took = [
+            incidents.recovery(incident.rows[YOURS], self.near, incident.broke, incident.restored)
+            for incident in found
+        ]
         rows = rows_of(found)
         rows += [["predicted", YOURS, name, 0.0, seconds, "", 0, 0] for name, seconds in parts.items()]
         rows += [["promised", YOURS, "", 0.0, promise, "", 0, 0]]
         rows += [
-            ["measured", YOURS, "", 0.0, one if math.isfinite(one) else None, "", 0, n]
-            for n, one in enumerate(took)
+            ["measured", YOURS, "", 0.0, seconds if math.isfinite(seconds) else None, "", 0, n]
+            for n, seconds in enumerate(took)
         ]
         table = keep("incident", COLUMNS, rows, note=f"{first.region} {first.how}")
         back = [
-            times(incidents.returns(one.rows[YOURS], one.region, one.broke, one.restored)) for one in found
+            times(incidents.returns(incident.rows[YOURS], incident.region, incident.broke, incident.restored))
+            for incident in found
         ]
-        said = ", ".join("never" if math.isinf(one) else f"{one:.1f} s" for one in took)
+        said = ", ".join("never" if math.isinf(seconds) else f"{seconds:.1f} s" for seconds in took)
         lines = [
             f"predicted, at most: {sum_of(parts)}; promised: {promise:g} s",
             f"measured, until the last of {' and '.join(self.near)} was served again: {said}",
@@ -62,11 +66,13 @@ class Lost(Drawn):
     def seen(self) -> Shown:
         """Bytes of the residents, and of all others, at each region, in all these incidents."""
         rows = []
-        arrived = [one for it in self.incidents for one in it.arrived]
-        for region in dict.fromkeys(one.region for one in arrived):
-            own = [one for one in arrived if one.region == region]
-            theirs = sum(one.bytes_in + one.bytes_out for one in own if one.user.startswith(RESIDENTS))
-            others = sum(one.bytes_in + one.bytes_out for one in own) - theirs
+        arrived = [request for it in self.incidents for request in it.arrived]
+        for region in dict.fromkeys(request.region for request in arrived):
+            own = [request for request in arrived if request.region == region]
+            theirs = sum(
+                request.bytes_in + request.bytes_out for request in own if request.user.startswith(RESIDENTS)
+            )
+            others = sum(request.bytes_in + request.bytes_out for request in own) - theirs
             rows.append((region, f"{theirs:,}", f"{others:,}"))
         return Shown(sorted(rows), [], ("region", "bytes of residents", "bytes of others"))
 
@@ -74,22 +80,22 @@ class Lost(Drawn):
 def rows_of(found: Sequence[Incident]) -> list[list[Cell]]:
     """The requests of some incidents, and when each ended, as rows of `COLUMNS`."""
     rows: list[list[Cell]] = []
-    for turn, one in enumerate(found):
+    for turn, incident in enumerate(found):
         rows += [
             [
                 "request",
                 name,
                 row.users,
-                row.sent - one.broke,
+                row.sent - incident.broke,
                 row.took,
                 row.region if row.ok else "",
                 row.status,
                 turn,
             ]
-            for name, own in one.rows.items()
+            for name, own in incident.rows.items()
             for row in own
         ]
-        rows += [["event", "", "", one.restored - one.broke, None, one.region, 0, turn]]
+        rows += [["event", "", "", incident.restored - incident.broke, None, incident.region, 0, turn]]
     return rows
 
 

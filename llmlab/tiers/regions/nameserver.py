@@ -130,9 +130,9 @@ class NameServer:
     @staticmethod
     def read(reply: dns.message.Message) -> Answer:
         """The addresses of a reply."""
-        sets = [one for one in reply.answer if one.rdtype == dns.rdatatype.A]
-        found = tuple(str(item.address) for one in sets for item in one)
-        ttl = min((int(one.ttl) for one in sets), default=0)
+        sets = [rrset for rrset in reply.answer if rrset.rdtype == dns.rdatatype.A]
+        found = tuple(str(item.address) for rrset in sets for item in rrset)
+        ttl = min((int(rrset.ttl) for rrset in sets), default=0)
         return Answer(found, ttl, dns.rcode.to_text(reply.rcode()))
 
     def ask(self, name: str, network: str, kind: str = "A", *, timeout: float = 2) -> Answer:
@@ -146,10 +146,10 @@ class NameServer:
         """What a record complained of, and which addresses its health checks hold for down now."""
         complaints: dict[str, str] = {}
         down: dict[str, str] = {}
-        for one in self.log.read_text(errors="replace").splitlines():
-            if found := re.search(r"Lua record \((.*?)\) .*", one):
+        for line in self.log.read_text(errors="replace").splitlines():
+            if found := re.search(r"Lua record \((.*?)\) .*", line):
                 complaints[found[1]] = found[0][:300]
-            elif found := re.search(r"declaring (\S+) (UP|DOWN) for URL (\S+?)[,!].*", one):
+            elif found := re.search(r"declaring (\S+) (UP|DOWN) for URL (\S+?)[,!].*", line):
                 down.pop(found[1], None)
                 if found[2] == "DOWN":
                     down[found[1]] = found[0].removeprefix("declaring ")[:300]

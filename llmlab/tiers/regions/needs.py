@@ -12,7 +12,7 @@ def regions() -> Need:
 
     try:
         programs.found()
-        distance.free_on([one.address for one in places.regions().values()])
+        distance.free_on([region.address for region in places.regions().values()])
     except LabError as error:
         return Need("regions", False, error.what.rstrip("."), error.fix or "uv run llmlab fetch regions")
     return Need("regions", True, "PowerDNS with GeoIP, HAProxy, Toxiproxy")

@@ -25,7 +25,7 @@ from .globe import Globe
 from .lost import COLUMNS, YOURS, Lost, rows_of, sum_of, times
 from .probes import RESIDENTS, Load
 from .routing import FILES, Routing
-from .users import PATIENCE, Users
+from .users import PATIENCE, RegionalUsers
 
 if TYPE_CHECKING:
     from ...show.bench import Bench
@@ -61,7 +61,7 @@ class LiveRegions:
         """
         self.globe.restore()
         files = [self.lab.files / name for name in FILES]
-        text = tuple(one.read_text(errors="replace") if one.is_file() else "" for one in files)
+        text = tuple(file.read_text(errors="replace") if file.is_file() else "" for file in files)
         if self._routing is None or text != self._text:
             if self._routing is not None:
                 self._routing.close()
@@ -84,16 +84,16 @@ class LiveRegions:
     @shown
     def ask(self) -> Shown:
         """Users of each kind ask for three seconds: who answered, how long it took."""
-        with Users(self._now()) as users:
+        with RegionalUsers(self._now()) as users:
             users.wait(3)
             rows = users.stop()
         told = []
         for kind in self.globe.users:
-            own = [one for one in rows if one.users == kind]
-            good = [one for one in own if one.ok]
-            ms = f"{1000 * statistics.median(one.took for one in good):.0f} ms" if good else "–"
-            served = ", ".join(sorted({one.region for one in good})) or "nobody"
-            bad = sorted({one.error or f"HTTP {one.status}" for one in own if not one.ok})
+            own = [row for row in rows if row.users == kind]
+            good = [row for row in own if row.ok]
+            ms = f"{1000 * statistics.median(row.took for row in good):.0f} ms" if good else "–"
+            served = ", ".join(sorted({row.region for row in good})) or "nobody"
+            bad = sorted({row.error or f"HTTP {row.status}" for row in own if not row.ok})
             told.append(
                 (kind, served, ms + (f"; {len(own) - len(good)} failed: {bad[0][:60]}" if bad else ""))
             )
@@ -112,10 +112,10 @@ class LiveRegions:
             for turn in range(self.repeats):
                 for said, routing, name in [*sets, (YOURS, mine, None)]:
                     say(f"{turn + 1} of {self.repeats}: {said}")
-                    with Users(routing, each=2, at=kinds, name=name, pause=0.05) as users:
+                    with RegionalUsers(routing, each=2, at=kinds, name=name, pause=0.05) as users:
                         users.wait(1.5)
                         rows += [
-                            [said, one.users, 1000 * one.took, one.region] for one in users.stop() if one.ok
+                            [said, row.users, 1000 * row.took, row.region] for row in users.stop() if row.ok
                         ]
         columns = {
             "policy": "where the name leads",
@@ -180,11 +180,14 @@ class LiveRegions:
         (eager / "regions.yaml").write_text(yaml.safe_dump(data), encoding="utf-8")
         with Routing(self.globe, eager) as other, steps_bar("step") as say:
             say(f"{region} flaps, half a minute")
-            one = incidents.flap(self.globe, {YOURS: mine, "yours, with rise 1 and fall 1": other}, region)
+            incident = incidents.flap(
+                self.globe, {YOURS: mine, "yours, with rise 1 and fall 1": other}, region
+            )
         back = {
-            name: incidents.returns(rows, region, one.broke, one.restored) for name, rows in one.rows.items()
+            name: incidents.returns(rows, region, incident.broke, incident.restored)
+            for name, rows in incident.rows.items()
         }
-        rows = rows_of([one])
+        rows = rows_of([incident])
         rows += [["returned", name, "", 0.0, float(count), region, 0, 0] for name, count in back.items()]
         table = self._keep("incident", COLUMNS, rows, note=f"{region} flapping")
         lines = [f"{name}: {region} was left, and came back {times(count)}" for name, count in back.items()]
@@ -207,13 +210,13 @@ class LiveRegions:
                         say(f"{left}, {turn + 1} of {self.repeats}: {name}")
                         found[name].append(incidents.loaded(routing, 3))
                 for name, loads in found.items():
-                    own = [one for load in loads for one in load.rows]
-                    rows += [[name, left, one.status, one.took] for one in own]
+                    own = [row for load in loads for row in load.rows]
+                    rows += [[name, left, row.status, row.took] for row in own]
                     p95 = Load(own).p95()
                     said = f"p95 {p95:.2f} s" if math.isfinite(p95) else "nobody served"
                     lines.append(
-                        f"{left}, {name}: {sum(one.ok for one in own)} of {len(own)} served, {said}; "
-                        f"{sum(one.status == 429 for one in own)} told 429, {sum(len(one.lost) for one in loads)} neither"
+                        f"{left}, {name}: {sum(row.ok for row in own)} of {len(own)} served, {said}; "
+                        f"{sum(row.status == 429 for row in own)} told 429, {sum(len(load.lost) for load in loads)} neither"
                     )
         self.globe.restore()
         columns = {
@@ -229,8 +232,10 @@ class LiveRegions:
         """The servers of all regions are killed: what users hear after the proxies had time to notice."""
         mine = self._now()
         rows = incidents.without_servers(self.globe, mine, min(8.0, mine.numbers.promise_servers))
-        heard = [one.error if not one.status else f"HTTP {one.status}" for one in rows]
-        return Said([f"{heard.count(one)} of {len(rows)}: {one[:90]}" for one in dict.fromkeys(heard)])
+        heard = [row.error if not row.status else f"HTTP {row.status}" for row in rows]
+        return Said(
+            [f"{heard.count(message)} of {len(rows)}: {message[:90]}" for message in dict.fromkeys(heard)]
+        )
 
     @shown
     def said(self) -> Said:
@@ -246,10 +251,10 @@ class LiveRegions:
 
     def _lines(self) -> list[str]:
         lines = [
-            f"{name}: {one.city}, {one.address}, HAProxy and a llama-server with 4 slots"
-            for name, one in self.globe.places.items()
+            f"{name}: {place.city}, {place.address}, HAProxy and a llama-server with 4 slots"
+            for name, place in self.globe.places.items()
         ]
-        kinds = ", ".join(f"{kind} in {one.city}" for kind, one in self.globe.users.items())
+        kinds = ", ".join(f"{kind} in {place.city}" for kind, place in self.globe.users.items())
         return [
             *lines,
             f"users: {kinds}",
@@ -260,4 +265,4 @@ class LiveRegions:
         return "\n".join(self._lines())
 
     def _repr_html_(self) -> str:
-        return "<br>".join(html.escape(one) for one in self._lines())
+        return "<br>".join(html.escape(line) for line in self._lines())

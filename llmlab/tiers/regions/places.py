@@ -87,28 +87,28 @@ def _read(table: str) -> dict[str, Place]:
     return {
         name: Place(
             name=name,
-            city=one["city"],
-            country=one["country"],
-            continent=one.get("continent", name),
-            latitude=one["at"][0],
-            longitude=one["at"][1],
-            network=one["network"] if "network" in one else one["address"].rsplit(".", 1)[0] + ".0/24",
+            city=about["city"],
+            country=about["country"],
+            continent=about.get("continent", name),
+            latitude=about["at"][0],
+            longitude=about["at"][1],
+            network=about["network"] if "network" in about else about["address"].rsplit(".", 1)[0] + ".0/24",
         )
-        for name, one in _table(table).items()
+        for name, about in _table(table).items()
     }
 
 
 def write_geoip(path: Path, places: Iterable[Place]) -> None:
     """A GeoIP file in MaxMind's format. PowerDNS reads coordinates only where an accuracy radius stands beside them."""
     writer = MMDBWriter(4, "GeoIP2-City", languages=["en"], description="The networks of a lab")
-    for one in places:
-        where = {"latitude": one.latitude, "longitude": one.longitude, "accuracy_radius": 10}
+    for place in places:
+        where = {"latitude": place.latitude, "longitude": place.longitude, "accuracy_radius": 10}
         writer.insert_network(
-            IPSet([one.network]),
+            IPSet([place.network]),
             {
-                "continent": {"code": one.continent},
-                "country": {"iso_code": one.country},
-                "city": {"names": {"en": one.city}},
+                "continent": {"code": place.continent},
+                "country": {"iso_code": place.country},
+                "city": {"names": {"en": place.city}},
                 "location": where,
             },
         )

@@ -12,7 +12,7 @@ from pathlib import Path
 from ...records.stats import percentile
 from .globe import Arrived, Globe
 from .routing import Routing
-from .users import Asked, Users
+from .users import RegionalUsers, UserRequest
 
 REFERENCE = Path(__file__).with_name("reference")
 RESIDENTS = "residents"
@@ -38,7 +38,7 @@ class Incident:
     region: str
     broke: float
     restored: float
-    rows: Mapping[str, list[Asked]]
+    rows: Mapping[str, list[UserRequest]]
     arrived: list[Arrived] = field(default_factory=list)
 
 
@@ -76,45 +76,47 @@ def happen(
     mark = globe.mark()
     with contextlib.ExitStack() as stack:
         sets = {
-            name: stack.enter_context(Users(one, each=each if n == 0 else 1, pause=pause if n == 0 else 0.25))
-            for n, (name, one) in enumerate(routings.items())
+            name: stack.enter_context(
+                RegionalUsers(routing, each=each if n == 0 else 1, pause=pause if n == 0 else 0.25)
+            )
+            for n, (name, routing) in enumerate(routings.items())
         }
         first = next(iter(sets.values()))
         first.wait(1.5)
         broke = first.now
         WAYS[how](globe, region)
         first.wait(2 * CALM)
-        first.wait(most - 2 * CALM, lambda: all(_calm(one, near) for one in sets.values()))
+        first.wait(most - 2 * CALM, lambda: all(_calm(users, near) for users in sets.values()))
         restored = first.now
         globe.restore(region)
-        first.wait(MOST_BACK, lambda: all(_back(one, region, restored) for one in sets.values()))
+        first.wait(MOST_BACK, lambda: all(_back(users, region, restored) for users in sets.values()))
         first.wait(after)
-        rows = {name: one.stop() for name, one in sets.items()}
+        rows = {name: users.stop() for name, users in sets.items()}
     return Incident(how, region, broke, restored, rows, globe.arrived(mark))
 
 
-def _calm(users: Users, kinds: Sequence[str]) -> bool:
-    lately = [one for one in list(users.rows) if one.users in kinds and one.over > users.now - CALM]
-    return all(one.ok for one in lately) and {one.users for one in lately} == set(kinds)
+def _calm(users: RegionalUsers, kinds: Sequence[str]) -> bool:
+    lately = [row for row in list(users.rows) if row.users in kinds and row.over > users.now - CALM]
+    return all(row.ok for row in lately) and {row.users for row in lately} == set(kinds)
 
 
-def _back(users: Users, region: str, since: float) -> bool:
-    return any(one.ok and one.region == region and one.sent > since for one in list(users.rows))
+def _back(users: RegionalUsers, region: str, since: float) -> bool:
+    return any(row.ok and row.region == region and row.sent > since for row in list(users.rows))
 
 
-def recovery(rows: Sequence[Asked], kinds: Sequence[str], broke: float, restored: float) -> float:
+def recovery(rows: Sequence[UserRequest], kinds: Sequence[str], broke: float, restored: float) -> float:
     """Seconds from the loss to the end of the last request that failed; infinity when they were not served again while it lasted."""
-    during = [one for one in rows if one.users in kinds and broke < one.over <= restored]
-    last = max((one.over for one in during if not one.ok), default=broke)
-    served = {one.users for one in during if one.ok and one.sent > last}
+    during = [row for row in rows if row.users in kinds and broke < row.over <= restored]
+    last = max((row.over for row in during if not row.ok), default=broke)
+    served = {row.users for row in during if row.ok and row.sent > last}
     return last - broke if served == set(kinds) and restored - last >= CALM * 0.9 else math.inf
 
 
-def returns(rows: Sequence[Asked], region: str, broke: float, restored: float) -> int:
+def returns(rows: Sequence[UserRequest], region: str, broke: float, restored: float) -> int:
     """How often a region that had been left served again: gaps between its replies while the incident lasts, and its end."""
-    own = [one for one in rows if one.ok and one.region == region and one.sent >= broke]
-    times = [broke, *sorted(one.over for one in own if one.over <= restored)]
-    return sum(b - a > GAP for a, b in pairwise(times)) + any(one.over > restored for one in own)
+    own = [row for row in rows if row.ok and row.region == region and row.sent >= broke]
+    times = [broke, *sorted(row.over for row in own if row.over <= restored)]
+    return sum(b - a > GAP for a, b in pairwise(times)) + any(row.over > restored for row in own)
 
 
 def flap(
@@ -129,7 +131,7 @@ def flap(
     """A region's server that refuses, and takes, and refuses again; it stays up after the last time."""
     mark = globe.mark()
     with contextlib.ExitStack() as stack:
-        sets = {name: stack.enter_context(Users(one)) for name, one in routings.items()}
+        sets = {name: stack.enter_context(RegionalUsers(routing)) for name, routing in routings.items()}
         first = next(iter(sets.values()))
         first.wait(1.5)
         broke = first.now
@@ -140,15 +142,15 @@ def flap(
             if turn < cycles - 1:
                 first.wait(up)
         restored = first.now
-        first.wait(MOST_BACK, lambda: all(_back(one, region, restored + 0.5) for one in sets.values()))
+        first.wait(MOST_BACK, lambda: all(_back(users, region, restored + 0.5) for users in sets.values()))
         first.wait(1.0)
-        rows = {name: one.stop() for name, one in sets.items()}
+        rows = {name: users.stop() for name, users in sets.items()}
     return Incident("flapping", region, broke, restored, rows, globe.arrived(mark))
 
 
-def without_servers(globe: Globe, routing: Routing, notice: float) -> list[Asked]:
+def without_servers(globe: Globe, routing: Routing, notice: float) -> list[UserRequest]:
     """The servers of all regions are killed: what users hear once the proxies had `notice` seconds. Then they are back."""
-    with Users(routing) as users:
+    with RegionalUsers(routing) as users:
         for region in globe.places:
             globe.kill_servers(region)
         users.wait(notice)
@@ -156,17 +158,17 @@ def without_servers(globe: Globe, routing: Routing, notice: float) -> list[Asked
         users.wait(CALM)
         rows = users.stop()
     globe.restore()
-    return [one for one in rows if one.sent > since]
+    return [row for row in rows if row.sent > since]
 
 
-def early_share(one: Incident, name: str, seconds: float = 1.5) -> float:
+def early_share(incident: Incident, name: str, seconds: float = 1.5) -> float:
     """Of the replies a second that a region gave before it was lost, the share in its first moments back."""
-    times = sorted(row.over for row in one.rows[name] if row.ok and row.region == one.region)
-    before = [at for at in times if at < one.broke]
-    after = [at for at in times if at > one.restored]
+    times = sorted(row.over for row in incident.rows[name] if row.ok and row.region == incident.region)
+    before = [at for at in times if at < incident.broke]
+    after = [at for at in times if at > incident.restored]
     if not before or not after:
         return math.nan
-    rate = len([at for at in before if at > one.broke - 1.2]) / 1.2
+    rate = len([at for at in before if at > incident.broke - 1.2]) / 1.2
     return len([at for at in after if at < after[0] + seconds]) / seconds / rate
 
 
@@ -174,26 +176,26 @@ def early_share(one: Incident, name: str, seconds: float = 1.5) -> float:
 class Load:
     """Requests at a fixed rate: those served, those told at once that there is no room (429), those that got neither."""
 
-    rows: list[Asked]
+    rows: list[UserRequest]
 
     @property
-    def served(self) -> list[Asked]:
+    def served(self) -> list[UserRequest]:
         """With tokens."""
-        return [one for one in self.rows if one.ok]
+        return [row for row in self.rows if row.ok]
 
     @property
-    def shed(self) -> list[Asked]:
+    def shed(self) -> list[UserRequest]:
         """With 429."""
-        return [one for one in self.rows if one.status == 429]
+        return [row for row in self.rows if row.status == 429]
 
     @property
-    def lost(self) -> list[Asked]:
+    def lost(self) -> list[UserRequest]:
         """With neither."""
-        return [one for one in self.rows if not one.ok and one.status != 429]
+        return [row for row in self.rows if not row.ok and row.status != 429]
 
     def p95(self) -> float:
         """Seconds within which 19 of 20 of those served were; infinity where fewer than 20 were."""
-        found = percentile([one.took for one in self.served], 95)
+        found = percentile([row.took for row in self.served], 95)
         return math.inf if found is None else found
 
 
@@ -205,7 +207,7 @@ PACE_MS, RATE, SECONDS, PATIENCE = 250, 27.0, 4.0, 6.0
 def loaded(routing: Routing, seconds: float = SECONDS) -> Load:
     """More than two regions can serve and less than three, through one routing, from all kinds of users but the residents."""
     kinds = [kind for kind in routing.globe.users if kind != RESIDENTS]
-    with Users(routing, rate=RATE / len(kinds), at=kinds, patience=PATIENCE) as users:
+    with RegionalUsers(routing, rate=RATE / len(kinds), at=kinds, patience=PATIENCE) as users:
         users.wait(seconds)
         return Load(users.stop())
 
@@ -215,6 +217,6 @@ def left_to_the_others(globe: Globe, routing: Routing, lost: str, within: float)
     globe.pace(PACE_MS)
     globe.kill(lost)
     kinds = [kind for kind in globe.users if kind != RESIDENTS]
-    with Users(routing) as users:
+    with RegionalUsers(routing) as users:
         users.wait(2 * CALM)
         users.wait(within - 2 * CALM, lambda: _calm(users, kinds))

@@ -25,7 +25,7 @@ Say = Callable[[str], None]
 
 
 @dataclass(frozen=True, slots=True)
-class Programs:
+class RoutingPrograms:
     """Command lines to which arguments are added."""
 
     pdns: tuple[str, ...]
@@ -33,7 +33,7 @@ class Programs:
     toxiproxy: tuple[str, ...]
 
 
-def found() -> Programs:
+def found() -> RoutingPrograms:
     """All three, as they are here.
 
     :raises Unavailable: naming what is missing and the command that brings it.
@@ -43,10 +43,10 @@ def found() -> Programs:
     lacking = [name for name, line in have.items() if line is None]
     if lacking:
         raise Unavailable(f"Not here: {', '.join(lacking)}.", fix="uv run llmlab fetch regions")
-    return Programs(*(line or () for line in have.values()))
+    return RoutingPrograms(*(line or () for line in have.values()))
 
 
-def bring(say: Say = lambda _: None) -> Programs:
+def bring(say: Say = lambda _: None) -> RoutingPrograms:
     """All three; what is on no PATH is fetched (Debian's packages, 25 MB) or built (Go, seconds), once.
 
     :raises LabError: when it can be neither.

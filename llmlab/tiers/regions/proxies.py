@@ -70,12 +70,12 @@ class Proxy:
     def _refused(self) -> LabError:
         """Why it ended at once, in its own words."""
         alerts = [
-            _ABOUT.sub("", one)
-            for one in self.log.read_text(errors="replace").splitlines()
-            if one.startswith("[ALERT]")
+            _ABOUT.sub("", line)
+            for line in self.log.read_text(errors="replace").splitlines()
+            if line.startswith("[ALERT]")
         ]
-        places = [re.search(r"\[[^\]]*?([^/\]]+):(\d+)\]", one) for one in alerts]
-        place = next((one for one in places if one), None)
+        places = [re.search(r"\[[^\]]*?([^/\]]+):(\d+)\]", alert) for alert in alerts]
+        place = next((match for match in places if match), None)
         text = "\n".join(alerts[:4]).replace(f"{self.config.parent}/", "")
         return LabError(
             f"HAProxy does not take {self.config.name}:\n{text}",

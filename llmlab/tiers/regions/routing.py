@@ -44,7 +44,7 @@ class Routing:
                 raise LabError(f"There is no {name}.", fix="llmlab reset")
             texts[name] = (folder / name).read_text(encoding="utf-8", errors="replace")
         self.numbers = numbers.read(folder / numbers.NAME)
-        self.port = free_on([one.address for one in globe.places.values()])
+        self.port = free_on([place.address for place in globe.places.values()])
         try:
             say("proxies at the entries")
             self._enter(texts[PROXY_FILE])
@@ -136,7 +136,9 @@ class Routing:
         label = name.removesuffix(f".{ZONE}").replace(ZONE, "@")
         lines = (self.names.log.parent / "zone").read_text(encoding="utf-8").splitlines()
         own = (label, name, f"{name}.")
-        line = next((n for n, one in enumerate(lines, 1) if one.split() and one.split()[0] in own), None)
+        line = next(
+            (n for n, record in enumerate(lines, 1) if record.split() and record.split()[0] in own), None
+        )
         what = rcode if rcode != "NOERROR" else "no address"
         return LabError(
             f"{name} has no answer: {what}." + (f"\n{said}" if said else ""),
@@ -145,23 +147,23 @@ class Routing:
 
     def _settled(self) -> bool:
         said = self.names.log.read_text(errors="replace")
-        return all(f"declaring {one.address} UP" in said for one in self.globe.places.values())
+        return all(f"declaring {place.address} UP" in said for place in self.globe.places.values())
 
     def answers(self) -> list[tuple[str, str, tuple[str, ...], int, str]]:
         """For users of each kind: the name they ask for, the regions of the answer, how long it may be kept, the response code."""
-        by = {one.address: name for name, one in self.globe.places.items()}
+        by = {region.address: name for name, region in self.globe.places.items()}
         rows = []
         for users, place in self.globe.users.items():
             answer = self.names.ask(self.name(users), place.network)
-            regions = tuple(by.get(one, one) for one in answer.addresses)
+            regions = tuple(by.get(address, address) for address in answer.addresses)
             rows.append((users, self.name(users), regions, answer.ttl, answer.rcode))
         return rows
 
     def said(self) -> list[str]:
         """What the name server and the proxies wrote of failing checks and records."""
-        lines = [f"PowerDNS: {one}" for one in self.names.said()]
-        for region, one in self.entries.items():
-            lines += [f"HAProxy at {region}: {line}" for line in one.said()]
+        lines = [f"PowerDNS: {line}" for line in self.names.said()]
+        for region, entry in self.entries.items():
+            lines += [f"HAProxy at {region}: {line}" for line in entry.said()]
         return lines
 
     def close(self) -> None:

@@ -94,7 +94,9 @@ class Regions:
         """
         deadline = time.monotonic() + within
         while any(
-            any(slot["is_processing"] for slot in one.slots()) for one in self.servers.values() if one.running
+            any(slot["is_processing"] for slot in server.slots())
+            for server in self.servers.values()
+            if server.running
         ):
             if time.monotonic() > deadline:
                 raise LabError(f"A region still works on something after {within:.0f} s.")

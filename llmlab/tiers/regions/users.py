@@ -27,8 +27,8 @@ TOKENS = 4
 
 
 @dataclass(frozen=True, slots=True)
-class Asked:
-    """One request. Times are seconds since its `Users` began; `status` 0: no reply, then `error` says why."""
+class UserRequest:
+    """One request. Times are seconds since its `RegionalUsers` began; `status` 0: no reply, then `error` says why."""
 
     users: str
     user: str
@@ -51,7 +51,7 @@ class Asked:
         return self.over - self.sent
 
 
-class Users:
+class RegionalUsers:
     """They ask from their own thread until they are told to stop, at most `MOST` requests in all.
 
     Closed loops with a pause, `each` of every kind; or, with `rate`, so many requests per second of every kind whatever
@@ -80,7 +80,7 @@ class Users:
         self.at = list(at or routing.globe.users)
         self.each = {kind: each if isinstance(each, int) else each.get(kind, 1) for kind in self.at}
         self.pause, self.patience = pause, patience
-        self.rows: list[Asked] = []
+        self.rows: list[UserRequest] = []
         self.began = time.time()
         self._zero = time.perf_counter()
         self._stop = threading.Event()
@@ -101,11 +101,11 @@ class Users:
             self._stop.wait(0.05)
         return until is not None and until()
 
-    def stop(self) -> list[Asked]:
+    def stop(self) -> list[UserRequest]:
         """No more requests; those under way are awaited. All rows, by the time they were sent."""
         self._stop.set()
         self._thread.join(self.patience + 10)
-        return sorted(self.rows, key=lambda one: one.sent)
+        return sorted(self.rows, key=lambda row: row.sent)
 
     def __enter__(self) -> Self:
         self.began, self._zero = time.time(), time.perf_counter()
@@ -141,7 +141,7 @@ class Users:
             due += 1 / self.rate
             self._left -= 1
             running.add(asyncio.create_task(self._once(kind, names)))
-            running = {one for one in running if not one.done()}
+            running = {task for task in running if not task.done()}
         if running:
             await asyncio.wait(running)
 
@@ -153,7 +153,7 @@ class Users:
 class _Resolver:
     """What a resolver near the users does: it asks with their network, and keeps the answer for its TTL."""
 
-    def __init__(self, users: Users, kind: str) -> None:
+    def __init__(self, users: RegionalUsers, kind: str) -> None:
         routing = users.routing
         self.names: NameServer = routing.names
         self.name, self.network = users.name or routing.name(kind), routing.globe.users[kind].network
@@ -182,14 +182,14 @@ class _Resolver:
 class _User:
     """One client: a connection that it goes on with for a while, else the address that its resolver gives."""
 
-    def __init__(self, users: Users, kind: str, user: str, names: _Resolver | None = None) -> None:
+    def __init__(self, users: RegionalUsers, kind: str, user: str, names: _Resolver | None = None) -> None:
         self.users, self.kind, self.user = users, kind, user
         self._names = names or _Resolver(users, kind)
         self._http: httpx.AsyncClient | None = None
         self._opened = 0.0
         self._address = ""
 
-    async def ask(self) -> Asked:
+    async def ask(self) -> UserRequest:
         """One completion."""
         sent = self.users.now
         try:
@@ -210,11 +210,13 @@ class _User:
     def _body(self) -> dict[str, object]:
         return {"prompt": "Once upon a time", "max_tokens": TOKENS, "ignore_eos": True}
 
-    def _row(self, sent: float, status: int, headers: Mapping[str, str], tokens: int, error: str) -> Asked:
+    def _row(
+        self, sent: float, status: int, headers: Mapping[str, str], tokens: int, error: str
+    ) -> UserRequest:
         globe = self.users.routing.globe
-        entry = next((name for name, one in globe.places.items() if one.address == self._address), "")
+        entry = next((name for name, place in globe.places.items() if place.address == self._address), "")
         region = headers.get("x-region", "")
-        return Asked(self.kind, self.user, sent, self.users.now, region, entry, status, tokens, error)
+        return UserRequest(self.kind, self.user, sent, self.users.now, region, entry, status, tokens, error)
 
     async def _connection(self) -> httpx.AsyncClient:
         if self._http is not None and self.users.now - self._opened < REUSE:

@@ -109,9 +109,11 @@ class EcsRules:
                 ["cfn-lint", "--format", "json", str(template)], capture_output=True, text=True, timeout=120
             )
         return [
-            Problem(".".join(map(str, one["Location"]["Path"][3:])), f"{one['Rule']['Id']} {one['Message']}")
-            for one in json.loads(done.stdout or "[]")
-            if one["Level"] == "Error"
+            Problem(
+                ".".join(map(str, match["Location"]["Path"][3:])), f"{match['Rule']['Id']} {match['Message']}"
+            )
+            for match in json.loads(done.stdout or "[]")
+            if match["Level"] == "Error"
         ]
 
 
@@ -140,9 +142,10 @@ class KnativeService:
             return [Problem("apiVersion", "it is no Service of serving.knative.dev")]
         schema = _strict(self._schema())
         errors = sorted(
-            Draft202012Validator(schema).iter_errors(found), key=lambda one: list(map(str, one.absolute_path))
+            Draft202012Validator(schema).iter_errors(found),
+            key=lambda error: list(map(str, error.absolute_path)),
         )
-        return [Problem(".".join(map(str, one.absolute_path)), one.message) for one in errors]
+        return [Problem(".".join(map(str, error.absolute_path)), error.message) for error in errors]
 
     def _place(self) -> str:
         return f"cloud/knative-serving-{KNATIVE}-service.yaml"
@@ -218,12 +221,12 @@ def problems(kind: str, path: Path) -> tuple[list[Problem], list[str]]:
     :raises LabError: when the file cannot be read.
     """
     found, lacking = [], []
-    for one in VALIDATORS[kind]:
-        why = one.lacks()
+    for validator in VALIDATORS[kind]:
+        why = validator.lacks()
         if why:
             lacking.append(why)
         else:
-            found += one.problems(path)
+            found += validator.problems(path)
     return found, lacking
 
 
@@ -238,10 +241,11 @@ def _capital(value: Any, shape: Any) -> Any:
     """Keys as CloudFormation writes them: those of structures begin with a capital, those of maps are the user's own."""
     if isinstance(value, dict) and shape is not None and shape.type_name == "structure":
         return {
-            key[:1].upper() + key[1:]: _capital(one, shape.members.get(key)) for key, one in value.items()
+            key[:1].upper() + key[1:]: _capital(member, shape.members.get(key))
+            for key, member in value.items()
         }
     if isinstance(value, list) and shape is not None and shape.type_name == "list":
-        return [_capital(one, shape.member) for one in value]
+        return [_capital(member, shape.member) for member in value]
     return value
 
 
@@ -250,13 +254,15 @@ def _strict(schema: Any) -> Any:
     if not isinstance(schema, dict):
         return schema
     made = {
-        key: {name: _strict(one) for name, one in value.items()} if key == "properties" else _strict(value)
+        key: {name: _strict(subschema) for name, subschema in value.items()}
+        if key == "properties"
+        else _strict(value)
         for key, value in schema.items()
     }
     if schema.get("x-kubernetes-int-or-string"):
         made.pop("type", None)
         made["anyOf"] = [{"type": "integer"}, {"type": "string"}]
     open_ends = ("additionalProperties", "x-kubernetes-preserve-unknown-fields")
-    if "properties" in schema and not any(one in schema for one in open_ends):
+    if "properties" in schema and not any(key in schema for key in open_ends):
         made["additionalProperties"] = False
     return made

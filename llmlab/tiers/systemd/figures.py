@@ -61,7 +61,7 @@ def exposure(table: Table, *, bound: float | None = None) -> Picture:
 
 def _of(rows: list[dict[str, Any]], unit: str, directive: str) -> float:
     found = [row["exposure"] for row in rows if row["unit"] == unit and row["directive"] == directive]
-    return round(sum(float(one or 0) for one in found), 1)
+    return round(sum(float(score or 0) for score in found), 1)
 
 
 def _bars(axes: Axes, places: list[float], values: list[float], mark: Mark, height: float) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from . import machine as systemd
 from . import probes as units
 from . import quadlets, unit_files
-from .machine import HOME, Machine
+from .machine import HOME, SystemdMachine
 from .probes import Site
 
-__all__ = ["HOME", "Machine", "Site", "quadlets", "systemd", "unit_files", "units"]
+__all__ = ["HOME", "Site", "SystemdMachine", "quadlets", "systemd", "unit_files", "units"]

@@ -47,7 +47,7 @@ class Installed:
     problem: LabError | None = None
 
 
-class Machine:
+class SystemdMachine:
     """A Debian 13 that boots systemd, without a network to the outside. Gone with `close`, at the latest with its claim.
 
     :param files: copied to `/root/lab` under their names: what the learner wrote, and what is given beside it.
@@ -147,8 +147,12 @@ class Machine:
         code = int(self.run(f"cat {_WORK}/rc")[1])
         said = self.run(f"tail -n {TAIL} {_WORK}/said | cut -c -400")[1].strip()
         trace = self.run(f"tail -n 400 {_WORK}/trace; grep -m 40 '^!' {_WORK}/trace")[1].splitlines()
-        lines = [int(one.split()[0]) for one in trace if one.endswith(f" {script}") and one[0].isdigit()]
-        words = [one.split() for one in trace if one.startswith("! ")]
+        lines = [
+            int(record.split()[0])
+            for record in trace
+            if record.endswith(f" {script}") and record[0].isdigit()
+        ]
+        words = [record.split() for record in trace if record.startswith("! ")]
         failed = tuple(dict.fromkeys((int(line), int(rc)) for _, rc, line in words))
         done = Installed(code, seconds, said, lines[-1] if lines else None, failed)
         return (
@@ -218,7 +222,7 @@ class Machine:
         """End it; may be called twice."""
         self.container.close()
 
-    def __enter__(self) -> Machine:
+    def __enter__(self) -> SystemdMachine:
         return self
 
     def __exit__(
@@ -263,14 +267,14 @@ def read(path: Path) -> bytes:
         raise LabError(f"{path.name} is missing.", where=error.strerror, fix=fix) from None
 
 
-def furnished(folder: Path, names: Sequence[str], *, key: str, **options: Any) -> Machine:
+def furnished(folder: Path, names: Sequence[str], *, key: str, **options: Any) -> SystemdMachine:
     """A booted machine with a service to be: these files of a folder and the key beside them, the vendor's release and model.
 
     :raises LabError: when a file is missing.
     """
     files = {"api-key": f"{key}\n".encode(), **{name: read(folder / name) for name in names}}
     model = models.get("tiny").path.read_bytes()
-    machine = Machine(files, **options)
+    machine = SystemdMachine(files, **options)
     try:
         machine.put({f"{RELEASE}/tiny.gguf": model})
     except BaseException:

@@ -29,7 +29,7 @@ EXPOSURE = {
 }
 
 
-class Said:
+class Printed:
     """What a command printed, as a notebook shows it."""
 
     def __init__(self, text: str, code: int = 0) -> None:
@@ -43,7 +43,7 @@ class Said:
         return f'<pre role="status" style="white-space:pre-wrap;font-family:monospace">{html.escape(repr(self))}</pre>'
 
 
-class Exposed(Said):
+class Exposed(Printed):
     """The exposure of the guide's unit and of the learner's; `.table`, `.overall`, `.plot()`."""
 
     def __init__(self, table: Table, path: Path) -> None:
@@ -77,10 +77,10 @@ class LiveMachine:
         """Bring the learner's files on the machine up to date."""
         self.machine.put({f"{HOME}/{name}": read(self.lab.files / name) for name in FILES})
 
-    def verify(self, name: str = UNIT) -> Said:
+    def verify(self, name: str = UNIT) -> Printed:
         """`systemd-analyze verify`: what systemd does not understand, with file and line."""
         self._fresh()
-        return Said("\n".join(unit_files.complaints(self.machine, f"{HOME}/{name}")))
+        return Printed("\n".join(unit_files.complaints(self.machine, f"{HOME}/{name}")))
 
     def exposure(self) -> Exposed:
         """`systemd-analyze security` of the guide's unit and of yours; kept as a record."""
@@ -90,55 +90,55 @@ class LiveMachine:
         for name, path in ((GUIDE, "/var/lib/llmlab/guide.service"), (YOURS, f"{HOME}/{UNIT}")):
             found = unit_files.exposure(self.machine, path)
             rows.append([name, "overall", found.overall])
-            rows += [[name, one.family, one.exposure] for one in found.directives]
+            rows += [[name, directive.family, directive.exposure] for directive in found.directives]
         version = self.machine.run("systemctl --version")[1].split()[1]
         return Exposed(*keep(self.lab, "exposure", EXPOSURE, rows, systemd=version))
 
-    def install(self) -> Said:
+    def install(self) -> Printed:
         """Run install.sh as root in its folder; what went wrong is shown with its line, not raised."""
         self._fresh()
         self.installed = done = self.machine.install()
         failed = [f"line {line} failed with {code}" for line, code in done.failed if line]
         head = f"install.sh ended with code {done.code} after {done.seconds:.1f} s"
         if done.problem:
-            return Said(str(done.problem), done.code)
-        return Said("\n".join([head + (f" ({', '.join(failed[:3])})" if failed else ""), done.said]))
+            return Printed(str(done.problem), done.code)
+        return Printed("\n".join([head + (f" ({', '.join(failed[:3])})" if failed else ""), done.said]))
 
-    def ask(self, key: str | None = None) -> Said:
+    def ask(self, key: str | None = None) -> Printed:
         """Ask for a completion from outside the machine, with the machine's key or another; "" asks without."""
         code = units.status(self.machine, self.key if key is None else key or None)
-        return Said(units.heard(code))
+        return Printed(units.heard(code))
 
-    def status(self) -> Said:
+    def status(self) -> Printed:
         """The state of the service, and the last lines of its journal."""
-        return Said(units.last_words(self.machine))
+        return Printed(units.last_words(self.machine))
 
-    def changes(self) -> Said:
+    def changes(self) -> Printed:
         """Run install.sh again and say what that changed."""
         self._fresh()
         before = units.snapshot(self.machine)
         done = self.machine.install()
         if done.problem:
-            return Said(str(done.problem), done.code)
+            return Printed(str(done.problem), done.code)
         changes = before.changes(units.snapshot(self.machine))
         more = [f"and {len(changes) - 12} more"] if len(changes) > 12 else []
-        return Said("\n".join([*changes[:12], *more]) or f"nothing of {len(before.files):,} files changed")
+        return Printed("\n".join([*changes[:12], *more]) or f"nothing of {len(before.files):,} files changed")
 
-    def quadlet(self) -> Said:
+    def quadlet(self) -> Printed:
         """What Podman's generator makes of llama.container: the command that its service would run."""
         self._fresh()
         made = quadlets.generate(self.machine, f"{HOME}/llama.container")
-        line = next(one for one in made.splitlines() if one.startswith("ExecStart="))
-        return Said(line.removeprefix("ExecStart=").replace(" --", " \\\n  --"))
+        line = next(setting for setting in made.splitlines() if setting.startswith("ExecStart="))
+        return Printed(line.removeprefix("ExecStart=").replace(" --", " \\\n  --"))
 
-    def run(self, command: str, *, timeout: float = 60) -> Said:
+    def run(self, command: str, *, timeout: float = 60) -> Printed:
         """Run a shell command on the machine as root, in the folder of your files."""
         code, said = self.machine.run(f"cd {HOME} && {command}", timeout=timeout)
-        return Said(said, code)
+        return Printed(said, code)
 
-    def reboot(self) -> Said:
+    def reboot(self) -> Printed:
         """Shut it down and boot it again."""
-        return Said(f"up again after {self.machine.reboot():.1f} s")
+        return Printed(f"up again after {self.machine.reboot():.1f} s")
 
     def close(self) -> None:
         """End it; may be called twice."""

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import httpx
 
 from ...errors import LabError, Unavailable
-from .machine import TAIL, Installed, Machine
+from .machine import TAIL, Installed, SystemdMachine
 
 UNIT = "llama-server.service"
 #: Codes with which systemd itself ends a process that it could not start (systemd.exec(5), "Process Exit Codes").
@@ -20,12 +20,12 @@ NEVER_STARTED = range(200, 246)
 class Site:
     """A machine that install.sh was run on, and the key that opens its server now."""
 
-    machine: Machine
+    machine: SystemdMachine
     key: str
     installed: Installed
 
 
-def status(machine: Machine, key: str | None, *, timeout: float = 10) -> int:
+def status(machine: SystemdMachine, key: str | None, *, timeout: float = 10) -> int:
     """The HTTP status of a completion asked for from outside the machine; 0: nobody answers."""
     headers = {"Authorization": f"Bearer {key}"} if key else {}
     try:
@@ -41,7 +41,7 @@ def status(machine: Machine, key: str | None, *, timeout: float = 10) -> int:
     return reply.status_code
 
 
-def await_answer(machine: Machine, key: str, *, within: float = 20) -> None:
+def await_answer(machine: SystemdMachine, key: str, *, within: float = 20) -> None:
     """Wait until a completion with the key is answered with 200.
 
     :raises LabError: when it is not, or the service failed: with its state and the last lines of its journal.
@@ -99,7 +99,7 @@ def describe(seen: dict[str, str]) -> str:
 
 
 @dataclass(frozen=True, slots=True)
-class Process:
+class MainProcess:
     """The service's main process as the kernel has it."""
 
     pid: int
@@ -109,7 +109,7 @@ class Process:
     seccomp: bool
 
 
-def process(machine: Machine) -> Process:
+def process(machine: SystemdMachine) -> MainProcess:
     """The main process of the service.
 
     :raises LabError: when there is none.
@@ -119,7 +119,7 @@ def process(machine: Machine) -> Process:
     found = dict(re.findall(r"^(\w+):\s+(\S+)", said, re.MULTILINE))
     if "Uid" not in found:
         raise LabError(f"{UNIT} has no process. The journal's last lines:\n{machine.journal()}", where=UNIT)
-    return Process(
+    return MainProcess(
         pid,
         int(found["Uid"]),
         int(found["CapEff"], 16),
@@ -128,7 +128,7 @@ def process(machine: Machine) -> Process:
     )
 
 
-def leaks(machine: Machine, key: str) -> list[str]:
+def leaks(machine: SystemdMachine, key: str) -> list[str]:
     """Where somebody who is not root finds the key, or where it was written down by accident; empty: nowhere."""
     # The key goes to grep through a file that is root's alone, so that no command of ours shows it.
     word = "/var/lib/llmlab/key"
@@ -149,7 +149,7 @@ def leaks(machine: Machine, key: str) -> list[str]:
     return found
 
 
-def escapes(machine: Machine, main: Process) -> list[str]:
+def escapes(machine: SystemdMachine, main: MainProcess) -> list[str]:
     """What the service's own view of the machine lets through that a sandbox should not; empty: nothing.
 
     Seen through `/proc/PID/root`, which is the service's mount namespace, on places whose permissions forbid nobody
@@ -173,12 +173,12 @@ def escapes(machine: Machine, main: Process) -> list[str]:
     return found
 
 
-def own_folder(machine: Machine, main: Process) -> str | None:
+def own_folder(machine: SystemdMachine, main: MainProcess) -> str | None:
     """The state directory that the service has and its user can write to, through its own view; None: it has none."""
     seen = machine.show("StateDirectory", "CacheDirectory", "ReadWritePaths")
-    folders = [f"/var/lib/{one}" for one in seen.get("StateDirectory", "").split()]
-    folders += [f"/var/cache/{one}" for one in seen.get("CacheDirectory", "").split()]
-    folders += [one.lstrip("-+") for one in seen.get("ReadWritePaths", "").split()]
+    folders = [f"/var/lib/{name}" for name in seen.get("StateDirectory", "").split()]
+    folders += [f"/var/cache/{name}" for name in seen.get("CacheDirectory", "").split()]
+    folders += [path.lstrip("-+") for path in seen.get("ReadWritePaths", "").split()]
     for folder in folders:
         there = f"/proc/{main.pid}/root{folder}"  # not read-only in its view, and its user's own
         probe = f"touch {there}/llmlab-probe && rm {there}/llmlab-probe && stat -L -c %u {there}"
@@ -198,7 +198,7 @@ class Budget:
     cpu_group: str
 
 
-def budget(machine: Machine, main: Process) -> Budget:
+def budget(machine: SystemdMachine, main: MainProcess) -> Budget:
     """The limits in the cgroup of the main process, and the threads that llama-server says it computes with."""
     lines = machine.run(f"cat /proc/{main.pid}/cgroup; cat /proc/self/cgroup")[1].splitlines()
     groups: dict[str, str] = {}
@@ -209,11 +209,11 @@ def budget(machine: Machine, main: Process) -> Budget:
     if "memory" in groups:  # cgroup v1: one tree per controller
         memory, cpu = f"/sys/fs/cgroup/memory{groups['memory']}", f"/sys/fs/cgroup/cpu{groups['cpu']}"
         limit = _number(machine.run(f"cat {memory}/memory.limit_in_bytes")[1])
-        quota = [_number(machine.run(f"cat {cpu}/cpu.cfs_{one}_us")[1]) for one in ("quota", "period")]
+        quota = [_number(machine.run(f"cat {cpu}/cpu.cfs_{part}_us")[1]) for part in ("quota", "period")]
     else:
         memory = cpu = f"/sys/fs/cgroup{groups['']}"
         limit = _number(machine.run(f"cat {memory}/memory.max")[1])
-        quota = [_number(one) for one in machine.run(f"cat {cpu}/cpu.max")[1].split()[:2]]
+        quota = [_number(word) for word in machine.run(f"cat {cpu}/cpu.max")[1].split()[:2]]
     cpus = quota[0] / quota[1] if len(quota) == 2 and quota[0] and quota[0] > 0 and quota[1] else None
     memory_limit = limit if limit and limit < 1 << 50 else None
     return Budget(memory_limit, cpus, threads(machine, main), memory, cpu)
@@ -224,10 +224,10 @@ def _number(text: str) -> int | None:
     return int(found[1]) if found else None
 
 
-def threads(machine: Machine, main: Process) -> int | None:
+def threads(machine: SystemdMachine, main: MainProcess) -> int | None:
     """The threads that llama-server computes with: what it said when it started, else what its command line asks for."""
     said = machine.run(f"journalctl --no-pager -o cat _PID={main.pid} | grep -o 'n_threads = [0-9]*'")[1]
-    counts = [int(one) for one in re.findall(r"\d+", said)]
+    counts = [int(number) for number in re.findall(r"\d+", said)]
     if counts:
         return max(counts)
     line = machine.run(f"tr '\\0' ' ' < /proc/{main.pid}/cmdline; tr '\\0' '\\n' < /proc/{main.pid}/environ")[
@@ -239,7 +239,7 @@ def threads(machine: Machine, main: Process) -> int | None:
     return max((int(a or b) for a, b in asked), default=None)
 
 
-def overfill(machine: Machine, held: Budget) -> bool:
+def overfill(machine: SystemdMachine, held: Budget) -> bool:
     """Ask for a quarter more memory than the limit from inside the service's cgroup; whether it was refused."""
     assert held.memory is not None
     much = held.memory * 5 // 4
@@ -251,7 +251,7 @@ def overfill(machine: Machine, held: Budget) -> bool:
     return code != 0
 
 
-def held_back(machine: Machine, held: Budget, *, seconds: float = 1.0) -> tuple[int, int]:
+def held_back(machine: SystemdMachine, held: Budget, *, seconds: float = 1.0) -> tuple[int, int]:
     """Periods that the kernel counted, and stopped the service's cgroup in, while two busy loops ran inside it.
 
     A period is counted only where a quota is in force. How many of them were stopped depends on what else the
@@ -259,7 +259,7 @@ def held_back(machine: Machine, held: Budget, *, seconds: float = 1.0) -> tuple[
     """
     count = f"awk '/^nr_periods|^nr_throttled/ {{print $2}}' {held.cpu_group}/cpu.stat"
     loops = f"timeout {seconds} bash -c 'echo $$ > {held.cpu_group}/cgroup.procs; while :; do :; done'"
-    said = [int(one) for one in machine.run(f"{count}; {loops} & {loops} & wait; {count}")[1].split()]
+    said = [int(number) for number in machine.run(f"{count}; {loops} & {loops} & wait; {count}")[1].split()]
     return (said[2] - said[0], said[3] - said[1]) if len(said) == 4 else (0, 0)
 
 
@@ -283,11 +283,11 @@ class Snapshot:
         return out + (["the service was restarted"] if self.invocation != later.invocation else [])
 
 
-def snapshot(machine: Machine) -> Snapshot:
+def snapshot(machine: SystemdMachine) -> Snapshot:
     """What the machine holds now; logs, temporary files and systemd's own state are left out."""
     skip = " -o ".join(
-        f"-path {one}"
-        for one in ("/var/log", "/var/lib/llmlab", "/var/lib/systemd", "/var/tmp", "/var/cache", "/tmp")
+        f"-path {folder}"
+        for folder in ("/var/log", "/var/lib/llmlab", "/var/lib/systemd", "/var/tmp", "/var/cache", "/tmp")
     )
     said = machine.run(
         f"find / -mindepth 1 -xdev \\( {skip} \\) -prune -o -printf '%p\\t%y %u:%g %m %T@ %s %l\\n';"
@@ -303,7 +303,7 @@ def snapshot(machine: Machine) -> Snapshot:
     return Snapshot(files, seen.get("MainPID", ""), seen.get("InvocationID", ""))
 
 
-def last_words(machine: Machine) -> str:
+def last_words(machine: SystemdMachine) -> str:
     """State and journal of the service, for evidence."""
     seen = machine.show("ActiveState", "SubState", "Result", "ExecMainStatus", "LoadState")
     return f"{describe(seen)}. The journal's last lines:\n{machine.journal(lines=TAIL)}"

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ...errors import LabError
-from .machine import Machine
+from .machine import SystemdMachine
 from .podman_options import Unread, read
 from .unit_files import complaints
 from .unit_words import split
@@ -38,10 +38,10 @@ class PodmanRun:
 
     def listed(self, name: str) -> list[str]:
         """The values of an option that takes several at once, with commas between them."""
-        return [one for value in self.values(name) for one in value.split(",")]
+        return [part for value in self.values(name) for part in value.split(",")]
 
 
-def generate(machine: Machine, file: str) -> str:
+def generate(machine: SystemdMachine, file: str) -> str:
     """The service that Podman's generator makes of a Quadlet file on the machine, by its path.
 
     :raises LabError: with the words of the generator, or of systemd where it does not understand the service.
@@ -56,7 +56,11 @@ def generate(machine: Machine, file: str) -> str:
         raise LabError(f"Podman's generator makes no service of it:\n{_plain(said)}", where=name)
     path = f"/var/lib/llmlab/{Path(file).stem}.service"
     machine.put({path: service.encode()})
-    wrong = [one for one in complaints(machine, path) if "[X-" not in one and "[Container]" not in one]
+    wrong = [
+        complaint
+        for complaint in complaints(machine, path)
+        if "[X-" not in complaint and "[Container]" not in complaint
+    ]
     if wrong:
         raise LabError("systemd does not understand the service made of it:\n" + "\n".join(wrong), where=name)
     return service
@@ -69,7 +73,7 @@ def _plain(text: str) -> str:
     return "\n".join(kept[-12:])
 
 
-def version(machine: Machine) -> str:
+def version(machine: SystemdMachine) -> str:
     """The version of Podman's generator on the machine; "" when it does not say."""
     code, said = machine.run("/usr/libexec/podman/quadlet -version 2>&1")
     found = re.match(r"\d+\.\d+(\.\d+)?", said.strip())
@@ -84,7 +88,12 @@ def parse(service: str, *, podman: str = "", source: str = "") -> PodmanRun:
     :raises LabError: when there is none, or one that Podman would not take apart so; with the option, and its line.
     """
     line = next(
-        (one for one in service.splitlines() if one.startswith("ExecStart=") and " run " in one), None
+        (
+            setting
+            for setting in service.splitlines()
+            if setting.startswith("ExecStart=") and " run " in setting
+        ),
+        None,
     )
     if line is None:
         raise LabError("The generated service runs no container.", where="llama.container")
@@ -125,24 +134,24 @@ def faults(run: PodmanRun, *, publish: str) -> list[str]:
     if not run.on("--read-only"):
         found.append("its root file system can be written to")
     if not any(
-        one.startswith("no-new-privileges") and not one.endswith("false")
-        for one in run.values("--security-opt")
+        option.startswith("no-new-privileges") and not option.endswith("false")
+        for option in run.values("--security-opt")
     ):
         found.append("it may gain privileges")
-    dropped = {one.lower() for one in run.listed("--cap-drop")}
+    dropped = {capability.lower() for capability in run.listed("--cap-drop")}
     if "all" not in dropped or run.values("--cap-add") or run.on("--privileged"):
         found.append("it has capabilities")
     named = [value for value in run.values("--env") if value.partition("=")[0] in _KEYS]
     secrets = run.values("--secret")
-    if named or "--api-key" in run.arguments or any("type=env" in one for one in secrets):
+    if named or "--api-key" in run.arguments or any("type=env" in secret for secret in secrets):
         found.append("its key stands in its environment or on its command line")
     elif not secrets:
         found.append("it has no secret")
     network = run.values("--network")
-    ports = [one.removesuffix("/tcp") for one in run.listed("--publish")]
+    ports = [port.removesuffix("/tcp") for port in run.listed("--publish")]
     more = ["whatever its image exposes"] * run.on("--publish-all") + ["the host's network"] * (
         "host" in network
     )
-    if [one.rpartition(":")[0] for one in ports] != [publish] or more:
+    if [port.rpartition(":")[0] for port in ports] != [publish] or more:
         found.append(f"it publishes {', '.join([*ports, *more]) or 'nothing'}, not {publish}")
     return found

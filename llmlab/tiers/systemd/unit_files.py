@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ...errors import LabError
-from .machine import Machine
+from .machine import SystemdMachine
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,7 +33,7 @@ class Exposure:
     directives: tuple[Directive, ...]
 
 
-def exposure(machine: Machine, unit: str) -> Exposure:
+def exposure(machine: SystemdMachine, unit: str) -> Exposure:
     """`systemd-analyze security --offline=yes` of a unit file on the machine, by its path.
 
     :raises LabError: when systemd cannot read it, with its words.
@@ -54,7 +54,7 @@ def exposure(machine: Machine, unit: str) -> Exposure:
     )
 
 
-def complaints(machine: Machine, unit: str) -> list[str]:
+def complaints(machine: SystemdMachine, unit: str) -> list[str]:
     """What `systemd-analyze verify` says of a unit file on the machine, as `file:line: words`; empty: nothing.
 
     That a program is not there (yet) is not counted: it is installed later.

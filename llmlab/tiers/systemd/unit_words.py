@@ -41,7 +41,7 @@ def split(line: str) -> list[str]:
         raise ValueError(f"a {quote} is not closed")
     if word is not None:
         words.append(word)
-    return [one.replace("%%", "%") for one in words]
+    return [word.replace("%%", "%") for word in words]
 
 
 def _escape(line: str, at: int) -> tuple[str, int]:

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import pytest
 
-from llmlab.tiers.aws.endpoint import Endpoint
+from llmlab.tiers.aws.endpoint import AwsEndpoint
 
 
 @pytest.fixture(scope="session")
 def _aws():
-    with Endpoint() as endpoint:
+    with AwsEndpoint() as endpoint:
         yield endpoint
 
 

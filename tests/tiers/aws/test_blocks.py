@@ -37,7 +37,7 @@ resource "aws_lb_listener_rule" "server" {
 
 def test_blocks_are_told_from_comments_strings_and_heredocs():
     found = blocks.read(TRICKY, "main.tf")
-    assert [(one.kind, one.labels) for one in found] == [
+    assert [(block.kind, block.labels) for block in found] == [
         ("locals", ()),
         ("module", ("alb",)),
         ("resource", ("aws_lb_listener_rule", "server")),

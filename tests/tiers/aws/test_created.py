@@ -11,13 +11,13 @@ from llmlab.tiers.aws import inventory, leftovers, reach, resources, rights
 from llmlab.tiers.aws.account import Account
 from llmlab.tiers.aws.door import door
 from llmlab.tiers.aws.events import Diagnostic
-from llmlab.tiers.aws.inventory import Fleet, Inventory, Listener, LoadBalancer, Rule, TargetGroup
+from llmlab.tiers.aws.inventory import AutoScalingGroup, Inventory, Listener, LoadBalancer, Rule, TargetGroup
 from llmlab.tiers.aws.probes.first_boot import asked
 
 BALANCER = LoadBalancer(
     "lb", "lb", False, ("sg-door",), ("a", "b"), {"idle_timeout.timeout_seconds": "77"}, (), {}
 )
-FLEET = Fleet("f", ("a", "b"), 2, 2, 2, (), (), {"SecurityGroupIds": ["sg-server"]}, "ELB")
+FLEET = AutoScalingGroup("f", ("a", "b"), 2, 2, 2, (), (), {"SecurityGroupIds": ["sg-server"]}, "ELB")
 HTTPS = Rule("sg-door", False, "tcp", 443, 443, "0.0.0.0/0")
 OUT = Rule("sg-door", True, "tcp", 8080, 8080, peer="sg-server")
 IN = Rule("sg-server", False, "tcp", 8080, 8080, peer="sg-door")
@@ -43,13 +43,15 @@ GOOD = {
 )  # fmt: skip
 def test_who_reaches_whom(change, differs):
     have = Inventory(rules=[HTTPS, OUT, IN, *change], network="172.31.0.0/16")
-    seen = {(one.source, one.to): one.words() for one in reach.matrix(have, BALANCER, FLEET) if one.spans}
+    seen = {
+        (cell.source, cell.to): cell.words() for cell in reach.matrix(have, BALANCER, FLEET) if cell.spans
+    }
     assert seen == GOOD | differs
 
 
 def test_without_a_way_out_of_the_door_nothing_is_reached():
     have = Inventory(rules=[HTTPS, IN], network="172.31.0.0/16")
-    assert {(one.source, one.to): one.words() for one in reach.matrix(have, BALANCER, FLEET)}[
+    assert {(cell.source, cell.to): cell.words() for cell in reach.matrix(have, BALANCER, FLEET)}[
         reach.DOOR, reach.SERVER
     ] == "none"
 

@@ -286,7 +286,7 @@ resource "aws_ecs_service" "s" {
 """
     )
     with Terraform(folder, aws) as project:
-        assert {one.address for one in project.apply()} >= {"aws_launch_template.t"}
+        assert {step.address for step in project.apply()} >= {"aws_launch_template.t"}
         assert project.changes() == []
 
 
@@ -330,5 +330,5 @@ resource "aws_autoscaling_group" "g" {
         project.apply()
         (after,) = asg.describe_auto_scaling_groups()["AutoScalingGroups"]
         assert project.changes() == []
-    assert [one["InstanceType"] for one in after["Instances"]] == ["m7i.xlarge"]
+    assert [instance["InstanceType"] for instance in after["Instances"]] == ["m7i.xlarge"]
     assert before["Instances"][0]["InstanceId"] != after["Instances"][0]["InstanceId"]

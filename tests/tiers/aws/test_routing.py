@@ -9,7 +9,7 @@ import pytest
 from llmlab.errors import LabError
 from llmlab.tiers.aws import way
 from llmlab.tiers.aws.door import door
-from llmlab.tiers.aws.inventory import Fleet, Inventory, Listener, LoadBalancer, TargetGroup
+from llmlab.tiers.aws.inventory import AutoScalingGroup, Inventory, Listener, LoadBalancer, TargetGroup
 from llmlab.tiers.aws.routing import Request, decide, in_words, like
 
 HEALTH = {"path": "/health", "matcher": "200", "port": "traffic-port", "interval": 9, "timeout": 5, "healthy": 2, "unhealthy": 2}  # fmt: skip
@@ -82,8 +82,8 @@ PATHS = field("path-pattern", "/v1/*", "/health")
 )  # fmt: skip
 def test_a_condition(condition, meets, misses):
     only = listener(REFUSE, rule(7, forward("servers"), condition))
-    assert [one for one in meets if decide(only, one).priority != 7] == []
-    assert [one for one in misses if decide(only, one).priority is not None] == []
+    assert [request for request in meets if decide(only, request).priority != 7] == []
+    assert [request for request in misses if decide(only, request).priority is not None] == []
 
 
 def test_all_conditions_of_a_rule_must_be_met_and_the_lowest_number_is_asked_first():
@@ -93,9 +93,10 @@ def test_all_conditions_of_a_rule_must_be_met_and_the_lowest_number_is_asked_fir
     )
     both = listener(REFUSE, *rules)
     found = {
-        str(one): decide(both, one) for one in (Request("/v1/a", "POST"), Request("/v1/a"), Request("/"))
+        str(request): decide(both, request)
+        for request in (Request("/v1/a", "POST"), Request("/v1/a"), Request("/"))
     }
-    assert [one.by for one in found.values()] == ["rule 9", "rule 100", "the default action"]
+    assert [decided.by for decided in found.values()] == ["rule 9", "rule 100", "the default action"]
     assert found["POST /v1/a"].shares == {"early": 1.0}
     assert found["GET /"].arn == "listener/443"
 
@@ -140,9 +141,11 @@ def test_wildcards(pattern, text, is_like):
 
 def world(*listeners, groups=("servers",), fleets=None):
     """A load balancer with these listeners; each target group has a fleet of its own unless `fleets` says otherwise."""
-    made = [TargetGroup(one, one, 8080, "HTTP", HEALTH, {}, (f"i-{one}",)) for one in groups]
+    made = [TargetGroup(name, name, 8080, "HTTP", HEALTH, {}, (f"i-{name}",)) for name in groups]
     backed = groups if fleets is None else fleets
-    behind = [Fleet(one, ("a", "b"), 2, 2, 2, (one,), (f"i-{one}",), {}, "ELB") for one in backed]
+    behind = [
+        AutoScalingGroup(name, ("a", "b"), 2, 2, 2, (name,), (f"i-{name}",), {}, "ELB") for name in backed
+    ]
     balancer = LoadBalancer("lb", "lb", False, (), ("a", "b"), {}, listeners, {})
     return Inventory([balancer], made, behind), balancer
 
@@ -171,7 +174,7 @@ def test_what_arrives_and_what_does_not(listeners, lost):
     found = way.find(have, DOMAIN)
     assert found is not None
     assert (found.group.name, found.fleet.name) == ("servers", "servers")
-    assert [one.words() for one in found.lost] == lost
+    assert [loss.words() for loss in found.lost] == lost
 
 
 def test_the_rule_that_decides_is_named_with_its_place():
@@ -205,7 +208,7 @@ def test_two_services_behind_one_door_by_host():
     )
     found = way.find(have, DOMAIN)
     assert (found.group.name, found.lost) == ("servers", ())
-    assert [one.requests[0].path for one in found.besides] == ["/completion"]
+    assert [loss.requests[0].path for loss in found.besides] == ["/completion"]
 
 
 def test_http_redirects_and_https_forwards():
@@ -269,7 +272,7 @@ def test_a_weighted_canary(weights, main, served, lost):
     found = way.find(have, DOMAIN)
     assert found.group.name == main
     assert [group.name for group, _ in found.served] == served
-    assert sum(len(one.requests) for one in found.lost) == lost
+    assert sum(len(loss.requests) for loss in found.lost) == lost
     if lost:
         assert "10% of it to empty, which belongs to no Auto Scaling group" in found.lost[0].words()
 
@@ -313,7 +316,7 @@ def test_the_door_settles_the_rule_before_it_answers():
     made = door(have, balancer, int, ["i-servers", "i-canary"])
     lines = [line.strip() for line in made.config.splitlines()]
     first, second = (
-        lines.index(next(one for one in lines if f"set-var(txn.rule) int({it})" in one)) for it in (3, 20)
+        lines.index(next(text for text in lines if f"set-var(txn.rule) int({it})" in text)) for it in (3, 20)
     )
     assert first < second
     for line in (

@@ -12,7 +12,7 @@ import pytest
 from llmlab.errors import LabError, Unavailable
 from llmlab.system import owned
 from llmlab.tiers.aws import mirror
-from llmlab.tiers.aws.endpoint import Endpoint
+from llmlab.tiers.aws.endpoint import AwsEndpoint
 from llmlab.tiers.aws.terraform import Terraform
 
 pytestmark = pytest.mark.needs("terraform")
@@ -46,8 +46,8 @@ def test_apply_replan_destroy_leave_nothing_beside_the_learners_files(aws, stack
     folder = stack(ROLE)
     with Terraform(folder, aws) as project:
         steps = project.apply()
-        assert [one.action for one in steps] == ["create", "create"]
-        assert all(one.end is not None and one.end >= one.begin for one in steps)
+        assert [step.action for step in steps] == ["create", "create"]
+        assert all(step.end is not None and step.end >= step.begin for step in steps)
         assert project.changes() == []
         aws.client("iam").tag_role(RoleName="one", Tags=[{"Key": "by", "Value": "hand"}])
         assert project.changes() == ["aws_iam_role.one"]
@@ -112,11 +112,11 @@ def test_an_apply_interrupted_is_gone_on_with_by_the_next(aws, stack):
         )
         project.apply()
         assert project.changes() == []
-    assert [one.label for one in owned.entries() if "terraform" in one.label] == []
+    assert [entry.label for entry in owned.entries() if "terraform" in entry.label] == []
 
 
 def test_an_endpoint_that_dies_in_mid_apply_is_said_at_once(stack):
-    endpoint = Endpoint()
+    endpoint = AwsEndpoint()
 
     def end(said: str) -> None:
         if "Creating" in said:
@@ -221,7 +221,7 @@ def test_a_kernel_killed_in_mid_apply_leaves_nothing_that_clean_does_not_end(sta
     word, folder = kernel.stdout.readline().split()
     assert word == "creating"
     below = psutil.Process(kernel.pid).children(recursive=True)
-    assert any("terraform" in one.name() for one in below)
+    assert any("terraform" in process.name() for process in below)
     kernel.kill()
     kernel.wait()
     _, alive = psutil.wait_procs(below, timeout=20)

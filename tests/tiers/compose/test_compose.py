@@ -159,7 +159,7 @@ def test_ports_of_its_own_leave_the_files_ports_alone_and_a_clash_a_clash(tmp_pa
         assert ours.address != theirs.address
         with pytest.raises(LabError, match="port is already allocated"):
             ours.up(scale={"one": 2})
-        assert [service_of(one) for one in theirs.containers()] == ["one"]
+        assert [service_of(container) for container in theirs.containers()] == ["one"]
 
 
 @pytest.mark.needs("docker", "images")
@@ -247,12 +247,12 @@ class Wire:
 
     def cut(self) -> None:
         self.open = False
-        for one in (self.server, *self.pairs):
+        for end in (self.server, *self.pairs):
             try:
-                one.shutdown(socket.SHUT_RDWR)
+                end.shutdown(socket.SHUT_RDWR)
             except OSError:
                 pass
-            one.close()
+            end.close()
 
 
 @pytest.fixture
@@ -278,11 +278,15 @@ def test_a_daemon_that_dies_in_the_middle_costs_nobody_points(files, wire):
             wire.cut()
 
     result = run(LAB.folder, files, artifacts=LAB.artifacts, on_event=hear)
-    by = {one.check: one.status for one in result.outcomes}
+    by = {outcome.check: outcome.status for outcome in result.outcomes}
     assert by["up"] == by["slots"] == "passed", str(result)
     assert "failed" not in by.values(), str(result)
     assert by["secrets"] == "error"
-    reasons = [one.reason or "" for one in result.outcomes if one.status == "error" and one.check != "grader"]
+    reasons = [
+        outcome.reason or ""
+        for outcome in result.outcomes
+        if outcome.status == "error" and outcome.check != "grader"
+    ]
     assert all("daemon is not running" in reason or "Traceback" not in reason for reason in reasons), reasons
     assert owned.entries(), "what it made is still registered, for llmlab clean"
     wire.mend()
@@ -342,7 +346,7 @@ def test_the_dashboards_queries_are_found_also_in_rows(tmp_path):
     path.write_text(
         json.dumps({"panels": [{"title": "a", "targets": [{"expr": "rate(x[$__rate_interval])"}]}, row]})
     )
-    assert [one[0] for one in panels(read_dashboard(path))] == ["a", "b"]
+    assert [panel[0] for panel in panels(read_dashboard(path))] == ["a", "b"]
     assert filled('rate(x{job=~"$job"}[$__rate_interval])') == 'rate(x{job=~".+"}[30s])'
     assert named("{{ job }} now", {"job": "llama"}) == "llama now"
     assert named("", {"__name__": "up", "instance": "a:1"}) == "instance=a:1"

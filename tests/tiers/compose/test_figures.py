@@ -98,10 +98,10 @@ def test_no_text_is_cut_off_or_printed_over_other_text(name: str, monkeypatch: p
             (axes.get_yticklabels(), axes.get_ylim(), 1),
             (axes.get_xticklabels(), axes.get_xlim(), 0),
         ):
-            texts += [one for one in labels if low <= one.get_position()[place] <= high]
+            texts += [label for label in labels if low <= label.get_position()[place] <= high]
         texts += [*axes.texts, axes.xaxis.label, axes._left_title]
         texts += axes.get_legend().get_texts() if axes.get_legend() else []
-    boxes = [(one.get_text(), one.get_window_extent(renderer)) for one in texts if one.get_text()]
+    boxes = [(artist.get_text(), artist.get_window_extent(renderer)) for artist in texts if artist.get_text()]
     for text, box in boxes:
         assert box.x0 >= whole.x0 - 1, text
         assert box.x1 <= whole.x1 + 1, text
@@ -136,9 +136,9 @@ def test_a_replica_that_joined_late_counts_as_none_before() -> None:
 
 
 def test_nothing_counted_is_an_error() -> None:
-    for one in (counted(), counted(("yours", [(0, 0, 0)]))):
+    for counts in (counted(), counted(("yours", [(0, 0, 0)]))):
         with pytest.raises(LabError, match="no replica answered"):
-            shares(one)
+            shares(counts)
     with pytest.raises(LabError, match="too many"):
         shares(counted(("yours", [(1, 1, 1)] * 6)))
     with pytest.raises(LabError, match="no panels"):

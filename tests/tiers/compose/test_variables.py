@@ -21,7 +21,7 @@ def names(folder, env=None, dotenv=None):
     (folder / "compose.yaml").write_text(TEXT)
     if dotenv is not None:
         (folder / ".env").write_text(dotenv)
-    return [(one.name, one.line) for one in unset(folder / "compose.yaml", env or {})]
+    return [(variable.name, variable.line) for variable in unset(folder / "compose.yaml", env or {})]
 
 
 def test_what_has_neither_a_value_nor_a_default_is_found_with_its_line(tmp_path):

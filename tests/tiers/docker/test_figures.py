@@ -54,7 +54,7 @@ def test_it_says_sizes_builds_and_starts_in_words_and_numbers():
     assert "answers after 0.9 s" in picture.alt
     assert "n = 3" in picture.caption
     assert "AMD EPYC 7763, 2 cores, 8 GiB (laptop)" in picture.caption
-    assert [one["bytes"] for one in picture.data["images"]] == [94_010_000.0] * 2
+    assert [image["bytes"] for image in picture.data["images"]] == [94_010_000.0] * 2
     assert picture.png == figures.images([survey("theirs", starts=False), survey("mine")]).png
 
 

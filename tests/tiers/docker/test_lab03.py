@@ -30,7 +30,7 @@ def files(tmp_path, monkeypatch):
 
 def checked(files, *only: str, **options):
     result = run(INFO.folder, files, artifacts=INFO.artifacts, only=only, **options)
-    return {one.check: one for one in result.outcomes}
+    return {outcome.check: outcome for outcome in result.outcomes}
 
 
 def edit(files, before: str, after: str) -> None:

@@ -48,8 +48,8 @@ def make(world, tmp_path):
         return made[-1]
 
     yield start
-    for one in made:
-        one.close()
+    for edge in made:
+        edge.close()
     world.restore()
 
 
@@ -193,7 +193,7 @@ def test_however_a_worker_asks_for_the_country_it_is_told(world, make, way):
     ):
         mark = world.mark()
         assert edge.request("GET", "/", cf=cf).status_code == 200
-        assert [one.region for one in world.seen(mark, least=1)] == [home]
+        assert [request.region for request in world.seen(mark, least=1)] == [home]
 
 
 def test_an_exception_on_some_request_is_in_the_log_and_the_next_is_served(make):
@@ -205,9 +205,9 @@ def test_an_exception_on_some_request_is_in_the_log_and_the_next_is_served(make)
 
 def test_every_country_has_a_tile_of_its_own_and_a_region():
     found = countries()
-    assert len({(one.column, one.row) for one in found}) == len(found) > 140
-    assert {one.home for one in found} == set(HOSTS)
-    assert all(one.continent == "EU" or not one.eu for one in found if one.code != "CY")
+    assert len({(country.column, country.row) for country in found}) == len(found) > 140
+    assert {country.home for country in found} == set(HOSTS)
+    assert all(country.continent == "EU" or not country.eu for country in found if country.code != "CY")
 
 
 def test_users_are_drawn_of_every_kind_from_many():

@@ -102,7 +102,9 @@ def asked(local, query):
         params={"query": query},
         trust_env=False,
     )
-    return {one["metric"].get("pod"): float(one["value"][1]) for one in reply.json()["data"]["result"]}
+    return {
+        series["metric"].get("pod"): float(series["value"][1]) for series in reply.json()["data"]["result"]
+    }
 
 
 @pytest.mark.needs("pods", "binary")

@@ -16,7 +16,7 @@ import pytest
 from llmlab.errors import LabError
 from llmlab.system.paths import cache_dir
 from llmlab.tiers.kubernetes.programs import binaries
-from llmlab.tiers.kubernetes.programs.binaries import Source
+from llmlab.tiers.kubernetes.programs.binaries import ProgramSource
 
 pytestmark = pytest.mark.usefixtures("nothing_taken")
 go = pytest.mark.skipif(
@@ -106,7 +106,7 @@ def test_without_go_there_is_one_sentence_and_the_ways_out(tmp_path):
 
 @go
 def test_a_source_of_ours_is_built_once_however_many_ask(recipe, cache):
-    source, said, failures = Source("hello", "1", {"hello": "."}), [], []
+    source, said, failures = ProgramSource("hello", "1", {"hello": "."}), [], []
 
     def build() -> None:
         try:
@@ -115,25 +115,25 @@ def test_a_source_of_ours_is_built_once_however_many_ask(recipe, cache):
             failures.append(error)
 
     threads = [threading.Thread(target=build) for _ in range(3)]
-    for one in threads:
-        one.start()
-    for one in threads:
-        one.join()
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
     assert not failures
     assert said.count("hello 1: hello is built") == 1
     program = cache / "hello-1" / "bin" / "hello"
     assert subprocess.run([program], capture_output=True, text=True).stdout == "hello\n"
-    assert sorted(one.name for one in cache.iterdir()) == ["hello-1", "hello-1.lock"]
+    assert sorted(path.name for path in cache.iterdir()) == ["hello-1", "hello-1.lock"]
 
 
 @go
 def test_what_does_not_compile_says_so_in_the_compilers_words_and_leaves_nothing(recipe, cache):
     (recipe / "main.go").write_text(HELLO.replace("Println", "Printline"))
     with pytest.raises(LabError, match=r"hello 1 cannot be built:(.|\n)*undefined: fmt\.Printline"):
-        binaries.build(Source("hello", "1", {"hello": "."}))
-    assert [one.name for one in cache.iterdir()] == ["hello-1.lock"]
+        binaries.build(ProgramSource("hello", "1", {"hello": "."}))
+    assert [path.name for path in cache.iterdir()] == ["hello-1.lock"]
     (recipe / "main.go").write_text(HELLO)
-    binaries.build(Source("hello", "1", {"hello": "."}))
+    binaries.build(ProgramSource("hello", "1", {"hello": "."}))
     assert (cache / "hello-1" / "bin" / "hello").exists()
 
 
@@ -147,7 +147,7 @@ def test_a_source_that_is_not_the_pinned_one_is_not_built(cache):
         pytest.skip("its module is not here. Bring it: uv run llmlab fetch kubernetes")
     with pytest.raises(LabError, match=f"not the pinned one: {re.escape(pinned.sum)}, not h1:another="):
         binaries.build(dataclasses.replace(pinned, sum="h1:another="))
-    assert [one.name for one in cache.iterdir()] == [f"{pinned.name}-{pinned.version}.lock"]
+    assert [path.name for path in cache.iterdir()] == [f"{pinned.name}-{pinned.version}.lock"]
     binaries.build(pinned)
     kept = cache / f"{pinned.name}-{pinned.version}" / "config/crd/standard"
     assert any(kept.glob("*httproutes*.yaml"))
@@ -161,7 +161,7 @@ def test_a_version_that_is_nowhere_is_said_by_go(cache):
         binaries.build(gone)
 
 
-@pytest.mark.parametrize("source", binaries.SOURCES, ids=lambda one: one.name)
+@pytest.mark.parametrize("source", binaries.SOURCES, ids=lambda pinned: pinned.name)
 def test_every_source_is_pinned_by_a_hash(source):
     if source.module:
         assert re.fullmatch(r"h1:[A-Za-z0-9+/]{43}=", source.sum)
@@ -192,11 +192,11 @@ def test_a_cluster_comes_up_without_what_only_add_ons_need(cache, monkeypatch):
     named = [name for lab in all_labs() for name in lab.images.get("kubernetes", ())]
     labs = [need for name in named for need in images.named(name).needs]
     assert set(labs) <= set(core)  # what a lab's own images are made of
-    order = [bool(one.addon) for one in binaries.SOURCES]
+    order = [bool(source.addon) for source in binaries.SOURCES]
     assert order == sorted(order)
     assert sorted([*core, *addons]) == sorted(binaries.names())
-    for one in core:
-        path = cache / binaries.source(one).relative.removeprefix("kube/") / "bin" / one
+    for program in core:
+        path = cache / binaries.source(program).relative.removeprefix("kube/") / "bin" / program
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text("")
         path.chmod(0o755)
@@ -223,7 +223,7 @@ def test_fetch_brings_the_cluster_first_and_says_so(cache, monkeypatch, capsys):
     monkeypatch.setattr(
         binaries,
         "SOURCES",
-        (Source("one", "1", {"core": "."}), Source("two", "1", {"addon": "."}, addon="dns")),
+        (ProgramSource("one", "1", {"core": "."}), ProgramSource("two", "1", {"addon": "."}, addon="dns")),
     )
     made = []
 

@@ -8,7 +8,7 @@ import pytest
 
 from llmlab.errors import LabError
 from llmlab.system import owned
-from llmlab.tiers.kubernetes.drivers.context import Context
+from llmlab.tiers.kubernetes.drivers.context import KubeContext
 from llmlab.tiers.kubernetes.manifests.applied import Applied
 from llmlab.tiers.kubernetes.manifests.manifests import read
 from llmlab.tiers.kubernetes.programs import binaries
@@ -35,22 +35,22 @@ def test_it_makes_its_namespace_and_takes_it_away(simulated, named, tmp_path):
     (tmp_path / "a.yaml").write_text(
         "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: a, namespace: mine}\n"
     )
-    with Context(context=named, namespace="mine") as cluster:
+    with KubeContext(context=named, namespace="mine") as cluster:
         cluster.up()
         assert names(simulated) - before == {"namespace/mine"}
         Applied(cluster, read(tmp_path, ["a.yaml"], namespaces=["mine"])).up()
         assert "configmap/a" in simulated.run_kubectl("get", "configmaps", "-n", "mine", "-o", "name")
     assert "Terminating" in simulated.run_kubectl("get", "namespaces") or names(simulated) == before
-    assert not [one for one in owned.entries() if one.kind == "context"]
+    assert not [entry for entry in owned.entries() if entry.kind == "context"]
 
 
 def test_a_namespace_that_is_there_is_somebody_elses(simulated, named):
     with pytest.raises(LabError, match="is a namespace default"):
-        Context(context=named, namespace="default").up()
+        KubeContext(context=named, namespace="default").up()
     assert "namespace/default" in names(simulated)
 
 
 def test_a_context_that_nobody_has(named):
     with pytest.raises(LabError, match="knows no context nowhere"):
-        Context(context="nowhere", namespace="mine").up()
-    assert not [one for one in owned.entries() if one.kind == "context"]
+        KubeContext(context="nowhere", namespace="mine").up()
+    assert not [entry for entry in owned.entries() if entry.kind == "context"]

@@ -28,9 +28,9 @@ def llmlab(*words, **more):
 def below_state() -> list[psutil.Process]:
     mine = os.environ["LLMLAB_STATE"]
     return [
-        one
-        for one in psutil.process_iter(["cmdline"])
-        if f"{mine}/clusters" in " ".join(one.info["cmdline"] or ())
+        process
+        for process in psutil.process_iter(["cmdline"])
+        if f"{mine}/clusters" in " ".join(process.info["cmdline"] or ())
     ]
 
 

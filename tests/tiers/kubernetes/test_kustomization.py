@@ -103,7 +103,10 @@ def test_what_a_lab_needs_is_rendered(folder):
         '  patch: \'[{"op": "add", "path": "/data/e", "value": "f"}]\'\n'
         "configMapGenerator: [{name: models, files: [models.ini, chat.ini=models.ini], literals: [a=http://b]}]\n"
     )
-    found = {one.name.split("-")[0]: one for one in manifests.kustomized(Simulated(), folder, namespaces=NS)}
+    found = {
+        document.name.split("-")[0]: document
+        for document in manifests.kustomized(Simulated(), folder, namespaces=NS)
+    }
     assert found["x"].body["data"] == {"a": "b", "c": "d"}
     assert found["below"].body["data"] == {"a": "b", "e": "f"}
     assert found["models"].body["data"] == {"a": "http://b", "models.ini": "[chat]\n", "chat.ini": "[chat]\n"}

@@ -58,7 +58,7 @@ def traces(*clusters: str) -> dict[str, set[str]]:
         return subprocess.run(line, capture_output=True, text=True).stdout.splitlines()
 
     folders = Path(os.environ["LLMLAB_STATE"]) / "clusters"
-    commands = [" ".join(one.info["cmdline"] or ()) for one in psutil.process_iter(["cmdline"])]
+    commands = [" ".join(process.info["cmdline"] or ()) for process in psutil.process_iter(["cmdline"])]
     links = {
         line for line in said("ip", "-o", "link") if of_these(line)
     }  # by its alias: another may have its name by now
@@ -67,10 +67,10 @@ def traces(*clusters: str) -> dict[str, set[str]]:
         "links": links,
         "routes": {line for line in said("ip", "route") if cables & set(line.split())},
         "rules": {line for line in said("iptables-save") if "KUBE" in line or "CNI" in line},
-        "cgroups": {str(one) for one in Path("/sys/fs/cgroup").glob("**/llmlab-*") if one.name in words},
+        "cgroups": {str(path) for path in Path("/sys/fs/cgroup").glob("**/llmlab-*") if path.name in words},
         "mounts": {line for line in Path("/proc/mounts").read_text().splitlines() if of_these(line)},
-        "folders": {str(one) for one in folders.glob("*") if one.name in words},
-        "cni": {str(one) for one in Path("/var/lib/cni").glob("**/*")},
+        "folders": {str(path) for path in folders.glob("*") if path.name in words},
+        "cni": {str(path) for path in Path("/var/lib/cni").glob("**/*")},
         "processes": {line for line in commands if of_these(line)},
     }
     return {what: those for what, those in found.items() if those}
@@ -156,20 +156,20 @@ def test_two_at_once_and_nothing_left_of_either():
         except BaseException as error:
             failures.append(error)
 
-    threads = [threading.Thread(target=up, args=(one,)) for one in both]
-    for one in threads:
-        one.start()
-    for one in threads:
-        one.join()
+    threads = [threading.Thread(target=up, args=(cluster,)) for cluster in both]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
     try:
         assert not failures
         assert both[0].network != both[1].network
-        assert all("node-1" in one.run_kubectl("get", "nodes") for one in both)
-        those = [one.name for one in both]
+        assert all("node-1" in cluster.run_kubectl("get", "nodes") for cluster in both)
+        those = [cluster.name for cluster in both]
         assert {"links", "routes", "cgroups", "folders", "processes"} <= set(traces(*those))
     finally:
-        for one in both:
-            one.down()
+        for cluster in both:
+            cluster.down()
     assert traces(*those) == {}
 
 
@@ -186,9 +186,9 @@ def test_what_a_killed_owner_left_is_cleaned(at):
                 break
         process.send_signal(signal.SIGKILL)
     entry = next(
-        one.data
-        for one in owned.entries()
-        if one.data.get("owner", {}).get("pid") == process.pid and "cable" in one.data
+        owned_entry.data
+        for owned_entry in owned.entries()
+        if owned_entry.data.get("owner", {}).get("pid") == process.pid and "cable" in owned_entry.data
     )
     it = entry["name"]
     wait("the end of its processes", lambda: "processes" not in traces(it), 20)

@@ -42,7 +42,9 @@ def opened(archive):
 def test_a_program_runs_on_its_libraries_and_nothing_else(tmp_path):
     libraries = oci.libraries(ECHO)
     assert libraries
-    archive = write(tmp_path / "a.tar", {"/bin/echo": ECHO, **{str(one): one for one in libraries}})
+    archive = write(
+        tmp_path / "a.tar", {"/bin/echo": ECHO, **{str(library): library for library in libraries}}
+    )
     (tmp_path / "layer.tar").write_bytes(opened(archive)[2])
     root = tmp_path / "root"
     root.mkdir()
@@ -60,8 +62,8 @@ def test_what_runs_may_be_run_and_what_is_data_only_read(tmp_path):
     )
     (tmp_path / "layer.tar").write_bytes(opened(archive)[2])
     with tarfile.open(tmp_path / "layer.tar") as tar:
-        modes = {one.name: oct(one.mode) for one in tar}
-        owners = {(one.uid, one.gid) for one in tar}
+        modes = {member.name: oct(member.mode) for member in tar}
+        owners = {(member.uid, member.gid) for member in tar}
     assert modes == {
         "echo": "0o755",
         "some": "0o755",
@@ -97,12 +99,12 @@ def test_several_that_make_the_same_one_do_not_meet(tmp_path):
             failures.append(error)
 
     threads = [threading.Thread(target=make) for _ in range(4)]
-    for one in threads:
-        one.start()
-    for one in threads:
-        one.join()
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
     assert not failures
-    assert [one.name for one in target.parent.iterdir()] == ["a.tar"]
+    assert [file.name for file in target.parent.iterdir()] == ["a.tar"]
 
 
 def test_a_file_that_is_not_there_leaves_nothing(tmp_path):
@@ -131,7 +133,7 @@ def test_a_script_needs_no_library(tmp_path):
 def test_docker_reads_and_runs_it(tmp_path):
     """What `kind load` takes as well."""
     name = f"llmlab-test/echo-{uuid.uuid4().hex[:8]}:1"
-    files = {"/bin/echo": ECHO, **{str(one): one for one in oci.libraries(ECHO)}}
+    files = {"/bin/echo": ECHO, **{str(library): library for library in oci.libraries(ECHO)}}
     archive = write(
         tmp_path / "a.tar", files, names=[f"docker.io/{name}"], Entrypoint=["/bin/echo"], User="65532"
     )
@@ -148,13 +150,13 @@ def test_docker_reads_and_runs_it(tmp_path):
 
 
 def test_every_image_has_a_full_name_of_its_own():
-    full = [one.reference for one in images.CATALOGUE]
+    full = [image.reference for image in images.CATALOGUE]
     assert len(set(full)) == len(full)
     assert all(
-        one.startswith(("docker.io/library/", "docker.io/llmlab/", "docker.io/models/")) for one in full
+        name.startswith(("docker.io/library/", "docker.io/llmlab/", "docker.io/models/")) for name in full
     )
     assert images.named("llama-server").reference == "docker.io/library/llama-server:v1.0.0"
-    assert all(images.named(one.reference) is one for one in images.CATALOGUE)
+    assert all(images.named(image.reference) is image for image in images.CATALOGUE)
 
 
 def test_an_unknown_image_lists_those_there_are():

@@ -14,13 +14,13 @@ from llmlab.tiers.kubernetes.gpus.probes import on_node, short
 def test_the_data_are_whole_and_dated():
     data = catalogue()
     date.fromisoformat(data["as_of"])
-    assert {one.cloud for one in pools()} == {"EKS", "GKE", "AKS"}
-    assert len({one.name for one in pools()}) == len(pools())
-    for one in pools():
-        assert one.gpu in data["gpu"]
-        assert one.gpus > 0 < one.dollars
-        assert [taint(it)["effect"] for it in one.taints]
-        assert one.machine not in retired(), "a pool that cannot be had"
+    assert {pool.cloud for pool in pools()} == {"EKS", "GKE", "AKS"}
+    assert len({pool.name for pool in pools()}) == len(pools())
+    for pool in pools():
+        assert pool.gpu in data["gpu"]
+        assert pool.gpus > 0 < pool.dollars
+        assert [taint(it)["effect"] for it in pool.taints]
+        assert pool.machine not in retired(), "a pool that cannot be had"
     assert all(date.fromisoformat(day) <= date.fromisoformat(data["as_of"]) for day in retired().values())
 
 
@@ -28,7 +28,7 @@ def test_every_gpu_of_a_pool_agrees_with_lab_03():
     """Its compute capability is the one that lab 03's fleet has, where that has it."""
     from llmlab.tiers.docker.cuda import fleet
 
-    known = {one["name"]: one["capability"] for one in fleet()}
+    known = {gpu["name"]: gpu["capability"] for gpu in fleet()}
     for name, about in catalogue()["gpu"].items():
         found = known.get(name.split()[0])
         assert found is None or about["capability"] == f"{found // 10}.{found % 10}", name
@@ -70,6 +70,6 @@ def test_a_pod_for_one_node_keeps_what_its_template_asks_for():
     body = {"spec": {"template": {"spec": {"affinity": {"nodeAffinity": required}}}}}
     made = on_node(body, "node-7", "probe")["spec"]["affinity"]["nodeAffinity"]
     terms = made["requiredDuringSchedulingIgnoredDuringExecution"]["nodeSelectorTerms"]
-    assert [one["matchFields"][0]["values"] for one in terms] == [["node-7"], ["node-7"]]
+    assert [selector["matchFields"][0]["values"] for selector in terms] == [["node-7"], ["node-7"]]
     assert terms[0]["matchExpressions"] == term["matchExpressions"]
     assert "matchFields" not in term, "the learner's own is left alone"

@@ -14,7 +14,7 @@ from llmlab.tiers.kubernetes.gpus.probes import decided
 from llmlab.tiers.kubernetes.manifests import manifests, refusals
 from llmlab.tiers.kubernetes.manifests.applied import Applied
 from llmlab.tiers.kubernetes.manifests.manifests import Document
-from llmlab.tiers.kubernetes.manifests.refusals import Refused, blamed, standing
+from llmlab.tiers.kubernetes.manifests.refusals import WorkloadRefused, blamed, standing
 from llmlab.tiers.kubernetes.manifests.trouble import trouble
 from llmlab.tiers.kubernetes.probes.pods import forbidden
 
@@ -284,7 +284,7 @@ def test_the_wait_ends_with_the_events_words_and_the_line(name, applied):
     texts, said, line = REFUSALS[name]
     one = applied(*texts)
     began = time.monotonic()
-    with pytest.raises(Refused) as caught:
+    with pytest.raises(WorkloadRefused) as caught:
         one.ready(LONG)
     assert time.monotonic() - began < LONG / 2
     assert said in caught.value.what
@@ -298,7 +298,7 @@ def test_the_wait_ends_with_the_events_words_and_the_line(name, applied):
 def test_what_the_learners_own_namespace_does_not_admit(applied):
     one = applied(deployment(), labels={"pod-security.kubernetes.io/enforce": "restricted"})
     with pytest.raises(
-        Refused,
+        WorkloadRefused,
         match=r'No pod of Deployment one is let in. ReplicaSet one-.* violates PodSecurity "restricted',
     ) as caught:
         one.ready(LONG)
@@ -308,7 +308,7 @@ def test_what_the_learners_own_namespace_does_not_admit(applied):
 @cluster_is_needed
 def test_some_are_let_in_and_no_more(simulated, applied):
     one = applied(QUOTA.replace("HARD", '{pods: "1"}'), deployment())
-    with pytest.raises(Refused, match="Only 1 of 2 pods of Deployment one are let in"):
+    with pytest.raises(WorkloadRefused, match="Only 1 of 2 pods of Deployment one are let in"):
         one.ready(LONG)
     said = trouble(simulated, one.namespaces[0])  # the pod that runs does not speak for the other one
     assert len([line for line in said if "exceeded quota" in line]) == 1
@@ -317,7 +317,7 @@ def test_some_are_let_in_and_no_more(simulated, applied):
 @cluster_is_needed
 def test_one_that_is_paused_from_the_start_makes_none(applied):
     one = applied(deployment().replace("spec:\n  replicas", "spec:\n  paused: true\n  replicas"))
-    with pytest.raises(Refused, match="it is paused") as caught:
+    with pytest.raises(WorkloadRefused, match="it is paused") as caught:
         one.ready(LONG)
     assert caught.value.where == "a.yaml:5, spec.paused"
 
@@ -335,7 +335,7 @@ def test_a_refusal_that_passes_is_waited_out(simulated, applied, tmp_path):
 @cluster_is_needed
 def test_the_schedulers_decision_is_not_awaited_for_pods_that_are_refused(simulated, applied):
     one = applied(deployment("runtimeClassName: nvidia"))
-    with pytest.raises(Refused) as caught:
+    with pytest.raises(WorkloadRefused) as caught:
         decided(simulated, one.documents[0], 2, LONG)
     assert caught.value.where == "a.yaml:10, spec.template.spec.runtimeClassName"
 

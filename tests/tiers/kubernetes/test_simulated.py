@@ -151,7 +151,7 @@ def test_what_a_killed_owner_left_is_cleaned():
     state = Path(os.environ["LLMLAB_STATE"])
 
     def below():
-        lines = [" ".join(one.info["cmdline"] or ()) for one in psutil.process_iter(["cmdline"])]
+        lines = [" ".join(process.info["cmdline"] or ()) for process in psutil.process_iter(["cmdline"])]
         return {line for line in lines if f"{state}/clusters" in line}
 
     others = below()

@@ -42,14 +42,14 @@ def test_it_is_named_with_its_line(tmp_path, text, line, said):
     ids=["aliases", "merged", "same key elsewhere", "comments", "an end without a document"],
 )
 def test_what_is_plain_is_taken(tmp_path, text):
-    assert [one.name for one in read(tmp_path, text)] == ["x"]
+    assert [document.name for document in read(tmp_path, text)] == ["x"]
 
 
 def test_a_few_lines_that_stand_for_millions_cost_nothing(tmp_path):
     lines = ["a0: &a0 [x, x, x, x, x, x, x, x, x, x]"]
     lines += [f"a{n}: &a{n} [{', '.join([f'*a{n - 1}'] * 10)}]" for n in range(1, 9)]
     with pytest.raises(LabError, match="stands for more than 20,000 values"):
-        read(tmp_path, MAP + "data:\n" + "".join(f"  {one}\n" for one in lines))
+        read(tmp_path, MAP + "data:\n" + "".join(f"  {line}\n" for line in lines))
 
 
 @pytest.mark.parametrize("text", ["", "# nothing but this\n", "---\n---\n"])

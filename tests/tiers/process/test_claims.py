@@ -68,7 +68,7 @@ def test_an_interval_holds_the_median_and_is_reproducible():
 
 def sweep(*streams: int, slots: int = 4):
     """As a server with these slots would answer: who finds none waits for a whole reply."""
-    return factory.record([factory.run(concurrency=one, slots=slots) for one in streams])
+    return factory.record([factory.run(concurrency=stream, slots=slots) for stream in streams])
 
 
 def test_the_learners_own_sweep_shows_its_knee():

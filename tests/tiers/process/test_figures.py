@@ -24,7 +24,7 @@ def table(rows: list[list[int | float]], kind: str = "offload") -> Table:
     )
 
 
-TIMED = [[layers, one, 20.0 + 15 * layers + one] for layers in (0, 6, 12) for one in (1, 2, 3)]
+TIMED = [[layers, threads, 20.0 + 15 * layers + threads] for layers in (0, 6, 12) for threads in (1, 2, 3)]
 
 
 def test_it_draws_medians_and_says_where_the_best_is():

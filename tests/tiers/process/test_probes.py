@@ -22,7 +22,10 @@ def judged(monkeypatch):
     def judge(ratios, foreign=(0.0,), **more):
         taken = cycle(foreign)
         learner, reference = (SimpleNamespace(command=name) for name in ("learner", "reference"))
-        speeds = {"learner": (100 * one for one in cycle(ratios)), "reference": (100.0 for _ in cycle([1]))}
+        speeds = {
+            "learner": (100 * ratio for ratio in cycle(ratios)),
+            "reference": (100.0 for _ in cycle([1])),
+        }
         ctx = SimpleNamespace(
             seed=1,
             say=lambda _: None,

@@ -11,7 +11,7 @@ from llmlab.tiers.regions import places, programs
 from llmlab.tiers.regions import probes as incidents
 from llmlab.tiers.regions.globe import Globe
 from llmlab.tiers.regions.routing import Routing
-from llmlab.tiers.regions.users import Users
+from llmlab.tiers.regions.users import RegionalUsers
 
 pytestmark = pytest.mark.needs("process", "regions")
 FILES = ("regions.yaml", "llama.zone", "haproxy-global.cfg")
@@ -56,12 +56,12 @@ def make(globe, tmp_path):
         return made[-1]
 
     yield start
-    for one in made:
-        one.close()
+    for routing in made:
+        routing.close()
 
 
 def asked(routing, seconds: float, **more):
-    with Users(routing, **more) as users:
+    with RegionalUsers(routing, **more) as users:
         users.wait(seconds)
         return users.stop()
 
@@ -69,9 +69,9 @@ def asked(routing, seconds: float, **more):
 def test_users_are_served_by_the_region_next_to_them_and_feel_the_distance(globe, reference):
     rows = asked(reference, 2.5)
     homes = incidents.homes(globe)
-    assert {one.users for one in rows} == set(globe.users)
-    assert all(one.ok and one.region == homes[one.users] for one in rows)
-    took = {kind: min(one.took for one in rows if one.users == kind) for kind in ("NA", "SA")}
+    assert {row.users for row in rows} == set(globe.users)
+    assert all(row.ok and row.region == homes[row.users] for row in rows)
+    took = {kind: min(row.took for row in rows if row.users == kind) for kind in ("NA", "SA")}
     more = (globe.users["SA"].rtt(globe.places["us"]) - globe.users["NA"].rtt(globe.places["us"])) / 1000
     assert took["SA"] - took["NA"] > 0.8 * more
 
@@ -81,11 +81,13 @@ def test_what_arrives_is_noted_with_whose_it_is_and_how_many_bytes(globe, refere
     rows = asked(reference, 1.0, at=["residents", "OC"])
     arrived = globe.arrived(mark)
     assert len(arrived) == len(rows)
-    assert {(one.region, one.host, one.user) for one in arrived} == {
+    assert {(request.region, request.host, request.user) for request in arrived} == {
         ("eu", "eu.llama.example.com", "residents-0"),
         ("asia", "llama.example.com", "OC-0"),
     }
-    assert all(one.bytes_in > 100 and one.bytes_out > 100 and one.status == 200 for one in arrived)
+    assert all(
+        request.bytes_in > 100 and request.bytes_out > 100 and request.status == 200 for request in arrived
+    )
 
 
 @pytest.mark.parametrize("how", incidents.WAYS)
@@ -104,7 +106,7 @@ def test_a_region_is_lost_its_users_are_served_elsewhere_and_it_comes_back(globe
 
 def test_cut_off_is_silence_and_torn_is_a_refusal(globe, make):
     routing = make(zone="@ IN A 127.13.1.1\n")
-    with Users(routing, at=["NA"]) as users:
+    with RegionalUsers(routing, at=["NA"]) as users:
         users.wait(1)
         globe.cut("us")
         users.wait(2)
@@ -113,24 +115,24 @@ def test_cut_off_is_silence_and_torn_is_a_refusal(globe, make):
     assert silent.error.startswith("given up after")
     for name in globe.places:
         globe.tear(name)
-    with Users(routing, at=["NA"]) as users:
-        users.wait(6, lambda: any(one.status == 503 and one.took < 1 for one in list(users.rows)))
-        assert any(one.status == 503 and one.took < 1 for one in users.stop())
+    with RegionalUsers(routing, at=["NA"]) as users:
+        users.wait(6, lambda: any(row.status == 503 and row.took < 1 for row in list(users.rows)))
+        assert any(row.status == 503 and row.took < 1 for row in users.stop())
 
 
 def test_an_answer_is_kept_for_its_ttl_and_not_longer(globe, make):
     routing = make(regions=("ttl: 2 ", "ttl: 4 "))
-    with Users(routing, at=["NA"]) as users:
+    with RegionalUsers(routing, at=["NA"]) as users:
         users.wait(1)
         globe.kill("us")
         began = users.now
-        users.wait(9, lambda: any(one.region == "eu" for one in list(users.rows)))
+        users.wait(9, lambda: any(row.region == "eu" for row in list(users.rows)))
         rows = users.stop()
-    knocked = [one for one in rows if one.sent > began and one.entry == "us"]
+    knocked = [row for row in rows if row.sent > began and row.entry == "us"]
     answered = routing.names.ask("llama.example.com", globe.users["NA"].network)
     assert answered.ttl == 4
     assert "127.13.1.1" not in answered.addresses
-    assert max(one.sent for one in knocked) - began > 1.5, "nobody went on with the old answer"
+    assert max(row.sent for row in knocked) - began > 1.5, "nobody went on with the old answer"
     assert rows[-1].ok
     assert rows[-1].entry == "eu"
 
@@ -138,13 +140,13 @@ def test_an_answer_is_kept_for_its_ttl_and_not_longer(globe, make):
 def test_a_connection_that_works_is_kept_whatever_becomes_of_the_name(make):
     """The name server is gone, and a TTL of a second is over: nobody notices until connections are let go."""
     routing = make(zone="@ IN A 127.13.1.1\n", regions=("ttl: 2 ", "ttl: 1 "))
-    with Users(routing, at=["NA"]) as users:
+    with RegionalUsers(routing, at=["NA"]) as users:
         users.wait(0.5)
         routing.names.close()
         gone = users.now
-        users.wait(9, lambda: any(not one.ok for one in list(users.rows)))
+        users.wait(9, lambda: any(not row.ok for row in list(users.rows)))
         rows = users.stop()
-    first = next(one for one in rows if not one.ok)
+    first = next(row for row in rows if not row.ok)
     assert first.sent - gone > 2.5, "it asked again although its connection worked"
     assert "name server does not answer" in first.error
 
@@ -154,12 +156,12 @@ def test_a_rate_is_kept_whatever_becomes_of_the_requests(globe, make):
     globe.cut("us")
     rows = asked(routing, 2.0, at=["NA", "SA"], rate=5, patience=0.5)
     assert 16 <= len(rows) <= 24
-    assert not any(one.ok for one in rows)
+    assert not any(row.ok for row in rows)
 
 
 def test_an_address_that_nobody_has_is_an_error_of_that_user(make):
     rows = asked(make(zone="@ IN A 127.13.9.9\n"), 0.6, at=["NA"])
-    assert {one.error for one in rows} == {"nobody is at 127.13.9.9"}
+    assert {row.error for row in rows} == {"nobody is at 127.13.9.9"}
 
 
 def test_coordinates_reach_the_name_server(reference, globe):
@@ -211,7 +213,9 @@ def test_a_globe_that_cannot_stand_up_takes_everything_down(monkeypatch):
     before = len(owned.entries())
     monkeypatch.setattr(proxies, "WITHIN", 0.0)
     monkeypatch.setattr(
-        programs, "bring", lambda _: programs.Programs(("false",), ("false",), programs.found().toxiproxy)
+        programs,
+        "bring",
+        lambda _: programs.RoutingPrograms(("false",), ("false",), programs.found().toxiproxy),
     )
     with pytest.raises(LabError):
         Globe()
@@ -222,19 +226,19 @@ def test_the_name_server_says_who_is_down_and_nothing_when_nobody_is(globe, refe
     assert reference.names.said() == []
     globe.kill("us")
     reference.names.ask("llama.example.com", globe.users["NA"].network)
-    with Users(reference, at=["NA"]) as users:
+    with RegionalUsers(reference, at=["NA"]) as users:
         users.wait(8, lambda: bool(reference.names.said()))
-        assert ["127.13.1.1 DOWN" in one for one in reference.names.said()] == [True]
+        assert ["127.13.1.1 DOWN" in line for line in reference.names.said()] == [True]
         globe.restore()
         assert users.wait(8, lambda: not reference.names.said())
 
 
 def test_a_proxy_says_who_is_down_and_nothing_when_nobody_is(globe, reference):
-    with Users(reference, at=["OC"]) as users:
+    with RegionalUsers(reference, at=["OC"]) as users:
         users.wait(8, lambda: reference.said() == [])
         globe.kill_servers("us")
         assert users.wait(
-            8, lambda: any("at eu: Server everybody/next is DOWN" in one for one in reference.said())
+            8, lambda: any("at eu: Server everybody/next is DOWN" in line for line in reference.said())
         )
         globe.restore()
         assert users.wait(12, lambda: reference.said() == []), reference.said()

@@ -7,11 +7,13 @@ import math
 import pytest
 
 from llmlab.tiers.regions.probes import Incident, Load, early_share, recovery, returns
-from llmlab.tiers.regions.users import Asked
+from llmlab.tiers.regions.users import UserRequest
 
 
-def row(over: float, region: str = "us", status: int = 200, users: str = "NA", took: float = 0.2) -> Asked:
-    return Asked(
+def row(
+    over: float, region: str = "us", status: int = 200, users: str = "NA", took: float = 0.2
+) -> UserRequest:
+    return UserRequest(
         users,
         f"{users}-0",
         over - took,
@@ -23,7 +25,7 @@ def row(over: float, region: str = "us", status: int = 200, users: str = "NA", t
     )
 
 
-def every(begin: float, end: float, step: float = 0.5, **more) -> list[Asked]:
+def every(begin: float, end: float, step: float = 0.5, **more) -> list[UserRequest]:
     return [row(begin + n * step, **more) for n in range(int((end - begin) / step))]
 
 

@@ -12,7 +12,7 @@ from llmlab.tiers.regions import numbers
 from llmlab.tiers.regions.globe import Globe
 from llmlab.tiers.regions.probes import REFERENCE
 from llmlab.tiers.regions.routing import Routing
-from llmlab.tiers.regions.users import Users
+from llmlab.tiers.regions.users import RegionalUsers
 
 pytestmark = pytest.mark.needs("process", "regions")
 FILES = ("regions.yaml", "llama.zone", "haproxy-global.cfg")
@@ -105,10 +105,10 @@ def test_what_a_tool_refuses_is_said_in_its_words_and_the_globe_stands_on(
 
 def test_checks_that_can_never_pass_are_told_by_the_proxy(globe, files):
     change(files, "haproxy-global.cfg", "GET /health", "GET /healthz")
-    with Routing(globe, files) as routing, Users(routing, at=["NA"]) as users:
-        users.wait(8, lambda: any("404" in one for one in routing.said()))
-        assert any("everybody/local" in one and "404" in one for one in routing.said()), routing.said()
-        assert {one.status for one in users.stop() if one.sent > 6} <= {503}
+    with Routing(globe, files) as routing, RegionalUsers(routing, at=["NA"]) as users:
+        users.wait(8, lambda: any("404" in line for line in routing.said()))
+        assert any("everybody/local" in line and "404" in line for line in routing.said()), routing.said()
+        assert {row.status for row in users.stop() if row.sent > 6} <= {503}
 
 
 def test_a_missing_file_says_what_brings_it_back(globe, files):

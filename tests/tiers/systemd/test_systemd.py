@@ -15,7 +15,7 @@ from llmlab.system import owned
 from llmlab.tiers.systemd import machine as systemd
 from llmlab.tiers.systemd import probes as units
 from llmlab.tiers.systemd import quadlets, unit_files
-from llmlab.tiers.systemd.machine import HOME, Machine, furnished
+from llmlab.tiers.systemd.machine import HOME, SystemdMachine, furnished
 
 LAB = find_lab("05")
 KEY = "a-key-that-nobody-has"
@@ -48,7 +48,7 @@ def script(*lines: str) -> dict[str, bytes]:
 
 @docker
 def test_a_machine_boots_enforces_what_units_ask_and_is_gone():
-    with Machine({"mine.txt": b"mine\n"}) as machine:
+    with SystemdMachine({"mine.txt": b"mine\n"}) as machine:
         assert machine.run(f"cat {HOME}/mine.txt; cat /proc/1/comm") == (0, "mine\nsystemd\n")
         ran = "systemd-run --quiet --wait --pipe -p ProtectSystem=strict -p DynamicUser=yes"
         code, said = machine.run(f"mkdir -m 1777 /srv/open; {ran} touch /srv/open/x")
@@ -65,7 +65,7 @@ def test_a_machine_boots_enforces_what_units_ask_and_is_gone():
 
 @docker
 def test_a_command_that_does_not_end_is_ended_and_a_machine_that_shuts_down_says_so():
-    with Machine(script("systemctl poweroff", "sleep 20")) as machine:
+    with SystemdMachine(script("systemctl poweroff", "sleep 20")) as machine:
         assert machine.run("sleep 30", timeout=1)[0] == 124
         with pytest.raises(LabError, match=r"shut down|ended"):
             machine.install()
@@ -74,7 +74,7 @@ def test_a_command_that_does_not_end_is_ended_and_a_machine_that_shuts_down_says
 @docker
 def test_a_script_that_fails_in_the_middle_names_its_line_its_code_and_last_words():
     lines = ["set -e", "echo begun", "copy() {", "  cp /srv/release/nothing /opt/", "}", "copy", "echo never"]
-    with Machine(script(*lines)) as machine:
+    with SystemdMachine(script(*lines)) as machine:
         done = machine.install()
     assert done.code == 1
     assert done.line == 5
@@ -87,7 +87,7 @@ def test_a_script_that_fails_in_the_middle_names_its_line_its_code_and_last_word
 
 @docker
 def test_failures_that_a_script_walks_past_are_known_with_their_lines():
-    with Machine(script("cp /nothing /opt/", "true", "(exit 3)", "echo done")) as machine:
+    with SystemdMachine(script("cp /nothing /opt/", "true", "(exit 3)", "echo done")) as machine:
         done = machine.install()
     assert (done.code, done.problem) == (0, None)
     assert done.failed == ((2, 1), (4, 3))
@@ -95,7 +95,7 @@ def test_failures_that_a_script_walks_past_are_known_with_their_lines():
 
 @docker
 def test_a_script_that_hangs_is_ended_and_the_line_named():
-    with Machine(script("echo waiting", "sleep 600")) as machine:
+    with SystemdMachine(script("echo waiting", "sleep 600")) as machine:
         done = machine.install(timeout=2)
     assert done.problem is not None
     assert "not done after 2 s at `sleep 600`" in str(done.problem)
@@ -107,7 +107,7 @@ def test_a_script_that_hangs_is_ended_and_the_line_named():
 def test_windows_line_ends_are_named_in_a_script_and_do_no_harm_in_a_unit(files):
     crlf = (files / "llama-server.service").read_bytes().replace(b"\n", b"\r\n")
     both = {"install.sh": b"#!/bin/bash\r\ntrue\r\n", "llama-server.service": crlf}
-    with Machine(both) as machine:
+    with SystemdMachine(both) as machine:
         done = machine.install()
         assert unit_files.complaints(machine, f"{HOME}/llama-server.service") == []
         assert unit_files.exposure(machine, f"{HOME}/llama-server.service").overall < 2
@@ -119,7 +119,7 @@ def test_windows_line_ends_are_named_in_a_script_and_do_no_harm_in_a_unit(files)
 
 @docker
 def test_a_full_disk_is_said_with_the_line_that_filled_it():
-    with Machine(
+    with SystemdMachine(
         script("set -e", "head -c 9000000 /dev/zero > /opt/much"), tmpfs={"/opt": "size=4m"}
     ) as machine:
         done = machine.install()
@@ -174,8 +174,8 @@ def test_an_empty_unit_is_no_unit(files):
 def test_a_missing_file_fails_every_check_and_boots_nothing(files):
     (files / "install.sh").unlink()
     result = run(LAB.folder, files, artifacts=LAB.artifacts)
-    assert {one.status for one in result.outcomes} == {"failed"}
-    assert all("install.sh is missing" in one.evidence.observed for one in result.outcomes)
+    assert {outcome.status for outcome in result.outcomes} == {"failed"}
+    assert all("install.sh is missing" in outcome.evidence.observed for outcome in result.outcomes)
     with pytest.raises(LabError, match=r"install\.sh is missing"):
         furnished(files, LAB.artifacts, key=KEY)
 
@@ -204,10 +204,14 @@ def test_a_daemon_that_dies_in_the_middle_costs_nobody_points(files, relay, monk
             relay.cut()
 
     result = run(LAB.folder, files, artifacts=LAB.artifacts, on_event=hear)
-    by = {one.check: one.status for one in result.outcomes}
+    by = {outcome.check: outcome.status for outcome in result.outcomes}
     assert by["unit"] == by["installs"] == "passed", str(result)
     assert "failed" not in by.values(), str(result)
-    reasons = [one.reason or "" for one in result.outcomes if one.status == "error" and one.check != "grader"]
+    reasons = [
+        outcome.reason or ""
+        for outcome in result.outcomes
+        if outcome.status == "error" and outcome.check != "grader"
+    ]
     assert reasons
     assert all("daemon is not running" in reason for reason in reasons), reasons
     assert owned.entries(), "the machine is still registered, for llmlab clean"

@@ -46,7 +46,7 @@ class LiveFront:
         self.front.close()
 
     def __repr__(self) -> str:
-        servers = ", ".join(one for many in self.front.door.targets.values() for one in many)
+        servers = ", ".join(server for many in self.front.door.targets.values() for server in many)
         return (
             f"https://{self.account.domain} is open, in front of {servers}\n"
             "emulated: HAProxy for the load balancer, containers for the instances"

@@ -63,7 +63,7 @@ def cost(lab: Bench, measured: Longest) -> tuple[Table, list[str]]:
     table = prices.catalogue()
     share = measured.share
     rows: list[list[Cell]] = [
-        [one["name"], float(one["dollars"]), measured.rate, share] for one in table["instance"]
+        [machine["name"], float(machine["dollars"]), measured.rate, share] for machine in table["instance"]
     ]
     note = (
         f"As if every machine wrote as many tokens a second as this one did with all slots busy ({measured.rate:.0f}, model {MODEL}): "

@@ -18,7 +18,7 @@ from ....show.kept import keep
 from ....show.shown import Drawn, Said, Shown, shown
 from .. import figures, inventory, leftovers, reach, resources, rights, way
 from ..account import Account
-from ..endpoint import Endpoint
+from ..endpoint import AwsEndpoint
 from ..inventory import Inventory
 from ..probes.door import Front
 from ..probes.first_boot import Booted, FirstBoot, family
@@ -47,7 +47,7 @@ class LiveInfra:
         self.lab = lab
         with steps_bar("step") as say:
             say("starting a local AWS")
-            self.endpoint = Endpoint()
+            self.endpoint = AwsEndpoint()
             try:
                 self.account = Account.furnish(self.endpoint)
                 self.project = Terraform(lab.files, self.endpoint, say=say)
@@ -64,7 +64,9 @@ class LiveInfra:
     def validate(self) -> Said:
         """`terraform validate` of the files as they are now."""
         self.project.refresh()
-        return Said([str(one) for one in self.project.validate()] or ["Success! The configuration is valid."])
+        return Said(
+            [str(problem) for problem in self.project.validate()] or ["Success! The configuration is valid."]
+        )
 
     @shown
     def graph(self) -> Drawn:
@@ -72,8 +74,8 @@ class LiveInfra:
         self.project.refresh()
         objections = self.project.validate()
         found = resources.graph(self.project.graph(), objections)
-        rows: list[list[Cell]] = [[one, "", int(one in found.missing)] for one in found.nodes]
-        rows += [[one, to, int(to in found.missing)] for one, to in found.edges]
+        rows: list[list[Cell]] = [[node, "", int(node in found.missing)] for node in found.nodes]
+        rows += [[edge, to, int(to in found.missing)] for edge, to in found.edges]
         table, _ = keep(
             self.lab,
             "resources",
@@ -81,7 +83,7 @@ class LiveInfra:
             rows,
         )
         lines = [f"{len(found.nodes)} resources, {len(found.edges)} references"]
-        return Drawn(table, figures.resources, lines + [f"not declared: {one}" for one in found.missing])
+        return Drawn(table, figures.resources, lines + [f"not declared: {name}" for name in found.missing])
 
     @shown
     def quick(self) -> Shown:
@@ -111,8 +113,8 @@ class LiveInfra:
 
     def _tested(self) -> str:
         found = self.project.test()
-        words = [f"{name.partition(': ')[2]}: {one}" for name, one in found.runs.items()]
-        return "; ".join(words + [str(one) for one in found.errors[:2]]) or "there is no test"
+        words = [f"{name.partition(': ')[2]}: {run}" for name, run in found.runs.items()]
+        return "; ".join(words + [str(error) for error in found.errors[:2]]) or "there is no test"
 
     @shown
     def mutants(self) -> Shown:
@@ -139,12 +141,12 @@ class LiveInfra:
         """`terraform apply`: how long each resource took."""
         self.project.refresh()
         with steps_bar("resource") as say:
-            steps = [one for one in self.project.apply(variables, say=say) if one.action != "read"]
-        rows: list[list[Cell]] = [[one.address, one.action, one.begin, one.end] for one in steps]
+            steps = [step for step in self.project.apply(variables, say=say) if step.action != "read"]
+        rows: list[list[Cell]] = [[step.address, step.action, step.begin, step.end] for step in steps]
         table, _ = keep(
             self.lab, "apply", {"address": "resource", "action": "what", "from": "s", "to": "s"}, rows
         )
-        last = max((one.end or 0 for one in steps), default=0)
+        last = max((step.end or 0 for step in steps), default=0)
         return Drawn(
             table, figures.applying, [f"{len(steps)} resources in {last:.0f} s", *self.project.state()]
         )
@@ -156,7 +158,7 @@ class LiveInfra:
         with steps_bar("step"):
             left = self.project.changes(variables)
         return Said(
-            [f"would change {one}" for one in left]
+            [f"would change {address}" for address in left]
             or ["No changes. Your infrastructure matches the configuration."]
         )
 
@@ -186,8 +188,8 @@ class LiveInfra:
         """Who reaches whom at which ports."""
         have, found = self._way()
         rows: list[list[Cell]] = [
-            [one.source, one.to, one.words(), int(reach.meant(one, found.balancer, found.group.port))]
-            for one in reach.matrix(have, found.balancer, found.fleet)
+            [cell.source, cell.to, cell.words(), int(reach.meant(cell, found.balancer, found.group.port))]
+            for cell in reach.matrix(have, found.balancer, found.fleet)
         ]
         table, _ = keep(
             self.lab,
@@ -221,15 +223,16 @@ class LiveInfra:
     def boot(self) -> Shown:
         """The user data of the launch template, run twice on a machine of ours: what it called, and what the second run changed."""
         seen = self._boot()
-        rows = [("first run", " ".join(one)[:150], "") for one in seen.calls[0]]
+        rows = [("first run", " ".join(call)[:150], "") for call in seen.calls[0]]
         rows += [
-            ("second run", " ".join(one)[:150], "") for one in (seen.calls[1] if len(seen.calls) > 1 else ())
+            ("second run", " ".join(call)[:150], "")
+            for call in (seen.calls[1] if len(seen.calls) > 1 else ())
         ]
         notes = []
         for name, run in (("first", seen.first), ("second", seen.second)):
             if run is not None and run.problem is not None:
                 notes += [f"The {name} run failed:", *run.problem.lines()]
-        changed = [*seen.changed, *(f"{one} fetched again" for one in seen.again)]
+        changed = [*seen.changed, *(f"{address} fetched again" for address in seen.again)]
         if seen.second is not None:
             notes.append("the second run changed " + (", ".join(changed) if changed else "nothing"))
         return Shown(rows, notes, ("", "call", ""))
@@ -303,7 +306,7 @@ class LiveInfra:
                 "changed by hand: the health check's path; port 22 of the servers, open to everybody",
                 "the plan:",
             ]
-            + ([f"  would change {one}" for one in left] or ["  No changes."])
+            + ([f"  would change {address}" for address in left] or ["  No changes."])
         )
 
     @shown
@@ -312,13 +315,13 @@ class LiveInfra:
         with steps_bar("resource") as say:
             self.project.destroy(say=say)
         left = leftovers.live(self.endpoint, self.before)
-        return Said([f"left: {one}" for one in left] or ["nothing is left that was not there before"])
+        return Said([f"left: {name}" for name in left] or ["nothing is left that was not there before"])
 
     def close(self) -> None:
         """End it; may be called twice."""
-        for one in (self.live, self.machine, self.project, self.endpoint):
-            if one is not None:
-                one.close()
+        for resource in (self.live, self.machine, self.project, self.endpoint):
+            if resource is not None:
+                resource.close()
 
     def _lines(self) -> list[str]:
         return [
@@ -332,4 +335,4 @@ class LiveInfra:
         return "\n".join(self._lines())
 
     def _repr_html_(self) -> str:
-        return "".join(f"<p>{html.escape(one)}</p>" for one in self._lines())
+        return "".join(f"<p>{html.escape(line)}</p>" for line in self._lines())

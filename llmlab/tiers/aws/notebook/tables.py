@@ -20,12 +20,14 @@ def listed(have: Inventory) -> list[Row]:
     for balancer in have.balancers:
         idle = balancer.attributes.get("idle_timeout.timeout_seconds")
         rows.append(("load balancer", balancer.name, f"{len(balancer.zones)} zones, idle timeout {idle} s"))
-        for one in balancer.listeners:
-            default = Decision(one.arn, None, deciding(one.actions))
-            rows.append(("  listener", f"{one.protocol} {one.port}", _does(default, one, names)))
-            for rule in by_priority(one):
+        for listener in balancer.listeners:
+            default = Decision(listener.arn, None, deciding(listener.actions))
+            rows.append(
+                ("  listener", f"{listener.protocol} {listener.port}", _does(default, listener, names))
+            )
+            for rule in by_priority(listener):
                 asks = " and ".join(map(in_words, rule["Conditions"]))
-                rows.append((f"    rule {rule['Priority']}", asks, _does(decision(rule), one, names)))
+                rows.append((f"    rule {rule['Priority']}", asks, _does(decision(rule), listener, names)))
     for group in have.target_groups:
         asks = f"{group.health['path']} must say {group.health['matcher']}"
         delay = group.attributes.get("deregistration_delay.timeout_seconds")
@@ -40,8 +42,8 @@ def listed(have: Inventory) -> list[Row]:
         size = f"{len(fleet.instances)} of {fleet.least} to {fleet.most} instances"
         rows.append(("Auto Scaling group", fleet.name, f"{size}, {len(fleet.zones)} zones"))
     for machine in have.instances:
-        own = [one for one in machine.get("Tags") or [] if not one["Key"].startswith("aws:")]
-        tags = ", ".join(f"{one['Key']}={one['Value']}" for one in own)
+        own = [tag for tag in machine.get("Tags") or [] if not tag["Key"].startswith("aws:")]
+        tags = ", ".join(f"{tag['Key']}={tag['Value']}" for tag in own)
         rows.append(("instance", machine["InstanceId"], tags or "no tag"))
     return rows or [("nothing", "", "")]
 
@@ -61,9 +63,9 @@ def permitted(documents: Sequence[dict[str, Any]]) -> list[Row]:
     rows = []
     for document in documents:
         statements = document["Statement"]
-        for one in statements if isinstance(statements, list) else [statements]:
-            actions, on = one.get("Action", one.get("NotAction")), one.get("Resource", "*")
-            rows.append((str(one["Effect"]), _words(actions), _words(on)))
+        for statement in statements if isinstance(statements, list) else [statements]:
+            actions, on = statement.get("Action", statement.get("NotAction")), statement.get("Resource", "*")
+            rows.append((str(statement["Effect"]), _words(actions), _words(on)))
     return rows
 
 
@@ -71,10 +73,10 @@ def billed(have: Inventory) -> Shown:
     """What an hour of it would cost, by the dated table."""
     items = prices.hourly(have)
     rows = [
-        (str(one.count), one.what, "not in the table" if one.dollars is None else f"{one.dollars:.3f}")
-        for one in items
+        (str(bill.count), bill.what, "not in the table" if bill.dollars is None else f"{bill.dollars:.3f}")
+        for bill in items
     ]
-    total = sum(one.dollars or 0 for one in items)
+    total = sum(bill.dollars or 0 for bill in items)
     dated = f"List prices, us-east-1, written down on {prices.catalogue()['as_of']} from memory (data/aws.toml): look them up."
     # No dollar sign: a notebook would read two of them as mathematics.
     note = f"{total:.2f} US dollars an hour, {total * 730:.0f} a month. {dated}"

@@ -21,7 +21,7 @@ from ...docker.images import LLAMA_SERVER
 from ..account import Account
 from ..door import Door, door
 from ..inventory import Inventory, LoadBalancer
-from .first_boot import Asked, FirstBoot
+from .first_boot import DockerRun, FirstBoot
 
 #: What stands in for the load balancer and its instances, as a verdict says it.
 STANDS_IN = "HAProxy, written from the objects that were created, and containers that stand for the instances"
@@ -31,7 +31,7 @@ MOST = 2  # instances that are started, and one of each target group at least; t
 
 def _some(targets: Sequence[Sequence[str]]) -> list[str]:
     """One instance of each target group in turn, until there are enough."""
-    turns = (one for turn in zip_longest(*targets) for one in turn if one is not None)
+    turns = (instance for turn in zip_longest(*targets) for instance in turn if instance is not None)
     return list(dict.fromkeys(turns))[: max(MOST, len(targets))]
 
 
@@ -42,7 +42,7 @@ class Front:
     """
 
     def __init__(
-        self, have: Inventory, balancer: LoadBalancer, account: Account, boot: FirstBoot, wanted: Asked
+        self, have: Inventory, balancer: LoadBalancer, account: Account, boot: FirstBoot, wanted: DockerRun
     ) -> None:
         self.account = account
         self._scratch = Scratch("files of a door")
@@ -60,7 +60,7 @@ class Front:
             self.close()
             raise
 
-    def _write(self, instances: list[str], boot: FirstBoot, wanted: Asked) -> None:
+    def _write(self, instances: list[str], boot: FirstBoot, wanted: DockerRun) -> None:
         volumes = []
         for number, (source, target) in enumerate(wanted.mounts):
             into = self.folder / "machine" / str(number)
@@ -79,12 +79,12 @@ class Front:
         (inside / "door.pem").write_text(self.account.certificate + self.account.private_key)
         for path in (inside, *inside.iterdir()):
             path.chmod(0o755 if path.is_dir() else 0o644)
-        services: dict[str, Any] = {one: server for one in instances}
+        services: dict[str, Any] = {instance: server for instance in instances}
         services["door"] = {
             "image": IMAGE,
             "command": ["haproxy", "-W", "-db", "-f", "/door/haproxy.cfg"],
             "volumes": ["./door:/door:ro"],
-            "ports": [str(one) for one in self.door.ports.values()],
+            "ports": [str(port) for port in self.door.ports.values()],
             "mem_limit": "256m",
         }
         (self.folder / "compose.yaml").write_text(json.dumps({"services": services}))
@@ -143,10 +143,10 @@ class Front:
         """The last lines of the first server, and of the door."""
         assert self.project is not None
         lines = []
-        for one in self.project.containers()[:1] + self.project.containers("door"):
-            tail = one.logs(tail=6).decode(errors="replace").strip().splitlines()
+        for container in self.project.containers()[:1] + self.project.containers("door"):
+            tail = container.logs(tail=6).decode(errors="replace").strip().splitlines()
             lines += [
-                f"{one.labels.get('com.docker.compose.service')} said last:",
+                f"{container.labels.get('com.docker.compose.service')} said last:",
                 *(f"  {it[:200]}" for it in tail),
             ]
         return lines

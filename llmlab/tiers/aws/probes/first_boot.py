@@ -14,9 +14,9 @@ from pathlib import Path
 
 from .... import models
 from ....errors import LabError
-from ...systemd.machine import Installed, Machine
+from ...systemd.machine import Installed, SystemdMachine
 from ..account import Account
-from ..endpoint import Endpoint
+from ..endpoint import AwsEndpoint
 
 STANDINS = Path(__file__).parent.parent / "standins"
 #: What stands in for an instance at its first boot, as a verdict says it.
@@ -36,7 +36,7 @@ _BARE = {
 
 
 @dataclass(frozen=True, slots=True)
-class Asked:
+class DockerRun:
     """One `docker run`: the image, what the container is called with, and where it meets its host."""
 
     name: str
@@ -59,12 +59,12 @@ class Booted:
     first: Installed
     second: Installed | None
     calls: tuple[tuple[tuple[str, ...], ...], ...]  # of each run
-    containers: tuple[Asked, ...]
+    containers: tuple[DockerRun, ...]
     changed: tuple[str, ...]  # files that the second run changed, and containers that it made anew
     again: tuple[str, ...]  # objects that the second run fetched again
 
 
-def family(endpoint: Endpoint, image: str | None) -> str:
+def family(endpoint: AwsEndpoint, image: str | None) -> str:
     """Which of the families an image of the endpoint's belongs to; Amazon's own unless its name says otherwise."""
     found = endpoint.client("ec2").describe_images(Filters=[{"Name": "image-id", "Values": [str(image)]}])[
         "Images"
@@ -81,7 +81,7 @@ class FirstBoot:
 
     def __init__(self, account: Account, *, family: str = "amazon") -> None:
         self.account = account
-        self.machine = Machine()
+        self.machine = SystemdMachine()
         try:
             self._equip(family)
         except BaseException:
@@ -96,12 +96,17 @@ class FirstBoot:
         }
         self.machine.put(given | {f"{THERE}/record": (STANDINS / "record").read_bytes()})
         self.machine.put(
-            {f"{THERE}/{one.name}": one.read_bytes() for one in STANDINS.iterdir() if one.name != "record"},
+            {
+                f"{THERE}/{path.name}": path.read_bytes()
+                for path in STANDINS.iterdir()
+                if path.name != "record"
+            },
             mode=0o755,
         )
         kinds = {"aws": "aws", "curl": "offline", "wget": "offline"}
         links = [
-            f"ln -sf {THERE}/{kinds.get(one, 'packages')} /usr/local/sbin/{one}" for one in FAMILIES[family]
+            f"ln -sf {THERE}/{kinds.get(program, 'packages')} /usr/local/sbin/{program}"
+            for program in FAMILIES[family]
         ]
         code, said = self.machine.run(f"mkdir -p /usr/local/sbin; {'; '.join(links)}")
         if code:
@@ -128,25 +133,27 @@ class FirstBoot:
         second = self.machine.install(SCRIPT)
         calls.append(self._calls())
         after, now = self._kept(), self._files()
-        changed = [one for one in sorted(files.keys() | now.keys()) if files.get(one) != now.get(one)]
+        changed = [path for path in sorted(files.keys() | now.keys()) if files.get(path) != now.get(path)]
         changed += [
-            f"container {one}"
-            for one in sorted(kept.keys() | after.keys())
-            if kept.get(one) != after.get(one)
+            f"container {name}"
+            for name in sorted(kept.keys() | after.keys())
+            if kept.get(name) != after.get(name)
         ]
         made = [
-            " ".join(one[:2])
-            for one in calls[1]
-            if one[0] == "docker" and one[1:2] in (("run",), ("rm",), ("restart",))
+            " ".join(call[:2])
+            for call in calls[1]
+            if call[0] == "docker" and call[1:2] in (("run",), ("rm",), ("restart",))
         ]
-        fetched = [one for one in calls[1] if one[:3] == ("aws", "s3", "cp")]
+        fetched = [call for call in calls[1] if call[:3] == ("aws", "s3", "cp")]
         return Booted(
             first,
             second,
             tuple(calls),
             tuple(asked(name, words) for name, (words, _) in after.items()),
             tuple(changed + ([] if second.code else sorted(set(made)))),
-            tuple(next((word for word in one if word.startswith("s3://")), " ".join(one)) for one in fetched),
+            tuple(
+                next((word for word in call if word.startswith("s3://")), " ".join(call)) for call in fetched
+            ),
         )
 
     def take(self, path: str, into: Path) -> bool:
@@ -185,17 +192,17 @@ class FirstBoot:
             return {}
         found = {}
         with tarfile.open(fileobj=io.BytesIO(b"".join(stream))) as archive:
-            for one in archive:
-                file = archive.extractfile(one)
+            for member in archive:
+                file = archive.extractfile(member)
                 if file is not None:
-                    found[Path(one.name).name] = (file.read().decode(errors="replace"), int(one.mtime))
+                    found[Path(member.name).name] = (file.read().decode(errors="replace"), int(member.mtime))
         return found
 
     def _calls(self) -> tuple[tuple[str, ...], ...]:
         text = self._record("calls").get("calls", ("", 0))[0]
         self.machine.run(f"rm -f {RECORD}/calls")
         return tuple(
-            tuple(one.rstrip() for one in call.splitlines()) for call in text.split("\n\n") if call.strip()
+            tuple(line.rstrip() for line in call.splitlines()) for call in text.split("\n\n") if call.strip()
         )
 
     def _kept(self) -> dict[str, tuple[tuple[str, ...], int]]:
@@ -209,7 +216,7 @@ class FirstBoot:
         """Checksums of the files that were written since the machine was made, but for logs and what is ours."""
         ours = (RECORD, THERE, "/var/lib/systemd", "/root/lab")
         spare = " -o ".join(
-            f"-path {one}" for one in ("/proc", "/sys", "/dev", "/run", "/tmp", "/var/log", *ours)
+            f"-path {folder}" for folder in ("/proc", "/sys", "/dev", "/run", "/tmp", "/var/log", *ours)
         )
         self.machine.run(
             f"find / -xdev \\( {spare} \\) -prune -o -type f -mmin -30 -print0 | xargs -0 -r sha256sum > {RECORD}/sums"
@@ -218,7 +225,7 @@ class FirstBoot:
         return {line[66:]: line[:64] for line in said.splitlines() if len(line) > 66}
 
 
-def asked(name: str, words: Sequence[str]) -> Asked:
+def asked(name: str, words: Sequence[str]) -> DockerRun:
     """The words after `docker run`, taken apart.
 
     :raises LabError: when there is no image among them, or a port that is no number.
@@ -242,7 +249,7 @@ def asked(name: str, words: Sequence[str]) -> Asked:
             source, _, rest = value.partition(":")
             mounts.append((source, rest.split(":")[0]))
         elif option == "--mount":
-            pairs = dict(one.partition("=")[::2] for one in value.split(","))
+            pairs = dict(setting.partition("=")[::2] for setting in value.split(","))
             mounts.append(
                 (pairs.get("source", pairs.get("src", "")), pairs.get("target", pairs.get("dst", "")))
             )
@@ -253,4 +260,4 @@ def asked(name: str, words: Sequence[str]) -> Asked:
             shared = True
     if not queue:
         raise LabError(f"`docker run` of {name} names no image.", where=SCRIPT)
-    return Asked(name, queue[0], tuple(queue[1:]), tuple(ports), tuple(mounts), env, shared)
+    return DockerRun(name, queue[0], tuple(queue[1:]), tuple(ports), tuple(mounts), env, shared)

@@ -11,7 +11,7 @@ from ....checks.check import Context, DeploymentFailed
 from ....checks.fixture import fixture
 from .. import inventory, leftovers, way
 from ..account import Account
-from ..endpoint import Endpoint
+from ..endpoint import AwsEndpoint
 from ..events import Step
 from ..inventory import Inventory
 from ..terraform import Terraform
@@ -25,7 +25,7 @@ LONGEST = 120  # seconds, for the apply
 class Stack:
     """What was applied, and what had been in the account before."""
 
-    endpoint: Endpoint
+    endpoint: AwsEndpoint
     account: Account
     project: Terraform
     variables: dict[str, Any]
@@ -49,10 +49,10 @@ class Stack:
 
 
 @fixture(ours=True)
-def furnished(ctx: Context) -> Iterator[tuple[Endpoint, Account]]:
+def furnished(ctx: Context) -> Iterator[tuple[AwsEndpoint, Account]]:
     """An AWS of its own, and an account in it whose names are new."""
     word = f"{ctx.random('account').getrandbits(24):06x}"
-    with Endpoint() as endpoint:
+    with AwsEndpoint() as endpoint:
         yield (
             endpoint,
             Account.furnish(
@@ -95,9 +95,9 @@ def stack(ctx: Context) -> Stack:
 def values(plan: Mapping[str, Any], kind: str) -> list[dict[str, Any]]:
     """The planned attributes of every resource of a type, in modules too."""
     return [
-        one["values"]
-        for one in _all(plan["planned_values"].get("root_module", {}))
-        if one["type"] == kind and one["mode"] == "managed"
+        resource["values"]
+        for resource in _all(plan["planned_values"].get("root_module", {}))
+        if resource["type"] == kind and resource["mode"] == "managed"
     ]
 
 
@@ -115,9 +115,9 @@ def written(plan: Mapping[str, Any], kind: str) -> Iterator[tuple[PurePosixPath,
 def _written(
     module: Mapping[str, Any], kind: str, at: PurePosixPath
 ) -> Iterator[tuple[PurePosixPath, dict[str, Any]]]:
-    for one in module.get("resources", []):
-        if one["type"] == kind and one["mode"] == "managed":
-            yield at, one
+    for resource in module.get("resources", []):
+        if resource["type"] == kind and resource["mode"] == "managed":
+            yield at, resource
     for call in (module.get("module_calls") or {}).values():
         source = str(call.get("source", ""))
         if source.startswith("."):
@@ -140,9 +140,9 @@ def mutants(plan: Mapping[str, Any]) -> dict[str, dict[str, str] | None]:
     found: dict[str, dict[str, str] | None] = {}
     for name, (kind, body) in MUTANTS.items():
         files: dict[str, str] = {}
-        for folder, one in written(plan, kind):
+        for folder, resource in written(plan, kind):
             path = str(folder / "llmlab_override.tf")
-            files[path] = files.get(path, "") + f'resource "{kind}" "{one["name"]}" {{\n  {body}\n}}\n'
+            files[path] = files.get(path, "") + f'resource "{kind}" "{resource["name"]}" {{\n  {body}\n}}\n'
         found[name] = files or None
     return found
 
@@ -151,6 +151,6 @@ def references(plan: Mapping[str, Any], kind: str, key: str) -> list[str]:
     """What an argument of a type refers to, as it is written."""
     return [
         word
-        for _, one in written(plan, kind)
-        for word in (one.get("expressions", {}).get(key) or {}).get("references", [])
+        for _, resource in written(plan, kind)
+        for word in (resource.get("expressions", {}).get(key) or {}).get("references", [])
     ]

@@ -106,11 +106,11 @@ def told_apart(names: list[str]) -> list[str]:
     shortest = min(map(len, parts), default=0)
     head = tail = 0
     if len(names) > 1:
-        while head < shortest and len({one[head] for one in parts}) == 1:
+        while head < shortest and len({part[head] for part in parts}) == 1:
             head += 1
-        while tail < shortest - head and len({one[-1 - tail] for one in parts}) == 1:
+        while tail < shortest - head and len({part[-1 - tail] for part in parts}) == 1:
             tail += 1
-    cut = ["".join(one[head : len(one) - tail]) for one in parts]
+    cut = ["".join(part[head : len(part) - tail]) for part in parts]
     if all(cut) and head:
         names = [f"…{name}" for name in cut]
     return [name if len(name) <= 16 else "…" + name[-15:] for name in names]
@@ -118,25 +118,25 @@ def told_apart(names: list[str]) -> list[str]:
 
 def _alt(found: list[dict[str, Any]]) -> str:
     said = []
-    for one in found:
-        values = [value for points in one["series"].values() for _, value in points]
+    for panel in found:
+        values = [value for points in panel["series"].values() for _, value in points]
         if not values:
-            said.append(f"{one['panel']}: no data")
+            said.append(f"{panel['panel']}: no data")
             continue
-        unit = f" {one['unit']}" if one["unit"] else ""
+        unit = f" {panel['unit']}" if panel["unit"] else ""
         said.append(
-            f"{one['panel']}: {words.count(len(one['series']), 'line')}, from {words.number(min(values))} "
+            f"{panel['panel']}: {words.count(len(panel['series']), 'line')}, from {words.number(min(values))} "
             f"to {words.number(max(values))}{unit}"
         )
     return f"{words.count(len(found), 'panel')} of the dashboard. " + ". ".join(said) + "."
 
 
 def _caption(table: Table, found: list[dict[str, Any]], seconds: float) -> str:
-    empty = [one["panel"] for one in found if not one["series"]]
+    empty = [panel["panel"] for panel in found if not panel["series"]]
     out = [f"The queries of dashboard.json, asked of Prometheus over the last {seconds:.0f} s."]
     if empty:
         out.append(f"No data: {words.sentence_list(empty)}.")
-    crowded = [one["panel"] for one in found if len(one["series"]) > LINES]
+    crowded = [panel["panel"] for panel in found if len(panel["series"]) > LINES]
     if crowded:
         out.append(f"Only the first {LINES} lines of {words.sentence_list(crowded)}.")
     if table.note:

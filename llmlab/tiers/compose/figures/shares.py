@@ -41,19 +41,19 @@ def shares(table: Table) -> Picture:
     left, right = figure.subplots(1, 2)
     dress(left, quantity="Share of the requests (%)")
     dress(right, quantity="Prompt tokens from the cache (%)")
-    _bars(left, [one["share"] for one in data["policies"]], replicas)
-    _bars(right, [one["hits"] for one in data["policies"]], replicas)
+    _bars(left, [policy["share"] for policy in data["policies"]], replicas)
+    _bars(right, [policy["hits"] for policy in data["policies"]], replicas)
     left.axhline(100 / len(replicas), color=QUIET, linestyle=(0, (4, 3)), linewidth=1.2, zorder=4)
-    top_share = 100 * max(max(one["share"]) for one in data["policies"])
+    top_share = 100 * max(max(policy["share"]) for policy in data["policies"])
     left.set_ylim(0, min(100, max(50, top_share * 1.15)))
     right.set_ylim(0, 112)
     right.set_yticks(range(0, 101, 20))
-    for place, one in enumerate(data["policies"]):
-        level = 100 * one["hit_rate"]
+    for place, policy in enumerate(data["policies"]):
+        level = 100 * policy["hit_rate"]
         right.plot([place - 0.42, place + 0.42], [level, level], color=INK, linewidth=1.8, zorder=5)
         right.text(
             place,
-            max(level, 100 * max(one["hits"])) + 2,
+            max(level, 100 * max(policy["hits"])) + 2,
             f"{level:.0f} %",
             ha="center",
             va="bottom",
@@ -121,16 +121,16 @@ def _wrapped(name: str) -> str:
 
 def _alt(policies: list[dict[str, Any]]) -> str:
     said = []
-    for one in policies:
-        counts = words.sentence_list([f"{n}" for n in one["requests"]])
+    for policy in policies:
+        counts = words.sentence_list([f"{n}" for n in policy["requests"]])
         said.append(
-            f"{one['policy']}: {counts} requests by replica, {100 * one['hit_rate']:.0f} % of prompt tokens from the cache"
+            f"{policy['policy']}: {counts} requests by replica, {100 * policy['hit_rate']:.0f} % of prompt tokens from the cache"
         )
     return "Request share and prefix-cache hits by replica. " + ". ".join(said) + "."
 
 
 def _caption(table: Table, policies: list[dict[str, Any]]) -> str:
-    counts = [sum(one["requests"]) for one in policies]
+    counts = [sum(policy["requests"]) for policy in policies]
     each = f"{counts[0]}" if len(set(counts)) == 1 else " / ".join(map(str, counts))
     out = [
         f"{each} requests for each policy, one run. Dashed: an equal share. Black line: hit rate over all replicas."

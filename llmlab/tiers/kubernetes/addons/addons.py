@@ -56,15 +56,15 @@ def bring(cluster: Host, names: Sequence[str], say: Say, *, wait: bool = True) -
     :return: those that are ready.
     :raises LabError: for an unknown name, or with what the pods of one say.
     """
-    wanted = [one for one in _with_rests(names) if one not in cluster.added]
+    wanted = [addon for addon in _with_rests(names) if addon not in cluster.added]
     objects = {}
     for name in wanted:
         what, _, needs, make = _ADDONS[name]
         say(f"{name}: {what}")
-        programs = [one for one in needs if one in images.names()]
+        programs = [need for need in needs if need in images.names()]
         if cluster.runs_pods and programs:
             cluster.load(*programs, say=say)
-        binaries.bring([one for one in needs if one not in programs], say)
+        binaries.bring([need for need in needs if need not in programs], say)
         objects[name] = make(cluster)
         _apply(cluster, objects[name])
     if not wait:
@@ -81,40 +81,52 @@ def _with_rests(names: Sequence[str]) -> list[str]:
     for name in names:
         if name not in _ADDONS:
             raise LabError(f"There is no add-on {name!r}.", fix=f"one of {', '.join(_ADDONS)}")
-        found += [one for one in (*_with_rests(_ADDONS[name][1]), name) if one not in found]
+        found += [addon for addon in (*_with_rests(_ADDONS[name][1]), name) if addon not in found]
     return found
 
 
 def _apply(cluster: Host, objects: Objects) -> None:
     """Definitions first: what is of their kind can only come when the API server knows it."""
-    first = [one for one in objects if one["kind"] in ("Namespace", "CustomResourceDefinition")]
-    rest = [one for one in objects if one not in first]
+    first = [
+        resource for resource in objects if resource["kind"] in ("Namespace", "CustomResourceDefinition")
+    ]
+    rest = [resource for resource in objects if resource not in first]
     for part in (first, rest):
         if part:
             _kubectl_apply(cluster, part)
-        crds = [one["metadata"]["name"] for one in part if one["kind"] == "CustomResourceDefinition"]
+        crds = [
+            resource["metadata"]["name"]
+            for resource in part
+            if resource["kind"] == "CustomResourceDefinition"
+        ]
         if crds:
             cluster.run_kubectl(
-                "wait", "--for=condition=Established", "--timeout=30s", *(f"crd/{one}" for one in crds)
+                "wait", "--for=condition=Established", "--timeout=30s", *(f"crd/{crd}" for crd in crds)
             )
 
 
 def _ready(cluster: Host, objects: Objects) -> None:
-    for one in objects:
-        if one["kind"] == "Deployment":
-            where = ("-n", one["metadata"]["namespace"])
-            line = ("rollout", "status", f"deployment/{one['metadata']['name']}", *where, "--timeout=120s")
+    for resource in objects:
+        if resource["kind"] == "Deployment":
+            where = ("-n", resource["metadata"]["namespace"])
+            line = (
+                "rollout",
+                "status",
+                f"deployment/{resource['metadata']['name']}",
+                *where,
+                "--timeout=120s",
+            )
             try:
                 cluster.run_kubectl(*line, within=130)
             except LabError as error:
                 said = cluster.run_kubectl(
-                    "logs", f"deployment/{one['metadata']['name']}", *where, "--tail=5"
+                    "logs", f"deployment/{resource['metadata']['name']}", *where, "--tail=5"
                 )
                 raise LabError(
-                    f"{one['metadata']['name']} does not become ready: {error.what}\n{said}"
+                    f"{resource['metadata']['name']} does not become ready: {error.what}\n{said}"
                 ) from None
-        elif one["kind"] == "APIService":
-            name = f"apiservice/{one['metadata']['name']}"
+        elif resource["kind"] == "APIService":
+            name = f"apiservice/{resource['metadata']['name']}"
             cluster.run_kubectl("wait", "--for=condition=Available", "--timeout=60s", name, within=70)
 
 
@@ -322,21 +334,21 @@ def _keda(cluster: Host) -> Objects:
 
 def _rendered(cluster: Host, config: Path, parts: Sequence[str]) -> list[dict[str, Any]]:
     with tempfile.TemporaryDirectory() as folder:
-        for one in parts:  # kustomize takes only bases below its own folder
-            shutil.copytree(config / one, Path(folder) / one)
+        for part in parts:  # kustomize takes only bases below its own folder
+            shutil.copytree(config / part, Path(folder) / part)
         (Path(folder) / "kustomization.yaml").write_text(yaml.safe_dump({"resources": list(parts)}))
         out = cluster.run_kubectl("kustomize", folder)
-    return [one for one in yaml.safe_load_all(out) if one]
+    return [document for document in yaml.safe_load_all(out) if document]
 
 
 def _ours(objects: list[dict[str, Any]]) -> Objects:
     made = {"keda-operator": "keda", "keda-metrics-apiserver": "keda-adapter"}
-    for one in objects:
-        if one["kind"] != "Deployment":
+    for resource in objects:
+        if resource["kind"] != "Deployment":
             continue
-        pod = one["spec"]["template"]["spec"]
+        pod = resource["spec"]["template"]["spec"]
         for container in pod["containers"]:
-            container["image"] = images.named(made.get(one["metadata"]["name"], "keda")).name
+            container["image"] = images.named(made.get(resource["metadata"]["name"], "keda")).name
             container["imagePullPolicy"] = "Never"
             container.pop("command", None)  # its image has another place for the program
             container["resources"] = {}
@@ -350,8 +362,8 @@ def _gateway(cluster: Host) -> Objects:
     top = binaries.folder("gateway-api")
     assert top is not None
     files = sorted((top / "config/crd/standard").glob("*.yaml"))
-    found = [one for file in files for one in yaml.safe_load_all(file.read_text()) if one]
-    return [one for one in found if one["kind"] == "CustomResourceDefinition"]
+    found = [document for file in files for document in yaml.safe_load_all(file.read_text()) if document]
+    return [document for document in found if document["kind"] == "CustomResourceDefinition"]
 
 
 #: What it is, the add-ons it rests on, its programs and sources, its objects.

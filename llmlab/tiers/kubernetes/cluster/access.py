@@ -105,8 +105,8 @@ def grant(cluster: HasLearner, namespaces: Sequence[str]) -> None:
         "metadata": {"name": "llmlab:deployer"},
         "rules": [{"apiGroups": groups, "resources": ["*"], "verbs": ["*"]}],
     }
-    for one in (role, more):
-        _make(rights.create_cluster_role, one)
+    for cluster_role in (role, more):
+        _make(rights.create_cluster_role, cluster_role)
     _make(rights.create_cluster_role_binding, _bound("llmlab:learner", "llmlab:learner"))
     for namespace in namespaces:
         with contextlib.suppress(client.ApiException):  # not there yet

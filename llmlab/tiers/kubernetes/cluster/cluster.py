@@ -51,9 +51,9 @@ class Cluster(abc.ABC):
     @classmethod
     def attach(cls, handle: dict[str, Any]) -> Cluster:
         """The cluster that another process owns: used, never ended."""
-        one = cls(handle["name"])
-        one.attached = True
-        return one
+        cluster = cls(handle["name"])
+        cluster.attached = True
+        return cluster
 
     def check(self) -> None:  # noqa: B027 - where nothing of ours runs there is nothing to look at
         """Whether it still runs.
@@ -136,7 +136,7 @@ class Cluster(abc.ABC):
         """
         from ..addons import addons as those
 
-        wanted = [one for one in addons if one not in self.added]
+        wanted = [addon for addon in addons if addon not in self.added]
         if wanted:
             there = those.bring(self, wanted, say, wait=wait)
             (self.folder / "added").write_text("\n".join(dict.fromkeys([*self.added, *there])))
@@ -191,9 +191,9 @@ class Cluster(abc.ABC):
     def _discover(self, base: str) -> dict[str, tuple[str, bool]]:
         found = ask(self.api, "GET", base) or {"resources": []}
         return {
-            one["kind"]: (one["name"], one["namespaced"])
-            for one in found["resources"]
-            if "/" not in one["name"]
+            resource["kind"]: (resource["name"], resource["namespaced"])
+            for resource in found["resources"]
+            if "/" not in resource["name"]
         }
 
     def kubectl(self, *words: str) -> str:
@@ -237,7 +237,10 @@ class Cluster(abc.ABC):
 
         core = client.CoreV1Api(self.api)
         return all(
-            any(one.metadata.name == "default" for one in core.list_namespaced_service_account(name).items)
+            any(
+                account.metadata.name == "default"
+                for account in core.list_namespaced_service_account(name).items
+            )
             for name in ("default", "kube-system")
         )
 
@@ -247,10 +250,10 @@ class Cluster(abc.ABC):
 
         nodes = client.CoreV1Api(self.api).list_node().items
         ready = {
-            one.metadata.name: any(
-                it.type == "Ready" and it.status == "True" for it in one.status.conditions or ()
+            node.metadata.name: any(
+                it.type == "Ready" and it.status == "True" for it in node.status.conditions or ()
             )
-            for one in nodes
+            for node in nodes
         }
         return {
             "name": self.name,

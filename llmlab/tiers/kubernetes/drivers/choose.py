@@ -44,13 +44,13 @@ def choose(
         why = "you asked for it" if driver else f"{VARIABLE} says so"
         return _made(said, name, nodes, context, namespace), why
     can = {"local": local.unusable(), "kind": kind.unusable(), "simulated": None}
-    for one in ORDER:
-        if can[one] is None:
+    for choice in ORDER:
+        if can[choice] is None:
             others = "; ".join(
-                f"{it}: {why}" for it, why in can.items() if why and ORDER.index(it) < ORDER.index(one)
+                f"{it}: {why}" for it, why in can.items() if why and ORDER.index(it) < ORDER.index(choice)
             )
             return _made(
-                one, name, nodes, context, namespace
+                choice, name, nodes, context, namespace
             ), f"not {others}" if others else "this machine can run a whole one"
     raise LabError("No driver can be used here.", fix="; ".join(f"{it}: {why}" for it, why in can.items()))
 
@@ -69,9 +69,9 @@ def _made(driver: str, name: str | None, nodes: int | None, context: str, namesp
     if driver == "simulated":
         return simulated.Simulated(name, nodes=nodes or 3)
     if driver == "context":
-        from .context import Context
+        from .context import KubeContext
 
-        return Context(
+        return KubeContext(
             name,
             context=context or os.environ.get("LLMLAB_CONTEXT", ""),
             namespace=namespace or os.environ.get("LLMLAB_NAMESPACE", ""),
@@ -81,12 +81,12 @@ def _made(driver: str, name: str | None, nodes: int | None, context: str, namesp
 
 def attach(handle: dict[str, Any]) -> Cluster:
     """The cluster of a handle that another process wrote."""
-    from .context import Context
+    from .context import KubeContext
 
     drivers: dict[str, type[Cluster]] = {
         "local": local.Local,
         "kind": kind.Kind,
         "simulated": simulated.Simulated,
-        "context": Context,
+        "context": KubeContext,
     }
     return drivers[handle["driver"]].attach(handle)

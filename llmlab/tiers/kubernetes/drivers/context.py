@@ -17,7 +17,7 @@ from ....system import owned
 from ..cluster.cluster import LABEL, Cluster
 
 
-class Context(Cluster):
+class KubeContext(Cluster):
     """The `context` driver.
 
     :param context: a context of the learner's kubeconfig.
@@ -88,8 +88,8 @@ class Context(Cluster):
                 fix="kubectl config get-contexts",
             )
         found = yaml.safe_load(done.stdout)
-        for one in found["contexts"]:
-            one["context"]["namespace"] = self.namespace
+        for context in found["contexts"]:
+            context["context"]["namespace"] = self.namespace
         return str(yaml.safe_dump(found))
 
     def _client(self, user: str | None) -> Any:
@@ -101,11 +101,11 @@ class Context(Cluster):
         return super().handle() | {"context": self.context, "namespace": self.namespace}
 
     @classmethod
-    def attach(cls, handle: dict[str, Any]) -> Context:
+    def attach(cls, handle: dict[str, Any]) -> KubeContext:
         """The cluster of that handle."""
-        one = cls(handle["name"], context=handle["context"], namespace=handle["namespace"])
-        one.attached = True
-        return one
+        cluster = cls(handle["name"], context=handle["context"], namespace=handle["namespace"])
+        cluster.attached = True
+        return cluster
 
     def grant(self, namespaces: Sequence[str]) -> None:
         """Nothing: who may do what there is its owner's to say."""
@@ -152,7 +152,7 @@ class Context(Cluster):
 
 def end(data: dict[str, Any]) -> None:
     """Delete the namespace of a cluster whose owner is gone."""
-    Context(data["name"], context=data["context"], namespace=data["namespace"]).down()
+    KubeContext(data["name"], context=data["context"], namespace=data["namespace"]).down()
 
 
 owned.ENDERS["context"] = end

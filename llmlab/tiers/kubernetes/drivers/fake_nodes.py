@@ -68,7 +68,7 @@ class FakeNodes:
         }
         node: dict[str, Any] = {
             "metadata": {"name": name, "annotations": dict([MARK]), "labels": {**always, **(labels or {})}},
-            "spec": {"taints": [dict(one) for one in taints]},
+            "spec": {"taints": [dict(taint) for taint in taints]},
             "status": {"allocatable": has, "capacity": has},
         }
         core.create_node(node)
@@ -87,14 +87,14 @@ class FakeNodes:
 
         def all_ready() -> bool:
             own = [
-                one
-                for one in core.list_node(label_selector="type=kwok").items
-                if one.metadata.name in self._names
+                node
+                for node in core.list_node(label_selector="type=kwok").items
+                if node.metadata.name in self._names
             ]
-            keys = {taint.key for one in own for taint in one.spec.taints or ()}
+            keys = {taint.key for node in own for taint in node.spec.taints or ()}
             ready = all(
-                any(it.type == "Ready" and it.status == "True" for it in one.status.conditions or ())
-                for one in own
+                any(it.type == "Ready" and it.status == "True" for it in node.status.conditions or ())
+                for node in own
             )
             return ready and not keys & {"node.kubernetes.io/not-ready", "node.kubernetes.io/unreachable"}
 

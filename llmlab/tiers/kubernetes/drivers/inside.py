@@ -56,7 +56,7 @@ def _answers(wait: dict[str, Any], deadline: float, alive: list[subprocess.Popen
             with contextlib.suppress(OSError), opener.open(wait["url"], timeout=2) as reply:
                 if reply.status == 200:
                     return True
-        if any(one.poll() is not None for one in alive):
+        if any(process.poll() is not None for process in alive):
             return False
         time.sleep(0.05)  # the wait's own step: there is no library of ours in here
     return False
@@ -88,18 +88,18 @@ def main() -> None:
     running: dict[int, str] = {}
     processes: list[subprocess.Popen[bytes]] = []
     for phase in order["phases"]:
-        for one in phase["programs"]:
-            with open(one["log"], "ab") as log:
+        for program in phase["programs"]:
+            with open(program["log"], "ab") as log:
                 process = subprocess.Popen(
-                    one["argv"],
+                    program["argv"],
                     stdin=subprocess.DEVNULL,
                     stdout=log,
                     stderr=log,
-                    env=order["env"] | one.get("env", {}),
+                    env=order["env"] | program.get("env", {}),
                     start_new_session=True,
                 )
             processes.append(process)
-            running[process.pid] = one["name"]
+            running[process.pid] = program["name"]
         if phase.get("until") and not _answers(phase["until"], time.monotonic() + order["within"], processes):
             break
     while True:

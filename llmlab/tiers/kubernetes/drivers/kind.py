@@ -96,10 +96,10 @@ class Kind(Cluster):
     @classmethod
     def attach(cls, handle: dict[str, Any]) -> Kind:
         """The cluster of that handle."""
-        one = cls(handle["name"])
-        one.attached = True
-        one._doors = {int(inside): outside for inside, outside in handle["doors"].items()}
-        return one
+        cluster = cls(handle["name"])
+        cluster.attached = True
+        cluster._doors = {int(inside): outside for inside, outside in handle["doors"].items()}
+        return cluster
 
     def load(self, *names: str, say: Say = quiet) -> None:
         """`kind load image-archive`."""
@@ -117,13 +117,15 @@ class Kind(Cluster):
             if error.status == 404:
                 raise LabError(f"There is no Service {service} in the namespace {namespace}.") from None
             raise
-        wanted = next((one for one in found.spec.ports if port in (None, one.port)), None)
+        wanted = next(
+            (service_port for service_port in found.spec.ports if port in (None, service_port.port)), None
+        )
         if wanted is None or not found.spec.selector:
             raise LabError(f"The Service {service} has no port {port}, or selects nothing.")
         taken = {
-            one.node_port
+            service_port.node_port
             for it in core.list_service_for_all_namespaces().items
-            for one in it.spec.ports or ()
+            for service_port in it.spec.ports or ()
         }
         name = f"llmlab-door-{service}"
         mine = next(
@@ -132,7 +134,7 @@ class Kind(Cluster):
         door = (
             mine.spec.ports[0].node_port
             if mine
-            else next((one for one in self._doors if one not in taken), None)
+            else next((node_port for node_port in self._doors if node_port not in taken), None)
         )
         if door is None:
             raise LabError("All doors of this kind cluster are in use.", fix="take a deployment down")

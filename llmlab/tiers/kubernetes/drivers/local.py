@@ -194,10 +194,10 @@ class Local(Cluster):
     @classmethod
     def attach(cls, handle: dict[str, Any]) -> Local:
         """The cluster of that handle."""
-        one = cls(handle["name"])
-        one.attached = True
-        one.network, one._unshare = network.Network(handle["network"]), handle["unshare"]
-        return one
+        cluster = cls(handle["name"])
+        cluster.attached = True
+        cluster.network, cluster._unshare = network.Network(handle["network"]), handle["unshare"]
+        return cluster
 
     def _pid1(self) -> int:
         """The first process inside, as the host counts."""
@@ -205,10 +205,10 @@ class Local(Cluster):
 
         def child() -> int | None:
             with contextlib.suppress(OSError):
-                for one in file.read_text().split():
+                for pid in file.read_text().split():
                     # it is there before its namespaces are: only then is it the script
-                    if Path(f"/proc/{one}/ns/net").readlink() != Path("/proc/self/ns/net").readlink():
-                        return int(one)
+                    if Path(f"/proc/{pid}/ns/net").readlink() != Path("/proc/self/ns/net").readlink():
+                        return int(pid)
             return None
 
         return wait("the cluster's namespaces", child, 10)
@@ -227,8 +227,13 @@ class Local(Cluster):
             node = client.CoreV1Api(self.api).read_node(NODE)
         except (client.ApiException, Unavailable):
             return False
-        ready = any(one.type == "Ready" and one.status == "True" for one in node.status.conditions or ())
-        return ready and not any(one.key.startswith("node.kubernetes.io/") for one in node.spec.taints or ())
+        ready = any(
+            condition.type == "Ready" and condition.status == "True"
+            for condition in node.status.conditions or ()
+        )
+        return ready and not any(
+            taint.key.startswith("node.kubernetes.io/") for taint in node.spec.taints or ()
+        )
 
     def _until(self, what: str, condition: Any, within: float) -> None:
         def checked() -> bool:
@@ -250,9 +255,9 @@ class Local(Cluster):
             )
         with contextlib.suppress(OSError):
             for line in (self.folder / "ended").read_text().splitlines():
-                one = json.loads(line)
-                said = one.get("said") or self._last(one["program"])
-                raise Unavailable(f"{one['program']} of the cluster {self.name} ended: {said}")
+                record = json.loads(line)
+                said = record.get("said") or self._last(record["program"])
+                raise Unavailable(f"{record['program']} of the cluster {self.name} ended: {said}")
 
     def _last(self, program: str, lines: int = 4) -> str:
         with contextlib.suppress(OSError):
@@ -263,9 +268,9 @@ class Local(Cluster):
 
     def _words(self) -> list[str]:
         return [
-            f"{one}: {text}"
-            for one in ("kube-apiserver", "kubelet", "containerd")
-            if (text := self._last(one, 2))
+            f"{program}: {text}"
+            for program in ("kube-apiserver", "kubelet", "containerd")
+            if (text := self._last(program, 2))
         ]
 
     # -- what it can do --------------------------------------------------------------------------------
@@ -328,9 +333,9 @@ class Local(Cluster):
         """
         found: list[int] = []
         for folder in self._cgroup_of(pod):
-            for one in sorted(folder.rglob("cgroup.procs")):
+            for path in sorted(folder.rglob("cgroup.procs")):
                 with contextlib.suppress(OSError):
-                    found += [int(text) for text in one.read_text().split()]
+                    found += [int(text) for text in path.read_text().split()]
             if found:
                 break
         kept = []
@@ -353,7 +358,7 @@ class Local(Cluster):
         """The pod's folders, one a hierarchy."""
         name = f"pod{pod.metadata.uid}"
         tops = [root / self.name for root in local_programs.hierarchies()]
-        return [one for top in tops for one in top.glob(f"kubepods/**/{name}") if one.is_dir()]
+        return [folder for top in tops for folder in top.glob(f"kubepods/**/{name}") if folder.is_dir()]
 
     def volume(self, claim: str, namespace: str) -> Path:
         """The folder of this machine behind a bound claim of the default StorageClass.
@@ -382,9 +387,9 @@ class Local(Cluster):
 
         total = 0
         assert self._unshare is not None
-        for one in psutil.Process(self._unshare).children(recursive=True):
+        for process in psutil.Process(self._unshare).children(recursive=True):
             with contextlib.suppress(psutil.Error):
-                total += one.memory_full_info().pss
+                total += process.memory_full_info().pss
         return total
 
     # -- the end ---------------------------------------------------------------------------------------

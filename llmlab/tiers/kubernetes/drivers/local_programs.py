@@ -21,7 +21,7 @@ SOCKET = "/run/containerd/containerd.sock"
 
 def order(folder: Path, name: str, net: Network, programs: dict[str, Path], *, node: str) -> dict[str, Any]:
     """What `inside.py` is told: the place, then three phases of programs."""
-    bins = {one: str(path) for one, path in programs.items()}
+    bins = {binary: str(path) for binary, path in programs.items()}
 
     def program(name: str, *flags: str, **env: str) -> dict[str, Any]:
         return {"name": name, "argv": [bins[name], *flags], "log": str(folder / f"{name}.log"), "env": env}
@@ -245,8 +245,12 @@ def _snapshotter(folder: Path) -> str:
     """Layers by overlay mounts, or as plain copies where the folder lies on an overlay itself (inside a container)."""
     import psutil
 
-    below = [one for one in psutil.disk_partitions(all=True) if folder.is_relative_to(one.mountpoint)]
-    deepest = max(below, key=lambda one: len(one.mountpoint), default=None)
+    below = [
+        partition
+        for partition in psutil.disk_partitions(all=True)
+        if folder.is_relative_to(partition.mountpoint)
+    ]
+    deepest = max(below, key=lambda partition: len(partition.mountpoint), default=None)
     return (
         "native"
         if deepest is not None and deepest.fstype in ("overlay", "fuse.fuse-overlayfs")
@@ -259,7 +263,7 @@ def hierarchies() -> list[Path]:
     if (CGROUPS / "cgroup.controllers").exists():
         return [CGROUPS]
     return (
-        [one for one in sorted(CGROUPS.iterdir()) if (one / "cgroup.procs").exists()]
+        [folder for folder in sorted(CGROUPS.iterdir()) if (folder / "cgroup.procs").exists()]
         if CGROUPS.is_dir()
         else []
     )
@@ -280,11 +284,13 @@ def make_cgroups(name: str) -> list[Path]:
                 if (root / inherited).exists() and not (folder / inherited).read_text().strip():
                     (folder / inherited).write_text((root / inherited).read_text())
             if (root / "cgroup.controllers").exists() and root == CGROUPS:
-                wanted = [f"+{one}" for one in ("cpu", "cpuset", "memory", "pids", "io", "hugetlb")]
+                wanted = [
+                    f"+{controller}" for controller in ("cpu", "cpuset", "memory", "pids", "io", "hugetlb")
+                ]
                 for at in (root, folder):
-                    for one in wanted:
+                    for controller in wanted:
                         with contextlib.suppress(OSError):
-                            (at / "cgroup.subtree_control").write_text(one)
+                            (at / "cgroup.subtree_control").write_text(controller)
     return made
 
 

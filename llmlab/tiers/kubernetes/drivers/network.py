@@ -103,12 +103,14 @@ def choosing() -> Iterator[Network]:
 def _free() -> Network:
     routes = json.loads(_ip("-j", "-4", "route", "show", "table", "all"))
     taken = []
-    for one in routes:
-        if one["dst"] != "default" and one.get("type") not in ("broadcast", "multicast"):
-            taken.append(ipaddress.ip_network(one["dst"], strict=False))
+    for route in routes:
+        if route["dst"] != "default" and route.get("type") not in ("broadcast", "multicast"):
+            taken.append(ipaddress.ip_network(route["dst"], strict=False))
     for number in RANGE:
         mine = ipaddress.ip_network(f"10.{number}.0.0/16")
-        if not any(mine.overlaps(one) for one in taken if one.version == 4 and one.prefixlen > 0):
+        if not any(
+            mine.overlaps(network) for network in taken if network.version == 4 and network.prefixlen > 0
+        ):
             return Network(number)
     raise Unavailable(
         "No network from 10.200.0.0/16 to 10.249.0.0/16 is free.", fix="uv run llmlab clean; ip route"

@@ -45,7 +45,7 @@ class Programs:
     @property
     def pids(self) -> list[int]:
         """Of those that run."""
-        return [one.pid for one in self._running.values() if one.poll() is None]
+        return [process.pid for process in self._running.values() if process.poll() is None]
 
     def all_words(self) -> list[str]:
         """One last line of each."""

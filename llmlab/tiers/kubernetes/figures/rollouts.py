@@ -97,7 +97,10 @@ def rollouts(table: Table) -> Picture:
     figure.legend(
         handles=handles, loc="outside lower center", ncols=2, frameon=False, fontsize=9.5, labelcolor=INK
     )
-    said = [f"{one['set']}: {one['failed']} of {one['requests']} requests failed" for one in data["sets"]]
+    said = [
+        f"{numbers['set']}: {numbers['failed']} of {numbers['requests']} requests failed"
+        for numbers in data["sets"]
+    ]
     caption = f"Four users each, in closed loops, side by side on one machine; one roll-out, {'; '.join(said)}. {_machine(table)}"
     alt = f"Replies per second around a roll-out, over {end:.0f} seconds. {'. '.join(said)}."
     return finish(figure, alt=alt, caption=caption, data=data)
@@ -143,8 +146,9 @@ def scaling(table: Table) -> Picture:
         handles=handles, loc="outside lower center", ncols=2, frameon=False, fontsize=9.5, labelcolor=INK
     )
     said = [
-        f"{one['set']}: {one['mean']:.1f} replicas on average, at most {one['most']}, users waited {one['waited']:.0f} s in all"
-        for one in data["sets"]
+        f"{numbers['set']}: {numbers['mean']:.1f} replicas on average, at most {numbers['most']}, "
+        f"users waited {numbers['waited']:.0f} s in all"
+        for numbers in data["sets"]
     ]
     caption = f"The same users before both, at the same time; one run, looked at four times a second. {_machine(table)}"
     return finish(figure, alt=f"Replicas and users over time. {'. '.join(said)}.", caption=caption, data=data)

@@ -31,9 +31,9 @@ def states(table: Table) -> Picture:
         raise LabError("Nothing to draw: no pod was watched.", fix="cluster.timeline()")
     whose = list(dict.fromkeys(str(row["set"]) for row in rows))
     lanes = [
-        (one, pod)
-        for one in whose
-        for pod in dict.fromkeys(str(row["pod"]) for row in rows if row["set"] == one)
+        (owner, pod)
+        for owner in whose
+        for pod in dict.fromkeys(str(row["pod"]) for row in rows if row["set"] == owner)
     ]
     end = max(_number(row["to"]) for row in rows)
     figure = new_figure(7.4, 1.35 + 0.62 * len(lanes))
@@ -41,8 +41,8 @@ def states(table: Table) -> Picture:
     dress(axes, quantity="State of each pod", below="Seconds since it was applied")
     axes.grid(False)
     axes.grid(True, axis="x", color="#DDDDDD", linewidth=0.8)
-    for lane, (one, pod) in enumerate(lanes):
-        own = [row for row in rows if row["pod"] == pod and row["set"] == one]
+    for lane, (owner, pod) in enumerate(lanes):
+        own = [row for row in rows if row["pod"] == pod and row["set"] == owner]
         counted = 0
         for row in own:
             left, right = _number(row["from"]), _number(row["to"])
@@ -62,7 +62,8 @@ def states(table: Table) -> Picture:
                 axes.text(left + 0.3, lane - 0.36, f"restart {again}", fontsize=8.5, color=INK, va="center")
                 counted = again
     axes.set_yticks(
-        range(len(lanes)), [one if len(lanes) == len(whose) else f"{one}\n{pod[-5:]}" for one, pod in lanes]
+        range(len(lanes)),
+        [owner if len(lanes) == len(whose) else f"{owner}\n{pod[-5:]}" for owner, pod in lanes],
     )
     axes.invert_yaxis()
     axes.set_xlim(0, end)
@@ -80,7 +81,7 @@ def states(table: Table) -> Picture:
         fontsize=9.5,
         labelcolor=INK,
     )
-    data = {"pods": [_numbers(rows, one, pod) for one, pod in lanes]}
+    data = {"pods": [_numbers(rows, owner, pod) for owner, pod in lanes]}
     caption = (
         f"Looked at four times a second for {end:.0f} s, one run. {table.machine.line} ({table.machine.profile}), "
         f"Kubernetes {table.versions.get('kubernetes', '?')}." + (f" {table.note}" if table.note else "")
@@ -111,9 +112,9 @@ def _numbers(rows: list[dict[str, Any]], whose: str, pod: str) -> dict[str, Any]
 
 def _alt(pods: list[dict[str, Any]], end: float) -> str:
     words = []
-    for one in pods:
-        first = f"ready after {one['first_ready']:.0f} s" if one["first_ready"] is not None else "never ready"
+    for pod in pods:
+        first = f"ready after {pod['first_ready']:.0f} s" if pod["first_ready"] is not None else "never ready"
         words.append(
-            f"{one['set']}: {first}, {one['restarts']} restart{'' if one['restarts'] == 1 else 's'}."
+            f"{pod['set']}: {first}, {pod['restarts']} restart{'' if pod['restarts'] == 1 else 's'}."
         )
     return f"Timeline of pod states over {end:.0f} seconds. " + " ".join(words)

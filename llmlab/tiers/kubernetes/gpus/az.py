@@ -125,7 +125,7 @@ class _OneOf:
     """A word of a list in whatever case, as `az` takes it."""
 
     def __init__(self, words: list[str]) -> None:
-        self.words = {one.lower(): one for one in words}
+        self.words = {word.lower(): word for word in words}
 
     def __call__(self, text: str) -> str:
         return self.words.get(text.lower(), text)

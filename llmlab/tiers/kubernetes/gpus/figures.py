@@ -29,9 +29,9 @@ def placement(table: Table) -> Picture:
     dress(axes, quantity="Placed, or why not (the scheduler's words)")
     axes.grid(False)
     axes.spines["bottom"].set_visible(False)
-    for y, one in enumerate(sets):
+    for y, manifest in enumerate(sets):
         for x, pool in enumerate(places):
-            row = by[one, pool]
+            row = by[manifest, pool]
             placed = bool(row["placed"])
             axes.add_patch(
                 Rectangle(
@@ -65,8 +65,8 @@ def placement(table: Table) -> Picture:
         "decisions": [{key: row[key] for key in ("set", "pool", "gpu", "placed", "reason")} for row in rows]
     }
     words = [
-        f"{one}: placed on {', '.join(str(row['pool']) for row in rows if row['set'] == one and row['placed']) or 'no pool'}"
-        for one in sets
+        f"{manifest}: placed on {', '.join(str(row['pool']) for row in rows if row['set'] == manifest and row['placed']) or 'no pool'}"
+        for manifest in sets
     ]
     caption = (
         f"One pod a cell, allowed on that node only. The scheduler of Kubernetes {table.versions.get('kubernetes', '?')} decided; "
@@ -126,10 +126,10 @@ def stranded(table: Table) -> Picture:
         )
     axes.set_yticks(range(len(rows)), [str(row["pool"]) for row in rows])
     axes.invert_yaxis()
-    axes.set_xlim(0, max(one["dollars"] for one in numbers) * 1.35)
+    axes.set_xlim(0, max(number["dollars"] for number in numbers) * 1.35)
     figure.legend(loc="outside lower center", ncols=2, frameon=False, fontsize=9.5, labelcolor=INK)
     alt = "Cost by pool. " + " ".join(
-        f"{one['pool']}: ${one['dollars']:.2f} an hour, of which ${one['stranded']:.2f} for idle GPUs."
-        for one in numbers
+        f"{number['pool']}: ${number['dollars']:.2f} an hour, of which ${number['stranded']:.2f} for idle GPUs."
+        for number in numbers
     )
     return finish(figure, alt=alt, caption=table.note or "", data={"pools": numbers})

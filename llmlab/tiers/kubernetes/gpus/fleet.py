@@ -18,7 +18,7 @@ from ..drivers.fake_nodes import FakeNodes
 from ..manifests import manifests
 from ..manifests.applied import Applied
 from ..manifests.manifests import Document
-from ..manifests.refusals import Refused
+from ..manifests.refusals import WorkloadRefused
 from ..probes.run import NAMESPACE, cluster
 from .pools import GPU, discovered, only, plant, pools, taint
 from .probes import nodes_of, scale, settled, words
@@ -63,7 +63,7 @@ def served(ctx: Context) -> tuple[Cluster, Document]:
     """The cluster, and the learner's Deployment in it with no replica; the checks scale it."""
     at, _ = fleet(ctx)
     found = manifests.read(ctx.files, ["gpu-deployment.yaml"], namespaces=[NAMESPACE])
-    mine = next((one for one in found if one.kind == "Deployment"), None)
+    mine = next((document for document in found if document.kind == "Deployment"), None)
     if mine is None:
         raise LabError("There is no Deployment in it.", where="gpu-deployment.yaml")
     Applied(at, found, images=SWAP).up()
@@ -83,7 +83,7 @@ def placed(
             scale(at, mine, 0)
 
 
-def refused_words(error: Refused) -> str:
+def refused_words(error: WorkloadRefused) -> str:
     """What the API server says of pods that it does not let in, and where that would be right."""
     return str(error) + (f"\n  {NOT_HERE}" if "RuntimeClass" in error.what else "")
 
@@ -91,10 +91,10 @@ def refused_words(error: Refused) -> str:
 def of(cloud: str, *, older: bool = False) -> list[str]:
     """The nodes of a cloud whose GPUs the image was built for (or was not)."""
     return [
-        f"{one.name}-{number}"
-        for one in pools(cloud)
+        f"{pool.name}-{number}"
+        for pool in pools(cloud)
         for number in (1, 2)
-        if (capability(one.gpu) < BUILT_FOR) is older
+        if (capability(pool.gpu) < BUILT_FOR) is older
     ]
 
 
@@ -140,15 +140,15 @@ def publish(at: Cluster) -> None:
 
 def apply_more(ctx: Context, at: Cluster, documents: Sequence[Document]) -> None:
     """Apply beside what is there already."""
-    one = Applied(at, documents, images=SWAP)
+    applied = Applied(at, documents, images=SWAP)
     try:
         client.CoreV1Api(at.api).read_namespace(NAMESPACE)
     except client.ApiException:
         with ctx.deploying():
-            one.up()
+            applied.up()
         return
     with ctx.deploying():
-        one.apply(*documents)
+        applied.apply(*documents)
 
 
 def lands(
@@ -157,23 +157,25 @@ def lands(
     """Whether the learner's Deployment lands on a node made from a pool's definition: None, or why not."""
     at, mine = served(ctx)
     _, nodes = fleet(ctx)
-    shape = next((one for one in pools() if one.machine == machine), None) or next(
-        one for one in pools() if one.gpu == gpu
+    shape = next((pool for pool in pools() if pool.machine == machine), None) or next(
+        pool for pool in pools() if pool.gpu == gpu
     )
     # A name of its own: controllers that still know another node of that name would give this one its taints.
     name = f"{shape.cloud.lower()}-yours-1"
     plant(nodes, replace(shape, gpu=gpu, gpus=count, machine=machine), name, labels=labels, taints=taints)
     nodes.ready()
     core = client.CoreV1Api(at.api)
-    wanted = {taint(one)["key"] for one in taints}
+    wanted = {taint(word)["key"] for word in taints}
     wait(
         f"the taints of {name}",
-        lambda: wanted <= {one.key for one in core.read_node(name).spec.taints or ()} and [True],
+        lambda: (
+            wanted <= {node_taint.key for node_taint in core.read_node(name).spec.taints or ()} and [True]
+        ),
         10,
     )
     try:
         found = placed(at, mine, [name], 1)
-    except Refused as error:
+    except WorkloadRefused as error:
         return refused_words(error)
     finally:
         nodes.remove(name)

@@ -90,10 +90,10 @@ def placement(cluster: Held, given: str = "given/guide.yaml", mine: str = "gpu-d
     sets = {}
     for name, folder, file in (("guide", cluster.lab.info.folder, given), ("yours", cluster.lab.files, mine)):
         found = manifests.read(folder, [file], namespaces=["inference"])
-        one = next((it for it in found if it.kind == "Deployment"), None)
-        if one is None:
+        deployment = next((it for it in found if it.kind == "Deployment"), None)
+        if deployment is None:
             raise LabError(f"There is no Deployment in {file}.", where=file, fix="lab.reset()")
-        sets[name] = one
+        sets[name] = deployment
     nodes = FakeNodes(at)
     rows: list[list[Cell]] = []
     refused: dict[str, str] = {}
@@ -101,12 +101,12 @@ def placement(cluster: Held, given: str = "given/guide.yaml", mine: str = "gpu-d
         for pool in pools():
             plant(nodes, pool, pool.name)
         nodes.ready()
-        for name, one in sets.items():
+        for name, document in sets.items():
             for pool in pools():
                 try:
-                    ask(at.api, "POST", PODS, body=on_node(one.body, pool.name, f"{name}-{pool.name}"))
+                    ask(at.api, "POST", PODS, body=on_node(document.body, pool.name, f"{name}-{pool.name}"))
                 except client.ApiException as error:
-                    refused[f"{name}-{pool.name}"] = _told(one, error)
+                    refused[f"{name}-{pool.name}"] = _told(document, error)
         for name in sets:
             for pool in pools():
                 if why := refused.get(f"{name}-{pool.name}"):
@@ -125,21 +125,21 @@ def placement(cluster: Held, given: str = "given/guide.yaml", mine: str = "gpu-d
     return Placement(table)
 
 
-def _told(one: Document, error: Any) -> str:
+def _told(document: Document, error: Any) -> str:
     """Why a pod is not let in, in the API server's words, and the line that is meant."""
     try:
         said = str(json.loads(error.body)["message"])
     except (TypeError, ValueError, KeyError):
         said = str(error.body or error.reason)
-    where, _ = blamed(one, said)
+    where, _ = blamed(document, said)
     return f"refused: {said.split(' is forbidden: ', 1)[-1]} ({where})"
 
 
 def _decided(core: object, name: str) -> tuple[str, str] | None:
     pod = core.read_namespaced_pod(name, NAMESPACE)  # type: ignore[attr-defined]
-    for one in pod.status.conditions or ():
-        if one.type == "PodScheduled":
-            return pod.spec.node_name or "", "" if one.status == "True" else one.message or ""
+    for condition in pod.status.conditions or ():
+        if condition.type == "PodScheduled":
+            return pod.spec.node_name or "", "" if condition.status == "True" else condition.message or ""
     return None
 
 

@@ -43,13 +43,13 @@ def catalogue() -> dict[str, Any]:
 
 def pools(*clouds: str) -> list[Pool]:
     """The pools of these clouds (default: all), in the file's order."""
-    made = [Pool(**{**one, "taints": tuple(one["taints"])}) for one in catalogue()["pool"]]
-    return [one for one in made if not clouds or one.cloud in clouds]
+    made = [Pool(**{**entry, "taints": tuple(entry["taints"])}) for entry in catalogue()["pool"]]
+    return [pool for pool in made if not clouds or pool.cloud in clouds]
 
 
 def retired() -> dict[str, str]:
     """Machine → the day on which it ended."""
-    return {one["machine"]: one["ended"] for one in catalogue()["retired"]}
+    return {entry["machine"]: entry["ended"] for entry in catalogue()["retired"]}
 
 
 def discovered(gpu: str, count: int) -> dict[str, str]:
@@ -97,7 +97,7 @@ def plant(
             "node.kubernetes.io/instance-type": pool.machine,
             **(pool.labels if labels is None else labels),
         },
-        taints=[taint(one) for one in (pool.taints if taints is None else taints)],
+        taints=[taint(word) for word in (pool.taints if taints is None else taints)],
         capacity={"cpu": str(pool.cpus), "memory": pool.memory, GPU: str(pool.gpus)},
     )
 
@@ -113,9 +113,9 @@ def only(cluster: Cluster, names: Sequence[str]) -> Iterator[None]:
         core.patch_node(name, {"spec": {"unschedulable": closed}})
 
     fake = [
-        one.metadata.name
-        for one in core.list_node(label_selector="type=kwok").items
-        if GPU in (one.status.capacity or {})
+        node.metadata.name
+        for node in core.list_node(label_selector="type=kwok").items
+        if GPU in (node.status.capacity or {})
     ]
     for name in fake:
         cordon(name, name not in names)

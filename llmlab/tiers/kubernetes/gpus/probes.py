@@ -18,38 +18,40 @@ from .pools import retired
 SCHEDULER = "default-scheduler"
 
 
-def scale(at: Cluster, one: Document, replicas: int) -> None:
+def scale(at: Cluster, document: Document, replicas: int) -> None:
     """Give a Deployment so many replicas; those that are too many are not asked to finish."""
     from kubernetes import client
 
-    assert one.namespace is not None
+    assert document.namespace is not None
     client.AppsV1Api(at.api).patch_namespaced_deployment(
-        one.name, one.namespace, {"spec": {"replicas": replicas}}
+        document.name, document.namespace, {"spec": {"replicas": replicas}}
     )
     if replicas == 0:
         core = client.CoreV1Api(at.api)
 
         def gone() -> bool:
             core.delete_collection_namespaced_pod(
-                one.namespace, label_selector=matching(one), grace_period_seconds=0
+                document.namespace, label_selector=matching(document), grace_period_seconds=0
             )
-            return not core.list_namespaced_pod(one.namespace, label_selector=matching(one)).items
+            return not core.list_namespaced_pod(document.namespace, label_selector=matching(document)).items
 
-        wait(f"the end of {one.name}'s pods", gone, 20, where=one.where)
+        wait(f"the end of {document.name}'s pods", gone, 20, where=document.where)
 
 
-def decided(at: Cluster, one: Document, count: int, within: float = 20) -> dict[str, tuple[str | None, str]]:
+def decided(
+    at: Cluster, document: Document, count: int, within: float = 20
+) -> dict[str, tuple[str | None, str]]:
     """Pod → (node, the scheduler's reason): of all `count` pods, once the scheduler has looked at each.
 
     :raises LabError: when the API server refuses them (its words), or when there are not so many in time, at the
         Deployment's line; at no line when the scheduler does not look.
     """
-    assert one.namespace is not None
+    assert document.namespace is not None
     there: list[Any] = []
 
     def looked() -> dict[str, tuple[str | None, str]] | None:
         found: dict[str, tuple[str | None, str]] = {}
-        there[:] = pods(at, str(one.namespace), matching(one))
+        there[:] = pods(at, str(document.namespace), matching(document))
         for pod in there:
             if pod.spec.scheduler_name not in (None, SCHEDULER):
                 found[pod.metadata.name] = (None, f"no scheduler {pod.spec.scheduler_name} runs here")
@@ -68,30 +70,36 @@ def decided(at: Cluster, one: Document, count: int, within: float = 20) -> dict[
         return found if len(found) >= count else None
 
     try:
-        return wait(f"the scheduler's decision on {one.name}", looked, within, never=Watch(at, one))
+        return wait(f"the scheduler's decision on {document.name}", looked, within, never=Watch(at, document))
     except Late as error:
         if len(there) >= count:
             raise
         raise Late(
-            f"{one.kind} {one.name} was given {count} replicas, and after {within:.0f} s it has {len(there)} pods.",
-            where=one.where,
+            f"{document.kind} {document.name} was given {count} replicas, and after {within:.0f} s it has {len(there)} pods.",
+            where=document.where,
         ) from error
 
 
-def settled(at: Cluster, one: Document, count: int, within: float = 6) -> dict[str, tuple[str | None, str]]:
+def settled(
+    at: Cluster, document: Document, count: int, within: float = 6
+) -> dict[str, tuple[str | None, str]]:
     """The same, giving pods that wait some seconds in which the scheduler may come back to them."""
     try:
-        wait("all to be placed", lambda: all(node for node, _ in decided(at, one, count).values()), within)
+        wait(
+            "all to be placed", lambda: all(node for node, _ in decided(at, document, count).values()), within
+        )
     except Late:
         pass
-    return decided(at, one, count)
+    return decided(at, document, count)
 
 
 def short(message: str) -> str:
     """The reason in a scheduler's message, without the counts of nodes that were not asked for."""
     parts = re.split(r", (?=\d+ )", message.split("available:", 1)[-1].split(". ", 1)[0].strip())
     said = [re.sub(r"^\d+ (node\(s\) )?", "", part).rstrip(". ") for part in parts]
-    own = [one for one in said if "unschedulable" not in one and "didn't satisfy plugin" not in one]
+    own = [
+        reason for reason in said if "unschedulable" not in reason and "didn't satisfy plugin" not in reason
+    ]
     return "; ".join(dict.fromkeys(own or said))
 
 

@@ -63,10 +63,10 @@ class Applied:
             self.down(within)  # what is left of the last time
         try:
             self._namespaces()
-            rest = [one for one in self.documents if one.kind != "Namespace"]
+            rest = [document for document in self.documents if document.kind != "Namespace"]
             for dry in (True, False):
-                for one in rest:
-                    self._apply(one, dry=dry)
+                for document in rest:
+                    self._apply(document, dry=dry)
         except BaseException:
             self.down(within)
             raise
@@ -77,55 +77,57 @@ class Applied:
         :raises LabError: as `up`.
         """
         for dry in (True, False):
-            for one in documents:
-                self._apply(one, dry=dry)
-        kept = {_key(one): one for one in [*self.documents, *documents]}
+            for document in documents:
+                self._apply(document, dry=dry)
+        kept = {_key(document): document for document in [*self.documents, *documents]}
         self.documents = list(kept.values())
 
-    def try_out(self, one: Document) -> None:
+    def try_out(self, document: Document) -> None:
         """A dry run of a document as the cluster's owner: is it an object that this API server takes?
 
         :raises LabError: as `up`.
         """
-        self._patch(one, one.body, dry=True, as_owner=True)
+        self._patch(document, document.body, dry=True, as_owner=True)
 
     def ready(self, within: float = 60) -> None:
         """Wait until Deployments are rolled out and Jobs are complete.
 
         :raises LabError: at the deadline, with what their pods say.
         """
-        for one in self.documents:
-            if one.kind in WORKLOADS:
-                self.wait_for(one, within)
+        for document in self.documents:
+            if document.kind in WORKLOADS:
+                self.wait_for(document, within)
 
-    def wait_for(self, one: Document, within: float = 60) -> None:
+    def wait_for(self, document: Document, within: float = 60) -> None:
         """Wait for one of them.
 
         :raises LabError: at the deadline, or as soon as it cannot succeed any more: a Job has failed, pods are refused.
         """
         wait(
-            f"{one.kind} {one.name}",
-            lambda: self.done(one),
+            f"{document.kind} {document.name}",
+            lambda: self.done(document),
             within,
-            trouble=lambda: self.trouble(one),
-            never=Watch(self.cluster, one),
-            where=one.where,
+            trouble=lambda: self.trouble(document),
+            never=Watch(self.cluster, document),
+            where=document.where,
         )
 
-    def done(self, one: Document) -> bool:
+    def done(self, document: Document) -> bool:
         """Whether a Deployment is rolled out, or a Job complete.
 
         :raises LabError: when a Job has failed.
         """
         from kubernetes import client
 
-        assert one.namespace is not None
-        if one.kind == "Job":
-            status = self.job(one)
+        assert document.namespace is not None
+        if document.kind == "Job":
+            status = self.job(document)
             if status is None:
                 return True
             if any(it.type == "Failed" and it.status == "True" for it in status.conditions or ()):
-                raise LabError(f"Job {one.name} failed.\n" + "\n".join(self.trouble(one)), where=one.where)
+                raise LabError(
+                    f"Job {document.name} failed.\n" + "\n".join(self.trouble(document)), where=document.where
+                )
             return bool(status.succeeded)
         apps = client.AppsV1Api(self.cluster.api)
         read = {
@@ -133,51 +135,55 @@ class Applied:
             "ReplicaSet": apps.read_namespaced_replica_set,
             "StatefulSet": apps.read_namespaced_stateful_set,
             "DaemonSet": apps.read_namespaced_daemon_set,
-        }[one.kind]
-        found = read(one.name, one.namespace)
+        }[document.kind]
+        found = read(document.name, document.namespace)
         status = found.status
         if (status.observed_generation or 0) < found.metadata.generation:
             return False
-        if one.kind == "DaemonSet":
+        if document.kind == "DaemonSet":
             return bool(status.number_available == status.desired_number_scheduled)
         want = found.spec.replicas
-        if one.kind == "ReplicaSet":
+        if document.kind == "ReplicaSet":
             return bool((status.available_replicas or 0) == want == status.replicas)
         new = (status.updated_replicas or 0) == want == (status.replicas or 0)
         return bool(
             new
             and (
                 (status.available_replicas or 0) == want
-                if one.kind == "Deployment"
+                if document.kind == "Deployment"
                 else status.ready_replicas == want
             )
         )
 
-    def job(self, one: Document) -> Any:
+    def job(self, document: Document) -> Any:
         """The status of a Job; None: it is over and removed (`ttlSecondsAfterFinished`)."""
         from kubernetes import client
 
-        assert one.namespace is not None
+        assert document.namespace is not None
         try:
-            return client.BatchV1Api(self.cluster.api).read_namespaced_job(one.name, one.namespace).status
+            return (
+                client.BatchV1Api(self.cluster.api)
+                .read_namespaced_job(document.name, document.namespace)
+                .status
+            )
         except client.ApiException as error:
             if (
                 error.status == 404
-                and (one.body.get("spec") or {}).get("ttlSecondsAfterFinished") is not None
+                and (document.body.get("spec") or {}).get("ttlSecondsAfterFinished") is not None
             ):
                 return None
             raise
 
-    def trouble(self, one: Document) -> list[str]:
+    def trouble(self, document: Document) -> list[str]:
         """What the pods of one of them say."""
-        assert one.namespace is not None
-        spec = one.body.get("spec") or {}
+        assert document.namespace is not None
+        spec = document.body.get("spec") or {}
         labels = (
             (spec.get("selector") or {}).get("matchLabels")
-            if one.kind != "Job"
-            else {"batch.kubernetes.io/job-name": one.name}
+            if document.kind != "Job"
+            else {"batch.kubernetes.io/job-name": document.name}
         )
-        return trouble(self.cluster, one.namespace, selector(labels) if labels else None)
+        return trouble(self.cluster, document.namespace, selector(labels) if labels else None)
 
     def one(self, kind: str) -> Document:
         """The only document of a kind.
@@ -251,7 +257,14 @@ class Applied:
         from kubernetes import client
 
         for name in self.namespaces:
-            mine = next((one for one in self.documents if one.kind == "Namespace" and one.name == name), None)
+            mine = next(
+                (
+                    document
+                    for document in self.documents
+                    if document.kind == "Namespace" and document.name == name
+                ),
+                None,
+            )
             body: dict[str, Any] = (
                 copy.deepcopy(mine.body)
                 if mine
@@ -272,8 +285,8 @@ class Applied:
                 quota = {"metadata": {"name": "llmlab"}, "spec": {"hard": QUOTA}}
                 client.CoreV1Api(self.cluster.api).create_namespaced_resource_quota(name, quota)
 
-    def _apply(self, one: Document, *, dry: bool) -> None:
-        self._patch(one, self._with_images(one.body), dry=dry)
+    def _apply(self, document: Document, *, dry: bool) -> None:
+        self._patch(document, self._with_images(document.body), dry=dry)
 
     def _with_images(self, body: dict[str, Any]) -> dict[str, Any]:
         """The same with image names as the cluster knows them."""
@@ -294,7 +307,7 @@ class Applied:
         return made
 
     def _patch(
-        self, one: Document, body: dict[str, Any], *, dry: bool = False, as_owner: bool = False
+        self, document: Document, body: dict[str, Any], *, dry: bool = False, as_owner: bool = False
     ) -> None:
         from kubernetes import client
 
@@ -303,14 +316,16 @@ class Applied:
         if dry:
             query.append(("dryRun", "All"))
         try:
-            path = self.cluster.path_of(one.api_version, one.kind, one.namespace, one.name)
+            path = self.cluster.path_of(
+                document.api_version, document.kind, document.namespace, document.name
+            )
             ask(api, "PATCH", path, query=query, body=body, content="application/apply-patch+yaml")
         except LabError as error:
-            raise LabError(error.what, where=one.where, fix=error.fix) from None
+            raise LabError(error.what, where=document.where, fix=error.fix) from None
         except client.ApiException as error:
-            raise self._refused(one, error) from None
+            raise self._refused(document, error) from None
 
-    def _refused(self, one: Document, error: Any) -> LabError:
+    def _refused(self, document: Document, error: Any) -> LabError:
         """The API server's words, at the line of the field that it names."""
         try:
             said = json.loads(error.body)
@@ -324,13 +339,13 @@ class Applied:
         fields = [it["field"] for it in (said.get("details") or {}).get("causes") or [] if it.get("field")]
         fields += [it.rstrip(":") for it in re.findall(r"\.((?:spec|metadata|data)\S*)", message)]
         if "quantities must match" in message:  # it does not say which
-            fields += quantities.wrong(one.body)
-        line = next((at for name in fields if (at := one.line_of(name))), one.line)
-        what = f"The API server refuses {one.kind} {one.name}: {message}"
+            fields += quantities.wrong(document.body)
+        line = next((at for name in fields if (at := document.line_of(name))), document.line)
+        what = f"The API server refuses {document.kind} {document.name}: {message}"
         fix = None
         if error.status == 403 and "at the cluster scope" in message:
-            fix = f"take it out: a {one.kind} is the whole cluster's, and a lab lets nobody make those"
-        return LabError(what, where=f"{one.file}:{line}" + (f", {fields[0]}" if fields else ""), fix=fix)
+            fix = f"take it out: a {document.kind} is the whole cluster's, and a lab lets nobody make those"
+        return LabError(what, where=f"{document.file}:{line}" + (f", {fields[0]}" if fields else ""), fix=fix)
 
 
 def selector(labels: Mapping[str, str]) -> str:
@@ -338,9 +353,9 @@ def selector(labels: Mapping[str, str]) -> str:
     return ",".join(f"{key}={value}" for key, value in labels.items())
 
 
-def _home(one: Document) -> str | None:
-    return one.name if one.kind == "Namespace" else one.namespace
+def _home(document: Document) -> str | None:
+    return document.name if document.kind == "Namespace" else document.namespace
 
 
-def _key(one: Document) -> tuple[str, str, str | None]:
-    return one.kind, one.name, one.namespace
+def _key(document: Document) -> tuple[str, str, str | None]:
+    return document.kind, document.name, document.namespace

@@ -10,6 +10,6 @@ from ....course.info import LabInfo
 
 def give(info: LabInfo, files: Path) -> None:
     """Put the lab's given manifests beside the learner's, where those work elsewhere (a solution, a submission)."""
-    for one in info.folder.glob("*.yaml"):
-        if one.name not in info.artifacts and files != info.folder:
-            shutil.copy(one, files / one.name)
+    for path in info.folder.glob("*.yaml"):
+        if path.name not in info.artifacts and files != info.folder:
+            shutil.copy(path, files / path.name)

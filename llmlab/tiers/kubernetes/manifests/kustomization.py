@@ -71,8 +71,8 @@ def _named(where: str, file: Path) -> Iterator[tuple[int, str]]:
 
 def _below(node: yaml.Node) -> Iterator[tuple[int, str]]:
     if isinstance(node, yaml.SequenceNode):
-        for one in node.value:
-            yield from _below(one)
+        for child in node.value:
+            yield from _below(child)
     elif isinstance(node, yaml.MappingNode):
         for key, value in node.value:
             if str(key.value).lower() in _PATHS:
@@ -86,5 +86,5 @@ def _scalars(node: yaml.Node) -> Iterator[tuple[int, str]]:
     if isinstance(node, yaml.ScalarNode):
         yield node.start_mark.line + 1, str(node.value)
     elif isinstance(node, yaml.SequenceNode):
-        for one in node.value:
-            yield from _scalars(one)
+        for child in node.value:
+            yield from _scalars(child)

@@ -71,11 +71,11 @@ def _item(node: yaml.SequenceNode, place: int | None, key: str, value: str) -> y
     """An item of a list: by its place, or the one in which `key` is `value`."""
     if place is not None:
         return node.value[place] if place < len(node.value) else None
-    for one in node.value:
-        if isinstance(one, yaml.MappingNode) and any(
-            it.value == key and below.value == value for it, below in one.value
+    for child in node.value:
+        if isinstance(child, yaml.MappingNode) and any(
+            it.value == key and below.value == value for it, below in child.value
         ):
-            return one
+            return child
     return None
 
 
@@ -95,23 +95,23 @@ def read(
             raise LabError(
                 f"{name} has nothing in it.", where=name, fix="llmlab reset brings the starter back"
             )
-        for one in documents:
-            _allowed(one, namespaces, kinds)
+        for document in documents:
+            _allowed(document, namespaces, kinds)
             twin = next(
                 (
                     it
                     for it in found
-                    if (it.kind, it.name, it.namespace) == (one.kind, one.name, one.namespace)
+                    if (it.kind, it.name, it.namespace) == (document.kind, document.name, document.namespace)
                 ),
                 None,
             )
             if twin:
                 raise LabError(
-                    f"There are two documents for {one.kind} {one.name}: the second would silently replace the first.",
-                    where=f"{twin.where} and {one.where}",
+                    f"There are two documents for {document.kind} {document.name}: the second would silently replace the first.",
+                    where=f"{twin.where} and {document.where}",
                     fix="keep one, or give the other a name of its own",
                 )
-            found.append(one)
+            found.append(document)
     return found
 
 
@@ -129,7 +129,7 @@ def kustomized(
             fix="llmlab reset brings the starter back",
         )
     kustomization.vet(folder)
-    sources = [one for file in sorted(folder.glob("*.yaml")) for one in _sources(folder, file.name)]
+    sources = [original for file in sorted(folder.glob("*.yaml")) for original in _sources(folder, file.name)]
     try:
         text = cluster.run_kubectl("kustomize", str(folder))
     except LabError as error:
@@ -139,7 +139,12 @@ def kustomized(
     for body in yaml.safe_load_all(text):
         made = _document("kustomization.yaml", 1, body, None, default=next(iter(namespaces)))
         source = next(
-            (one for one in sources if one.kind == made.kind and _came_from(made.name, one.name)), None
+            (
+                original
+                for original in sources
+                if original.kind == made.kind and _came_from(made.name, original.name)
+            ),
+            None,
         )
         if source:
             made = replace(made, file=source.file, line=source.line, node=source.node)
@@ -172,10 +177,14 @@ def _documents(folder: Path, name: str, *, default: str) -> list[Document]:
     except OSError as error:
         raise LabError(f"{name} cannot be read: {error.strerror}.", where=name) from None
     try:
-        nodes = [one for one in yaml.compose_all(text, Loader=yaml.SafeLoader) if not yaml_nodes.nothing(one)]
-        for one in nodes:
-            yaml_nodes.plain(name, one)
-        bodies = [one for one in yaml.safe_load_all(text) if one is not None]
+        nodes = [
+            document
+            for document in yaml.compose_all(text, Loader=yaml.SafeLoader)
+            if not yaml_nodes.nothing(document)
+        ]
+        for document in nodes:
+            yaml_nodes.plain(name, document)
+        bodies = [body for body in yaml.safe_load_all(text) if body is not None]
     except yaml.YAMLError as error:
         mark = getattr(error, "problem_mark", None)
         line = f":{mark.line + 1}" if mark else ""
@@ -237,26 +246,31 @@ CLUSTER_WIDE = frozenset(
 )
 
 
-def _allowed(one: Document, namespaces: Collection[str], kinds: Collection[str] | None) -> None:
+def _allowed(document: Document, namespaces: Collection[str], kinds: Collection[str] | None) -> None:
     mine = ", ".join(namespaces)
-    if kinds is not None and one.kind not in kinds:
+    if kinds is not None and document.kind not in kinds:
         raise LabError(
-            f"This lab takes no {one.kind}.", where=one.where, fix=f"it takes {', '.join(sorted(kinds))}"
+            f"This lab takes no {document.kind}.",
+            where=document.where,
+            fix=f"it takes {', '.join(sorted(kinds))}",
         )
-    target = one.name if one.kind == "Namespace" else one.namespace
+    target = document.name if document.kind == "Namespace" else document.namespace
     if target is not None and target not in namespaces:
-        at = one.line_of("metadata.name" if one.kind == "Namespace" else "metadata.namespace") or one.line
+        at = (
+            document.line_of("metadata.name" if document.kind == "Namespace" else "metadata.namespace")
+            or document.line
+        )
         raise LabError(
-            f"{one.kind} {one.name} is for the namespace {target}, which this lab does not own.",
-            where=f"{one.file}:{at}",
+            f"{document.kind} {document.name} is for the namespace {target}, which this lab does not own.",
+            where=f"{document.file}:{at}",
             fix=mine,
         )
-    if one.kind == "Namespace":
-        labels = one.body["metadata"].get("labels") or {}
+    if document.kind == "Namespace":
+        labels = document.body["metadata"].get("labels") or {}
         if isinstance(labels, dict) and labels.get(_ENFORCE) == "privileged":
-            at = one.line_of(f'metadata.labels."{_ENFORCE}"') or one.line
+            at = document.line_of(f'metadata.labels."{_ENFORCE}"') or document.line
             raise LabError(
                 "This namespace asks for privileged pods: they could reach the machine.",
-                where=f"{one.file}:{at}",
+                where=f"{document.file}:{at}",
                 fix=f"{_ENFORCE}: baseline or restricted",
             )

@@ -16,14 +16,14 @@ def pods(cluster: HasApi, namespace: str, selector: str | None = None) -> list[A
 
     found = client.CoreV1Api(cluster.api).list_namespaced_pod(namespace, label_selector=selector or "").items
     return sorted(
-        (one for one in found if one.metadata.deletion_timestamp is None),
-        key=lambda one: one.metadata.creation_timestamp,
+        (pod for pod in found if pod.metadata.deletion_timestamp is None),
+        key=lambda pod: pod.metadata.creation_timestamp,
     )
 
 
 def ready_pods(cluster: HasApi, namespace: str, selector: str | None = None) -> list[Any]:
     """Those of them that are ready."""
-    return [one for one in pods(cluster, namespace, selector) if ready(one)]
+    return [pod for pod in pods(cluster, namespace, selector) if ready(pod)]
 
 
 def endpoints(cluster: HasApi, namespace: str, service: str) -> dict[str, bool]:
@@ -34,13 +34,13 @@ def endpoints(cluster: HasApi, namespace: str, service: str) -> dict[str, bool]:
         namespace, label_selector=f"kubernetes.io/service-name={service}"
     )
     return {
-        one.target_ref.name: bool(one.conditions.ready)
+        endpoint.target_ref.name: bool(endpoint.conditions.ready)
         for it in slices.items
-        for one in it.endpoints or ()
-        if one.target_ref is not None
+        for endpoint in it.endpoints or ()
+        if endpoint.target_ref is not None
     }
 
 
 def restarts(pod: Any) -> int:
     """How often its containers were started again."""
-    return sum(one.restart_count for one in pod.status.container_statuses or ())
+    return sum(status.restart_count for status in pod.status.container_statuses or ())

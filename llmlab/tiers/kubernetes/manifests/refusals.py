@@ -72,7 +72,7 @@ _MENDS = (
 )
 
 
-class Refused(LabError):
+class WorkloadRefused(LabError):
     """No pod of a workload is let in, and waiting does not change it."""
 
 
@@ -90,30 +90,30 @@ class Refusal:
         return f"{self.about}: FailedCreate: {self.message}"
 
 
-def standing(cluster: HasApi, namespace: str, one: Document | None = None) -> list[Refusal]:
+def standing(cluster: HasApi, namespace: str, document: Document | None = None) -> list[Refusal]:
     """What is refused now, in a namespace or to one of its workloads; nothing that has been let in since.
 
-    :param one: a document of a kind of `WORKLOADS`; None: all of the namespace.
+    :param document: a document of a kind of `WORKLOADS`; None: all of the namespace.
     """
     from kubernetes import client
 
     apps, batch = client.AppsV1Api(cluster.api), client.BatchV1Api(cluster.api)
     found: list[Refusal] = []
-    if one is None or one.kind in ("Deployment", "ReplicaSet"):
+    if document is None or document.kind in ("Deployment", "ReplicaSet"):
         for it in apps.list_namespaced_replica_set(namespace).items:
             if (
-                one is None
-                or _is(it, one)
-                or any(_is(owner, one) for owner in it.metadata.owner_references or ())
+                document is None
+                or _is(it, document)
+                or any(_is(owner, document) for owner in it.metadata.owner_references or ())
             ):
                 found += _of_replica_set(it)
     lacking: list[tuple[str, Any, int, int]] = []
-    if one is None or one.kind == "StatefulSet":
+    if document is None or document.kind == "StatefulSet":
         lacking += [
             ("StatefulSet", it, it.status.replicas or 0, it.spec.replicas)
             for it in apps.list_namespaced_stateful_set(namespace).items
         ]
-    if one is None or one.kind == "DaemonSet":
+    if document is None or document.kind == "DaemonSet":
         lacking += [
             (
                 "DaemonSet",
@@ -123,19 +123,21 @@ def standing(cluster: HasApi, namespace: str, one: Document | None = None) -> li
             )
             for it in apps.list_namespaced_daemon_set(namespace).items
         ]
-    if one is None or one.kind == "Job":
+    if document is None or document.kind == "Job":
         lacking += [("Job", it, *_of_job(it)) for it in batch.list_namespaced_job(namespace).items]
     lacking = [
-        row for row in lacking if row[2] < row[3] and (one is None or row[1].metadata.name == one.name)
+        row
+        for row in lacking
+        if row[2] < row[3] and (document is None or row[1].metadata.name == document.name)
     ]
     return found + _by_events(cluster, namespace, lacking)
 
 
-def _is(thing: Any, one: Document) -> bool:
+def _is(thing: Any, document: Document) -> bool:
     """Whether an object, or an owner's reference to it, is that of the document."""
     if hasattr(thing, "metadata"):
-        return bool(one.kind == "ReplicaSet" and thing.metadata.name == one.name)
-    return bool(thing.kind == one.kind and thing.name == one.name)
+        return bool(document.kind == "ReplicaSet" and thing.metadata.name == document.name)
+    return bool(thing.kind == document.kind and thing.name == document.name)
 
 
 def _of_replica_set(it: Any) -> list[Refusal]:
@@ -143,15 +145,15 @@ def _of_replica_set(it: Any) -> list[Refusal]:
     return [
         Refusal(
             f"ReplicaSet {it.metadata.name}",
-            _told(one.message, it.metadata.name),
+            _told(condition.message, it.metadata.name),
             made,
             wanted,
-            one.last_transition_time,
+            condition.last_transition_time,
         )
-        for one in it.status.conditions or ()
-        if one.type == "ReplicaFailure"
-        and one.status == "True"
-        and one.reason == "FailedCreate"
+        for condition in it.status.conditions or ()
+        if condition.type == "ReplicaFailure"
+        and condition.status == "True"
+        and condition.reason == "FailedCreate"
         and made < wanted
     ]
 
@@ -159,7 +161,8 @@ def _of_replica_set(it: Any) -> list[Refusal]:
 def _of_job(it: Any) -> tuple[int, int]:
     """Pods that a Job has or had, and how many it wants at once."""
     if it.spec.suspend or any(
-        one.type in ("Complete", "Failed") and one.status == "True" for one in it.status.conditions or ()
+        condition.type in ("Complete", "Failed") and condition.status == "True"
+        for condition in it.status.conditions or ()
     ):
         return 0, 0
     done = it.status.succeeded or 0
@@ -181,13 +184,13 @@ def _by_events(cluster: HasApi, namespace: str, lacking: list[tuple[str, Any, in
     found = []
     for kind, it, made, wanted in lacking:
         own = [
-            one
-            for one in events
-            if one.involved_object.uid == it.metadata.uid
-            and one.reason in ("FailedCreate", "SuccessfulCreate")
+            event
+            for event in events
+            if event.involved_object.uid == it.metadata.uid
+            and event.reason in ("FailedCreate", "SuccessfulCreate")
         ]
         # On a tie (events know seconds) it was refused: it lacks pods.
-        newest = max(own, key=lambda one: (str(_when(one)), one.reason == "FailedCreate"), default=None)
+        newest = max(own, key=lambda event: (str(_when(event)), event.reason == "FailedCreate"), default=None)
         if newest is not None and newest.reason == "FailedCreate":
             about, said = f"{kind} {it.metadata.name}", _told(newest.message, it.metadata.name)
             found.append(Refusal(about, said, made, wanted, newest.first_timestamp))
@@ -218,28 +221,30 @@ class Watch:
     def __init__(self, cluster: HasApi, *documents: Document, every: bool = False) -> None:
         """`every`: only when all of these workloads are refused, because any of them would do."""
         self.cluster, self.every = cluster, every
-        self.documents = [one for one in documents if one.kind in WORKLOADS]
+        self.documents = [document for document in documents if document.kind in WORKLOADS]
         self._looked = 0.0
         self._since: dict[str, float] = {}  # a workload's refusal → when it was first seen
         self._left: dict[str, float] = {}  # a namespace → when a pod of it was last seen to be on its way out
         self._pods: dict[str, set[str]] = {}
 
-    def __call__(self) -> Refused | None:
+    def __call__(self) -> WorkloadRefused | None:
         """The first one that is final, if any is (or all are)."""
         now = time.monotonic()
         if now - self._looked < EVERY:
             return None
         self._looked = now
-        found = [why for one in self.documents if (why := self._look(one, now))]
+        found = [why for document in self.documents if (why := self._look(document, now))]
         enough = len(self.documents) if self.every else 1
         return found[0] if found and len(found) >= enough else None
 
-    def _look(self, one: Document, now: float) -> Refused | None:
-        assert one.namespace is not None
-        if _paused(one):
-            return refused(one, Refusal(f"{one.kind} {one.name}", "it is paused, and makes no pods"))
-        there = standing(self.cluster, one.namespace, one)
-        key = f"{one.kind} {one.name}"
+    def _look(self, document: Document, now: float) -> WorkloadRefused | None:
+        assert document.namespace is not None
+        if _paused(document):
+            return refused(
+                document, Refusal(f"{document.kind} {document.name}", "it is paused, and makes no pods")
+            )
+        there = standing(self.cluster, document.namespace, document)
+        key = f"{document.kind} {document.name}"
         if not there or PASSING.search(there[0].message):
             self._since.pop(key, None)
             return None
@@ -247,11 +252,11 @@ class Watch:
         age = max(0.0, (datetime.now(UTC) - since).total_seconds()) if since else 0.0
         first = self._since.setdefault(key, now - age)
         # Whatever went before somebody looked may have made room.
-        if self._leaving(one.namespace) or one.namespace not in self._left:
-            self._left[one.namespace] = now
+        if self._leaving(document.namespace) or document.namespace not in self._left:
+            self._left[document.namespace] = now
         # It doubles its pause with each refusal: after so long it has tried again.
-        left = max(self._left[one.namespace], first)
-        return refused(one, there[0]) if now - left > (left - first) + PATIENCE else None
+        left = max(self._left[document.namespace], first)
+        return refused(document, there[0]) if now - left > (left - first) + PATIENCE else None
 
     def _leaving(self, namespace: str) -> bool:
         """Whether pods are on their way out, or have gone since the last look."""
@@ -263,38 +268,40 @@ class Watch:
         return bool(before - names) or any(it.metadata.deletion_timestamp is not None for it in there)
 
 
-def _paused(one: Document) -> bool:
-    return one.kind == "Deployment" and (one.body.get("spec") or {}).get("paused") is True
+def _paused(document: Document) -> bool:
+    return document.kind == "Deployment" and (document.body.get("spec") or {}).get("paused") is True
 
 
-def refused(one: Document, why: Refusal) -> Refused:
+def refused(document: Document, why: Refusal) -> WorkloadRefused:
     """The error: object, event's words, the line of the field that they are about, and the mend."""
     some = f"Only {why.made} of {why.wanted} pods" if why.made else "No pod"
     verb = "are" if why.made else "is"
     if why.message.startswith("it is paused"):
-        line = one.line_of("spec.paused") or one.line
-        return Refused(
-            f"{some} of {one.kind} {one.name} {verb} made: {why.message}.",
-            where=f"{one.file}:{line}, spec.paused",
+        line = document.line_of("spec.paused") or document.line
+        return WorkloadRefused(
+            f"{some} of {document.kind} {document.name} {verb} made: {why.message}.",
+            where=f"{document.file}:{line}, spec.paused",
             fix="take `paused: true` out: a Deployment that begins with it never makes a pod",
         )
-    where, fix = blamed(one, why.message)
-    return Refused(f"{some} of {one.kind} {one.name} {verb} let in. {why}", where=where, fix=fix)
+    where, fix = blamed(document, why.message)
+    return WorkloadRefused(
+        f"{some} of {document.kind} {document.name} {verb} let in. {why}", where=where, fix=fix
+    )
 
 
-def blamed(one: Document, message: str) -> tuple[str, str | None]:
+def blamed(document: Document, message: str) -> tuple[str, str | None]:
     """Where in a workload's file a refusal has its reason (`file:line, field`), and what mends it."""
     mend = next(((names, fix) for words, names, fix in _MENDS if re.search(words, message)), None)
     names, fix = mend or ((), None)
-    path = _field(one, message, names) or "spec.template"
-    line = one.line_of(path) or one.line
-    said = fix.format(namespace=one.namespace) if fix else None
-    return f"{one.file}:{line}, {path}", said
+    path = _field(document, message, names) or "spec.template"
+    line = document.line_of(path) or document.line
+    said = fix.format(namespace=document.namespace) if fix else None
+    return f"{document.file}:{line}, {path}", said
 
 
-def _field(one: Document, message: str, names: tuple[str, ...]) -> str | None:
+def _field(document: Document, message: str, names: tuple[str, ...]) -> str | None:
     """The field of a pod template (or of what holds it) that the words are about."""
-    own = list(_fields(one.node))
+    own = list(_fields(document.node))
     is_so = re.sub(r"must set [^)]*", "", message)
     for path, key, value in own:  # "hostNetwork=true"
         if value is not None and f"{key}={value}" in is_so:

@@ -29,28 +29,28 @@ def trouble(cluster: HasApi, namespace: str, selector: str | None = None) -> lis
     if not pods:
         lines.append(f"no pod in {namespace}" + (f" has the labels {selector}" if selector else ""))
         lines += _events(events, None)
-    unwell = [one for one in pods if not ready(one) and one.status.phase != "Succeeded"]
+    unwell = [pod for pod in pods if not ready(pod) and pod.status.phase != "Succeeded"]
     for pod in unwell[:3]:
         lines.append(f"pod {pod.metadata.name}: {state(pod)}")
-        lines += [f"  {one}" for one in _events(events, pod.metadata.name)]
+        lines += [f"  {line}" for line in _events(events, pod.metadata.name)]
         for status in pod.status.container_statuses or ():
-            lines += [f"  {one}" for one in last_words(cluster, pod, status)]
+            lines += [f"  {line}" for line in last_words(cluster, pod, status)]
     if len(unwell) > 3:
         lines.append(f"and {len(unwell) - 3} more like them")
     if pods:  # those that there are do not speak for those that may not be
-        lines += [str(one) for one in standing(cluster, namespace)]
+        lines += [str(refusal) for refusal in standing(cluster, namespace)]
     return lines + _lonely(core, namespace)
 
 
 def _lonely(core: Any, namespace: str) -> list[str]:
     """The Services that lead to nobody, because no pod has the labels that they select."""
     lines = []
-    labels = [one.metadata.labels or {} for one in core.list_namespaced_pod(namespace).items]
-    for one in core.list_namespaced_service(namespace).items:
-        wanted = one.spec.selector or {}
+    labels = [pod.metadata.labels or {} for pod in core.list_namespaced_pod(namespace).items]
+    for service in core.list_namespaced_service(namespace).items:
+        wanted = service.spec.selector or {}
         if wanted and not any(wanted.items() <= has.items() for has in labels):
             text = ",".join(f"{key}={value}" for key, value in wanted.items())
-            lines.append(f"Service {one.metadata.name} leads to no pod: none has the labels {text}")
+            lines.append(f"Service {service.metadata.name} leads to no pod: none has the labels {text}")
     return lines
 
 
@@ -58,7 +58,7 @@ def ready(pod: Any) -> bool:
     """Whether a pod's condition Ready is true, and it is not on its way out."""
     conditions = pod.status.conditions or ()
     return pod.metadata.deletion_timestamp is None and any(
-        one.type == "Ready" and one.status == "True" for one in conditions
+        condition.type == "Ready" and condition.status == "True" for condition in conditions
     )
 
 
@@ -72,24 +72,24 @@ def state(pod: Any) -> str:
     if pod.status.phase == "Succeeded":
         return "Succeeded"
     words = []
-    for one in [*(pod.status.init_container_statuses or ()), *(pod.status.container_statuses or ())]:
-        if one.state.waiting:
+    for status in [*(pod.status.init_container_statuses or ()), *(pod.status.container_statuses or ())]:
+        if status.state.waiting:
             words.append(
-                f"{one.name} {one.state.waiting.reason}"
-                + (f": {one.state.waiting.message}" if one.state.waiting.message else "")
+                f"{status.name} {status.state.waiting.reason}"
+                + (f": {status.state.waiting.message}" if status.state.waiting.message else "")
             )
-        elif one.state.terminated and (
-            one.state.terminated.exit_code or one in (pod.status.container_statuses or ())
+        elif status.state.terminated and (
+            status.state.terminated.exit_code or status in (pod.status.container_statuses or ())
         ):
             words.append(
-                f"{one.name} ended, {one.state.terminated.reason} (exit code {one.state.terminated.exit_code})"
+                f"{status.name} ended, {status.state.terminated.reason} (exit code {status.state.terminated.exit_code})"
             )
-        elif one.state.running and not one.ready:
-            words.append(f"{one.name} runs, not ready")
-        if one.restart_count:
-            last = one.last_state.terminated if one.last_state else None
+        elif status.state.running and not status.ready:
+            words.append(f"{status.name} runs, not ready")
+        if status.restart_count:
+            last = status.last_state.terminated if status.last_state else None
             why = f", last ended with {last.reason} (exit code {last.exit_code})" if last else ""
-            words.append(f"{one.restart_count} restarts{why}")
+            words.append(f"{status.restart_count} restarts{why}")
     return f"{pod.status.phase}" + (f": {'; '.join(words)}" if words else "")
 
 
@@ -119,15 +119,15 @@ def last_words(cluster: HasApi, pod: Any, status: Any) -> list[str]:
 def _events(events: list[Any], name: str | None) -> list[str]:
     """Warnings about one object (None: about anything), the same ones counted."""
     counts: Counter[str] = Counter()
-    for one in events:
-        about_it = one.involved_object.name == name if name else one.involved_object.kind != "Node"
-        if one.type == "Warning" and about_it:
-            about = "" if name else f"{one.involved_object.kind.lower()} {one.involved_object.name}: "
+    for event in events:
+        about_it = event.involved_object.name == name if name else event.involved_object.kind != "Node"
+        if event.type == "Warning" and about_it:
+            about = "" if name else f"{event.involved_object.kind.lower()} {event.involved_object.name}: "
             # the pods of a ReplicaSet fail alike, each under a name of its own
             said = re.sub(
-                rf"\b({re.escape(one.involved_object.name)})-[a-z0-9]{{5}}\b", r"\1-…", one.message or ""
+                rf"\b({re.escape(event.involved_object.name)})-[a-z0-9]{{5}}\b", r"\1-…", event.message or ""
             ).removeprefix("(combined from similar events): ")
-            counts[f"{about}{one.reason}: {said.strip()[:400]}"] += one.count or 1
+            counts[f"{about}{event.reason}: {said.strip()[:400]}"] += event.count or 1
     return [
         f"{text}" + (f" (×{count})" if count > 1 else "") for text, count in list(counts.items())[-EVENTS:]
     ]

@@ -129,7 +129,7 @@ class LiveCluster:
         return "\n".join(self._lines())
 
     def _repr_html_(self) -> str:
-        return "".join(f"<p>{html.escape(one)}</p>" for one in self._lines())
+        return "".join(f"<p>{html.escape(line)}</p>" for line in self._lines())
 
 
 class LiveApplied:
@@ -161,9 +161,9 @@ class LiveApplied:
             return Said(error.lines())
         return Said(
             [
-                f"{one.kind} {one.name}: ready"
-                for one in self.applied.documents
-                if one.kind in ("Deployment", "Job")
+                f"{document.kind} {document.name}: ready"
+                for document in self.applied.documents
+                if document.kind in ("Deployment", "Job")
             ]
         )
 
@@ -172,8 +172,8 @@ class LiveApplied:
         if self.refused:
             return self._no()
         rows = [
-            (one.metadata.name, f"{state(one)}, {restarts(one)} restarts", one.spec.node_name or "")
-            for one in pods(self.cluster, NAMESPACE)
+            (pod.metadata.name, f"{state(pod)}, {restarts(pod)} restarts", pod.spec.node_name or "")
+            for pod in pods(self.cluster, NAMESPACE)
         ]
         return Shown(
             rows,
@@ -186,10 +186,10 @@ class LiveApplied:
         if self.refused:
             return self._no()
         said = trouble(self.cluster, NAMESPACE) or ["all pods are ready"]
-        for one in self.applied.documents if self.applied else ():
-            if one.kind in WORKLOADS and one.namespace:
-                for it in standing(self.cluster, one.namespace, one)[:1]:
-                    said += refused(one, it).lines()
+        for document in self.applied.documents if self.applied else ():
+            if document.kind in WORKLOADS and document.namespace:
+                for it in standing(self.cluster, document.namespace, document)[:1]:
+                    said += refused(document, it).lines()
         return Said(said)
 
     def endpoints(self, service: str) -> Shown | Said:
@@ -214,13 +214,13 @@ class LiveApplied:
         from ..probes.pods import models_of
 
         rows = []
-        for one in pods(self.cluster, NAMESPACE):
-            if endpoints(self.cluster, NAMESPACE, service).get(one.metadata.name):
+        for pod in pods(self.cluster, NAMESPACE):
+            if endpoints(self.cluster, NAMESPACE, service).get(pod.metadata.name):
                 try:
-                    said = ", ".join(models_of(f"http://{one.status.pod_ip}:8080"))
+                    said = ", ".join(models_of(f"http://{pod.status.pod_ip}:8080"))
                 except LabError as error:
                     said = error.what
-                rows.append((one.metadata.name, said, ""))
+                rows.append((pod.metadata.name, said, ""))
         return Shown(rows, [], ("pod", "models", ""))
 
     def evict(self) -> Shown | Said:
@@ -252,4 +252,6 @@ class LiveApplied:
         if self.refused:
             return repr(self._no())
         documents: list[Any] = self.applied.documents if self.applied else []
-        return "\n".join(f"{one.kind.lower()}/{one.name} applied ({one.where})" for one in documents)
+        return "\n".join(
+            f"{document.kind.lower()}/{document.name} applied ({document.where})" for document in documents
+        )

@@ -63,8 +63,8 @@ class Rollouts:
     def __repr__(self) -> str:
         lines = []
         for whose in SETS:
-            own = [one for one in self.table.dicts() if one["set"] == whose and one["what"] == "request"]
-            lines.append(f"{whose}: {sum(not one['ok'] for one in own)} of {len(own)} requests failed")
+            own = [row for row in self.table.dicts() if row["set"] == whose and row["what"] == "request"]
+            lines.append(f"{whose}: {sum(not row['ok'] for row in own)} of {len(own)} requests failed")
         return "\n".join(lines)
 
 
@@ -84,9 +84,9 @@ class Scaling:
         from ..figures.rollouts import scaling
 
         return "\n".join(
-            f"{one['set']}: {one['mean']:.1f} replicas on average, at most {one['most']}; "
-            f"users waited for a first token {one['waited']:.0f} s in all"
-            for one in scaling(self.table).data["sets"]
+            f"{numbers['set']}: {numbers['mean']:.1f} replicas on average, at most {numbers['most']}; "
+            f"users waited for a first token {numbers['waited']:.0f} s in all"
+            for numbers in scaling(self.table).data["sets"]
         )
 
 
@@ -97,10 +97,10 @@ def rollouts(cluster: Held) -> Rollouts:
     """
     rows: list[list[Cell]] = []
     with _both(cluster, scalers=False) as (stacks, say), _crowds(stacks, 4) as crowds:
-        for one in crowds.values():
-            answered(one, 4)
+        for crowd in crowds.values():
+            answered(crowd, 4)
         _pass(crowds, LEAD, say, "before")
-        began = {whose: one.now for whose, one in crowds.items()}
+        began = {whose: crowd.now for whose, crowd in crowds.items()}
         for stack in stacks.values():
             deployment = stack.one("Deployment")
             words = ("rollout", "restart", f"deployment/{deployment.name}", "-n", str(deployment.namespace))
@@ -117,10 +117,10 @@ def rollouts(cluster: Held) -> Rollouts:
         wait("the end of the old pods", all_over, 120)
         rows += [["roll-out", whose, began[whose], end, True] for whose, end in ended.items()]
         _pass(crowds, TAIL, say, "after")
-        for whose, one in crowds.items():
+        for whose, crowd in crowds.items():
             rows += [
-                ["request", whose, sample.sent, round(one.over[sample.n], 3), sample.ok]
-                for sample in one.stop()
+                ["request", whose, sample.sent, round(crowd.over[sample.n], 3), sample.ok]
+                for sample in crowd.stop()
             ]
     return Rollouts(_kept(cluster, "rollouts", ROLLOUT, rows))
 
@@ -143,13 +143,13 @@ def scaling(cluster: Held) -> Scaling:
                 looks[whose].append((round(crowds[whose].now, 2), seen.wanted, seen.ready))
 
         for count, seconds in ((1, quiet), (8, busy), (1, last)):
-            for one in crowds.values():
-                one.set(count)
+            for crowd in crowds.values():
+                crowd.set(count)
             _pass(crowds, seconds, say, f"{count} user{'s' if count > 1 else ''}", look)
-        for whose, one in crowds.items():
+        for whose, crowd in crowds.items():
             spans = [
-                (it.sent, it.first if it.first is not None else one.over[it.n], one.over[it.n])
-                for it in one.stop()
+                (it.sent, it.first if it.first is not None else crowd.over[it.n], crowd.over[it.n])
+                for it in crowd.stop()
             ]
             for at, wanted, ready in looks[whose]:
                 open_now = sum(sent <= at < over for sent, _, over in spans)
@@ -160,8 +160,8 @@ def scaling(cluster: Held) -> Scaling:
 
 def _over(stack: Applied) -> bool:
     """Whether its roll-out is complete, and the last old pod gone."""
-    one = stack.one("Deployment")
-    return stack.done(one) and alone(stack, one, LEAST)
+    deployment = stack.one("Deployment")
+    return stack.done(deployment) and alone(stack, deployment, LEAST)
 
 
 def evictions(cluster: Held, namespace: str = OWN) -> list[tuple[str, str, str]]:
@@ -169,7 +169,7 @@ def evictions(cluster: Held, namespace: str = OWN) -> list[tuple[str, str, str]]
     words = {201: "goes", 429: "may not go now", 404: "is gone"}
     # An autoscaler may have to bring the second one first.
     found = wait(f"{LEAST} ready pods", lambda: _pair(cluster, namespace), 60)
-    names = [one.metadata.name for one in found]
+    names = [pod.metadata.name for pod in found]
     statuses = [(name, evict(cluster.cluster, namespace, name)) for name in names]
     return [(name, words[status], f"HTTP {status}") for name, status in statuses]
 
@@ -193,9 +193,9 @@ def _both(cluster: Held, *, scalers: bool):  # type: ignore[no-untyped-def]
         stacks = {}
         for whose, namespace in SETS.items():
             found = _documents(cluster, whose)
-            moved = [_moved(one, namespace) for one in found]
+            moved = [_moved(document, namespace) for document in found]
             stack = ends.enter_context(
-                Applied(cluster.cluster, [one for one in moved if one.kind not in SCALERS])
+                Applied(cluster.cluster, [document for document in moved if document.kind not in SCALERS])
             )
             say(f"applying {whose}")
             stack.up()
@@ -203,7 +203,7 @@ def _both(cluster: Held, *, scalers: bool):  # type: ignore[no-untyped-def]
             if "replicas" not in deployment.body["spec"]:
                 words = ("scale", f"deployment/{deployment.name}", "-n", namespace, f"--replicas={LEAST}")
                 cluster.cluster.run_kubectl(*words)
-            stacks[whose] = (stack, [one for one in moved if one.kind in SCALERS])
+            stacks[whose] = (stack, [document for document in moved if document.kind in SCALERS])
         for stack, _ in stacks.values():
             stack.ready(60)
         if scalers:
@@ -224,14 +224,14 @@ def _documents(cluster: Held, whose: str) -> list[Document]:
     ]
 
 
-def _moved(one: Document, namespace: str) -> Document:
+def _moved(document: Document, namespace: str) -> Document:
     """The same in another namespace."""
-    if one.namespace is None:
-        return one
+    if document.namespace is None:
+        return document
     return replace(
-        one,
+        document,
         namespace=namespace,
-        body=one.body | {"metadata": one.body["metadata"] | {"namespace": namespace}},
+        body=document.body | {"metadata": document.body["metadata"] | {"namespace": namespace}},
     )
 
 
@@ -263,7 +263,7 @@ def _pass(
             look()
         if first.now - said >= 2:
             said = first.now
-            failed: Sequence[str] = [f"{whose} {len(one.failed)} failed" for whose, one in crowds.items()]
+            failed: Sequence[str] = [f"{whose} {len(crowd.failed)} failed" for whose, crowd in crowds.items()]
             say(f"{what}, {first.now - began:.0f} of {seconds:.0f} s: " + ", ".join(failed))
         return first.now - began >= seconds
 

@@ -39,9 +39,9 @@ def state(pod: Any) -> str:
     if ready(pod):
         return "Ready"
     statuses = pod.status.container_statuses or ()
-    if any(one.state.running for one in statuses):
+    if any(status.state.running for status in statuses):
         return "Starting"
-    return "Restarting" if restarts(pod) or any(one.state.terminated for one in statuses) else "Pending"
+    return "Restarting" if restarts(pod) or any(status.state.terminated for status in statuses) else "Pending"
 
 
 class Timeline:
@@ -60,10 +60,10 @@ class Timeline:
         from ..figures.states import states
 
         return "\n".join(
-            f"{one['set']}: "
-            + (f"ready after {one['first_ready']:.0f} s" if one["first_ready"] is not None else "never ready")
-            + f", {one['restarts']} restarts"
-            for one in states(self.table).data["pods"]
+            f"{pod['set']}: "
+            + (f"ready after {pod['first_ready']:.0f} s" if pod["first_ready"] is not None else "never ready")
+            + f", {pod['restarts']} restarts"
+            for pod in states(self.table).data["pods"]
         )
 
 
@@ -78,9 +78,9 @@ def timeline(
     [base] = manifests.read(cluster.lab.info.folder, [given], namespaces=namespaces)
     own = next(
         (
-            one
-            for one in manifests.read(cluster.lab.files, [mine], namespaces=namespaces)
-            if one.kind == "Deployment"
+            document
+            for document in manifests.read(cluster.lab.files, [mine], namespaces=namespaces)
+            if document.kind == "Deployment"
         ),
         None,
     )
@@ -107,8 +107,8 @@ def _named(base: manifests.Document, name: str, probes: dict[str, Any] | None) -
     body["spec"]["selector"]["matchLabels"] = body["spec"]["template"]["metadata"]["labels"] = {"app": name}
     if probes is not None:
         container = body["spec"]["template"]["spec"]["containers"][0]
-        for one in PROBES:
-            container.pop(one, None)
+        for probe in PROBES:
+            container.pop(probe, None)
         container.update(probes)
     return replace(base, name=name, body=body)
 
@@ -138,7 +138,7 @@ def _watch(cluster: Held, seconds: float, say: Any) -> list[list[Cell]]:
                 )
         say(
             f"{now:.0f} of {seconds:.0f} s: "
-            + ", ".join(f"{one[-1][0]} {one[-1][4]}" for one in rows.values())
+            + ", ".join(f"{own[-1][0]} {own[-1][4]}" for own in rows.values())
         )
         pause.wait(STEP)
     return sorted(

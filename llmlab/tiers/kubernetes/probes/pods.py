@@ -17,26 +17,26 @@ from ..cluster.cluster import Cluster
 from ..manifests.applied import Applied, selector
 from ..manifests.manifests import Document
 from ..manifests.pods import pods
-from ..manifests.refusals import Refused, Watch, standing
+from ..manifests.refusals import Watch, WorkloadRefused, standing
 
 
-def matching(one: Document) -> str:
+def matching(document: Document) -> str:
     """The label selector of a Deployment's own pods."""
-    return selector(one.body["spec"]["selector"]["matchLabels"])
+    return selector(document.body["spec"]["selector"]["matchLabels"])
 
 
-def containers(one: Document) -> list[dict[str, Any]]:
+def containers(document: Document) -> list[dict[str, Any]]:
     """The containers of a workload's pods; of one that no API server has seen yet.
 
     :raises LabError: at its line, when there are none that could be read.
     """
-    found: Any = one.body
+    found: Any = document.body
     for key in ("spec", "template", "spec", "containers"):
         found = found.get(key) if isinstance(found, dict) else None
     if not isinstance(found, list) or not found or not all(isinstance(it, dict) for it in found):
         raise LabError(
-            f"{one.kind} {one.name} has no containers.",
-            where=one.where,
+            f"{document.kind} {document.name} has no containers.",
+            where=document.where,
             fix="spec.template.spec.containers is a list of them",
         )
     return found
@@ -55,38 +55,46 @@ def refused(at: Cluster, namespace: str, pod: dict[str, Any]) -> str | None:
     return None
 
 
-def forbidden(at: Cluster, one: Document, within: float = 20) -> str | None:
+def forbidden(at: Cluster, document: Document, within: float = 20) -> str | None:
     """What the controller of a workload says of pods that it was not allowed to make; None when it makes them.
 
     :raises Late: at the workload's line, when it does neither.
     """
-    namespace = one.namespace
+    namespace = document.namespace
     assert namespace is not None
 
     def looked() -> bool:
-        return _has_pods(at, one) and not standing(at, namespace, one)
+        return _has_pods(at, document) and not standing(at, namespace, document)
 
     try:
-        wait(f"pods of {one.kind} {one.name}", looked, within, never=Watch(at, one), where=one.where)
-    except Refused as error:
+        wait(
+            f"pods of {document.kind} {document.name}",
+            looked,
+            within,
+            never=Watch(at, document),
+            where=document.where,
+        )
+    except WorkloadRefused as error:
         return error.what
     return None
 
 
-def _has_pods(at: Cluster, one: Document) -> bool:
+def _has_pods(at: Cluster, document: Document) -> bool:
     """Whether a workload has pods, or wants none, or (a Job that removes itself) had them."""
     from kubernetes import client
 
-    assert one.namespace is not None
-    spec = one.body.get("spec") or {}
+    assert document.namespace is not None
+    spec = document.body.get("spec") or {}
     if spec.get("replicas") == 0 or spec.get("suspend"):
         return True
-    if one.kind != "Job":
-        return bool(pods(at, one.namespace, matching(one)))
-    if pods(at, one.namespace, f"batch.kubernetes.io/job-name={one.name}"):
+    if document.kind != "Job":
+        return bool(pods(at, document.namespace, matching(document)))
+    if pods(at, document.namespace, f"batch.kubernetes.io/job-name={document.name}"):
         return True
     try:
-        return bool(client.BatchV1Api(at.api).read_namespaced_job(one.name, one.namespace).status.succeeded)
+        return bool(
+            client.BatchV1Api(at.api).read_namespaced_job(document.name, document.namespace).status.succeeded
+        )
     except client.ApiException as error:
         if error.status == 404:
             return True
@@ -119,12 +127,12 @@ def confinement(at: Cluster, pod: Any) -> list[str]:
             loose.append("no seccomp filter")
         if value["NoNewPrivs"][0] != "1":
             loose.append("it may gain privileges")
-        for one in mounts:
-            if one[4] == "/" and "ro" not in one[5].split(","):
+        for mount in mounts:
+            if mount[4] == "/" and "ro" not in mount[5].split(","):
                 loose.append("its root file system can be written")
-            if one[4] == "/models" and "ro" not in one[5].split(","):
+            if mount[4] == "/models" and "ro" not in mount[5].split(","):
                 loose.append("/models can be written by a reader")
-            if one[4] == "/var/run/secrets/kubernetes.io/serviceaccount" or one[4].startswith(
+            if mount[4] == "/var/run/secrets/kubernetes.io/serviceaccount" or mount[4].startswith(
                 "/run/secrets/kubernetes.io"
             ):
                 loose.append("it holds a token for the API server")
@@ -155,7 +163,7 @@ def models_of(url: str) -> list[str]:
 
     try:
         reply = httpx.get(f"{url}/v1/models", timeout=10, trust_env=False)
-        return sorted(str(one["id"]) for one in reply.raise_for_status().json()["data"])
+        return sorted(str(model["id"]) for model in reply.raise_for_status().json()["data"])
     except (httpx.HTTPError, ValueError, KeyError, TypeError) as error:
         raise LabError(f"{url}/v1/models: {error}") from None
 
@@ -183,19 +191,23 @@ def throttling(at: Cluster, pod: Any, *, model: str, streams: int = 2, tokens: i
     return after[0] - before[0], after[1] - before[1]
 
 
-def spreads(stack: Applied, one: Document, times: int = 3) -> list[Counter[str]]:
+def spreads(stack: Applied, document: Document, times: int = 3) -> list[Counter[str]]:
     """Pods by node after a deployment and after each of `times` further roll-outs."""
     from kubernetes import client
 
-    assert one.namespace is not None
+    assert document.namespace is not None
     found = []
     for number in range(times + 1):
         if number:
             changed = {"spec": {"template": {"metadata": {"annotations": {"llmlab": f"roll-out {number}"}}}}}
-            client.AppsV1Api(stack.cluster.api).patch_namespaced_deployment(one.name, one.namespace, changed)
-        stack.wait_for(one, 40)
+            client.AppsV1Api(stack.cluster.api).patch_namespaced_deployment(
+                document.name, document.namespace, changed
+            )
+        stack.wait_for(document, 40)
         found.append(
-            Counter(str(pod.spec.node_name) for pod in pods(stack.cluster, one.namespace, matching(one)))
+            Counter(
+                str(pod.spec.node_name) for pod in pods(stack.cluster, document.namespace, matching(document))
+            )
         )
     return found
 

@@ -56,10 +56,10 @@ def answered(them: Users, count: int, within: float = 30) -> None:
 
     :raises LabError: when they are not.
     """
-    before = sum(one.ok for one in list(them.samples))
+    before = sum(sample.ok for sample in list(them.samples))
     wait(
         f"the first replies from {them.url}",
-        lambda: sum(one.ok for one in list(them.samples)) >= before + count,
+        lambda: sum(sample.ok for sample in list(them.samples)) >= before + count,
         within,
         trouble=lambda: [f"{losses(list(them.samples))}, {them.open} open"],
     )
@@ -67,12 +67,12 @@ def answered(them: Users, count: int, within: float = 30) -> None:
 
 def losses(samples: Sequence[Sample]) -> str:
     """How many requests failed and how, in words."""
-    bad = Counter((one.error or "no reply").split(":")[0] for one in samples if not one.ok)
+    bad = Counter((sample.error or "no reply").split(":")[0] for sample in samples if not sample.ok)
     how = ", ".join(f"{count} × {why}" for why, count in bad.most_common(3))
     return f"{sum(bad.values())} of {len(samples)} requests failed" + (f" ({how})" if bad else "")
 
 
-def roll(stack: Applied, one: Document, within: float) -> float:
+def roll(stack: Applied, document: Document, within: float) -> float:
     """`kubectl rollout restart`, and wait until it is rolled out.
 
     :return: seconds.
@@ -80,36 +80,36 @@ def roll(stack: Applied, one: Document, within: float) -> float:
     """
     from kubernetes import client
 
-    assert one.namespace is not None
+    assert document.namespace is not None
     began = time.monotonic()
     stamp = {"metadata": {"annotations": {"kubectl.kubernetes.io/restartedAt": str(time.time())}}}
     client.AppsV1Api(stack.cluster.api).patch_namespaced_deployment(
-        one.name, one.namespace, {"spec": {"template": stamp}}
+        document.name, document.namespace, {"spec": {"template": stamp}}
     )
-    stack.wait_for(one, within)
+    stack.wait_for(document, within)
     return time.monotonic() - began
 
 
-def alone(stack: Applied, one: Document, count: int) -> bool:
+def alone(stack: Applied, document: Document, count: int) -> bool:
     """Whether there are no pods but `count` ready ones: those on their way out are gone."""
     from kubernetes import client
 
-    assert one.namespace is not None
-    core, label = client.CoreV1Api(stack.cluster.api), matching(one)
-    there = core.list_namespaced_pod(one.namespace, label_selector=label).items
-    return len(there) == count == len(ready_pods(stack.cluster, one.namespace, label))
+    assert document.namespace is not None
+    core, label = client.CoreV1Api(stack.cluster.api), matching(document)
+    there = core.list_namespaced_pod(document.namespace, label_selector=label).items
+    return len(there) == count == len(ready_pods(stack.cluster, document.namespace, label))
 
 
-def only(stack: Applied, one: Document, count: int, within: float) -> None:
+def only(stack: Applied, document: Document, count: int, within: float) -> None:
     """Wait for that.
 
     :raises LabError: at the deadline, with what the pods say.
     """
     wait(
         "the end of the old pods",
-        lambda: alone(stack, one, count),
+        lambda: alone(stack, document, count),
         within,
-        trouble=lambda: stack.trouble(one),
+        trouble=lambda: stack.trouble(document),
     )
 
 
@@ -139,10 +139,10 @@ class Drained:
     seconds: float
 
 
-def drain(stack: Applied, one: Document, within: float) -> Drained:
+def drain(stack: Applied, document: Document, within: float) -> Drained:
     """Evict every pod, and again those that may not go yet, each second; as `kubectl drain`, but for the cordon."""
-    assert one.namespace is not None
-    at, namespace, label = stack.cluster, one.namespace, matching(one)
+    assert document.namespace is not None
+    at, namespace, label = stack.cluster, document.namespace, matching(document)
     began = time.monotonic()
     original = [pod.metadata.name for pod in ready_pods(at, namespace, label)]
     first = [evict(at, namespace, name) for name in original]
@@ -166,19 +166,19 @@ def drain(stack: Applied, one: Document, within: float) -> Drained:
     return Drained(first, [], time.monotonic() - began)
 
 
-def with_image(one: Document, image: str) -> Document:
+def with_image(document: Document, image: str) -> Document:
     """The same Deployment with another image in its first container."""
-    body = copy.deepcopy(one.body)
+    body = copy.deepcopy(document.body)
     body["spec"]["template"]["spec"]["containers"][0]["image"] = image
-    return replace(one, body=body)
+    return replace(document, body=body)
 
 
-def deadline_exceeded(cluster: Cluster, one: Document) -> bool:
+def deadline_exceeded(cluster: Cluster, document: Document) -> bool:
     """Whether the controller has given a roll-out up: condition Progressing is False, ProgressDeadlineExceeded."""
     from kubernetes import client
 
-    assert one.namespace is not None
-    found = client.AppsV1Api(cluster.api).read_namespaced_deployment(one.name, one.namespace)
+    assert document.namespace is not None
+    found = client.AppsV1Api(cluster.api).read_namespaced_deployment(document.name, document.namespace)
     if (found.status.observed_generation or 0) < found.metadata.generation:
         return False
     return any(
@@ -196,12 +196,12 @@ class Look:
     ready: int
 
 
-def replicas(cluster: Cluster, one: Document, at: float = 0.0) -> Look:
+def replicas(cluster: Cluster, document: Document, at: float = 0.0) -> Look:
     """How many it wants and has."""
     from kubernetes import client
 
-    assert one.namespace is not None
-    found = client.AppsV1Api(cluster.api).read_namespaced_deployment(one.name, one.namespace)
+    assert document.namespace is not None
+    found = client.AppsV1Api(cluster.api).read_namespaced_deployment(document.name, document.namespace)
     return Look(round(at, 2), found.spec.replicas, found.status.ready_replicas or 0)
 
 
@@ -213,7 +213,9 @@ class Watched:
 
     def reached(self, count: int, after: float = 0.0) -> float | None:
         """The first moment from `after` on at which so many were ready, in seconds from it; None: never."""
-        return next((one.at - after for one in self.looks if one.at >= after and one.ready >= count), None)
+        return next(
+            (look.at - after for look in self.looks if look.at >= after and look.ready >= count), None
+        )
 
     def turns(self) -> list[tuple[float, int, int]]:
         """Every change of what is wanted: when, from, to."""
@@ -230,7 +232,7 @@ class Watched:
 
 def watch(
     cluster: Cluster,
-    one: Document,
+    document: Document,
     them: Users,
     seconds: float,
     *,
@@ -241,7 +243,7 @@ def watch(
     end = them.now + seconds
 
     def enough() -> bool:
-        seen.looks.append(replicas(cluster, one, them.now))
+        seen.looks.append(replicas(cluster, document, them.now))
         return bool(until(seen.looks[-1])) or them.now >= end
 
     wait("the time to pass", enough, seconds + 30)

@@ -68,13 +68,13 @@ def simulated(ctx: Context, *, nodes: int = 3) -> Cluster:
 
 @fixture(ours=True)
 def _simulated(ctx: Context, nodes: int) -> Cluster:
-    one = Simulated(nodes=nodes)
+    fresh = Simulated(nodes=nodes)
     ctx.say("bringing a simulated cluster up")
     try:
-        one.up()
+        fresh.up()
     except LabError as error:
         raise Unavailable(error.what, where=error.where, fix=error.fix) from None
-    return ctx.enter(one)
+    return ctx.enter(fresh)
 
 
 def kustomized(ctx: Context, at: Cluster, *given: Path, kinds: Sequence[str] | None = None) -> list[Document]:
@@ -84,8 +84,8 @@ def kustomized(ctx: Context, at: Cluster, *given: Path, kinds: Sequence[str] | N
     """
     with ctx.deploying():
         found = manifests.kustomized(at, ctx.files, namespaces=[NAMESPACE], kinds=kinds)
-    for one in given:
-        found += manifests.read(one.parent, [one.name], namespaces=[NAMESPACE])
+    for path in given:
+        found += manifests.read(path.parent, [path.name], namespaces=[NAMESPACE])
     return found
 
 
@@ -98,11 +98,11 @@ def applied(
     :raises DeploymentFailed: with the API server's words.
     """
     ctx.deployed = True
-    one = Applied(at, documents, images=images)
+    stack = Applied(at, documents, images=images)
     with ctx.deploying():
-        one.up()
+        stack.up()
     try:
-        yield one
+        yield stack
     finally:
         if at.attached:
-            one.down()
+            stack.down()

@@ -26,7 +26,7 @@ Say = Callable[[str], None]
 
 
 @dataclass(frozen=True, slots=True)
-class Source:
+class ProgramSource:
     """One Go module (or a recipe of ours that pins one), the programs that come of it, and the folders kept of it."""
 
     name: str
@@ -50,13 +50,13 @@ class Source:
 _K8S = "v1.35.4"
 _GIT = "k8s.io/component-base/version.git"
 SOURCES = (
-    Source("etcd", "v3.6.16", {"etcd": "."}, fits=r"etcd Version: 3\.6"),
-    Source(
+    ProgramSource("etcd", "v3.6.16", {"etcd": "."}, fits=r"etcd Version: 3\.6"),
+    ProgramSource(
         "kubernetes",
         _K8S,
         {
-            one: f"k8s.io/kubernetes/cmd/{one}"
-            for one in (
+            program: f"k8s.io/kubernetes/cmd/{program}"
+            for program in (
                 "kube-apiserver",
                 "kube-controller-manager",
                 "kube-scheduler",
@@ -70,15 +70,15 @@ SOURCES = (
         fits=r"v1\.35\.",
         gigabytes=3.0,
     ),
-    Source(
+    ProgramSource(
         "containerd",
         "v2.2.9",
-        {one: f"./cmd/{one}" for one in ("containerd", "ctr", "containerd-shim-runc-v2")},
+        {program: f"./cmd/{program}" for program in ("containerd", "ctr", "containerd-shim-runc-v2")},
         module="github.com/containerd/containerd/v2",
         sum="h1:ddw9THGOXhcKnHORjkKoXtazPjwtcPwmqk8AVyRpfZw=",
         flags=("-tags", "no_btrfs no_devmapper no_zfs"),
     ),
-    Source(
+    ProgramSource(
         "cni",
         "v1.9.1",
         {
@@ -90,10 +90,10 @@ SOURCES = (
         module="github.com/containernetworking/plugins",
         sum="h1:8oU6WsIsU3bpnNZuvHp74a6cE1MJwbj2P7s4/yTUNlA=",
     ),
-    Source("pause", "1", {"pause": "."}),
-    Source("fetch", "1", {"fetch": "."}),
-    Source("drain", "1", {"drain": "."}),
-    Source(
+    ProgramSource("pause", "1", {"pause": "."}),
+    ProgramSource("fetch", "1", {"fetch": "."}),
+    ProgramSource("drain", "1", {"drain": "."}),
+    ProgramSource(
         "kwok",
         "v0.7.0",
         {"kwok": "./cmd/kwok"},
@@ -102,9 +102,9 @@ SOURCES = (
         fits=r"v?0\.7\.",
     ),
     # What comes after these is built when a lab asks for it.
-    Source("provisioner", "1", {"provisioner": "."}, addon="storage"),
-    Source("coredns", "v1.15.0", {"coredns": "."}, addon="dns"),
-    Source(
+    ProgramSource("provisioner", "1", {"provisioner": "."}, addon="storage"),
+    ProgramSource("coredns", "v1.15.0", {"coredns": "."}, addon="dns"),
+    ProgramSource(
         "gateway-api",
         "v1.4.1",
         {},
@@ -113,7 +113,7 @@ SOURCES = (
         sum="h1:NPxFutNkKNa8UfLd2CMlEuhIPMQgDQ6DXNKG9sHbJU8=",
         keep=("config/crd/standard",),
     ),
-    Source(
+    ProgramSource(
         "metrics-server",
         "v0.9.0",
         {"metrics-server": "./cmd/metrics-server"},
@@ -121,7 +121,7 @@ SOURCES = (
         module="sigs.k8s.io/metrics-server",
         sum="h1:nlqqZ2H0Xfko8eJC/1qaNVVT17hu4rxndkOi22KTZ4w=",
     ),
-    Source(
+    ProgramSource(
         "prometheus",
         "v3.16.0",
         tag="v0.316.0",
@@ -132,7 +132,7 @@ SOURCES = (
         # of its forty ways to find targets those that a cluster needs; no web pages
         flags=("-tags", "netgo,remove_all_sd,enable_kubernetes_sd,enable_dns_sd"),
     ),
-    Source(
+    ProgramSource(
         "keda",
         "v2.21.0",
         {"keda": "./cmd/operator", "keda-adapter": "./cmd/adapter"},
@@ -145,11 +145,11 @@ SOURCES = (
 )
 
 
-def source(name: str) -> Source:
+def source(name: str) -> ProgramSource:
     """A source by its name, or by that of one of its programs."""
-    for one in SOURCES:
-        if name == one.name or name in one.programs:
-            return one
+    for pinned in SOURCES:
+        if name == pinned.name or name in pinned.programs:
+            return pinned
     raise ValueError(f"no source makes {name!r}")
 
 
@@ -159,17 +159,17 @@ def names(*, addons: bool | None = None) -> list[str]:
     :param addons: True: what only add-ons need; False: all but that.
     """
     return [
-        one
+        program
         for made in SOURCES
         if addons is None or bool(made.addon) == addons
-        for one in (made.programs or [made.name])
+        for program in (made.programs or [made.name])
     ]
 
 
 def lacking_addons() -> list[str]:
     """Add-ons whose programs are not here: one is built when it is asked for."""
-    found = [one for one in SOURCES if one.addon and missing(list(one.programs) or [one.name])]
-    return list(dict.fromkeys(one.addon for one in found))
+    found = [pinned for pinned in SOURCES if pinned.addon and missing(list(pinned.programs) or [pinned.name])]
+    return list(dict.fromkeys(pinned.addon for pinned in found))
 
 
 def find(program: str) -> Path | None:
@@ -190,7 +190,7 @@ def folder(name: str) -> Path | None:
 
 def missing(names: Sequence[str]) -> list[str]:
     """Which of these (programs, or sources of which only folders are kept) are not here."""
-    return [one for one in names if (find(one) if one in source(one).programs else folder(one)) is None]
+    return [name for name in names if (find(name) if name in source(name).programs else folder(name)) is None]
 
 
 def bring(names: Sequence[str], say: Say = lambda _: None) -> dict[str, Path]:
@@ -201,12 +201,12 @@ def bring(names: Sequence[str], say: Say = lambda _: None) -> dict[str, Path]:
     if without.taken("kubernetes"):
         raise LabError(f"The programs of a cluster are {without.WORDS}.", fix=without.MEND)
     for made in SOURCES:
-        if missing([one for one in names if source(one) is made]):
+        if missing([name for name in names if source(name) is made]):
             build(made, say)
-    return {one: path for one in names if one in source(one).programs and (path := find(one))}
+    return {name: path for name in names if name in source(name).programs and (path := find(name))}
 
 
-def build(made: Source, say: Say = lambda _: None) -> None:
+def build(made: ProgramSource, say: Say = lambda _: None) -> None:
     """Build one source into the cache; what is there already is left alone.
 
     :raises LabError: as `bring`.
@@ -221,9 +221,9 @@ def build(made: Source, say: Say = lambda _: None) -> None:
             at = _unpacked(made, say) if made.module else RECIPES / made.name
             if made.programs:
                 _compile(made, at, work / "bin", say)
-            for one in made.keep:
-                shutil.copytree(at / one, work / one, copy_function=shutil.copyfile)
-                _writable(work / one)
+            for subfolder in made.keep:
+                shutil.copytree(at / subfolder, work / subfolder, copy_function=shutil.copyfile)
+                _writable(work / subfolder)
             work.chmod(0o755)
             work.replace(target)
         finally:
@@ -232,8 +232,8 @@ def build(made: Source, say: Say = lambda _: None) -> None:
 
 def _writable(top: Path) -> None:
     """Go keeps its modules read-only, folders too: nobody could remove a copy of them."""
-    for one in (top, *top.rglob("*")):
-        one.chmod(0o755 if one.is_dir() else 0o644)
+    for path in (top, *top.rglob("*")):
+        path.chmod(0o755 if path.is_dir() else 0o644)
 
 
 def go() -> str:
@@ -242,7 +242,7 @@ def go() -> str:
     :raises LabError: when there is none.
     """
     found = shutil.which("go") or next(
-        (one for one in ("/usr/local/go/bin/go", "/opt/homebrew/bin/go") if os.access(one, os.X_OK)), None
+        (path for path in ("/usr/local/go/bin/go", "/opt/homebrew/bin/go") if os.access(path, os.X_OK)), None
     )
     if found is None:
         raise LabError(
@@ -262,7 +262,7 @@ def _environ() -> dict[str, str]:
     }
 
 
-def _unpacked(made: Source, say: Say) -> Path:
+def _unpacked(made: ProgramSource, say: Say) -> Path:
     """The module's folder, downloaded by Go and checked against the pinned hash."""
     say(f"{made.name} {made.version}: fetching its source")
     with tempfile.TemporaryDirectory() as nowhere:
@@ -285,7 +285,7 @@ def _unpacked(made: Source, say: Say) -> Path:
     return Path(got["Dir"])
 
 
-def _compile(made: Source, at: Path, into: Path, say: Say) -> None:
+def _compile(made: ProgramSource, at: Path, into: Path, say: Say) -> None:
     into.mkdir()
     flags = made.flags if "-ldflags" in made.flags else ("-ldflags", "-s -w", *made.flags)
     line = [go(), "build", "-trimpath", "-buildvcs=false", *flags]
@@ -325,7 +325,7 @@ def _compile(made: Source, at: Path, into: Path, say: Say) -> None:
         say(f"{made.name} {made.version}: {program} is built")
 
 
-def _jobs(made: Source) -> int:
+def _jobs(made: ProgramSource) -> int:
     """Compilers at once: as many as memory allows; 0: Go's own choice."""
     from ....machine import memory
 
@@ -333,7 +333,7 @@ def _jobs(made: Source) -> int:
     return 0 if fit >= cpus else max(1, fit)
 
 
-def _failure(made: Source, said: str) -> LabError:
+def _failure(made: ProgramSource, said: str) -> LabError:
     last = "\n".join(said.strip().splitlines()[-8:])
     return LabError(
         f"{made.name} {made.version} cannot be built:\n{last}",

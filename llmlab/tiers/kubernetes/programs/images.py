@@ -26,7 +26,7 @@ Files = Mapping[str, Path | bytes]
 
 
 @dataclass(frozen=True, slots=True)
-class Image:
+class ClusterImage:
     """One image: what is in it, and how it is started."""
 
     name: str
@@ -45,8 +45,8 @@ def _program(name: str) -> Callable[[Say], Files]:
     return lambda say: {f"/{name}": binaries.bring([name], say)[name]}
 
 
-def _static(name: str, image: str, what: str, *, version: str) -> Image:
-    return Image(
+def _static(name: str, image: str, what: str, *, version: str) -> ClusterImage:
+    return ClusterImage(
         f"{image}:{version}",
         what,
         _program(name),
@@ -63,9 +63,9 @@ def llama_server(say: Say) -> Files:
     from ....engine import candidates
 
     found = [
-        one.engine
-        for one in candidates()
-        if one.engine and {"router", "signals", "exit-codes"} <= one.engine.capabilities
+        candidate.engine
+        for candidate in candidates()
+        if candidate.engine and {"router", "signals", "exit-codes"} <= candidate.engine.capabilities
     ]
     # ours first: it is linked to the C library alone, where others load parts of themselves at run time
     found.sort(key=lambda engine: engine.kind != "built")
@@ -76,7 +76,7 @@ def llama_server(say: Say) -> Files:
         "/usr/local/bin/llama-server": binary,
         "/usr/local/bin/drain": binaries.bring(["drain"], say)["drain"],
     }
-    return programs | {str(one): one for one in oci.libraries(binary)}
+    return programs | {str(library): library for library in oci.libraries(binary)}
 
 
 def slow_llama_server(say: Say) -> Files:
@@ -136,16 +136,16 @@ _SERVER = {
     "User": f"{USER}:{USER}",
     "Env": ["LLAMA_ARG_HOST=0.0.0.0"],
 }
-CATALOGUE: tuple[Image, ...] = (
+CATALOGUE: tuple[ClusterImage, ...] = (
     _static("pause", "llmlab/pause", "holds a pod's namespaces", version="1"),
-    Image(
+    ClusterImage(
         LLAMA_SERVER,
         "the native engine on nothing else",
         llama_server,
         _SERVER,
         ("drain",),
     ),
-    Image(
+    ClusterImage(
         SLOW,
         "the same, reading its model slowly",
         slow_llama_server,
@@ -158,11 +158,11 @@ CATALOGUE: tuple[Image, ...] = (
             ],
         },
     ),
-    Image("models/tiny:1", "a model as an image, to be mounted", _model("tiny")),
-    Image("models/20m:1", "a model as an image, to be mounted", _model("20m")),
-    Image("models/tiny:1-wrong", "the same with one byte changed", _wrong("tiny")),
-    Image("models/20m:1-wrong", "the same with one byte changed", _wrong("20m")),
-    Image(
+    ClusterImage("models/tiny:1", "a model as an image, to be mounted", _model("tiny")),
+    ClusterImage("models/20m:1", "a model as an image, to be mounted", _model("20m")),
+    ClusterImage("models/tiny:1-wrong", "the same with one byte changed", _wrong("tiny")),
+    ClusterImage("models/20m:1-wrong", "the same with one byte changed", _wrong("20m")),
+    ClusterImage(
         "fetch:1",
         "puts a model onto a volume and verifies it",
         _program("fetch"),
@@ -180,28 +180,28 @@ CATALOGUE: tuple[Image, ...] = (
 )
 
 
-def named(name: str) -> Image:
+def named(name: str) -> ClusterImage:
     """The catalogue's image of that name, with or without its tag.
 
     :raises LabError: when we know none.
     """
-    for one in CATALOGUE:
+    for image in CATALOGUE:
         if name in (
-            one.name,
-            one.name.split(":")[0],
-            one.name.split(":")[0].removeprefix("llmlab/"),
-            one.reference,
+            image.name,
+            image.name.split(":")[0],
+            image.name.split(":")[0].removeprefix("llmlab/"),
+            image.reference,
         ):
-            return one
+            return image
     raise LabError(
         f"llmlab knows no image {name!r} for a cluster.",
-        fix=f"one of {', '.join(one.name for one in CATALOGUE)}",
+        fix=f"one of {', '.join(image.name for image in CATALOGUE)}",
     )
 
 
 def names() -> set[str]:
     """The short names of our own programs' images."""
-    return {one.name.split(":")[0].removeprefix("llmlab/") for one in CATALOGUE}
+    return {image.name.split(":")[0].removeprefix("llmlab/") for image in CATALOGUE}
 
 
 def archives(names: Sequence[str], say: Say = quiet) -> list[Path]:
@@ -209,10 +209,10 @@ def archives(names: Sequence[str], say: Say = quiet) -> list[Path]:
 
     :raises LabError: when what goes into one cannot be had.
     """
-    return [_archive(named(one), say) for one in names]
+    return [_archive(named(name), say) for name in names]
 
 
-def _archive(image: Image, say: Say) -> Path:
+def _archive(image: ClusterImage, say: Say) -> Path:
     files = image.files(say)
     key = hashlib.sha256(
         json.dumps(

@@ -35,7 +35,7 @@ def libraries(program: Path) -> list[Path]:
                 where=str(program),
                 fix="uv run llmlab engine build",
             )
-        path = next((one for one in words if one.startswith("/")), None)
+        path = next((word for word in words if word.startswith("/")), None)
         if path:
             found.append(Path(path))
     return found
@@ -57,7 +57,7 @@ def write(
     :param machine: as `platform.machine()` says it.
     """
     own = uuid.uuid4().hex[:8]  # two that make the same one do not meet
-    layer, part = (into.with_name(f".{into.name}.{own}.{one}") for one in ("layer", "part"))
+    layer, part = (into.with_name(f".{into.name}.{own}.{suffix}") for suffix in ("layer", "part"))
     try:
         with tarfile.open(layer, "w", format=tarfile.PAX_FORMAT) as tar:
             for name in sorted(_folders(files)):
