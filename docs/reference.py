@@ -54,6 +54,7 @@ def pages() -> dict[str, str]:
         "results.md": results(),
         "notebook.md": notebook(places),
         "checks.md": for_checks(places),
+        "good-guesses.md": good_guesses(),
     }
     made |= {f"tier-{room.name}.md": of_tier(room, places) for room in tier.tiers()}
     for document in DOCUMENTS:
@@ -74,6 +75,40 @@ def brought(path: Path) -> str:
         return words if words in there else f"{words} (`{there}`)"
 
     return re.sub(r"!?\[([^]]+)\]\(([^)#\s]*)(#[^)\s]+)?\)", link, path.read_text(encoding="utf-8"))
+
+
+# -- where good guesses are wrong ---------------------------------------------------------------------------------
+
+
+def good_guesses() -> str:
+    """The page of the tests' marks `guess`: what one would guess, what is so, where it was seen, and which test holds it."""
+    parts = [
+        "# What good guesses get wrong",
+        "Behaviour of real programs that the labs rest on and that one would guess otherwise. Each line is held by a test, which fails "
+        "when a new version does something else.",
+    ]
+    for path in sorted((COURSE / "tests").rglob("test_*.py")):
+        for name, mark in guesses_in(path):
+            parts.append(f"## {_prose(mark['guess'])}\n\n{_prose(mark['really'])}")
+            rows = [
+                ("Seen in", mark["version"]),
+                ("See it", mark.get("see", "")),
+                ("Source", mark.get("source", "")),
+            ]
+            rows.append(("Held by", f"`{path.relative_to(COURSE)}::{name}`"))
+            parts.append("\n".join(f"- {what}: {words}" for what, words in rows if words))
+    return "\n\n".join(parts) + "\n"
+
+
+def guesses_in(path: Path) -> Iterator[tuple[str, dict[str, str]]]:
+    """The marked tests of a file, and what each mark says."""
+    for node in ast.parse(path.read_text(encoding="utf-8")).body:
+        for decorator in getattr(node, "decorator_list", ()):
+            if isinstance(decorator, ast.Call) and ast.unparse(decorator.func) == "pytest.mark.guess":
+                yield (
+                    node.name,
+                    {keyword.arg: ast.literal_eval(keyword.value) for keyword in decorator.keywords},
+                )  # type: ignore[attr-defined]
 
 
 # -- commands ---------------------------------------------------------------------------------------------------

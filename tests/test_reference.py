@@ -153,3 +153,20 @@ def test_the_menu_names_the_pages():
     written = {path.name for path in (COURSE / "docs").glob("*.md")}
     tiers = {f"tier-{room.name}.md" for room in tier.tiers()}
     assert menu == written | {name for name in pages() if name.endswith(".md")} - tiers
+
+
+def test_what_good_guesses_get_wrong_is_held_by_tests_that_say_which_version():
+    marks = [
+        mark
+        for path in sorted((COURSE / "tests").rglob("test_*.py"))
+        for _, mark in reference.guesses_in(path)
+    ]
+    assert len(marks) >= 6
+    for mark in marks:
+        assert (
+            {"guess", "really", "version", "see"}
+            <= set(mark)
+            <= {"guess", "really", "version", "see", "source"}
+        ), mark
+        assert re.search(r"\d", mark["version"]), "a version has a number"
+        assert mark["guess"].rstrip(".").replace("`", "") in pages()["good-guesses.md"].replace("`", "")

@@ -121,7 +121,7 @@ edge.ask(country="JP", tokens=1500)
 # Once the first token is with the user, there is no second try: half a reply and another beginning make no reply. But a stream
 # that stops has to be ended, or the client waits for ever. `AbortSignal.timeout` on the fetch is no way to do that. While you pass
 # the body on untouched, the signal is over with the headers, and a stream that stops is not ended; once your worker reads the body
-# itself (`getReader`, `tee`, `pipeThrough`), the signal still counts, and cuts a healthy stream that takes longer (workerd
+# itself (`getReader`, `pipeThrough`), the signal still counts, and cuts a healthy stream that takes longer (workerd
 # 1.20261117). Count the time between two pieces.
 #
 # ## Some may not leave

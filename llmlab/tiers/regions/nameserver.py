@@ -149,6 +149,8 @@ class NameServer:
         for line in self.log.read_text(errors="replace").splitlines():
             if found := re.search(r"Lua record \((.*?)\) .*", line):
                 complaints[found[1]] = found[0][:300]
+            elif found := re.search(r"unknown selector '(.*?)'", line):
+                complaints[found[1]] = f"{found[0]}: it answers at random"[:300]
             elif found := re.search(r"declaring (\S+) (UP|DOWN) for URL (\S+?)[,!].*", line):
                 down.pop(found[1], None)
                 if found[2] == "DOWN":

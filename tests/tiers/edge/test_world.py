@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import time
 from pathlib import Path
 from random import Random
 
@@ -247,3 +249,62 @@ input()
 
 def test_a_kernel_killed_in_mid_experiment_leaves_nothing_after_clean():
     kill_kernel(KERNEL, least=8)  # three servers, the internet, and a keeper for each
+
+
+#: Streams the origin's reply on, with a signal of a second on its fetch; READ: passes the body on untouched, or reads it itself.
+SIGNALLED = """
+export default {
+  async fetch(request) {
+    const reply = await fetch("https://us-east.llama.example.com" + new URL(request.url).pathname, {
+      method: request.method, headers: request.headers, body: request.body, signal: AbortSignal.timeout(1000),
+    });
+    return READ;
+  },
+};
+function read(reader) {
+  return new ReadableStream({
+    async pull(controller) {
+      const next = await reader.read();
+      next.done ? controller.close() : controller.enqueue(next.value);
+    },
+  });
+}
+"""
+
+
+@pytest.mark.guess(
+    guess="`AbortSignal.timeout()` on a worker's fetch bounds the whole reply; or: it is over once the headers are there.",
+    really="Both, by what the worker does with the body. Passed on untouched (`return reply`, `new Response(reply.body, reply)`) the signal is "
+    "over with the headers, and a stream that stops is not ended. Once the worker reads the body itself (`getReader`, "
+    "`pipeThrough`), the signal still counts, and cuts a healthy stream that takes longer.",
+    version="workerd 1.20261117",
+    source="seen in the runtime; `AbortSignal` in the DOM standard says nothing of it",
+    see="lab 12: a worker with `AbortSignal.timeout(1000)`, and a stream of some seconds through it",
+)
+@pytest.mark.parametrize(
+    ("read", "whole"),
+    [
+        ("reply", True),
+        ("new Response(reply.body, reply)", True),
+        ("new Response(reply.body.pipeThrough(new TransformStream()), reply)", False),
+        ("new Response(read(reply.body.getReader()), reply)", False),
+    ],
+    ids=["as-it-is", "in-a-new-response", "piped-through", "with-a-reader"],
+)
+def test_a_signal_cuts_a_stream_that_the_worker_reads_and_no_other(world, make, read, whole):
+    edge = make(SIGNALLED.replace("READ", read))
+    body = {"prompt": "Once", "max_tokens": 400, "ignore_eos": True, "stream": True}
+    last, began = b"", time.monotonic()
+    with contextlib.suppress(httpx.RemoteProtocolError):
+        reply = edge.stream(edge.build("POST", "/v1/completions", key=world.key, json=body))
+        with contextlib.closing(reply):
+            pieces = reply.iter_bytes()
+            with world.halting("us"):
+                for piece in pieces:
+                    last = (last + piece)[-100:]
+                    if time.monotonic() - began > 2.5:
+                        break
+            for piece in pieces:
+                last = (last + piece)[-100:]
+    assert (b"[DONE]" in last) is whole
+    assert whole or time.monotonic() - began < 2.5

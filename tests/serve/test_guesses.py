@@ -1,0 +1,100 @@
+"""Where a good guess about llama-server is wrong; the page "What good guesses get wrong" is made of the marks."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import socket
+import threading
+
+import httpx
+import pytest
+
+from llmlab.serve import Limits, Server, Spec
+from llmlab.system.waiting import wait
+
+pytestmark = pytest.mark.needs("process")
+
+
+def sent(server: Server, body: dict) -> socket.socket:
+    """A completion that is asked for; whoever closes the connection has left."""
+    data = json.dumps({"prompt": "x", "ignore_eos": True} | body).encode()
+    head = f"POST /completion HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: {len(data)}\r\n\r\n"
+    client = socket.create_connection(("127.0.0.1", server.port))
+    client.sendall(head.encode() + data)
+    return client
+
+
+def generated(server: Server) -> int:
+    """Tokens that the server counts, once nothing is at work any more."""
+    wait("idle slots", lambda: not any(slot["is_processing"] for slot in server.slots()), 120)
+    return int(server.metrics()["tokens_predicted_total"])
+
+
+@pytest.mark.guess(
+    guess="Once a client has gone, nobody works for it any more.",
+    really="A stream ends at once. A reply that is not streamed goes on to its last token while anything else is running, and its tokens "
+    "are counted: the server looks whether the client is there only after a second without any result. A proxy that hangs up and asks "
+    "again doubles the work.",
+    version="llama-server b11549 and the build of this course",
+    see="send a completion without `stream` beside a long stream, close the connection, compare `llamacpp:tokens_predicted_total`",
+)
+def test_a_reply_that_is_not_streamed_goes_on_without_its_client_while_another_runs():
+    count = 600
+    with Server(
+        Spec(model="20m", flags={"ctx-size": 8192, "parallel": 2, "threads": 1, "metrics": True})
+    ) as server:
+        before = generated(server)
+        beside = sent(server, {"n_predict": 3 * count, "stream": True})
+        reader = threading.Thread(target=lambda: list(iter(lambda: beside.recv(65536), b"")))
+        reader.start()
+        left = sent(server, {"n_predict": count})
+        wait("both at work", lambda: sum(slot["is_processing"] for slot in server.slots()) == 2, 30)
+        left.close()
+        reader.join()
+        beside.close()
+        assert generated(server) - before == 4 * count, "the reply that nobody reads was written to its end"
+        before = generated(server)
+        stream = sent(server, {"n_predict": 3 * count, "stream": True})
+        assert stream.recv(1)
+        stream.close()
+        assert generated(server) - before < 3 * count, "a stream ends with its client"
+
+
+@pytest.mark.needs("cpu-quota")
+@pytest.mark.guess(
+    guess="A server that is still loading its model refuses whatever it is asked.",
+    really="`OPTIONS`, on any path, is answered 200 all the while; and `OPTIONS /` is what HAProxy's `option httpchk` sends where no path "
+    "is named, so a replica gets requests before it can answer. `GET /health` is the question.",
+    version="llama-server b11549; HAProxy 3.0",
+    source="HAProxy's configuration manual on `option httpchk`",
+    see="curl -i -X OPTIONS localhost:8080/ while a large model loads",
+)
+def test_options_is_answered_while_the_model_loads():
+    spec = Spec(model="200m", flags={"ctx-size": 512, "threads": 1}, limits=Limits(cpus=0.1))
+    server = Server(spec)
+    server.choose_port()
+    thread = threading.Thread(target=server.start)
+    thread.start()
+    said: list[tuple[int, int, int]] = []
+
+    def loading() -> bool:
+        with (
+            contextlib.suppress(httpx.TransportError),
+            httpx.Client(base_url=f"http://127.0.0.1:{server.choose_port()}") as http,
+        ):
+            said.append(
+                (
+                    http.get("/health").status_code,
+                    http.options("/").status_code,
+                    http.get("/health").status_code,
+                )
+            )
+        return bool(said)
+
+    try:
+        wait("a first answer", loading, 60)
+    finally:
+        thread.join()
+        server.stop()
+    assert said[0] == (503, 200, 503)
