@@ -73,7 +73,9 @@ graph.plot()
 # ## The loop
 #
 # An apply takes a minute. You do not need one to find a typing error: this takes seconds, and you will run it often. Its `test`
-# runs `tests/stack.tftest.hcl` with a *mocked* provider, so no cloud is asked.
+# runs `tests/stack.tftest.hcl` with a *mocked* provider, so no cloud is asked, and the provider does not look at what you wrote
+# either: what it would refuse (an attribute that is missing because another one is there) passes, what it would fill in is unknown,
+# and `alltrue([for … in …])` over a list that is empty for that reason is true. A test like that cannot fail.
 
 # %% id="quick"
 infra.quick()
@@ -100,6 +102,10 @@ longest = infra.longest(tokens=2048)
 longest
 
 # %% [markdown] id="longest-after"
+# A door that hangs up earlier does not even save the work: llama-server writes a reply that is not streamed to its last token after
+# its client has left, as long as anything else is running, and the client's second try is the same work once more (with 600 tokens
+# asked for and left beside a stream, 600 were generated for nobody).
+#
 # That is what `longest_reply` in `variables.tf` is for. Let the idle timeout follow it, and the deregistration delay too: a
 # target that leaves has to finish what it has begun. The grader plans with two values of its own.
 #

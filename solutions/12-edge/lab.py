@@ -100,7 +100,8 @@ edge.ask(country="JP")
 # %% [markdown] id="hang-text"
 # A server that is down says so. One that hangs takes your connection and says nothing, and a timeout has to tell it from one that
 # is only slow: a reply of a thousand tokens that is not streamed is silent for seconds too. Send that one to the next region, and
-# two servers work on it.
+# two servers work on it: the first goes on to its last token while anything else is running there, although nobody listens any more
+# (of 600 tokens that were asked for and left, 600 were generated; of a stream, next to none).
 
 # %% id="hang"
 edge.world.restore()

@@ -90,7 +90,8 @@ policies.plot()
 #
 # $$ t \;\le\; \text{threshold} \times (\text{interval} + \text{timeout}) + \text{TTL} + \text{client} $$
 #
-# PowerDNS takes one failed check for a failure. `regions.predicted()` does the sum with your numbers. What you promise stands under
+# PowerDNS takes one failed check for a failure. Its checks form one round: while one address hangs, the interval of every record is as
+# long as the time-out. (And a selector that does not exist is answered at random; `regions.said()` tells.) `regions.predicted()` does the sum with your numbers. What you promise stands under
 # `promise` in `regions.yaml`, and you are graded by it: measured may be 20 % more, promised at most 8 s.
 
 # %% id="predicted"
@@ -117,7 +118,8 @@ cut.plot()
 # long enough says all is well.
 #
 # **Your turn**, in `haproxy-global.cfg`: `option httpchk GET /health`, `timeout check`, and
-# `default-server check inter … fall … rise …`. An entry that has nobody left behind it should say so to the name server:
+# `default-server check inter … fall … rise …`. Name the path: without one HAProxy asks `OPTIONS /`, and llama-server answers that
+# with 200 while it still loads its model. An entry that has nobody left behind it should say so to the name server:
 # `monitor-uri` with `monitor fail if { nbsrv(…) lt 1 }`.
 
 # %% id="slow"
@@ -173,7 +175,10 @@ survivors.plot()
 
 # %% [markdown] id="survivors-after"
 # **Your turn**: a region has four slots, so `maxconn 4`; `balance first` fills the near one and lets the rest flow over to the next.
-# When all are full and somebody waits already, `http-request deny deny_status 429 if { queue(…) gt 1 }`.
+# When all are full and somebody waits already, `http-request deny deny_status 429 if { queue(…) gt 1 }`. And `option abortonclose`: without
+# it, whoever gave up while waiting is served all the same (of five requests, three of which had left, a server was asked for five
+# instead of two), and those behind wait for replies that nobody reads. `retry-on 503` helps short prompts only: a request that does
+# not lie whole in the proxy's 16 kB is not tried again.
 #
 # `slowstart` lets a server that is back have its slots one after the other: its caches are cold, and a crowd at the door would
 # bring it down again.

@@ -177,6 +177,7 @@ def _back(group: TargetGroup) -> list[str]:
     chosen = balance.get(group.attributes.get("load_balancing.algorithm.type", ""), "roundrobin")
     return [
         f"    balance {chosen}",
+        "    option abortonclose",  # as a load balancer of AWS: who has left is served by nobody
         f"    option httpchk GET {group.health['path']}",
         f"    http-check expect status {str(group.health['matcher']).replace(' ', '')}",
     ]
