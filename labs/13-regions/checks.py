@@ -75,9 +75,9 @@ def at_rest(ctx: Context):
 
 @fixture(ours=True)
 def losses(ctx: Context, how: str):
-    """Each region lost in turn in one way, and given back."""
+    """Each region lost in one way, and given back, in an order of this learner's own."""
     at, found = globe(ctx), []
-    for region in at.places:
+    for region in ctx.random(f"order of {how}").sample(list(at.places), len(at.places)):
         ctx.say(f"{region} {how}")
         near = {kind: 2 for kind in seen.at_home(at, region)} if how == "servers killed" else 1
         found.append(

@@ -183,7 +183,10 @@ def in_its_notebook(info, tmp_path):
     for name in ("labs", "solutions", "data"):
         shutil.copytree(COURSE / name, course / name, ignore=shutil.ignore_patterns("records", ".llmlab"))
     line = ["-m", "pytest", "--nbval", "-q", "-p", "no:cacheprovider", f"solutions/{info.name}/lab.ipynb"]
-    line += ["--nbval-cell-timeout", "600"]  # of a kernel that has ended nbval 0.11 hears nothing, and waits 2,000 s
+    line += [
+        "--nbval-cell-timeout",
+        "600",
+    ]  # of a kernel that has ended nbval 0.11 hears nothing, and waits 2,000 s
     env = os.environ | SMALL | {"LLMLAB_COURSE": str(course)}
     done = subprocess.run([sys.executable, *line], cwd=course, env=env, capture_output=True, text=True)
     assert done.returncode == 0, done.stdout[-3000:]

@@ -7,8 +7,9 @@ from __future__ import annotations
 
 import contextlib
 import math
+import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from types import TracebackType
 from typing import Any, TypeVar
 
@@ -104,6 +105,57 @@ class Fleet:
         if unwell:  # it will not answer either, and has said why
             raise LabError("The door does not answer.\n" + "\n".join(unwell), where=self.project.file.name)
         return None, "; ".join(said) or "no published port answers"
+
+    def long_stream(self, seconds: float) -> tuple[str, float]:
+        """A healthy stream through the door that takes so long: how it ended, after how many seconds.
+
+        The replicas write in bursts, with half a second between two pieces; when it has gone on for long enough they do the rest at once.
+        """
+        body = {"prompt": "Once", "max_tokens": 1500, "ignore_eos": True, "stream": True}
+        headers = {"Authorization": f"Bearer {self.key}", "Connection": "close"}
+        last, began = b"", time.monotonic()
+        try:
+            with (
+                httpx.Client(timeout=60, trust_env=False) as client,
+                client.stream("POST", f"{self.door()}/v1/completions", json=body, headers=headers) as reply,
+            ):
+                if reply.status_code != 200:
+                    return f"HTTP {reply.status_code}", time.monotonic() - began
+                pieces = reply.iter_bytes()
+                with self._halting():
+                    for piece in pieces:
+                        last = (last + piece)[-400:]
+                        if time.monotonic() - began > seconds:
+                            break
+                for piece in pieces:
+                    last = (last + piece)[-400:]
+        except httpx.HTTPError as error:
+            return f"cut off ({type(error).__name__})", time.monotonic() - began
+        return "whole" if b"[DONE]" in last else "it ended without [DONE]", time.monotonic() - began
+
+    @contextlib.contextmanager
+    def _halting(self) -> Iterator[None]:
+        """The replicas go on in short bursts."""
+        from docker.errors import APIError
+
+        over, containers = threading.Event(), self.replicas()
+
+        def bursts() -> None:
+            while not over.wait(0.02):
+                for signal in ("STOP", "CONT"):
+                    for container in containers:
+                        with contextlib.suppress(APIError):  # it has just ended
+                            container.kill(signal)
+                    if signal == "STOP":
+                        over.wait(0.4)
+
+        thread = threading.Thread(target=bursts, name="bursts of the replicas")
+        thread.start()
+        try:
+            yield
+        finally:
+            over.set()
+            thread.join()
 
     def target(self) -> Target:
         """The door, for `llmlab.load`."""

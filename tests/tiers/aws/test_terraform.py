@@ -229,3 +229,44 @@ def test_a_kernel_killed_in_mid_apply_leaves_nothing_that_clean_does_not_end(sta
     owned.clean()
     assert not Path(folder).exists()
     kernel.stdout.close()
+
+
+#: The provider refuses it: targets of the type `instance` need a VPC.
+NO_VPC = """
+resource "aws_lb_target_group" "one" {
+  name     = "one"
+  port     = 8080
+  protocol = "HTTP"
+}
+"""
+MOCKED = """
+mock_provider "aws" {}
+
+run "it" {
+  command = plan
+
+  assert {
+    condition     = aws_lb_target_group.one.port == 8080
+    error_message = "another port"
+  }
+  assert {
+    condition     = alltrue([for check in aws_lb_target_group.one.health_check : check.path == "/no-such-path"])
+    error_message = "there is no such health check, and this test cannot see it"
+  }
+}
+"""
+
+
+@pytest.mark.guess(
+    guess="A `terraform test` that passes says that the provider would take the stack.",
+    really="With a mocked provider nobody looks across attributes (a target group without its `vpc_id` passes), nothing is filled in that the "
+    "provider would fill in, and `alltrue` over a list that is empty for that reason holds for nothing.",
+    version="Terraform 1.11.4, provider aws 5.100.0",
+    see="a target group without `vpc_id` under `mock_provider`, and `terraform plan` of the same file",
+)
+def test_a_mocked_provider_takes_what_the_real_one_refuses(aws, stack):
+    folder = stack(NO_VPC, **{"tests/it.tftest.hcl": MOCKED})
+    with Terraform(folder, aws) as project:
+        assert project.test().passed
+        with pytest.raises(LabError, match="vpc_id"):
+            project.apply()
