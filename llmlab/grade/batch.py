@@ -14,6 +14,7 @@ from datetime import datetime
 from pathlib import Path
 
 import msgspec
+import psutil
 
 from .. import engine, machine, tier
 from ..checks import load_checks
@@ -186,13 +187,23 @@ class Grading:
         )
 
     def _once_more(self, say: Say, heard: Heard) -> None:
-        """What was too noisy to judge is measured again, with nothing else at work; once."""
+        """What could not be judged is measured again, with nothing else at work; once. What cannot be judged then either gets a remark on
+        whose the CPU was: of an honest submission, next to nothing is left unclear on a quiet machine.
+        """
         for submission in self.class_:
             before = _unsure(self.results[submission.key])
             if before and not self.results[submission.key].remarks.count(AGAIN):
+                busy = _busy()
                 work = self._work(submission, say)
+                busy = _busy() - busy
                 if work.graded.status == "graded":
-                    graded = msgspec.structs.replace(work.graded, remarks=[*work.graded.remarks, AGAIN])
+                    remarks = [*work.graded.remarks, AGAIN]
+                    if _unsure(work.graded) and work.graded.cpu_seconds and busy > 0:
+                        share = min(1.0, work.graded.cpu_seconds / busy)
+                        remarks.append(
+                            f"Of the CPU that was used meanwhile, {share:.0%} was used in its own sandboxes."
+                        )
+                    graded = msgspec.structs.replace(work.graded, remarks=remarks)
                     self._write(replace(work, graded=graded))
                     self.results[submission.key] = graded
                     heard(graded, False)
@@ -261,6 +272,12 @@ class Grading:
 
 
 AGAIN = "Something could not be judged at first; everything was measured a second time, with nothing else running."
+
+
+def _busy() -> float:
+    """CPU seconds that this machine has worked."""
+    times = psutil.cpu_times()
+    return float(times.user + times.nice + times.system)
 
 
 def _unsure(graded: Graded) -> list[str]:
