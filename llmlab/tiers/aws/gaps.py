@@ -239,6 +239,29 @@ def instance_refreshes() -> None:
     setattr(AutoScalingResponse, "describe_instance_refreshes", describe_instance_refreshes)  # noqa: B010
 
 
+def replacements_become_targets() -> None:
+    """What an Auto Scaling group starts in place of a terminated instance is registered with its target groups, and what ended is gone
+    from them (moto does neither where the instance was terminated by hand and no longer asks for the group's targets).
+    """
+    from moto.autoscaling.models import AutoScalingBackend
+
+    notified = AutoScalingBackend.notify_terminate_instances
+
+    def notify_terminate_instances(self: Any, instance_ids: list[str]) -> None:
+        ended = set(instance_ids)
+        concerned = [
+            name
+            for name, group in self.autoscaling_groups.items()
+            if ended & {state.instance.id for state in group.instance_states}
+        ]
+        notified(self, instance_ids)
+        for name in concerned:
+            self.elbv2_backend.notify_terminate_instances(instance_ids)
+            self.update_attached_target_groups(name)
+
+    setattr(AutoScalingBackend, "notify_terminate_instances", notify_terminate_instances)  # noqa: B010
+
+
 def user_data_of_a_second_version() -> None:
     """A second version of a launch template can be launched (moto fails at its user data, and the provider asks for minutes)."""
     from moto.ec2.models.launch_templates import LaunchTemplate
@@ -262,5 +285,6 @@ GAPS = (
     creating_twice,
     targets_that_nobody_asks,
     instance_refreshes,
+    replacements_become_targets,
     user_data_of_a_second_version,
 )
