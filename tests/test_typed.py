@@ -44,7 +44,7 @@ ctx-size = 4096
 [limits]
 cpus = 1
 [env]
-PORT = 8080
+OMP_NUM_THREADS = 8080
 """
 MANUAL = """\
 schema = 1
@@ -100,7 +100,7 @@ def test_a_good_one_is_read(read):
     assert info.images == {"docker": ("debian:trixie-slim",), "kubernetes": ("llama-server:v1.0.0",)}
     assert info.late is not None
     assert read_rules(info.folder) == Rules(ready=30.0, memory=1 << 30)
-    assert read("server.toml").env == {"PORT": "8080"}
+    assert read("server.toml").env == {"OMP_NUM_THREADS": "8080"}
     assert read("manual.toml")["alice"].checks["starts"].points == 1
     made = read("regions.yaml")
     assert (made.ttl, made.promise_region) == (2, 5.5)
@@ -115,6 +115,8 @@ def test_without_a_schema_it_is_the_first_and_another_is_refused(read, name):
         read(name, before, before.replace("1", "2"))
     assert name in str(caught.value)
     assert "1" in caught.value.where
+    with pytest.raises(LabError, match=r"schema.*True"):
+        read(name, before, before.replace("1", "true"))
 
 
 @pytest.mark.parametrize(
@@ -153,7 +155,7 @@ def test_without_a_schema_it_is_the_first_and_another_is_refused(read, name):
         ("server.toml", "4096", "{ a = 1 }", 4, "ctx-size cannot be"),
         ("server.toml", "4096", '["a", 1]', 4, "ctx-size cannot be"),
         ("server.toml", "cpus = 1", 'cpus = "many"', 6, "above 0, not 'many'"),
-        ("server.toml", "8080", "[8080]", 8, "PORT cannot be"),
+        ("server.toml", "8080", "[8080]", 8, "OMP_NUM_THREADS cannot be"),
         ("manual.toml", "points = 1\n", 'points = "x"\n', 3, "points is 'x', and should be a number"),
         ("manual.toml", "{ points = 1 }", "{ points = [1] }", 4, "checks.starts.points is [1]"),
         ("regions.yaml", "ttl: 2", "ttl: soon", 3, "'soon' is not of type 'integer'"),

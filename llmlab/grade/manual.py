@@ -120,7 +120,7 @@ def read_manual(path: Path, keys: Collection[str], checks: Mapping[str, float]) 
     found: dict[str, Manual] = {}
     version = data.get("schema", 1)
     if not isinstance(version, dict):  # a learner may be called that
-        if version != 1:
+        if version is True or version != 1:
             reader.refuse(["schema"], f"schema is {version!r}, and should be 1", "a newer llmlab reads it")
         data.pop("schema", None)
     for name, table in data.items():

@@ -70,6 +70,8 @@ def convert(data: Any, kind: type[T]) -> T:
 
     :raises Trouble: when they are not.
     """
+    if isinstance(data, Mapping) and isinstance(data.get("schema"), bool):  # which counts as 1 for a Literal
+        raise Trouble("wrong", ["schema"], value=data["schema"], expected="enum", wanted="1")
     try:
         return msgspec.convert(data, kind, builtin_types=_TIMES)
     except msgspec.ValidationError as error:
