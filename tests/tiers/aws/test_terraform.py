@@ -204,9 +204,9 @@ def test_somebody_elses_files_run_in_a_sandbox_and_their_programs_not_at_all(aws
 KERNEL = """
 import sys
 from pathlib import Path
-from llmlab.tiers.aws.endpoint import Endpoint
+from llmlab.tiers.aws.endpoint import AwsEndpoint
 from llmlab.tiers.aws.terraform import Terraform
-project = Terraform(Path(sys.argv[1]), Endpoint())
+project = Terraform(Path(sys.argv[1]), AwsEndpoint())
 def say(said):
     if "aws_iam_instance_profile.one: Creating" in said:
         print("creating", project.folder, flush=True)

@@ -189,10 +189,10 @@ KERNEL = """
 from llmlab.tiers.regions.probes import REFERENCE
 from llmlab.tiers.regions.globe import Globe
 from llmlab.tiers.regions.routing import Routing
-from llmlab.tiers.regions.users import Users
+from llmlab.tiers.regions.users import RegionalUsers
 globe = Globe()
 routing = Routing(globe, REFERENCE)
-with Users(routing) as users:
+with RegionalUsers(routing) as users:
     users.wait(1)
     globe.hang("eu")
     globe.cut("us")
