@@ -16,7 +16,7 @@ from pathlib import Path
 from ..course.info import LabInfo
 from ..errors import LabError
 from .class_folder import OTHER_ARCHIVES, class_folders, entries, holds_work, is_folder, is_piece, nbgrader
-from .exports import PACKED, Piece, display, gradescope, ilias, is_canvas, numbered, piece_of, whole_class
+from .exports import PACKED, Piece, display, is_canvas, named, numbered, piece_of, whole_class
 
 RESERVED = frozenset(
     {"con", "prn", "aux", "nul", *(f"{port}{n}" for port in ("com", "lpt") for n in range(10))}
@@ -87,10 +87,9 @@ def handed_in(folder: Path, info: LabInfo) -> list[Submission]:
     groups: dict[str, list[Piece]] = {}
     for where in folders:
         found_here = entries(where)
-        named = gradescope(where / "submission_metadata.yml")
-        named |= ilias([path.name for path in found_here if is_folder(path)])
+        known = named(where, [path.name for path in found_here if is_folder(path)])
         for path in found_here:
-            piece = _piece(path, info, named, "" if len(folders) == 1 else where.name)
+            piece = _piece(path, info, known, "" if len(folders) == 1 else where.name)
             if piece:
                 groups.setdefault(piece.who, []).append(piece)
     if not groups:
@@ -138,12 +137,12 @@ def _with_key(submission: Submission, taken: set[str]) -> Submission:
     )
 
 
-def _piece(path: Path, info: LabInfo, named: Mapping[str, tuple[str, str]], group: str) -> Piece | None:
+def _piece(path: Path, info: LabInfo, known: Mapping[str, tuple[str, str]], group: str) -> Piece | None:
     """Whose an entry is, by its name; None for a stray file. `group`: its folder's name, where there are several."""
     name = unicodedata.normalize("NFC", path.name)
     folder = is_folder(path)
-    if path.name in named:
-        learner, number = named[path.name]
+    if path.name in known:
+        learner, number = known[path.name]
         return Piece(path, f"named {group}/{path.name}", learner, number)
     if piece := piece_of(path, folder=folder):
         return piece
