@@ -20,8 +20,13 @@ MAX_METADATA = 64 << 20  # bytes of it
 _MOODLE = re.compile(
     r"(?P<name>.+?)_(?P<id>\d+)_assignsubmission_(?P<kind>file|onlinetext)(?:_(?P<rest>.*))?", re.DOTALL
 )
+# Canvas keeps the underscores of a name. There the file's own number is a long one, and no month: `my_lab_2026_10_05.ipynb`
 _CANVAS = re.compile(
-    r"(?P<name>[^_]+)_(?:(?P<late>LATE)_)?(?P<id>\d+)_(?P<number>\d+)_(?P<rest>.+)", re.DOTALL
+    r"(?P<name>[^_]+|\w+?(?=_(?:LATE_)?\d+_\d{4}))_(?:(?P<late>LATE)_)?(?P<id>\d+)_(?P<number>\d+)_(?P<rest>.+)",
+    re.DOTALL,
+)
+_CANVAS_ANONYMOUS = re.compile(
+    r"(?:(?P<late>LATE)_)?(?P<name>anon)_(?P<id>[A-Za-z0-9]{5})_(?P<number>\d+)_(?P<rest>.+)", re.DOTALL
 )
 _BRIGHTSPACE = re.compile(
     r"(?P<id>\d+)-\d+ - (?P<name>.+?) - (?P<when>[^-]*\d{4}[^-]*?)(?: - (?P<rest>.+))?", re.DOTALL
@@ -29,6 +34,7 @@ _BRIGHTSPACE = re.compile(
 _BLACKBOARD = re.compile(
     r"(?P<lab>.+)_(?P<name>[^_]+)_attempt_(?P<when>\d{4}(?:-\d\d){5})(?:_(?P<rest>.+)|\.txt)", re.DOTALL
 )
+_GRADESCOPE = re.compile(r"submission_\d+")
 # A login has letters, the number is the user's own. Without a number only among others that have one
 _ILIAS = re.compile(
     r"(?P<last>.+)_(?P<first>[^_]+)_(?P<login>(?=[^_]*[A-Za-z])[\w.@-]+?)_(?P<id>\d{3,})", re.DOTALL
@@ -79,7 +85,7 @@ def _moodle(path: Path, name: str, *, folder: bool) -> Piece | None:
 
 
 def _canvas(path: Path, name: str, *, folder: bool) -> Piece | None:
-    match = None if folder else _CANVAS.fullmatch(name)
+    match = None if folder else _CANVAS_ANONYMOUS.fullmatch(name) or _CANVAS.fullmatch(name)
     return match and Piece(
         path,
         f"canvas {match['name']} {match['id']}",
@@ -106,8 +112,10 @@ def _blackboard(path: Path, name: str, *, folder: bool) -> Piece | None:
     match = None if folder else _BLACKBOARD.fullmatch(name)
     return match and Piece(
         path,
-        f"blackboard {match['name']}",
+        # a login may have an underscore: `lee` can be two learners, whose names begin in what is taken for the lab's
+        f"blackboard {match['lab']} {match['name']}",
         display(match["name"]),
+        match["lab"],
         attempt=(match["when"],),
         rest=match["rest"] or "attempt.txt",
         spare=not match["rest"],
@@ -124,11 +132,6 @@ def piece_of(path: Path, *, folder: bool) -> Piece | None:
 def named(where: Path, folders: Sequence[str]) -> dict[str, tuple[str, str]]:
     """Folder → (learner, number) of a class's folder, by all of `BY_CLASS`."""
     return {name: who for layout in BY_CLASS.values() for name, who in layout(where, folders).items()}
-
-
-def is_canvas(name: str) -> bool:
-    """Whether Canvas names a file so."""
-    return bool(_CANVAS.fullmatch(name))
 
 
 def is_export(names: Sequence[str]) -> bool:
@@ -163,6 +166,8 @@ def whole_class(path: Path) -> list[str]:
         pieces = [piece_of(Path(name), folder=False) for name in level]
         learners = {piece.who: piece.learner for piece in pieces if piece}
         learners |= {name: learner for name, (learner, _) in ilias(level).items()}
+        if METADATA in level:  # the names are in that file: its folders are not opened here
+            learners |= {name: name for name in level if _GRADESCOPE.fullmatch(name)}
         if len(learners) > 1:
             return list(learners.values())
     return []

@@ -15,8 +15,17 @@ from pathlib import Path
 
 from ..course.info import LabInfo
 from ..errors import LabError
-from .class_folder import OTHER_ARCHIVES, class_folders, entries, holds_work, is_folder, is_piece, nbgrader
-from .exports import PACKED, Piece, display, is_canvas, named, numbered, piece_of, whole_class
+from .class_folder import (
+    OTHER_ARCHIVES,
+    class_folders,
+    entries,
+    holds_work,
+    is_class,
+    is_folder,
+    is_piece,
+    nbgrader,
+)
+from .exports import PACKED, Piece, display, named, numbered, piece_of, whole_class
 
 RESERVED = frozenset(
     {"con", "prn", "aux", "nul", *(f"{port}{n}" for port in ("com", "lpt") for n in range(10))}
@@ -206,13 +215,18 @@ def _is_one(folder: Path, info: LabInfo) -> bool:
     declared = {name.casefold() for name in info.artifacts}
     tops = {name.split("/")[0].casefold() for name in info.artifacts if "/" in name}
     folders = [path for path in found if is_folder(path)]
-    if any(nbgrader(folder, info) == path for path in folders):
+    own_folder = nbgrader(folder, info)
+    if own_folder is not None and not is_class(
+        own_folder, info
+    ):  # `Lab 01` may be what the class was unpacked to
         return True
     notebooks = [path for path in found if _suffix(path) == ".ipynb"]
     own = (
         any(path.name.casefold() in declared | {"lab.ipynb"} for path in found)
         or any((folder / name).exists() for name in info.artifacts)
-        or (len(notebooks) == 1 and not is_canvas(notebooks[0].name))  # several are as many learners
+        or (
+            len(notebooks) == 1 and piece_of(notebooks[0], folder=False) is None
+        )  # several are as many learners
     )
     others = (path for path in folders if path.name.casefold() not in tops | {"records"})
     return own and not any(holds_work(path, info) for path in others)
