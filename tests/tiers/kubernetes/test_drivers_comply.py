@@ -30,7 +30,7 @@ from llmlab.tiers.kubernetes.programs import binaries
 
 #: A command that mends something, or the option that says what is wanted.
 COMMAND = re.compile(
-    r"\b(uv run llmlab|sudo|go install|brew install|unset|start Docker|put kind)\b|--driver "
+    r"\b(uv run llmlab|sudo|go install|brew install|unset|start Docker|put kind|WSL2)\b|--driver "
 )
 
 
@@ -106,10 +106,10 @@ def test_it_says_what_it_is(peer):
 
 @every
 def test_its_name_and_files_are_its_own(peer):
-    one, other = chosen(peer), chosen(peer)
-    assert isinstance(one, peer)
-    assert one.name != other.name
-    assert re.fullmatch(r"llmlab-[0-9a-f]{6}", one.name)
+    first, second = chosen(peer), chosen(peer)
+    assert isinstance(first, peer)
+    assert first.name != second.name
+    assert re.fullmatch(r"llmlab-[0-9a-f]{6}", first.name)
     named = chosen(peer, name="llmlab-mine")
     assert named.name == "llmlab-mine"
     assert named.folder == state_dir() / "clusters" / "llmlab-mine"
