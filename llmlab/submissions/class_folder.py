@@ -42,9 +42,8 @@ def class_folders(folder: Path, info: LabInfo) -> list[Path]:
 
 def _inside(folder: Path, info: LabInfo, levels: int) -> list[Path]:
     """The class's folders somewhere below one that is none itself; nothing where it holds the learners."""
-    submitted = folder / "submitted"
-    if submitted.is_dir() and not submitted.is_symlink():  # nbgrader's
-        return [submitted]
+    if submitted := _submitted(folder):
+        return submitted
     pieces = [path for path in entries(folder) if is_piece(path)]
     if not levels or not pieces or not all(is_folder(path) for path in pieces):
         return []
@@ -52,14 +51,20 @@ def _inside(folder: Path, info: LabInfo, levels: int) -> list[Path]:
         return []
     found = []
     for path in pieces:
-        below = [path] if _is_class(path, info) else _inside(path, info, levels - 1)
+        below = _submitted(path) or ([path] if is_class(path, info) else _inside(path, info, levels - 1))
         if not below:
             return []
         found += below
     return found
 
 
-def _is_class(folder: Path, info: LabInfo) -> bool:
+def _submitted(folder: Path) -> list[Path]:
+    """nbgrader's folder of all submissions, where it is in this one."""
+    submitted = folder / "submitted"
+    return [submitted] if submitted.is_dir() and not submitted.is_symlink() else []
+
+
+def is_class(folder: Path, info: LabInfo) -> bool:
     """Whether a folder's entries are several learners', by an LMS's names or because the same work lies in several."""
     found = entries(folder)
     if is_export([path.name for path in found]):

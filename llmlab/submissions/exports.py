@@ -4,23 +4,29 @@ from __future__ import annotations
 
 import re
 import unicodedata
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 from ..course.info import LabInfo
 from .zips import names_in
 
 PACKED = (".zip", ".ipynb")
-MAX_METADATA = 64 << 20  # bytes of Gradescope's own file
+METADATA = "submission_metadata.yml"  # Gradescope's own file
+MAX_METADATA = 64 << 20  # bytes of it
 
 _MOODLE = re.compile(
     r"(?P<name>.+?)_(?P<id>\d+)_assignsubmission_(?P<kind>file|onlinetext)(?:_(?P<rest>.*))?", re.DOTALL
 )
+# Canvas keeps the underscores of a name. There the file's own number is a long one, and no month: `my_lab_2026_10_05.ipynb`
 _CANVAS = re.compile(
-    r"(?P<name>[^_]+)_(?:(?P<late>LATE)_)?(?P<id>\d+)_(?P<number>\d+)_(?P<rest>.+)", re.DOTALL
+    r"(?P<name>[^_]+|\w+?(?=_(?:LATE_)?\d+_\d{4}))_(?:(?P<late>LATE)_)?(?P<id>\d+)_(?P<number>\d+)_(?P<rest>.+)",
+    re.DOTALL,
+)
+_CANVAS_ANONYMOUS = re.compile(
+    r"(?:(?P<late>LATE)_)?(?P<name>anon)_(?P<id>[A-Za-z0-9]{5})_(?P<number>\d+)_(?P<rest>.+)", re.DOTALL
 )
 _BRIGHTSPACE = re.compile(
     r"(?P<id>\d+)-\d+ - (?P<name>.+?) - (?P<when>[^-]*\d{4}[^-]*?)(?: - (?P<rest>.+))?", re.DOTALL
@@ -28,6 +34,7 @@ _BRIGHTSPACE = re.compile(
 _BLACKBOARD = re.compile(
     r"(?P<lab>.+)_(?P<name>[^_]+)_attempt_(?P<when>\d{4}(?:-\d\d){5})(?:_(?P<rest>.+)|\.txt)", re.DOTALL
 )
+_GRADESCOPE = re.compile(r"submission_\d+")
 # A login has letters, the number is the user's own. Without a number only among others that have one
 _ILIAS = re.compile(
     r"(?P<last>.+)_(?P<first>[^_]+)_(?P<login>(?=[^_]*[A-Za-z])[\w.@-]+?)_(?P<id>\d{3,})", re.DOTALL
@@ -51,58 +58,86 @@ class Piece:
     spare: bool = False  # counts only where there is nothing else: Moodle's text beside the files
 
 
+class ByName(Protocol):
+    """A layout in which an entry's own name says whose it is."""
+
+    def __call__(self, path: Path, name: str, *, folder: bool) -> Piece | None:
+        """Whose an entry is, by its composed name; None where it is not of this layout."""
+
+
+class ByClass(Protocol):
+    """A layout in which it takes all of a class's folder to say whose its entries are."""
+
+    def __call__(self, where: Path, folders: Sequence[str]) -> dict[str, tuple[str, str]]:
+        """Folder → (learner, number) of what lies in `where`; empty where that is not of this layout."""
+
+
+def _moodle(path: Path, name: str, *, folder: bool) -> Piece | None:
+    match = _MOODLE.fullmatch(name)
+    return match and Piece(
+        path,
+        f"moodle {match['id']}",
+        display(match["name"].replace("_", " ")),
+        match["id"],
+        rest=match["rest"] or match["kind"],
+        spare=match["kind"] == "onlinetext",
+    )
+
+
+def _canvas(path: Path, name: str, *, folder: bool) -> Piece | None:
+    match = None if folder else _CANVAS_ANONYMOUS.fullmatch(name) or _CANVAS.fullmatch(name)
+    return match and Piece(
+        path,
+        f"canvas {match['name']} {match['id']}",
+        display(match["name"]),
+        match["id"],
+        rest=match["rest"],
+        late=bool(match["late"]),
+    )
+
+
+def _brightspace(path: Path, name: str, *, folder: bool) -> Piece | None:
+    match = _BRIGHTSPACE.fullmatch(name)
+    return match and Piece(
+        path,
+        f"brightspace {match['id']} {match['name']}",
+        display(match["name"]),
+        match["id"],
+        (_when(match["when"]), match["when"]),
+        match["rest"] or "",
+    )
+
+
+def _blackboard(path: Path, name: str, *, folder: bool) -> Piece | None:
+    match = None if folder else _BLACKBOARD.fullmatch(name)
+    return match and Piece(
+        path,
+        # a login may have an underscore: `lee` can be two learners, whose names begin in what is taken for the lab's
+        f"blackboard {match['lab']} {match['name']}",
+        display(match["name"]),
+        match["lab"],
+        attempt=(match["when"],),
+        rest=match["rest"] or "attempt.txt",
+        spare=not match["rest"],
+    )
+
+
 def piece_of(path: Path, *, folder: bool) -> Piece | None:
-    """Whose an entry of an export of Moodle, Canvas, Brightspace or Blackboard is; None for any other name."""
+    """Whose an entry of an export is, by one of `BY_NAME`; None for any other name."""
     name = unicodedata.normalize("NFC", path.name)
-    if match := _MOODLE.fullmatch(name):
-        return Piece(
-            path,
-            f"moodle {match['id']}",
-            display(match["name"].replace("_", " ")),
-            match["id"],
-            rest=match["rest"] or match["kind"],
-            spare=match["kind"] == "onlinetext",
-        )
-    if (match := _CANVAS.fullmatch(name)) and not folder:
-        return Piece(
-            path,
-            f"canvas {match['name']} {match['id']}",
-            display(match["name"]),
-            match["id"],
-            rest=match["rest"],
-            late=bool(match["late"]),
-        )
-    if match := _BRIGHTSPACE.fullmatch(name):
-        return Piece(
-            path,
-            f"brightspace {match['id']} {match['name']}",
-            display(match["name"]),
-            match["id"],
-            (_when(match["when"]), match["when"]),
-            match["rest"] or "",
-        )
-    if (match := _BLACKBOARD.fullmatch(name)) and not folder:
-        return Piece(
-            path,
-            f"blackboard {match['name']}",
-            display(match["name"]),
-            attempt=(match["when"],),
-            rest=match["rest"] or "attempt.txt",
-            spare=not match["rest"],
-        )
-    return None
+    found = (layout(path, name, folder=folder) for layout in BY_NAME.values())
+    return next((piece for piece in found if piece), None)
 
 
-def is_canvas(name: str) -> bool:
-    """Whether Canvas names a file so."""
-    return bool(_CANVAS.fullmatch(name))
+def named(where: Path, folders: Sequence[str]) -> dict[str, tuple[str, str]]:
+    """Folder → (learner, number) of a class's folder, by all of `BY_CLASS`."""
+    return {name: who for layout in BY_CLASS.values() for name, who in layout(where, folders).items()}
 
 
 def is_export(names: Sequence[str]) -> bool:
     """Whether any of a folder's names is an LMS's or nbgrader's own."""
-    more = re.compile(r"submission_metadata\.yml|submitted")
-    patterns = (_MOODLE, _CANVAS, _BRIGHTSPACE, _BLACKBOARD, more)
-    return any(pattern.fullmatch(name) for pattern in patterns for name in names) or len(ilias(names)) > 1
+    own = {METADATA, "submitted"}
+    return any(name in own or piece_of(Path(name), folder=False) for name in names) or len(ilias(names)) > 1
 
 
 def ilias(names: Sequence[str]) -> dict[str, tuple[str, str]]:
@@ -131,6 +166,8 @@ def whole_class(path: Path) -> list[str]:
         pieces = [piece_of(Path(name), folder=False) for name in level]
         learners = {piece.who: piece.learner for piece in pieces if piece}
         learners |= {name: learner for name, (learner, _) in ilias(level).items()}
+        if METADATA in level:  # the names are in that file: its folders are not opened here
+            learners |= {name: name for name in level if _GRADESCOPE.fullmatch(name)}
         if len(learners) > 1:
             return list(learners.values())
     return []
@@ -208,3 +245,21 @@ def display(name: str) -> str:
         " ".join("".join(character if character.isprintable() else "�" for character in name).split())[:200]
         or "learner"
     )
+
+
+def _gradescope(where: Path, folders: Sequence[str]) -> dict[str, tuple[str, str]]:
+    return gradescope(where / METADATA)
+
+
+def _ilias(where: Path, folders: Sequence[str]) -> dict[str, tuple[str, str]]:
+    return ilias(folders)
+
+
+#: The layouts that are known, by the name of what writes them; the first that knows a name has it, of two that know a class the last.
+BY_NAME: Mapping[str, ByName] = {
+    "moodle": _moodle,
+    "canvas": _canvas,
+    "brightspace": _brightspace,
+    "blackboard": _blackboard,
+}
+BY_CLASS: Mapping[str, ByClass] = {"gradescope": _gradescope, "ilias": _ilias}

@@ -15,8 +15,17 @@ from pathlib import Path
 
 from ..course.info import LabInfo
 from ..errors import LabError
-from .class_folder import OTHER_ARCHIVES, class_folders, entries, holds_work, is_folder, is_piece, nbgrader
-from .exports import PACKED, Piece, display, gradescope, ilias, is_canvas, numbered, piece_of, whole_class
+from .class_folder import (
+    OTHER_ARCHIVES,
+    class_folders,
+    entries,
+    holds_work,
+    is_class,
+    is_folder,
+    is_piece,
+    nbgrader,
+)
+from .exports import PACKED, Piece, display, named, numbered, piece_of, whole_class
 
 RESERVED = frozenset(
     {"con", "prn", "aux", "nul", *(f"{port}{n}" for port in ("com", "lpt") for n in range(10))}
@@ -87,10 +96,9 @@ def handed_in(folder: Path, info: LabInfo) -> list[Submission]:
     groups: dict[str, list[Piece]] = {}
     for where in folders:
         found_here = entries(where)
-        named = gradescope(where / "submission_metadata.yml")
-        named |= ilias([path.name for path in found_here if is_folder(path)])
+        known = named(where, [path.name for path in found_here if is_folder(path)])
         for path in found_here:
-            piece = _piece(path, info, named, "" if len(folders) == 1 else where.name)
+            piece = _piece(path, info, known, "" if len(folders) == 1 else where.name)
             if piece:
                 groups.setdefault(piece.who, []).append(piece)
     if not groups:
@@ -138,12 +146,12 @@ def _with_key(submission: Submission, taken: set[str]) -> Submission:
     )
 
 
-def _piece(path: Path, info: LabInfo, named: Mapping[str, tuple[str, str]], group: str) -> Piece | None:
+def _piece(path: Path, info: LabInfo, known: Mapping[str, tuple[str, str]], group: str) -> Piece | None:
     """Whose an entry is, by its name; None for a stray file. `group`: its folder's name, where there are several."""
     name = unicodedata.normalize("NFC", path.name)
     folder = is_folder(path)
-    if path.name in named:
-        learner, number = named[path.name]
+    if path.name in known:
+        learner, number = known[path.name]
         return Piece(path, f"named {group}/{path.name}", learner, number)
     if piece := piece_of(path, folder=folder):
         return piece
@@ -207,13 +215,18 @@ def _is_one(folder: Path, info: LabInfo) -> bool:
     declared = {name.casefold() for name in info.artifacts}
     tops = {name.split("/")[0].casefold() for name in info.artifacts if "/" in name}
     folders = [path for path in found if is_folder(path)]
-    if any(nbgrader(folder, info) == path for path in folders):
+    own_folder = nbgrader(folder, info)
+    if own_folder is not None and not is_class(
+        own_folder, info
+    ):  # `Lab 01` may be what the class was unpacked to
         return True
     notebooks = [path for path in found if _suffix(path) == ".ipynb"]
     own = (
         any(path.name.casefold() in declared | {"lab.ipynb"} for path in found)
         or any((folder / name).exists() for name in info.artifacts)
-        or (len(notebooks) == 1 and not is_canvas(notebooks[0].name))  # several are as many learners
+        or (
+            len(notebooks) == 1 and piece_of(notebooks[0], folder=False) is None
+        )  # several are as many learners
     )
     others = (path for path in folders if path.name.casefold() not in tops | {"records"})
     return own and not any(holds_work(path, info) for path in others)

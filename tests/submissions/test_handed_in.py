@@ -381,6 +381,19 @@ def test_blackboard_files(info, lay, taken):
     assert len(found[2].remarks) == 1
 
 
+def test_logins_of_blackboard_that_end_alike_are_two_learners(info, lay, taken):
+    start = "attempt_2026-10-05-10-05-33"
+    folder = lay(f"Lab 01_ann_lee_{start}_server.toml", f"Lab 01_bo_lee_{start}_lab.ipynb")
+    found = handed_in(folder, info)
+    assert learners(found) == ["lee Lab 01_ann", "lee Lab 01_bo"]
+    assert [taken(submission)[0] for submission in found] == [("server.toml",), ()]
+
+
+def test_a_date_in_a_notebooks_name_is_nobodys_number(info, lay):
+    folder = lay("my_lab_2026_10_05_final.ipynb", "server.toml")
+    assert learners_in(folder, info) == []
+
+
 def test_an_export_in_a_folder_of_its_own_is_found(info, lay):
     folder = lay(
         "Course-Lab 01-99/Zoë_1_assignsubmission_file_/lab.zip",

@@ -3,23 +3,41 @@
 from __future__ import annotations
 
 import os
-from typing import Any
+from collections.abc import Mapping
+from typing import Any, Protocol
 
 from ....errors import LabError
 from ..cluster.cluster import Cluster
 from ..programs import binaries
 from . import kind, local, simulated
 
+
+class Driver(Protocol):
+    """What a module has whose clusters can be chosen by what this machine is."""
+
+    @property
+    def PROGRAMS(self) -> tuple[str, ...]:
+        """What of `binaries` its clusters run, brought on the way up."""
+
+    def unusable(self) -> str | None:
+        """Why there can be none here (its programs aside), with what would mend it; None: there can."""
+
+
 #: Best first.
-ORDER = ("local", "kind", "simulated")
+DRIVERS: Mapping[str, Driver] = {"local": local, "kind": kind, "simulated": simulated}
+ORDER = tuple(DRIVERS)
 VARIABLE = "LLMLAB_CLUSTER"
+
+
+def _unusable() -> dict[str, str | None]:
+    return {name: driver.unusable() for name, driver in DRIVERS.items()}
 
 
 def available() -> dict[str, str | None]:
     """Each driver, and why it cannot be used here with what mends it; None: it can."""
-    found = {"local": local.unusable(), "kind": kind.unusable(), "simulated": None}
-    for name, programs in (("local", local.PROGRAMS), ("simulated", simulated.PROGRAMS)):
-        if found[name] is None and (lacking := binaries.missing(programs)):
+    found = _unusable()
+    for name, driver in DRIVERS.items():
+        if found[name] is None and (lacking := binaries.missing(driver.PROGRAMS)):
             found[name] = f"{len(lacking)} of its programs are not built yet: uv run llmlab fetch kubernetes"
     found["context"] = "only where you name one: --driver context --context NAME --namespace NAME"
     return found
@@ -43,7 +61,7 @@ def choose(
     if said:
         why = "you asked for it" if driver else f"{VARIABLE} says so"
         return _made(said, name, nodes, context, namespace), why
-    can = {"local": local.unusable(), "kind": kind.unusable(), "simulated": None}
+    can = _unusable()
     for choice in ORDER:
         if can[choice] is None:
             others = "; ".join(

@@ -15,6 +15,7 @@ from ....errors import LabError
 from ....say import Say, quiet
 from ....system import owned
 from ..cluster.cluster import LABEL, Cluster
+from ..programs import binaries
 
 
 class KubeContext(Cluster):
@@ -77,11 +78,12 @@ class KubeContext(Cluster):
 
     def _flattened(self) -> str:
         """That one context, with its credentials in it, and nothing of the others."""
-        done = subprocess.run(
-            ["kubectl", "config", "view", "--minify", "--flatten", f"--context={self.context}"],
-            capture_output=True,
-            text=True,
-        )
+        program = str(binaries.find("kubectl") or "kubectl")
+        line = [program, "config", "view", "--minify", "--flatten", f"--context={self.context}"]
+        try:
+            done = subprocess.run(line, capture_output=True, text=True)
+        except FileNotFoundError:
+            raise LabError("There is no kubectl.", fix="uv run llmlab fetch kubernetes") from None
         if done.returncode:
             raise LabError(
                 f"kubectl knows no context {self.context}: {done.stderr.strip()[-300:]}",

@@ -20,6 +20,8 @@ from ..cluster.cluster import Cluster
 from ..programs import images
 from ..programs.pki import dump
 
+#: kind is the learner's own, and its node image holds all the others.
+PROGRAMS: tuple[str, ...] = ()
 #: A Kubernetes like the other drivers'; kind's releases name the images that they were tried with.
 NODE_IMAGE = "kindest/node:v1.35.0"
 #: Doors for Services: ports of the node that are published on loopback.
@@ -29,7 +31,7 @@ DOORS = range(30080, 30084)
 def unusable() -> str | None:
     """Why kind cannot be used here, with what would mend it."""
     if without.names() & {"kubernetes", "pods", "docker"}:
-        return f"it is {without.WORDS}"
+        return f"it is {without.WORDS}: {without.MEND}"
     if not shutil.which("kind"):
         return "there is no kind: go install sigs.k8s.io/kind@latest, or brew install kind"
     try:

@@ -57,7 +57,7 @@ def unusable() -> str | None:
     if sys.platform != "linux":
         return "it needs Linux (on Windows: WSL2)"
     if without.names() & {"kubernetes", "pods"}:
-        return f"it is {without.WORDS}"
+        return f"it is {without.WORDS}: {without.MEND}"
     if os.geteuid() != 0 or without.taken("root"):
         return "it needs root: sudo, or a container with --privileged"
     tools = {

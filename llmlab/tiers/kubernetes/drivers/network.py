@@ -128,7 +128,10 @@ def unplug(cable: str, owner: str) -> None:
 
 
 def _ip(*words: str) -> str:
-    done = subprocess.run(["ip", *words], capture_output=True, text=True)
+    try:
+        done = subprocess.run(["ip", *words], capture_output=True, text=True)
+    except FileNotFoundError:
+        raise Unavailable("There is no `ip` here.", fix="on Linux: sudo apt-get install iproute2") from None
     if done.returncode:
         raise Unavailable(
             f"ip {' '.join(words)}: {done.stderr.strip()}", fix="run as root, outside of a container"

@@ -12,7 +12,7 @@ from typing import Any
 from ....errors import LabError
 from ....say import Say, quiet
 from ....serve.ports import free_port
-from ....system import owned
+from ....system import owned, without
 from ....system.waiting import wait
 from ..cluster import access
 from ..cluster.cluster import Cluster
@@ -32,6 +32,11 @@ PROGRAMS = (
 )
 ADDRESS = "127.0.0.1"
 SERVICES = "10.96.0.0/16"
+
+
+def unusable() -> str | None:
+    """Why there can be none here (its programs aside), with what would mend it; None: there can."""
+    return f"it is {without.WORDS}: {without.MEND}" if without.taken("kubernetes") else None
 
 
 @dataclass(frozen=True, slots=True)

@@ -236,14 +236,16 @@ def _writable(top: Path) -> None:
         path.chmod(0o755 if path.is_dir() else 0o644)
 
 
+#: Where Go's own installers put it, which add nothing to PATH.
+GO = ("/usr/local/go/bin/go", "/opt/homebrew/bin/go")
+
+
 def go() -> str:
     """The Go compiler.
 
     :raises LabError: when there is none.
     """
-    found = shutil.which("go") or next(
-        (path for path in ("/usr/local/go/bin/go", "/opt/homebrew/bin/go") if os.access(path, os.X_OK)), None
-    )
+    found = shutil.which("go") or next((path for path in GO if os.access(path, os.X_OK)), None)
     if found is None:
         raise LabError(
             "The cluster's programs are not here, and there is no Go to build them with.",
