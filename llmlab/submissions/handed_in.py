@@ -216,9 +216,8 @@ def _is_one(folder: Path, info: LabInfo) -> bool:
     tops = {name.split("/")[0].casefold() for name in info.artifacts if "/" in name}
     folders = [path for path in found if is_folder(path)]
     own_folder = nbgrader(folder, info)
-    if own_folder is not None and not is_class(
-        own_folder, info
-    ):  # `Lab 01` may be what the class was unpacked to
+    # A folder of the lab's name may also be what the whole class was unpacked to.
+    if own_folder is not None and not is_class(own_folder, info):
         return True
     notebooks = [path for path in found if _suffix(path) == ".ipynb"]
     own = (
