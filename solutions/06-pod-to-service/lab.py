@@ -96,6 +96,11 @@ states.plot()
 # **Your turn.** Give the server the time it needs, and still have one that hangs restarted within 45 s (on our clock). Then run
 # the two cells above again.
 #
+# A late answer is no hang. `/health` is answered in a millisecond, also with every slot busy; but when more connections than its slots
+# and four arrive at the same moment, some of them, and `/health` with them, can wait for seconds until a stream ends (llama-server
+# b11549). A liveness probe that gives up sooner kills a server that works: let it take ten seconds in all, or start the server with
+# `--threads-http` as large as the burst.
+#
 # ## Who gets the requests?
 #
 # The guide has a second set, for GPUs (`gpu.yaml`, given; there is none here, and the engine is the CPU's). Its Service
