@@ -112,7 +112,7 @@ class Fleet:
         The replicas write in bursts, with half a second between two pieces; when it has gone on for long enough they do the rest at once.
         """
         body = {"prompt": "Once", "max_tokens": 1500, "ignore_eos": True, "stream": True}
-        headers = {"Authorization": f"Bearer {self.key}", "Connection": "close"}
+        headers = {"Authorization": f"Bearer {self.opening()}", "Connection": "close"}
         last, began = b"", time.monotonic()
         try:
             with (
@@ -140,14 +140,16 @@ class Fleet:
 
         over, containers = threading.Event(), self.replicas()
 
+        # Not `docker kill -s STOP`: whoever was sent a signal so is never restarted again, whatever its policy says (Docker 20.10).
         def bursts() -> None:
             while not over.wait(0.02):
-                for signal in ("STOP", "CONT"):
-                    for container in containers:
-                        with contextlib.suppress(APIError):  # it has just ended
-                            container.kill(signal)
-                    if signal == "STOP":
-                        over.wait(0.4)
+                for container in containers:
+                    with contextlib.suppress(APIError):  # it has just ended
+                        container.pause()
+                over.wait(0.4)
+                for container in containers:
+                    with contextlib.suppress(APIError):
+                        container.unpause()
 
         thread = threading.Thread(target=bursts, name="bursts of the replicas")
         thread.start()
