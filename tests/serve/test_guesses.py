@@ -10,7 +10,7 @@ import threading
 import httpx
 import pytest
 
-from llmlab.serve import Limits, Server, Spec
+from llmlab.serve import Server, Spec
 from llmlab.system.waiting import wait
 
 pytestmark = pytest.mark.needs("process")
@@ -61,7 +61,6 @@ def test_a_reply_that_is_not_streamed_goes_on_without_its_client_while_another_r
         assert generated(server) - before < 3 * count, "a stream ends with its client"
 
 
-@pytest.mark.needs("cpu-quota")
 @pytest.mark.guess(
     guess="A server that is still loading its model refuses whatever it is asked.",
     really="`OPTIONS`, on any path, is answered 200 all the while; and `OPTIONS /` is what HAProxy's `option httpchk` sends where no path "
@@ -71,30 +70,21 @@ def test_a_reply_that_is_not_streamed_goes_on_without_its_client_while_another_r
     see="curl -i -X OPTIONS localhost:8080/ while a large model loads",
 )
 def test_options_is_answered_while_the_model_loads():
-    spec = Spec(model="200m", flags={"ctx-size": 512, "threads": 1}, limits=Limits(cpus=0.1))
-    server = Server(spec)
-    server.choose_port()
+    # It loads for a tenth of a second: on a busy machine one look may come too late.
+    assert (503, 200, 503) in [while_it_loads() for _ in range(8)]
+
+
+def while_it_loads() -> tuple[int, int, int] | None:
+    """The first answers of a server that starts: to `/health`, `OPTIONS /` and `/health` again; None: there was none."""
+    server = Server(Spec(model="200m", flags={"ctx-size": 512, "threads": 1}))
+    port, answers = server.choose_port(), None
     thread = threading.Thread(target=server.start)
     thread.start()
-    said: list[tuple[int, int, int]] = []
-
-    def loading() -> bool:
-        with (
-            contextlib.suppress(httpx.TransportError),
-            httpx.Client(base_url=f"http://127.0.0.1:{server.choose_port()}") as http,
-        ):
-            said.append(
-                (
-                    http.get("/health").status_code,
-                    http.options("/").status_code,
-                    http.get("/health").status_code,
-                )
-            )
-        return bool(said)
-
-    try:
-        wait("a first answer", loading, 60)
-    finally:
-        thread.join()
-        server.stop()
-    assert said[0] == (503, 200, 503)
+    with httpx.Client(base_url=f"http://127.0.0.1:{port}", trust_env=False) as http:
+        while answers is None and thread.is_alive():
+            with contextlib.suppress(httpx.TransportError):
+                first = http.get("/health").status_code
+                answers = (first, http.options("/").status_code, http.get("/health").status_code)
+    thread.join()
+    server.stop()
+    return answers

@@ -95,7 +95,12 @@ def choosing() -> Iterator[Network]:
     """A network that nothing on this host routes to; nobody else on this machine chooses one meanwhile, whatever their state folder."""
     # Root's own folder, where there is one: in /tmp anybody could have put something under that name.
     folder = Path("/run/lock") if os.access("/run/lock", os.W_OK) else Path(tempfile.gettempdir())
-    with (folder / "llmlab-network.lock").open("a") as lock:
+    path = folder / "llmlab-network.lock"
+    try:
+        file = path.open("a")
+    except PermissionError:  # another user's: to hold it, reading is enough
+        file = path.open()
+    with file as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         yield _free()
 
