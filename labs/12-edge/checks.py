@@ -10,6 +10,7 @@ from typing import Any
 import httpx
 
 from llmlab.checks import Context, Verdict, check, fixture, inconclusive, verdict
+from llmlab.load.long_stream import is_whole
 from llmlab.tiers.edge.for_labs import HOSTS, Edge, World, user, users, visitor
 
 CONFIG = "worker.capnp"
@@ -186,9 +187,11 @@ def long_stream(at: World, worker: Edge) -> tuple[str, float]:
 
     The server writes in bursts, with less than half a second between two pieces.
     """
-    timings = tokens(worker, US, 64, ignore_eos=True).json().get("timings", {})
-    count = max(100, int(0.4 * LONG * timings.get("predicted_per_second", 100.0)))
-    how, took = "", 0.0
+    try:
+        rate = tokens(worker, US, 64, ignore_eos=True).json()["timings"]["predicted_per_second"]
+    except (httpx.HTTPError, ValueError, KeyError, TypeError) as error:
+        return f"no tokens before it ({type(error).__name__})", 0.0
+    count, how, took = max(100, int(0.4 * LONG * rate)), "", 0.0
     for more in (1, 2, 4):
         how, took = in_bursts(at, worker, min(3500, more * count))
         if how != "whole" or took > ENDED:
@@ -199,21 +202,14 @@ def long_stream(at: World, worker: Edge) -> tuple[str, float]:
 def in_bursts(at: World, worker: Edge, count: int) -> tuple[str, float]:
     """One such stream of so many tokens; when it has gone on for long enough, its server does the rest at once."""
     body = {"prompt": "Once", "max_tokens": count, "ignore_eos": True, "stream": True}
-    request = worker.build("POST", "/v1/completions", cf=US, json=body)
-    last, began = b"", time.monotonic()
+    request, began = worker.build("POST", "/v1/completions", cf=US, json=body), time.monotonic()
     try:
         with contextlib.closing(worker.stream(request)) as reply:
-            pieces = reply.iter_bytes()
-            with at.halting("us"):
-                for piece in pieces:
-                    last = (last + piece)[-400:]
-                    if time.monotonic() - began > LONG:
-                        break
-            for piece in pieces:
-                last = (last + piece)[-400:]
+            whole = is_whole(reply.iter_bytes(), at.halting("us"), LONG)
+            how = "whole" if whole else f"it ended without [DONE] (HTTP {reply.status_code})"
     except httpx.HTTPError as error:
-        return f"cut off ({type(error).__name__})", time.monotonic() - began
-    return "whole" if b"[DONE]" in last else "it ended without [DONE]", time.monotonic() - began
+        how = f"cut off ({type(error).__name__})"
+    return how, time.monotonic() - began
 
 
 @check(title="Keys stay on their own side", points=4, machine=("edge",), **WORLD)

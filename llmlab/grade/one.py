@@ -27,10 +27,9 @@ from ..submissions.answers import from_source
 from ..submissions.handed_in import Submission, key_of
 from ..submissions.submission import Taken, take
 from . import daemon
-from .cage import Cage
 from .notebook import Answers, read_answers, run_notebook, show_verdict
 from .rules import Rules, read_rules
-from .sandbox import Sandbox, kind
+from .sandbox import CONTAINERS, Sandbox, kind
 from .schema import Graded, Handed, NotebookRun
 
 #: A notebook of a container lab, where a sandbox cannot keep the Docker daemon from its cells.
@@ -233,10 +232,10 @@ def _graded(
             wall=rules.checks,
             ready=rules.ready,
             turn=turn,
-            own_doing=lambda: _used_up(box.cage),
+            own_doing=lambda: _used_up(box),
         )
         cpu += box.cage.cpu_seconds()
-        if used_up := _used_up(box.cage):
+        if used_up := _used_up(box):
             remarks = [*remarks, f"Memory: expected that {used_up.expected}; {used_up.observed}."]
     outlived += box.outlived
     died = next((outcome for outcome in result.outcomes if outcome.check == "grader"), None)
@@ -261,13 +260,15 @@ def _graded(
     return Work(graded, notebook)
 
 
-def _used_up(cage: Cage) -> Evidence | None:
+def _used_up(box: Sandbox) -> Evidence | None:
     """That a deployment has used up its memory, where it has: beside it there are only checks and servers of the lab's own, whose size
     is known, so a check that found no room was robbed of it by what it was to check.
+
+    Of a container lab only our own checks run in the cage: what they use up is no doing of a submission.
     """
-    if not cage.out_of_memory():
+    if box.kind == CONTAINERS or not box.cage.out_of_memory():
         return None
-    allowed = cage.allowance.memory / 2**20
+    allowed = box.allowance.memory / 2**20
     return Evidence(
         f"what was deployed and what checks it fit into {allowed:,.0f} MiB of memory",
         "what was deployed used it up, and the system ended a process",

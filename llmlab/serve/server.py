@@ -104,7 +104,7 @@ class Server(Api):
         table = self.engine.flags()
         for name, value in flags.items():  # one by one, so that an error names its line
             table.argv({name: value}, source=spec.where(name))
-            if table.get(name).long in STARTS_PROGRAMS:
+            if value is not False and table.get(name).long in STARTS_PROGRAMS:
                 raise starts_programs(name, spec.where(name))
         return table.argv(flags, source=str(spec.source) if spec.source else None)
 

@@ -7,9 +7,9 @@ from __future__ import annotations
 
 import contextlib
 import math
-import threading
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager
 from types import TracebackType
 from typing import Any, TypeVar
 
@@ -17,6 +17,7 @@ import httpx
 
 from ...errors import LabError
 from ...load import Target
+from ...load.long_stream import bursts, is_whole
 from ...records.schema import ServerInfo
 from ...serve.api import numbers
 from ..docker.container import Container, processes
@@ -113,51 +114,43 @@ class Fleet:
         """
         body = {"prompt": "Once", "max_tokens": 1500, "ignore_eos": True, "stream": True}
         headers = {"Authorization": f"Bearer {self.opening()}", "Connection": "close"}
-        last, began = b"", time.monotonic()
+        began = time.monotonic()
         try:
             with (
                 httpx.Client(timeout=60, trust_env=False) as client,
                 client.stream("POST", f"{self.door()}/v1/completions", json=body, headers=headers) as reply,
             ):
-                if reply.status_code != 200:
-                    return f"HTTP {reply.status_code}", time.monotonic() - began
-                pieces = reply.iter_bytes()
-                with self._halting():
-                    for piece in pieces:
-                        last = (last + piece)[-400:]
-                        if time.monotonic() - began > seconds:
-                            break
-                for piece in pieces:
-                    last = (last + piece)[-400:]
+                how = (
+                    f"HTTP {reply.status_code}"
+                    if reply.status_code != 200
+                    else "whole"
+                    if is_whole(reply.iter_bytes(), self._halting(), seconds)
+                    else "it ended without [DONE]"
+                )
         except httpx.HTTPError as error:
-            return f"cut off ({type(error).__name__})", time.monotonic() - began
-        return "whole" if b"[DONE]" in last else "it ended without [DONE]", time.monotonic() - began
+            how = f"cut off ({type(error).__name__})"
+        return how, time.monotonic() - began
 
-    @contextlib.contextmanager
-    def _halting(self) -> Iterator[None]:
-        """The replicas go on in short bursts."""
+    def _halting(self) -> AbstractContextManager[None]:
+        """The replicas go on in short bursts.
+
+        Not by `docker kill -s STOP`: what was sent a signal so is never restarted again, whatever its policy says (Docker 20.10).
+        """
         from docker.errors import APIError
 
-        over, containers = threading.Event(), self.replicas()
+        containers = self.replicas()
 
-        # Not `docker kill -s STOP`: whoever was sent a signal so is never restarted again, whatever its policy says (Docker 20.10).
-        def bursts() -> None:
-            while not over.wait(0.02):
-                for container in containers:
-                    with contextlib.suppress(APIError):  # it has just ended
-                        container.pause()
-                over.wait(0.4)
-                for container in containers:
-                    with contextlib.suppress(APIError):
-                        container.unpause()
+        def each(act: Callable[[Any], None]) -> None:
+            for container in containers:
+                with contextlib.suppress(APIError):  # it has just ended
+                    act(container)
 
-        thread = threading.Thread(target=bursts, name="bursts of the replicas")
-        thread.start()
-        try:
-            yield
-        finally:
-            over.set()
-            thread.join()
+        return bursts(
+            lambda: each(lambda container: container.pause()),
+            lambda: each(lambda container: container.unpause()),
+            going=0.02,
+            stopped=0.4,
+        )
 
     def target(self) -> Target:
         """The door, for `llmlab.load`."""

@@ -6,13 +6,13 @@ import contextlib
 import os
 import secrets
 import signal
-import threading
 import time
-from collections.abc import Iterator
+from contextlib import AbstractContextManager
 from types import TracebackType
 from typing import Self
 
 from ...errors import LabError
+from ...load.long_stream import bursts
 from ...serve import Server, Spec
 from ...system.scratch import Scratch
 
@@ -52,27 +52,16 @@ class Regions:
             os.kill(pid, signal.SIGSTOP)
         self.hung.add(name)
 
-    @contextlib.contextmanager
-    def halting(self, name: str, *, going: float = 0.05, stopped: float = 0.35) -> Iterator[None]:
-        """It goes on in short bursts: how a long reply looks, without a long computation. Times in seconds."""
-        pids, over = self._pids(name), threading.Event()
+    def halting(self, name: str) -> AbstractContextManager[None]:
+        """It goes on in short bursts: how a long reply looks, without a long computation."""
+        pids = self._pids(name)
 
-        def bursts() -> None:
-            while not over.wait(going):
-                for number in (signal.SIGSTOP, signal.SIGCONT):
-                    for pid in pids:
-                        with contextlib.suppress(ProcessLookupError):
-                            os.kill(pid, number)
-                    if number == signal.SIGSTOP:
-                        over.wait(stopped)
+        def tell(number: int) -> None:
+            for pid in pids:
+                with contextlib.suppress(ProcessLookupError):
+                    os.kill(pid, number)
 
-        thread = threading.Thread(target=bursts, name=f"bursts of {name}")
-        thread.start()
-        try:
-            yield
-        finally:
-            over.set()
-            thread.join()
+        return bursts(lambda: tell(signal.SIGSTOP), lambda: tell(signal.SIGCONT))
 
     def restore(self, *names: str) -> None:
         """As before: what hangs goes on, what was killed is started again. Without names: everywhere.

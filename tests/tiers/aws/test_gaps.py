@@ -125,7 +125,8 @@ UNUSED = (
 """
 )
 
-REFRESH = """
+# A group of two instances with a target group, and who runs and is a target now.
+GROUP = """
     asg = boto3.client("autoscaling", "us-east-1", aws_access_key_id="x", aws_secret_access_key="x")
     elb = boto3.client("elbv2", "us-east-1", aws_access_key_id="x", aws_secret_access_key="x")
     vpc = ec2.describe_vpcs()["Vpcs"][0]["VpcId"]
@@ -137,6 +138,10 @@ REFRESH = """
         (group,) = asg.describe_auto_scaling_groups()["AutoScalingGroups"]
         asked = {one["Target"]["Id"] for one in elb.describe_target_health(TargetGroupArn=tg)["TargetHealthDescriptions"]}
         return {one["InstanceId"] for one in group["Instances"]}, asked
+"""
+REFRESH = (
+    GROUP
+    + """
     before, _ = machines()
     try:
         begun = asg.start_instance_refresh(AutoScalingGroupName="g")["InstanceRefreshId"]
@@ -146,24 +151,17 @@ REFRESH = """
     after, asked = machines()
     sys.exit(0 if one["Status"] == "Successful" and len(after) == 2 and not after & before and asked == after else 4)
 """
+)
 
-REPLACED = """
-    asg = boto3.client("autoscaling", "us-east-1", aws_access_key_id="x", aws_secret_access_key="x")
-    elb = boto3.client("elbv2", "us-east-1", aws_access_key_id="x", aws_secret_access_key="x")
-    vpc = ec2.describe_vpcs()["Vpcs"][0]["VpcId"]
-    tg = elb.create_target_group(Name="first", Protocol="HTTP", Port=80, VpcId=vpc)["TargetGroups"][0]["TargetGroupArn"]
-    ec2.create_launch_template(LaunchTemplateName="one", LaunchTemplateData={"ImageId": "ami-12c6146b", "InstanceType": "m7i.large"})
-    zone = ec2.describe_subnets()["Subnets"][0]["SubnetId"]
-    asg.create_auto_scaling_group(AutoScalingGroupName="g", MinSize=2, MaxSize=2, VPCZoneIdentifier=zone, LaunchTemplate={"LaunchTemplateName": "one"}, TargetGroupARNs=[tg])
-    def machines():
-        (group,) = asg.describe_auto_scaling_groups()["AutoScalingGroups"]
-        asked = {row["Target"]["Id"] for row in elb.describe_target_health(TargetGroupArn=tg)["TargetHealthDescriptions"]}
-        return {row["InstanceId"] for row in group["Instances"]}, asked
+REPLACED = (
+    GROUP
+    + """
     (gone, _), _ = map(sorted, machines())
     ec2.terminate_instances(InstanceIds=[gone])
     runs, asked = machines()
     sys.exit(0 if len(runs) == 2 and gone not in runs and asked == runs else 3)
 """
+)
 
 SECOND_VERSION = """
     asg = boto3.client("autoscaling", "us-east-1", aws_access_key_id="x", aws_secret_access_key="x")

@@ -12,6 +12,7 @@ import pytest
 from orphans import kill_kernel
 
 from llmlab.errors import LabError, Unavailable
+from llmlab.load.long_stream import is_whole
 from llmlab.tiers.edge import visitor, workerd
 from llmlab.tiers.edge.probes import HOME, countries, user, users
 from llmlab.tiers.edge.worker import Edge
@@ -294,17 +295,10 @@ function read(reader) {
 def test_a_signal_cuts_a_stream_that_the_worker_reads_and_no_other(world, make, read, whole):
     edge = make(SIGNALLED.replace("READ", read))
     body = {"prompt": "Once", "max_tokens": 400, "ignore_eos": True, "stream": True}
-    last, began = b"", time.monotonic()
+    done, began = False, time.monotonic()
     with contextlib.suppress(httpx.RemoteProtocolError):
-        reply = edge.stream(edge.build("POST", "/v1/completions", key=world.key, json=body))
-        with contextlib.closing(reply):
-            pieces = reply.iter_bytes()
-            with world.halting("us"):
-                for piece in pieces:
-                    last = (last + piece)[-100:]
-                    if time.monotonic() - began > 2.5:
-                        break
-            for piece in pieces:
-                last = (last + piece)[-100:]
-    assert (b"[DONE]" in last) is whole
+        request = edge.build("POST", "/v1/completions", key=world.key, json=body)
+        with contextlib.closing(edge.stream(request)) as reply:
+            done = is_whole(reply.iter_bytes(), world.halting("us"), 2.5)
+    assert done is whole
     assert whole or time.monotonic() - began < 2.5
