@@ -89,7 +89,7 @@ def good_guesses() -> str:
     ]
     for path in sorted((COURSE / "tests").rglob("test_*.py")):
         for name, mark in guesses_in(path):
-            parts.append(f"## {_prose(mark['guess'])}\n\n{_prose(mark['really'])}")
+            parts.append(f"## Guess: {_prose(mark['guess'])}\n\n**In fact:** {_prose(mark['really'])}")
             rows = [
                 ("Seen in", mark["version"]),
                 ("See it", mark.get("see", "")),
