@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import contextlib
 import json
+import os
+import signal
 import socket
 import threading
 
@@ -88,3 +90,50 @@ def while_it_loads() -> tuple[int, int, int] | None:
     thread.join()
     server.stop()
     return answers
+
+
+@pytest.mark.guess(
+    guess="`/health` is answered at once, however many requests there are.",
+    really="It is while they come one after another, also with every slot busy. When more connections than slots + 4 arrive at the same "
+    "moment, some of them, and a `/health` that comes after them, are read only once a stream has ended, seconds later. "
+    "`--threads-http` as large as the burst cures it. A probe that gives up sooner takes a server that works for one that hangs.",
+    version="llama-server b11549 and the build of this course",
+    see="stop the process (SIGSTOP), open 12 streams on 2 slots, let it go on (SIGCONT), and time `curl localhost:8080/health`",
+)
+def test_health_waits_behind_a_burst_of_connections():
+    # Who is quicker is chance: the thread that takes the connections, or those that it wakes.
+    assert any(ended_before_health(at_once=True, tokens=400) for _ in range(6))
+    assert ended_before_health(at_once=False) == 0, "they come one after another"
+    assert ended_before_health(at_once=True, flags={"threads-http": 16}) == 0
+
+
+def ended_before_health(*, at_once: bool, flags: dict | None = None, tokens: int = 1500) -> int:
+    """How many of twelve streams on two slots have ended by the time at which `/health` is answered."""
+    flags = {"ctx-size": 4096, "parallel": 2, "threads": 1} | (flags or {})
+    with Server(Spec(model="20m", flags=flags)) as server, contextlib.ExitStack() as held:
+        if at_once:  # a server that is stopped finds all of them waiting when it goes on
+            os.kill(server.pid, signal.SIGSTOP)
+        streams = []
+        for _ in range(12):
+            streams.append(held.enter_context(sent(server, {"n_predict": tokens, "stream": True})))
+            if not at_once:
+                health(server)
+        if at_once:
+            os.kill(server.pid, signal.SIGCONT)
+        health(server)
+        return sum(b'"stop":true' in arrived(stream) for stream in streams)
+
+
+def health(server: Server) -> None:
+    """Wait for the answer of `/health`."""
+    httpx.get(f"{server.url}/health", timeout=120, trust_env=False).raise_for_status()
+
+
+def arrived(stream: socket.socket) -> bytes:
+    """What has come of a reply so far."""
+    stream.setblocking(False)
+    text = b""
+    with contextlib.suppress(BlockingIOError):
+        while piece := stream.recv(65536):
+            text += piece
+    return text
