@@ -8,8 +8,9 @@ from __future__ import annotations
 from .latency import latency_cdf
 from .live import live
 from .picture import Picture
+from .sessions import sessions
 from .threads import threads
 from .throughput import throughput
 from .timeline import timeline
 
-__all__ = ["Picture", "latency_cdf", "live", "threads", "throughput", "timeline"]
+__all__ = ["Picture", "latency_cdf", "live", "sessions", "threads", "throughput", "timeline"]

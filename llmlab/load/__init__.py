@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from ..records.stats import SLO
-    from .arrivals import closed, constant, describe, poisson, schedule, trace
+    from .arrivals import closed, constant, describe, poisson, schedule, sessions, trace
     from .run import measure
     from .target import Progress, Target
 
@@ -26,11 +26,13 @@ _HOME = {
     "measure": "llmlab.load.run",
     "poisson": "llmlab.load.arrivals",
     "schedule": "llmlab.load.arrivals",
+    "sessions": "llmlab.load.arrivals",
     "trace": "llmlab.load.arrivals",
 }
 
 __all__ = [
-    "SLO", "Progress", "Target", "closed", "constant", "describe", "measure", "poisson", "schedule", "trace",
+    "SLO", "Progress", "Target", "closed", "constant", "describe", "measure", "poisson", "schedule", "sessions",
+    "trace",
 ]  # fmt: skip
 
 

@@ -1,4 +1,4 @@
-"""When requests leave: closed loops and open schedules, drawn from a seed before the run starts."""
+"""When requests leave: closed loops, open schedules and conversations, drawn from a seed before the run starts."""
 
 from __future__ import annotations
 
@@ -42,15 +42,60 @@ def trace(offsets: Sequence[float], *, warmup: int = 2, **more: Any) -> Plan:
     return _checked(Plan(pattern="trace", offsets=due, requests=len(due), warmup=warmup, **more))
 
 
+def sessions(
+    users: int,
+    *,
+    sessions: int | None = None,
+    turns: int = 4,
+    think: float = 1.0,
+    system_tokens: int = 128,
+    warmup: int = 1,
+    **more: Any,
+) -> Plan:
+    """Conversations: `users` at once, each with one session after another, of `turns` requests each.
+
+    Every request carries all that was said before in its session: the system prompt, which all sessions share, the
+    turns so far and what the server answered to them; so a server that kept its cache has little to compute. A turn
+    that fails is left out of what follows it.
+
+    :param sessions: how many in all; by default two a user.
+    :param think: mean seconds between a reply and the user's next turn (drawn: exponential). Users begin spread over
+        the first `think` seconds.
+    :param system_tokens: of the shared system prompt, about; 0: none.
+    :param warmup: requests before the sessions, with prompts of their own.
+    :raises LabError: for fewer than one user, session or turn, or a negative time or length.
+    """
+    many = 2 * users if sessions is None else sessions
+    if users < 1 or many < 1 or turns < 1:
+        raise LabError(
+            f"{users} users with {many} sessions of {turns} turns ask nothing.", fix="sessions(4, turns=4)"
+        )
+    if think < 0 or system_tokens < 0:
+        raise LabError(f"think={think} and system_tokens={system_tokens} must not be negative.")
+    given: dict[str, Any] = {"api": "chat", "cache_prompt": True} | more
+    return _checked(
+        Plan(
+            pattern="sessions",
+            concurrency=users,
+            requests=many * turns,
+            warmup=warmup,
+            turns=turns,
+            think=think,
+            system_tokens=system_tokens,
+            **given,
+        )
+    )
+
+
 def schedule(plan: Plan) -> list[float] | None:
-    """When each request of an open loop is due, in seconds from the start; None for a closed loop.
+    """When each request of an open loop is due, in seconds from the start; None for a closed loop and for sessions.
 
     Constant: i / rate. Poisson: running sums of exponential gaps with mean 1/rate, drawn from
     `random.Random(seed)` (Python promises the same `random()` for the same seed everywhere, and `expovariate`
     is one log of it). The gaps are not rescaled to hit the rate: a sample of n gaps misses it by about
     1/sqrt(n), and that is what Poisson means.
     """
-    if plan.pattern == "closed":
+    if plan.pattern in ("closed", "sessions"):
         return None
     if plan.pattern == "trace":
         return list(plan.offsets or [])
@@ -65,6 +110,9 @@ def describe(plan: Plan) -> str:
     """One short line for a progress bar or a legend: `closed, 4 streams`, `poisson, 2/s`."""
     if plan.pattern == "closed":
         return f"closed, {plan.concurrency} stream{'s' if plan.concurrency != 1 else ''}"
+    if plan.pattern == "sessions":
+        users = plan.concurrency or 1
+        return f"sessions of {plan.turns} turns, {users} user{'s' if users != 1 else ''}"
     if plan.pattern == "trace":
         return f"trace of {plan.requests} requests"
     return f"{plan.pattern}, {plan.rate:g}/s"
@@ -81,4 +129,6 @@ def _checked(plan: Plan) -> Plan:
         raise LabError("prompt_tokens and max_tokens must be at least 1.")
     if plan.api not in ("completion", "chat"):
         raise LabError(f"Unknown api {plan.api!r}.", fix='api="completion" or api="chat"')
+    if plan.pattern == "sessions" and plan.api != "chat":
+        raise LabError("A session is a chat: its requests carry messages.", fix='api="chat"')
     return plan

@@ -172,15 +172,23 @@ class Reply(asyncio.Protocol):
 
 
 async def ask(
-    endpoint: Endpoint, payload: bytes, *, n: int, scheduled: float, zero: float, timeout: float, live: Live
+    endpoint: Endpoint,
+    payload: bytes,
+    *,
+    n: int,
+    scheduled: float,
+    zero: float,
+    timeout: float,
+    live: Live,
+    said: list[str] | None = None,
 ) -> Sample:
     """Send one request and wait for the end of its reply; whatever goes wrong is in the sample.
 
     `scheduled` and the sample's times are seconds from `zero` (a `perf_counter` reading); `timeout` covers
-    connecting and the whole reply.
+    connecting and the whole reply. The reply's content is added to `said`, in pieces, where that is given.
     """
     loop = asyncio.get_running_loop()
-    reply = Reply(payload, live, loop.create_future())
+    reply = Reply(payload, live, loop.create_future(), stream=EventStream(keep=said is not None))
     began = perf_counter()
     alarm = loop.call_later(timeout, reply.fail, f"timeout: no complete reply within {timeout:g} s")
     live.open += 1
@@ -196,6 +204,8 @@ async def ask(
         alarm.cancel()
         live.open -= 1
         reply.close()
+    if said is not None:
+        said += reply.stream.text or []
     return sample_of(reply, n=n, scheduled=scheduled, sent=reply.sent or began, zero=zero)
 
 

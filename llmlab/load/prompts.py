@@ -58,6 +58,49 @@ def body(plan: Plan, n: int, *, repeat: int = 0, vocab: int | None = None, model
     always runs to `max_tokens` (`ignore_eos`), greedily.
     """
     draw = random.Random(f"{plan.seed}/{repeat}/{n}")  # seeded by text: the same on every platform
+    ask = _asked(plan, model)
+    if plan.api == "chat":
+        ask["messages"] = [{"role": "user", "content": _words(draw, plan.prompt_tokens)}]
+    elif vocab:
+        low, high = token_range(vocab)
+        ask["prompt"] = [low + int(draw.random() * (high - low)) for _ in range(plan.prompt_tokens)]
+    else:
+        ask["prompt"] = _words(draw, plan.prompt_tokens)
+    return msgspec.json.encode(ask)
+
+
+class Conversation:
+    """What is said in one session: the system prompt that all of a run share, and its turns so far.
+
+    Words, pauses and system prompt are drawn from the plan's seed, `repeat` and the session's number.
+    """
+
+    def __init__(self, plan: Plan, session: int, *, repeat: int = 0, model: str | None = None) -> None:
+        self.plan, self.model = plan, model
+        self.draw = random.Random(f"{plan.seed}/{repeat}/session/{session}")
+        self.messages: list[dict[str, str]] = []
+        if plan.system_tokens:
+            shared = random.Random(f"{plan.seed}/{repeat}/system")
+            self.messages.append({"role": "system", "content": _words(shared, plan.system_tokens)})
+        self.question: dict[str, str] = {}
+
+    def ask(self) -> bytes:
+        """The JSON body of the next turn."""
+        self.question = {"role": "user", "content": _words(self.draw, self.plan.prompt_tokens)}
+        return msgspec.json.encode(
+            _asked(self.plan, self.model) | {"messages": [*self.messages, self.question]}
+        )
+
+    def answered(self, reply: str) -> None:
+        """Keep the turn that was asked last, with its reply."""
+        self.messages += [self.question, {"role": "assistant", "content": reply}]
+
+    def pause(self) -> float:
+        """Seconds until the user has thought of the next turn (exponential)."""
+        return self.draw.expovariate(1 / self.plan.think) if self.plan.think else 0.0
+
+
+def _asked(plan: Plan, model: str | None) -> dict[str, Any]:
     ask: dict[str, Any] = {
         "max_tokens": plan.max_tokens,
         "temperature": 0,
@@ -68,14 +111,7 @@ def body(plan: Plan, n: int, *, repeat: int = 0, vocab: int | None = None, model
     }
     if model:
         ask["model"] = model
-    if plan.api == "chat":
-        ask["messages"] = [{"role": "user", "content": _words(draw, plan.prompt_tokens)}]
-    elif vocab:
-        low, high = token_range(vocab)
-        ask["prompt"] = [low + int(draw.random() * (high - low)) for _ in range(plan.prompt_tokens)]
-    else:
-        ask["prompt"] = _words(draw, plan.prompt_tokens)
-    return msgspec.json.encode(ask)
+    return ask
 
 
 def token_range(vocab: int) -> tuple[int, int]:

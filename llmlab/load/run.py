@@ -220,7 +220,7 @@ def _judge(plan: Plan, done: Done, shares: machine.Shares) -> Noise:
 
 
 def _dispatch(plan: Plan, samples: list[Sample]) -> float:
-    """p99 of how late an open loop's requests left; a closed loop has no schedule to be late for."""
+    """p99 of how late requests left that were due at a time; a closed loop has no schedule to be late for."""
     ranked = sorted(s.sent - s.scheduled for s in samples)
     return ranked[int(0.99 * len(ranked))] if ranked and plan.pattern != "closed" else 0.0
 

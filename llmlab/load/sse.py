@@ -64,9 +64,10 @@ class EventStream:
     section 9.2.6).
     """
 
-    __slots__ = ("_data", "_tail", "chunks", "done", "error", "events", "finish", "timings", "usage")
+    __slots__ = ("_data", "_tail", "chunks", "done", "error", "events", "finish", "text", "timings", "usage")
 
-    def __init__(self) -> None:
+    def __init__(self, *, keep: bool = False) -> None:
+        self.text: list[str] | None = [] if keep else None  # what was read, in its pieces, where it is wanted
         self._tail = b""  # of an unfinished line
         self._data: list[bytes] = []  # of an unfinished event
         self.chunks: list[float] = []
@@ -110,6 +111,8 @@ class EventStream:
             delta = choice.delta
             if choice.text or (delta is not None and (delta.content or delta.reasoning_content)):
                 self.chunks.append(now)
+                if self.text is not None:
+                    self.text.append(choice.text or (delta and delta.content) or "")
             if choice.finish_reason is not None:
                 self.finish = choice.finish_reason
         if chunk.usage is not None:

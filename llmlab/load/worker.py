@@ -11,6 +11,7 @@ from __future__ import annotations
 import asyncio
 import gc
 import os
+import random
 import signal
 import sys
 from collections.abc import Callable
@@ -22,7 +23,7 @@ import msgspec
 from ..records.schema import Plan, Sample
 from .arrivals import schedule
 from .client import Endpoint, Live, ask
-from .prompts import PATHS, body
+from .prompts import PATHS, Conversation, body
 from .protocol import Done, Heard, Order, Setup, Tick
 
 TICK = 0.25  # seconds between progress reports
@@ -60,18 +61,19 @@ class Running:
 
     def __init__(self, session: Session, order: Order) -> None:
         self.session = session
-        self.plan = order.plan
+        self.plan, self.repeat = order.plan, order.repeat
         self.live = Live()
         self.samples: list[Sample] = []
         self.failed = 0
         self.spun = 0.0
         self.late: list[float] = []  # of the event loop
-        self.idle: float | None = None  # when a closed stream first found nothing left to send
+        self.idle: float | None = None  # when a closed stream, or a user, first found nothing left to send
+        self.talk = self.plan.pattern == "sessions" and not order.warmup
         self.due = None if order.warmup else schedule(self.plan)
         numbers = range(-self.plan.warmup, 0) if order.warmup else range(self.plan.requests)
         # Bodies are made before the clock starts: drawing token ids is the client's work, not the server's
-        # delay.
-        self.queue = [(n, session.payload(self.plan, n, order.repeat)) for n in numbers]
+        # delay. Of a conversation only the replies decide what is said next.
+        self.queue = [] if self.talk else [(n, session.payload(self.plan, n, order.repeat)) for n in numbers]
         self.streams = self.plan.concurrency or min(4, len(self.queue))
         self.zero = 0.0
 
@@ -81,7 +83,10 @@ class Running:
         self.zero = perf_counter()
         watch = [asyncio.create_task(self._report()), asyncio.create_task(self._pulse())]
         try:
-            await (self._closed() if self.due is None else self._open(self.due))
+            if self.talk:
+                await self._sessions()
+            else:
+                await (self._closed() if self.due is None else self._open(self.due))
         finally:
             for task in watch:
                 task.cancel()
@@ -124,6 +129,49 @@ class Running:
         async with asyncio.TaskGroup() as group:
             for _ in range(min(self.streams, len(self.queue))):
                 group.create_task(stream())
+
+    async def _sessions(self) -> None:
+        plan, turns = self.plan, self.plan.turns or 1
+        waiting = iter(range(plan.requests // turns))
+
+        async def user(number: int) -> None:
+            draw = random.Random(f"{plan.seed}/{self.repeat}/user/{number}")
+            begins = draw.random() * plan.think
+            for session in waiting:
+                begins = await self._converse(session, begins)
+            if self.idle is None:
+                self.idle = perf_counter() - self.zero
+
+        async with asyncio.TaskGroup() as group:
+            for number in range(min(plan.concurrency or 1, plan.requests // turns)):
+                group.create_task(user(number))
+
+    async def _converse(self, session: int, begins: float) -> float:
+        """One session from `begins` on; both are seconds from zero, and so is what is given: when the user's next one may begin."""
+        plan, turns = self.plan, self.plan.turns or 1
+        model = self.session.setup.model
+        conversation = Conversation(plan, session, repeat=self.repeat, model=model)
+        due = begins
+        for turn in range(turns):
+            while (left := self.zero + due - perf_counter()) > 0:  # a timer may be early by its resolution
+                await asyncio.sleep(left)
+            said: list[str] = []
+            sample = await ask(
+                self.session.endpoint,
+                self.session.endpoint.request(PATHS[plan.api], conversation.ask()),
+                n=session * turns + turn,
+                scheduled=due,
+                zero=self.zero,
+                timeout=plan.timeout,
+                live=self.live,
+                said=said,
+            )
+            self.failed += not sample.ok
+            self.samples.append(msgspec.structs.replace(sample, session=session, turn=turn))
+            if sample.ok:
+                conversation.answered("".join(said))
+            due = perf_counter() - self.zero + conversation.pause()
+        return due
 
     async def _open(self, due: list[float]) -> None:
         async with asyncio.TaskGroup() as group:

@@ -60,18 +60,21 @@ class ServerInfo(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
 class Plan(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """What the client was asked to do in one run."""
 
-    pattern: str  # closed | constant | poisson | trace
-    concurrency: int | None = None  # closed: streams kept open
+    pattern: str  # closed | constant | poisson | trace | sessions
+    concurrency: int | None = None  # closed: streams kept open; sessions: users at once
     rate: float | None = None  # constant, poisson: requests per second
     offsets: list[float] | None = None  # trace: seconds from the start, as given
     requests: int = 0  # measured requests, warm-up not counted
     warmup: int = 0  # requests before them, not measured
-    prompt_tokens: int = 32  # of each prompt, about
+    prompt_tokens: int = 32  # of each prompt, about; sessions: what each turn adds
     max_tokens: int = 64  # of each reply
     seed: int = 0  # what prompts and arrivals are drawn from
     api: str = "completion"  # completion (/v1/completions) | chat (/v1/chat/completions)
     cache_prompt: bool = False  # whether the server may reuse what it knows of a prompt
     timeout: float = 120.0  # seconds after which a request is given up
+    turns: int | None = None  # sessions: requests of each, every one with all that was said before
+    think: float = 0.0  # sessions: mean seconds between a reply and the same user's next turn
+    system_tokens: int = 0  # sessions: of the system prompt that all of them share, about
 
 
 class Sample(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True, omit_defaults=True):
@@ -93,6 +96,8 @@ class Sample(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True, omit
     status: int = 0  # HTTP status; 0: no reply
     finish: str | None = None  # why the reply ended, in the server's word
     error: str | None = None  # null: it worked
+    session: int | None = None  # which session it belongs to, from 0; null: it stands alone
+    turn: int | None = None  # its place in the session, from 0
 
     @property
     def ok(self) -> bool:

@@ -90,6 +90,17 @@ def itl(run: Run) -> Array:
     return _array(gap for s in good(run) for gap in np.diff(s.chunks))
 
 
+def cached_share(run: Run, turn: int | None = None) -> float | None:
+    """Share of the prompt tokens that the server had in its cache: sum(cached) / sum(prompt); None without any.
+
+    Over the good samples, or those of one turn of their sessions (from 0). Counted in tokens, as vLLM's prefix cache hit
+    rate is (hits / queries, both in tokens), so a long prompt counts for more than a short one.
+    """
+    samples = [s for s in good(run) if turn is None or s.turn == turn]
+    prompt = sum(s.prompt_tokens for s in samples)
+    return sum(s.cached_tokens for s in samples) / prompt if prompt else None
+
+
 def lateness(run: Run) -> Array:
     """How late each request left, in seconds: sent - scheduled, failed ones included (they were sent too)."""
     return _array(s.sent - s.scheduled for s in run.samples)

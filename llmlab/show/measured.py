@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..errors import LabError
+from ..load import arrivals
 from ..records.schema import Plan, Record, Run
 
 if TYPE_CHECKING:
@@ -31,7 +32,7 @@ class Measured:
         return self.record.runs
 
     def plot(self, kind: str | None = None, **options: Any) -> Picture:
-        """A figure of this record: "throughput", "latency", "timeline" or "threads"; the telling one by default."""
+        """A figure of this record: "throughput", "latency", "timeline", "threads" or "sessions"; the telling one by default."""
         from .. import figures
 
         drawers: dict[str, Callable[..., Picture]] = {
@@ -39,13 +40,19 @@ class Measured:
             "latency": figures.latency_cdf,
             "timeline": figures.timeline,
             "threads": figures.threads,
+            "sessions": figures.sessions,
         }
         if kind is None:
-            open_loop = all(run.plan.pattern != "closed" for run in self.runs)
-            kind = "threads" if self.record.kind == "threads" else "latency" if open_loop else "throughput"
+            patterns = {run.plan.pattern for run in self.runs}
+            if self.record.kind == "threads":
+                kind = "threads"
+            elif "sessions" in patterns:
+                kind = "sessions"
+            else:
+                kind = "throughput" if "closed" in patterns else "latency"
         if kind not in drawers:
             raise LabError(f"There is no figure {kind!r}.", fix="one of " + ", ".join(drawers))
-        if self.slo is not None and kind in ("throughput", "latency"):
+        if self.slo is not None and kind in ("throughput", "latency", "sessions"):
             options.setdefault("slo", self.slo)
         return drawers[kind](self.record, **options)
 
@@ -68,6 +75,8 @@ class Measured:
                 row |= {"cpus": server.cpus, "threads": server.threads}
             if plan.pattern == "closed":
                 row["concurrency"] = plan.concurrency
+            elif plan.pattern == "sessions":
+                row |= {"server": run.label or "", "users": plan.concurrency, "turns": plan.turns}
             else:
                 row |= {"arrivals": plan.pattern, "rate /s": plan.rate}
             row |= {
@@ -79,6 +88,9 @@ class Measured:
                 "TPOT p50 ms": ms(stats.tpot(run), 50),
                 "end-to-end p50 ms": ms(stats.e2e(run, "scheduled"), 50),
             }
+            if plan.pattern == "sessions":
+                share = stats.cached_share(run)
+                row["cached"] = None if share is None else f"{share:.0%}"
             if self.slo is not None:
                 row["goodput tokens/s"] = round(stats.goodput(run, self.slo).tokens_per_second, 1)
             row["noisy"] = (
@@ -116,4 +128,6 @@ def describe(plan: Plan) -> str:
     """`concurrency 4`, or `poisson 2/s`."""
     if plan.pattern == "closed":
         return f"concurrency {plan.concurrency}"
+    if plan.pattern == "sessions":
+        return arrivals.describe(plan)
     return f"{plan.pattern} {plan.rate:g}/s" if plan.rate else plan.pattern

@@ -185,6 +185,57 @@ def sweep(
     return record(runs)
 
 
+def talks(*, turns: int = 3, users: int = 2) -> Record:
+    """Two ways to route the same conversations: to the replica that knows them, and to any."""
+    runs = []
+    for index, label in enumerate(("one replica", "round robin")):
+        samples = []
+        for session in range(users):
+            for turn in range(turns):
+                cached, at = (100 * turn if index == 0 else 0), 2.0 * turn + 0.1 * session
+                first = at + 0.1 + 0.002 * (100 * (turn + 1) - cached)
+                samples.append(
+                    Sample(
+                        n=session * turns + turn,
+                        scheduled=at,
+                        sent=at + 0.001,
+                        first=first,
+                        last=first + 0.15,
+                        end=first + 0.16,
+                        chunks=[first, first + 0.15],
+                        prompt_tokens=100 * (turn + 1),
+                        completion_tokens=16,
+                        cached_tokens=cached,
+                        status=200,
+                        finish="length",
+                        session=session,
+                        turn=turn,
+                    )
+                )
+        plan = Plan(
+            pattern="sessions",
+            concurrency=users,
+            requests=turns * users,
+            turns=turns,
+            think=1.0,
+            system_tokens=20,
+            api="chat",
+        )
+        runs.append(
+            Run(
+                server=0,
+                plan=plan,
+                samples=samples,
+                started="2026-11-24T13:40:00Z",
+                wall=7.0,
+                full=6.5,
+                noise=noise(),
+                label=label,
+            )
+        )
+    return record(runs)
+
+
 SPEEDS = {1.0: [88, 31, 12, 5.1], 2.0: [90, 139, 58, 17], None: [91, 150, 148, 141]}
 
 

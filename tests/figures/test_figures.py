@@ -26,6 +26,7 @@ DRAW = {
     "latency_cdf": lambda: figures.latency_cdf(factory.sweep(), SLO),
     "timeline": lambda: figures.timeline(factory.sweep(), run=3),
     "threads": lambda: figures.threads(factory.thread_sweep()),
+    "sessions": lambda: figures.sessions(factory.talks(), SLO),
 }
 
 
@@ -190,6 +191,21 @@ def test_threads_names_the_best_and_the_cliff() -> None:
     assert free["cpus"] is None
     assert "17× slower at 8 threads" in picture.alt
     assert "Throttled in up to 86 % of periods" in picture.caption
+
+
+def test_sessions_say_what_was_in_the_cache_turn_by_turn() -> None:
+    picture = figures.sessions(factory.talks())
+    kept, lost = picture.data["lines"]
+    assert [kept["name"], lost["name"]] == ["one replica", "round robin"]
+    assert kept["cached_percent"] == [0, pytest.approx(100 / 2), pytest.approx(100 * 2 / 3)]
+    assert lost["cached_percent"] == [0, 0, 0]
+    assert kept["cached_share"] == pytest.approx((100 + 200) / 600)
+    assert "0 % of the first turn's prompt tokens were in the cache, 67 % of the last one's" in picture.alt
+
+
+def test_sessions_are_drawn_from_sessions_alone() -> None:
+    with pytest.raises(LabError, match="holds no runs of sessions"):
+        figures.sessions(factory.sweep())
 
 
 def test_a_device_that_was_not_found_is_said() -> None:

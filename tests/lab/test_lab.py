@@ -65,6 +65,21 @@ def test_serve_load_plot_and_stop(lab):
         again.load(concurrency=1)
 
 
+def test_a_server_holds_conversations(lab):
+    with lab.serve("server.toml") as live:
+        run, again = (
+            live.load(sessions=2, concurrency=1, turns=2, think=0, max_tokens=8, quiet=True) for _ in range(2)
+        )
+    assert list(run.table()["turns"]) == [2]
+    assert list(run.table()["failed"]) == [0]
+    assert run.lines() == [
+        f"sessions of 2 turns, 1 user: 4 requests, 0 failed, {run.table()['tokens/s'][0]} tokens/s"
+    ]
+    assert run.plot().alt.startswith("Sessions, turn by turn.")
+    first = [load.record.runs[0].samples[0].cached_tokens for load in (run, again)]
+    assert first == [0, 0], "what an earlier load said is not said again"
+
+
 def _exists(pid: int) -> bool:
     import psutil
 

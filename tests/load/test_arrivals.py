@@ -8,7 +8,7 @@ import statistics
 import pytest
 
 from llmlab.errors import LabError
-from llmlab.load import closed, constant, describe, poisson, schedule, trace
+from llmlab.load import closed, constant, describe, poisson, schedule, sessions, trace
 
 
 def gaps(offsets: list[float]) -> list[float]:
@@ -27,6 +27,27 @@ def test_a_trace_is_kept_and_sorted() -> None:
 
 def test_a_closed_loop_has_no_schedule() -> None:
     assert schedule(closed(4)) is None
+
+
+def test_sessions_count_their_turns_and_have_no_schedule() -> None:
+    plan = sessions(3, sessions=5, turns=4)
+    assert (plan.requests, plan.api, plan.cache_prompt) == (20, "chat", True)
+    assert schedule(plan) is None
+    assert describe(plan) == "sessions of 4 turns, 3 users"
+
+
+@pytest.mark.parametrize(
+    ("wrong", "words"),
+    [
+        ({"users": 0}, "ask nothing"),
+        ({"users": 1, "turns": 0}, "ask nothing"),
+        ({"users": 1, "think": -1}, "must not be negative"),
+        ({"users": 1, "api": "completion"}, "A session is a chat"),
+    ],
+)
+def test_sessions_that_cannot_be_are_refused(wrong: dict, words: str) -> None:
+    with pytest.raises(LabError, match=words):
+        sessions(**wrong)
 
 
 def test_poisson_is_the_same_for_the_same_seed_on_every_machine() -> None:

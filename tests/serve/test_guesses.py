@@ -93,6 +93,44 @@ def while_it_loads() -> tuple[int, int, int] | None:
 
 
 @pytest.mark.guess(
+    guess="A new conversation gets a slot of its own while one is empty, and the others keep what they know.",
+    really="It gets the slot whose prompt is most like its own, empty ones or not: with a system prompt in common that is another "
+    "conversation's. What is thrown out is saved in memory (`--cache-ram`) only where the newcomer keeps less than half of it; so with "
+    "a long system prompt the other conversation's turns are computed again. `--slot-prompt-similarity 0` gives the slot used longest "
+    "ago and saves each time.",
+    version="llama-server b11549 and the build of this course",
+    source="llama-server's README on `--slot-prompt-similarity` and `--cache-ram`",
+    see="ask for A, for B, and for A with one turn more, on `--parallel 8`; compare `timings.cache_n` and `id_slot`",
+)
+def test_a_new_conversation_takes_another_ones_slot_although_others_are_empty():
+    long, short, own = 200, 40, 60  # tokens: of a system prompt, and of what one turn adds
+    first, second, again = three_asked(system=long, turn=own)
+    assert first["id_slot"] == second["id_slot"] == again["id_slot"]
+    assert again["cached"] == long, "the first turn was forgotten"
+    *_, again = three_asked(system=short, turn=own)
+    assert again["cached"] == short + own, "less than half was in common: it was saved"
+    first, second, again = three_asked(system=long, turn=own, flags={"slot-prompt-similarity": 0.0})
+    assert first["id_slot"] != second["id_slot"]
+    assert again["cached"] == long + own
+
+
+def three_asked(*, system: int, turn: int, flags: dict | None = None) -> list[dict]:
+    """The replies to a conversation, another one with the same system prompt, and the first one's next turn; lengths in tokens."""
+    shared, *turns = (
+        [300 + number for number in range(start, start + count)]
+        for start, count in ((0, system), (300, turn), (400, turn), (500, turn))
+    )
+    flags = {"ctx-size": 16384, "parallel": 8, "threads": 1} | (flags or {})
+    with Server(Spec(model="tiny", flags=flags)) as server:
+        replies = []
+        for prompt in (shared + turns[0], shared + turns[1], shared + turns[0] + turns[2]):
+            body = {"prompt": prompt, "n_predict": 4, "ignore_eos": True, "cache_prompt": True}
+            reply = httpx.post(f"{server.url}/completion", json=body, timeout=60, trust_env=False).json()
+            replies.append(reply | {"cached": reply["timings"]["cache_n"]})
+        return replies
+
+
+@pytest.mark.guess(
     guess="`/health` is answered at once, however many requests there are.",
     really="It is while they come one after another, also with every slot busy. When more connections than slots + 4 arrive at the same "
     "moment, some of them, and a `/health` that comes after them, are read only once a stream has ended, seconds later. "

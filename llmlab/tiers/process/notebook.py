@@ -38,6 +38,7 @@ class LiveServer:
         self.listeners: list[Callable[[Progress], None]] = []  # the panel's live chart
         self.busy = threading.Lock()
         self.note: str | None = None
+        self._talks = 0  # loads of sessions so far: what was said in one would be in the cache for the next
 
     def __getattr__(self, name: str) -> Any:
         if name.startswith("__"):
@@ -60,6 +61,10 @@ class LiveServer:
         concurrency: int | Sequence[int] | None = None,
         rate: float | Sequence[float] | None = None,
         arrivals: str = "poisson",
+        sessions: int | None = None,
+        turns: int = 4,
+        think: float = 1.0,
+        system_tokens: int = 128,
         requests: int | None = None,
         warmup: int | None = None,
         prompt_tokens: int = 32,
@@ -76,6 +81,9 @@ class LiveServer:
         :param concurrency: closed loop: how many streams are kept open, one run for each number given.
         :param rate: open loop: requests per second, whatever the server does, one run for each.
         :param arrivals: open loop: "poisson" or "constant".
+        :param sessions: conversations instead of single requests: how many in all, held by `concurrency` users (default: 4)
+            who think for `think` seconds (mean) between a reply and the next of the `turns` turns. Each turn carries what was
+            said before, and all share a system prompt of about `system_tokens` words.
         :param requests: measured requests per run; default by profile and concurrency.
         :param warmup: requests sent and answered before the measured ones; default: one a stream.
         :param timeout: seconds after which a request is given up (and counted as failed).
@@ -83,27 +91,43 @@ class LiveServer:
         :raises LabError: when the server is not running.
         """
         from ...load import closed, constant, poisson
+        from ...load import sessions as conversations
 
         per_stream, tokens = WORK[self._profile]
         common: dict[str, Any] = {
             "prompt_tokens": prompt_tokens,
             "max_tokens": max_tokens or tokens,
-            "api": api,
             "timeout": timeout,
         }
+        if sessions is None:
+            common["api"] = api
         if warmup is not None:
             common["warmup"] = warmup
         first = self._seed if seed is None else seed
         plans: list[Plan] = []
         for turn in range(repeats):
-            if rate is not None:
+            if sessions is not None:
+                self._talks += 1
+                plans += [
+                    conversations(
+                        users,
+                        sessions=sessions,
+                        turns=turns,
+                        think=think,
+                        system_tokens=system_tokens,
+                        seed=first + 1000 * self._talks,
+                        **common,
+                    )
+                    for users in _each(concurrency or 4)
+                ]
+            elif rate is not None:
                 make = {"poisson": poisson, "constant": constant}.get(arrivals)
                 if make is None:
                     raise LabError(f"Unknown arrivals {arrivals!r}.", fix='"poisson" or "constant"')
-                for pace in [rate] if isinstance(rate, int | float) else rate:
+                for pace in _each(rate):
                     plans.append(make(pace, requests=requests or 8 * per_stream, seed=first + turn, **common))
             else:
-                for streams in [concurrency or 1] if isinstance(concurrency, int | None) else concurrency:
+                for streams in _each(concurrency or 1):
                     count = requests or max(2, per_stream) * max(2, streams)
                     plans.append(
                         closed(streams, requests=count, seed=first + 1000 * turn + streams, **common)
@@ -151,6 +175,10 @@ class LiveServer:
             f'<div role="status">{html.escape(self.status())}{note}<br>'
             f"<small>the same from a shell:</small><pre style='white-space:pre-wrap'>{html.escape(self.server.command)}</pre></div>"
         )
+
+
+def _each(given: Any) -> Sequence[Any]:
+    return [given] if isinstance(given, int | float) else given
 
 
 def describe_lab(files: Path, live: Server | None) -> Shown:
