@@ -107,9 +107,8 @@ def test_an_apply_interrupted_is_gone_on_with_by_the_next(aws, stack):
     with Terraform(stack(ROLE), aws) as project:
         with pytest.raises(KeyboardInterrupt):
             project.apply(say=interrupt)
-        assert project.state() == ["aws_iam_instance_profile.one", "aws_iam_role.one"], (
-            "what was begun was not finished"
-        )
+        # The profile is there too, or not: Terraform lets what was begun come to its end, and the provider gives up a request not yet sent.
+        assert "aws_iam_role.one" in project.state()
         project.apply()
         assert project.changes() == []
     assert [entry.label for entry in owned.entries() if "terraform" in entry.label] == []
