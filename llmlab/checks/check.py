@@ -15,6 +15,7 @@ from ..records.schema import Plan, Record
 from ..records.store import read
 from ..serve import Server, Spec
 from ..serve.api import Api, Remote
+from ..system.local_client import local_client
 from .genuine import foreign
 from .result import Evidence
 
@@ -282,15 +283,8 @@ class Context:
 
     def status_without_key(self, server: Server) -> int:
         """The HTTP status of a completion asked for without a key."""
-        import httpx
-
-        reply = httpx.post(
-            f"{server.url}/completion",
-            json={"prompt": "x", "n_predict": 1},
-            headers={"Connection": "close"},
-            timeout=30,
-            trust_env=False,
-        )
+        with local_client(timeout=30, headers={"Connection": "close"}) as client:
+            reply = client.post(f"{server.url}/completion", json={"prompt": "x", "n_predict": 1})
         return reply.status_code
 
     def stop(self, server: Server) -> None:

@@ -15,6 +15,7 @@ from ...errors import LabError
 from ...records.store import read_table
 from ...show.bars import steps_bar
 from ...show.shown import Shown
+from ...system.local_client import local_client
 from ...system.paths import course_dir
 from .build import build
 from .container import Container
@@ -269,7 +270,8 @@ class LiveContainer:
 def outside(url: str) -> tuple[int | None, str]:
     """The status of GET /health, or None and the reason."""
     try:
-        reply = httpx.get(f"{url}/health", timeout=3, trust_env=False)
+        with local_client(timeout=3) as client:
+            reply = client.get(f"{url}/health")
     except httpx.HTTPError as error:
         return None, str(error) or type(error).__name__
     return reply.status_code, reply.text[:80]

@@ -17,6 +17,7 @@ from ...show.bars import steps_bar
 from ...show.bench import alone
 from ...show.kept import keep
 from ...show.shown import Drawn, Said, Shown
+from ...system.local_client import local_client
 from . import figures
 from .probes import Country, countries
 from .worker import Edge
@@ -149,7 +150,7 @@ class LiveEdge:
         headers = {"authorization": f"Bearer {self.world.key}"}
         try:
             edge = self._now()
-            with httpx.Client(proxy=self.world.internet.url, trust_env=False, timeout=30) as direct:
+            with local_client(timeout=30, proxy=self.world.internet.url) as direct:
                 for turn in range(REPEATS + 2):
                     at = time.perf_counter()
                     direct.get(f"http://{HOSTS['us']}/v1/models", headers=headers)

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 import httpx
 
 from ...errors import LabError, Unavailable
+from ...system.local_client import local_client
 from .machine import TAIL, Installed, SystemdMachine
 
 UNIT = "llama-server.service"
@@ -29,13 +30,8 @@ def status(machine: SystemdMachine, key: str | None, *, timeout: float = 10) -> 
     """The HTTP status of a completion asked for from outside the machine; 0: nobody answers."""
     headers = {"Authorization": f"Bearer {key}"} if key else {}
     try:
-        reply = httpx.post(
-            f"{machine.address}/completion",
-            json={"prompt": "x", "n_predict": 1},
-            headers={**headers, "Connection": "close"},
-            timeout=timeout,
-            trust_env=False,
-        )
+        with local_client(timeout=timeout, headers={**headers, "Connection": "close"}) as client:
+            reply = client.post(f"{machine.address}/completion", json={"prompt": "x", "n_predict": 1})
     except httpx.HTTPError:
         return 0
     return reply.status_code

@@ -15,6 +15,7 @@ from typing import Any
 import httpx
 
 from ....errors import LabError
+from ....system.local_client import local_client
 from ....system.scratch import Scratch
 from ...compose.project import Project
 from ...docker.images import LLAMA_SERVER
@@ -111,7 +112,7 @@ class Front:
         trust = ssl.create_default_context(cadata=self.account.certificate)
         headers = {"Host": self.account.domain} | ({"Authorization": f"Bearer {key}"} if key else {})
         secure = port in self.door.secure
-        with httpx.Client(verify=trust, trust_env=False, timeout=timeout, headers=headers) as client:
+        with local_client(timeout=timeout, verify=trust, headers=headers) as client:
             request = client.build_request(
                 "POST" if body else "GET",
                 f"{'https' if secure else 'http'}://127.0.0.1:{local}{path}",

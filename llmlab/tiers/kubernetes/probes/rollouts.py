@@ -14,6 +14,7 @@ import httpx
 from ....errors import LabError
 from ....load.users import Users
 from ....records.schema import Sample
+from ....system.local_client import local_client
 from ....system.waiting import wait
 from ..cluster.cluster import Cluster
 from ..manifests.applied import Applied
@@ -42,7 +43,8 @@ def users(stack: Applied, service: str, count: int, namespace: str) -> Users:
 
     def answers() -> bool:
         try:
-            return httpx.get(f"{address}/health", timeout=1, trust_env=False).is_success
+            with local_client(timeout=1) as client:
+                return client.get(f"{address}/health").is_success
         except httpx.HTTPError:
             return False
 
