@@ -48,8 +48,8 @@ class Fleet:
     def __init__(self, project: Project, key: str) -> None:
         assert project.claim is not None, "bring the project up first"
         self.project = project
-        self.key = key
-        self.relay = Relay(project.claim)
+        self.key = key  # what the door lets in with
+        self.relay = Relay(project.claim)  # the way to containers that publish nothing
         self._door: str | None = None
         self._service: str | None = None
 

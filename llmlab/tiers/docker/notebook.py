@@ -50,6 +50,7 @@ class LiveBuild:
             ensure(lab.info.images.get("docker", ()), say=say)
             self._claim = Claim(f"image of {dockerfile}")
             try:
+                #: How it was built, step by step.
                 self.build = build(
                     lab.files,
                     dockerfile=dockerfile,
@@ -58,7 +59,7 @@ class LiveBuild:
                     fresh=fresh,
                     on_step=say,
                 )
-                self.tag = self.build.image()
+                self.tag = self.build.image()  # the image's name
             except BaseException:
                 self._claim.close()
                 raise
@@ -116,7 +117,7 @@ class MeasuredImage:
     """What images cost: one or more surveys, drawn beside each other."""
 
     def __init__(self, *tables: Table) -> None:
-        self.tables = tables
+        self.tables = tables  # the surveys, drawn beside each other
 
     def beside(self, *others: MeasuredImage | Table) -> MeasuredImage:
         """This one and others in one figure, in this order."""
@@ -173,6 +174,7 @@ class LiveContainer:
         self._claim = Claim(f"container of {self._tag}")
         try:
             if cpu == "older":
+                #: What runs.
                 self.container = run_on_older_cpu(self._tag, program, arguments, claim=self._claim, **options)
             else:
                 self.container = Container(self._tag, arguments, claim=self._claim, **options)

@@ -39,8 +39,8 @@ class LiveEdge:
 
     def __init__(self, lab: Bench) -> None:
         alone(lab, LiveEdge)
-        self.lab = lab
-        self.key = "sk-client-" + secrets.token_hex(6)
+        self.lab = lab  # whose worker it is
+        self.key = "sk-client-" + secrets.token_hex(6)  # what clients are let in with
         with steps_bar("step") as say:
             self.world = World(say=say)
         self._text: tuple[str, ...] = ()

@@ -21,9 +21,9 @@ NEVER_STARTED = range(200, 246)
 class Site:
     """A machine that install.sh was run on, and the key that opens its server now."""
 
-    machine: SystemdMachine
-    key: str
-    installed: Installed
+    machine: SystemdMachine  # where it runs
+    key: str  # what opens its server now
+    installed: Installed  # what install.sh did there
 
 
 def status(machine: SystemdMachine, key: str | None, *, timeout: float = 10) -> int:

@@ -45,14 +45,15 @@ class Front:
     def __init__(
         self, have: Inventory, balancer: LoadBalancer, account: Account, boot: FirstBoot, wanted: DockerRun
     ) -> None:
-        self.account = account
+        self.account = account  # whose certificate and key it has
         self._scratch = Scratch("files of a door")
-        self.folder = self._scratch.path
-        self.project: Project | None = None
+        self.folder = self._scratch.path  # its files; gone when it ends
+        self.project: Project | None = None  # the containers; None: they are not up
         try:
             instances = _some([group.targets for group in have.target_groups])
             if not instances:
                 raise LabError("No instance is registered in any target group: the door leads nowhere.")
+            #: HAProxy, configured as the load balancer is.
             self.door: Door = door(have, balancer, wanted.behind, instances)
             self._write(instances, boot, wanted)
             self.project = Project(self.folder / "compose.yaml", own_ports=True, vet=False)

@@ -211,7 +211,7 @@ def replicas(cluster: Cluster, document: Document, at: float = 0.0) -> Look:
 class Watched:
     """A Deployment's replicas over time."""
 
-    looks: list[Look] = field(default_factory=list)
+    looks: list[Look] = field(default_factory=list)  # in the order in which they were taken
 
     def reached(self, count: int, after: float = 0.0) -> float | None:
         """The first moment from `after` on at which so many were ready, in seconds from it; None: never."""
