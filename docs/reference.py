@@ -103,12 +103,11 @@ def good_guesses() -> str:
 def guesses_in(path: Path) -> Iterator[tuple[str, dict[str, str]]]:
     """The marked tests of a file, and what each mark says."""
     for node in ast.parse(path.read_text(encoding="utf-8")).body:
-        for decorator in getattr(node, "decorator_list", ()):
+        if not isinstance(node, ast.FunctionDef):
+            continue
+        for decorator in node.decorator_list:
             if isinstance(decorator, ast.Call) and ast.unparse(decorator.func) == "pytest.mark.guess":
-                yield (
-                    node.name,
-                    {keyword.arg: ast.literal_eval(keyword.value) for keyword in decorator.keywords},
-                )  # type: ignore[attr-defined]
+                yield node.name, {str(it.arg): ast.literal_eval(it.value) for it in decorator.keywords}
 
 
 # -- commands ---------------------------------------------------------------------------------------------------
@@ -124,7 +123,7 @@ def commands(parser: argparse.ArgumentParser) -> str:
 
 
 def _verb(parser: argparse.ArgumentParser, title: str) -> Iterator[str]:
-    parser.formatter_class = functools.partial(argparse.HelpFormatter, width=WIDE)  # type: ignore[assignment]
+    parser.formatter_class = functools.partial(argparse.HelpFormatter, width=WIDE)
     verbs = [action for action in parser._actions if isinstance(action, argparse._SubParsersAction)]
     yield f"## {title} {{ #{parser.prog.replace(' ', '-')} }}"
     said = parser.description or ""
@@ -297,14 +296,14 @@ def _usual(field: kinds.Field, defaults: Mapping[str, Any]) -> str:
         return f"`{value:g}`" if isinstance(value, float) else f"`{value}`"
     if field.required:
         return "required"
-    if field.default_factory is not kinds.NODEFAULT or isinstance(field.default, msgspec.Struct):
+    if field.default_factory is not msgspec.NODEFAULT or isinstance(field.default, msgspec.Struct):
         return "empty"
     if isinstance(field.default, float):
         return f"`{field.default:g}`"
     return "none" if field.default is None else f"`{json.dumps(field.default)}`"
 
 
-_WORDS = {
+_WORDS: dict[type, str] = {
     kinds.StrType: "text",
     kinds.BoolType: "true or false",
     kinds.DateTimeType: "date and time with Z or an offset",
@@ -317,8 +316,8 @@ def _kind(kind: Any, *, written: bool) -> str:
     """A type in words. In a file that people write, what may be null is left out instead."""
     match kind:
         case kinds.IntType() | kinds.FloatType():
-            words = "whole number" if isinstance(kind, kinds.IntType) else "number"
-            return words + _bounds(kind)
+            number = "whole number" if isinstance(kind, kinds.IntType) else "number"
+            return number + _bounds(kind)
         case kinds.ListType() | kinds.VarTupleType():
             return f"list of {_grouped(_kind(kind.item_type, written=written))}"
         case kinds.DictType():
@@ -357,7 +356,7 @@ def comment(thing: Any, name: str) -> str:
     lines = _source(thing)
     for number, line in enumerate(lines):
         if re.match(rf"\s*{re.escape(name)}\s*[:=]", line):
-            above = []
+            above: list[str] = []
             while number and lines[number - 1].strip().startswith("#:"):
                 number -= 1
                 above.insert(0, lines[number].strip().removeprefix("#:").strip())
@@ -469,12 +468,17 @@ def _named(module: ModuleType | None, name: str) -> Any:
 
 @functools.cache
 def _imports(module: ModuleType) -> dict[str, str]:
-    found = {}
+    found: dict[str, str] = {}
     for node in ast.walk(ast.parse(inspect.getsource(module))):
         if isinstance(node, ast.ImportFrom):
-            home = importlib.util.resolve_name("." * node.level + (node.module or ""), module.__spec__.parent)  # type: ignore[union-attr]
-            found |= {alias.name: home for alias in node.names}
+            found |= dict.fromkeys((alias.name for alias in node.names), _home(module, node))
     return {name: home for name, home in found.items() if home.startswith("llmlab")}
+
+
+def _home(module: ModuleType, node: ast.ImportFrom) -> str:
+    """The full name of the module that a module imports from."""
+    assert module.__spec__ is not None
+    return importlib.util.resolve_name("." * node.level + (node.module or ""), module.__spec__.parent)
 
 
 class _Bare(str):
@@ -603,8 +607,9 @@ def _class(
     cls: type, page: str, places: Places, anchor: str = "", title: str = "", said: str = ""
 ) -> list[str]:
     anchor = anchor or cls.__name__
-    out = [f"### {title or cls.__name__} {{ #{anchor} }}", said or _doc(cls)]
-    fields = attributes(cls, page, places)
+    text = said or _doc(cls)
+    out = [f"### {title or cls.__name__} {{ #{anchor} }}", text]
+    fields = [(name, it) for name, it in attributes(cls, page, places) if f"- `{name}`: {it}" not in text]
     plain = [f"`{name}`" for name, said in fields if not said]
     out.append("\n".join(f"- `{name}`: {said}" for name, said in fields if said))
     out.append(f"It {'also ' if len(plain) < len(fields) else ''}has {', '.join(plain)}." if plain else "")
@@ -634,22 +639,23 @@ def attributes(cls: type, page: str, places: Places) -> list[tuple[str, str]]:
         return []
     found: dict[str, str] = {}
     for node in ast.walk(ast.parse(textwrap.dedent(inspect.getsource(made)))):
-        targets = (
-            node.targets
-            if isinstance(node, ast.Assign)
-            else [node.target]
-            if isinstance(node, ast.AnnAssign)
-            else []
-        )
-        for target in targets:
+        if not isinstance(node, ast.Assign | ast.AnnAssign):
+            continue
+        for target in node.targets if isinstance(node, ast.Assign) else [node.target]:
             for part in target.elts if isinstance(target, ast.Tuple) else [target]:
                 if isinstance(part, ast.Attribute) and getattr(part.value, "id", "") == "self":
                     found.setdefault(
                         part.attr,
-                        _prose(comment(made, f"self.{part.attr}"))
+                        _prose(comment(made, f"self.{part.attr}") or _parameter(cls, part.attr))
                         or _made_of(node.value, made, page, places),
                     )
     return [(name, said) for name, said in found.items() if not name.startswith("_")]
+
+
+def _parameter(cls: type, name: str) -> str:
+    """What the class says of the parameter that an attribute is named after."""
+    said = re.search(rf"^:param {name}: (.+(?:\n(?!:|\n).+)*)", inspect.getdoc(cls) or "", re.MULTILINE)
+    return " ".join(said[1].split()) if said else ""
 
 
 def _made_of(value: Any, function: Any, page: str, places: Places) -> str:
@@ -699,10 +705,7 @@ def _constant(home: ModuleType, name: str) -> str:
         if isinstance(node, ast.ImportFrom):
             for alias in node.names:
                 if (alias.asname or alias.name) == name:
-                    there = importlib.util.resolve_name(
-                        "." * node.level + (node.module or ""), home.__spec__.parent
-                    )  # type: ignore[union-attr]
-                    module = importlib.import_module(there)
+                    module = importlib.import_module(_home(home, node))
                     return comment(module, alias.name) or _constant(module, alias.name)
     return comment(home, name)
 

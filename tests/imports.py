@@ -1,4 +1,4 @@
-"""Which files of llmlab a file imports, wherever in it: at its top, in a function, or for types only."""
+"""Which files of llmlab, and of its own lab, a file imports, wherever in it: at its top, in a function, or for types only."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def imported(path: Path) -> tuple[Path, ...]:
                 f"{module}.{alias.name}" if _file(f"{module}.{alias.name}") else module
                 for alias in node.names
             ]
-    found = [_file(name) for name in names if name.partition(".")[0] == "llmlab"]
+    found = [_file(name) for name in names if name.partition(".")[0] in ("llmlab", "labs")]
     return tuple(sorted({file for file in found if file is not None and file != path}))
 
 

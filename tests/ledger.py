@@ -65,7 +65,7 @@ def note(item: pytest.Item) -> None:
 
 
 def reached(start: Iterable[Path]) -> set[Path]:
-    """The modules of llmlab that these files import, wherever in them, and what those import; with the data beside them."""
+    """The files that these import, wherever in them, and what those import: parts of a lab's checks, modules of llmlab with the data beside them."""
     waiting, seen = list(start), set()
     while waiting:
         path = waiting.pop()

@@ -24,13 +24,29 @@ def test_a_file_of_a_tier_keeps_to_its_role(path):
     assert not out_of_role(path)
 
 
-CHECKS = sorted((COURSE / "labs").glob("*/checks.py"))
+CHECKS = sorted((COURSE / "labs").glob("*/*.py"))
+MOST = 300  # lines of a file of checks: a lab with more has parts
 
 
-@pytest.mark.parametrize("path", CHECKS, ids=lambda path: path.parent.name)
+@pytest.mark.parametrize("path", CHECKS, ids=lambda path: f"{path.parent.name}-{path.stem}")
 def test_a_labs_checks_know_of_a_tier_what_it_has_for_labs(path):
-    behind = [other.relative_to(PACKAGE) for other in imported(path) if tier(other)]
+    behind = [other for other in imported(path) if other.is_relative_to(PACKAGE) and tier(other)]
     assert [str(other) for other in behind if other.name != "for_labs.py"] == []
+
+
+@pytest.mark.parametrize("path", CHECKS, ids=lambda path: f"{path.parent.name}-{path.stem}")
+def test_a_file_of_checks_is_no_longer_than_can_be_read(path):
+    assert len(path.read_bytes().splitlines()) <= MOST
+
+
+@pytest.mark.parametrize("lab", sorted({path.parent for path in CHECKS}), ids=lambda lab: lab.name)
+def test_every_part_of_a_labs_checks_is_reached_from_checks_py(lab):
+    reached, waiting = set(), [lab / "checks.py"]
+    while waiting:
+        path = waiting.pop()
+        reached.add(path)
+        waiting += [other for other in imported(path) if other.parent == lab and other not in reached]
+    assert reached == set(lab.glob("*.py"))
 
 
 def test_the_tiers_are_those_of_the_registry_and_the_arrows_are_needed():

@@ -15,6 +15,7 @@ def test_what_a_check_reaches_is_found_wherever_it_is_imported():
     assert "llmlab/tiers/regions/globe.py" in found
     assert "llmlab/tiers/regions/regional.cfg" in found, "data beside the modules counts"
     assert "llmlab/errors.py" in found, "and what they import in turn"
+    assert {"labs/13-regions/globe.py", "labs/13-regions/limits.py"} <= found, "also from part to part"
     of_loads = {
         str(path.relative_to(ledger.COURSE))
         for path in ledger.reached([ledger.COURSE / "llmlab/load/process.py"])

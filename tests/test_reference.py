@@ -126,6 +126,11 @@ def test_the_lab_and_what_checks_are_made_with_have_theirs():
     assert set(checks.__all__) <= entries(pages()["checks.md"])
 
 
+def test_every_attribute_has_a_meaning():
+    for name, text in pages().items():
+        assert not re.findall(r"^It (?:also )?has `.*", text, re.MULTILINE), name
+
+
 def variables(folders: list[Path]) -> set[str]:
     """All that the code names."""
     files = [path for folder in folders for path in (folder.rglob("*.py") if folder.is_dir() else [folder])]

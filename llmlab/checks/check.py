@@ -15,6 +15,7 @@ from ..records.schema import Plan, Record
 from ..records.store import read
 from ..serve import Server, Spec
 from ..serve.api import Api, Remote
+from ..system.local_client import local_client
 from .genuine import foreign
 from .result import Evidence
 
@@ -29,10 +30,10 @@ class DeploymentFailed(Exception):
 class Verdict:
     """What a check function returns; made by `passed`, `failed`, `verdict` or `inconclusive`."""
 
-    status: str
-    evidence: Evidence
-    reason: str | None = None
-    data: Mapping[str, Any] = field(default_factory=dict)
+    status: str  # passed | failed | inconclusive
+    evidence: Evidence  # what was expected and what was seen
+    reason: str | None = None  # why it cannot be told
+    data: Mapping[str, Any] = field(default_factory=dict)  # figures behind it
     realism: str | None = None  # when it is another than the check's own: what the machine had decides
 
 
@@ -73,14 +74,14 @@ def inconclusive(
 class Check:
     """One graded promise of a lab."""
 
-    name: str
-    title: str
-    points: float
-    function: Callable[[Context], Verdict]
+    name: str  # its function's, with dashes
+    title: str  # the promise, in words
+    points: float  # what it gives when it passes
+    function: Callable[[Context], Verdict]  # what is run
     needs: tuple[str, ...] = ()  # checks that must have passed
     machine: tuple[str, ...] = ()  # needs of the machine, as `llmlab doctor` names them
-    realism: str = "real"
-    stands_in: str | None = None
+    realism: str = "real"  # real | emulated | schema
+    stands_in: str | None = None  # emulated: what stands in
     timed: bool = False  # it measures: nobody else measures on this machine meanwhile
 
 
@@ -124,15 +125,15 @@ class Context:
         turn: Callable[[], contextlib.AbstractContextManager[None]] = contextlib.nullcontext,
         say: Callable[[str], None] = lambda _: None,
     ) -> None:
-        self.files = files
-        self.seed = seed
-        self.answers = answers
-        self.profile = profile
+        self.files = files  # a copy of what was handed in
+        self.seed = seed  # what `random()` draws from
+        self.answers = answers  # what the answer cells said
+        self.profile = profile  # of this machine: binder | laptop | workstation
         self.lab = lab  # its folder
         self.ready = ready  # seconds a deployment may take; None: as long as it makes progress
-        self.turn = turn
-        self.say = say
-        self.deployed = False
+        self.turn = turn  # around what compares times: nobody else measures meanwhile
+        self.say = say  # tells whoever waits what goes on
+        self.deployed = False  # whether a server of the learner's was started
         #: What was handed in; what a check lays beside it later is the lab's own.
         self.handed_in = frozenset(
             path.relative_to(files).as_posix() for path in files.rglob("*") if path.is_file()
@@ -282,15 +283,8 @@ class Context:
 
     def status_without_key(self, server: Server) -> int:
         """The HTTP status of a completion asked for without a key."""
-        import httpx
-
-        reply = httpx.post(
-            f"{server.url}/completion",
-            json={"prompt": "x", "n_predict": 1},
-            headers={"Connection": "close"},
-            timeout=30,
-            trust_env=False,
-        )
+        with local_client(timeout=30, headers={"Connection": "close"}) as client:
+            reply = client.post(f"{server.url}/completion", json={"prompt": "x", "n_predict": 1})
         return reply.status_code
 
     def stop(self, server: Server) -> None:

@@ -48,7 +48,7 @@ class Outcome(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     max_points: float  # to be earned
     realism: str = "real"  # real | emulated | schema
     stands_in: str | None = None  # emulated: what stood in
-    evidence: Evidence | None = None
+    evidence: Evidence | None = None  # what was expected and what was seen
     reason: str | None = None  # why skipped, inconclusive or error
     waits: list[str] = field(default_factory=list)  # skipped: the checks that would have to pass first
     lacks: list[str] = field(default_factory=list)  # skipped: what the machine has not
@@ -66,7 +66,7 @@ class Result(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     engine: str = ""  # in one line
     machine: str = ""  # in one line
     seconds: float = 0.0  # that all checks took
-    schema: str = SCHEMA
+    schema: str = SCHEMA  # the version of this document
 
     @property
     def points(self) -> float:

@@ -8,7 +8,6 @@ crash of the grader is seen as an error outcome.
 from __future__ import annotations
 
 import contextlib
-import importlib.util
 import math
 import os
 import shutil
@@ -27,6 +26,7 @@ import msgspec
 from ..errors import LabError, Unavailable
 from ..load.turn import Turn
 from .check import Check, Context, DeploymentFailed
+from .parts import load_checks
 from .result import Evidence, Outcome, Result
 from .talk import Asked, Event, converse, unreadable
 
@@ -36,16 +36,6 @@ MAX_ARTIFACT = 1 << 20  # bytes; a deployment file is text
 
 #: Starts `python ARGUMENTS` with the three pipes, in a folder.
 Spawn = Callable[[Sequence[str], Path], "subprocess.Popen[bytes]"]
-
-
-def load_checks(lab: Path) -> list[Check]:
-    """The checks of a lab, in the order in which its `checks.py` defines them."""
-    spec = importlib.util.spec_from_file_location(f"llmlab_checks_{lab.name[:2]}", lab / "checks.py")
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return [value for value in vars(module).values() if isinstance(value, Check)]
 
 
 def snapshot(files: Path, artifacts: Sequence[str], into: Path) -> list[str]:
@@ -86,7 +76,7 @@ def run(
 ) -> Result:
     """Deploy and probe `files` as lab `lab` asks, in a process of its own.
 
-    :param lab: the lab's folder, with `checks.py`.
+    :param lab: the lab's folder, with `checks.py` and its parts.
     :param problems: what is wrong with the files before anything is deployed; every check fails with it.
     :param on_event: gets `{"event": "start"|"outcome"|"say", ...}` as they come.
     :param spawn: starts that process, given its arguments and the folder of the files (a grader: in a sandbox).

@@ -19,6 +19,7 @@ import psutil
 from ..errors import LabError
 from ..show.terminal import progress
 from ..system import owned
+from ..system.local_client import local_client
 from ..system.paths import course_dir, state_dir
 
 T = TypeVar("T")
@@ -153,12 +154,9 @@ def _await_jupyter(process: subprocess.Popen[bytes], port: int, token: str) -> N
     deadline = time.monotonic() + 60
     while time.monotonic() < deadline:
         try:
-            headers = {"Authorization": f"token {token}"}
-            if (
-                httpx.get(f"http://127.0.0.1:{port}/api/status", headers=headers, trust_env=False).status_code
-                == 200
-            ):
-                return
+            with local_client(headers={"Authorization": f"token {token}"}) as client:
+                if client.get(f"http://127.0.0.1:{port}/api/status").status_code == 200:
+                    return
         except httpx.HTTPError:
             pass
         try:

@@ -28,7 +28,12 @@ def read_hints(path: Path) -> dict[str, list[str]]:
 
 
 class Hint:
-    """The steps shown so far for one check."""
+    """The steps shown so far for one check.
+
+    :param check: its name.
+    :param steps: all of them, in order.
+    :param shown: how many of them.
+    """
 
     def __init__(self, check: str, steps: list[str], shown: int) -> None:
         self.check, self.steps, self.shown = check, steps, shown

@@ -20,11 +20,11 @@ class Picture:
     engine; `data`: the numbers that were drawn, as plain lists; `scale`: device pixels per CSS pixel.
     """
 
-    png: bytes
-    alt: str
-    caption: str
-    data: dict[str, Any] = field(default_factory=dict)
-    scale: float = 2.0
+    png: bytes  # the image
+    alt: str  # what it shows, in sentences with the numbers
+    caption: str  # n, spread, machine and engine
+    data: dict[str, Any] = field(default_factory=dict)  # the numbers that were drawn, as plain lists
+    scale: float = 2.0  # device pixels per CSS pixel
 
     @property
     def size(self) -> tuple[int, int]:

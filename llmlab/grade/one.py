@@ -19,6 +19,7 @@ import msgspec
 
 from .. import __version__, checks, models
 from ..checks import Evidence
+from ..checks.parts import files_of
 from ..course.info import LabInfo, find_lab, read_info
 from ..errors import LabError
 from ..load.turn import Turn
@@ -87,6 +88,8 @@ def fingerprint(info: LabInfo, taken: Taken, seeds: Mapping[str, int], rules: Ru
     digest = hashlib.sha256(repr(parts).encode())
     for name in ("checks.py", "lab.ipynb"):  # of lab.toml only what is above: a new title is no reason
         digest.update((info.folder / name).read_bytes())
+    for path in files_of(info.folder)[1:]:  # the parts that checks.py may be made of
+        digest.update(path.name.encode() + b"\0" + path.read_bytes())
     return digest.hexdigest()
 
 

@@ -43,13 +43,13 @@ class Lab:
     """
 
     def __init__(self, info: LabInfo, files: Path, *, seed: int = 0) -> None:
-        self.info = info
-        self.files = files
-        self.seed = seed
-        self.running: LiveServer | None = None
-        self.last: Measured | None = None
-        self.result: Result | None = None
-        self.opened: list[Closes] = []
+        self.info = info  # the lab, as its `lab.toml` says
+        self.files = files  # the folder in which the learner works
+        self.seed = seed  # what hidden inputs are drawn from
+        self.running: LiveServer | None = None  # what `serve()` has started
+        self.last: Measured | None = None  # what was measured last
+        self.result: Result | None = None  # of the last `check()`
+        self.opened: list[Closes] = []  # what the tiers' methods have opened; `stop()` closes it
         atexit.register(self.stop)
 
     @classmethod

@@ -12,8 +12,8 @@ class Quotas:
         from ..machine import cpus_allowed
         from ..serve.limits import available
 
-        self.limiters = available()
-        self.cpus: list[float | None] = []
+        self.limiters = available()  # what can hold a process to a quota here
+        self.cpus: list[float | None] = []  # the quotas that a sweep can use; None: no quota
         if "fractional-cpus" in self.limiters:
             self.cpus.append(0.5)
         if "whole-cpus" in self.limiters:

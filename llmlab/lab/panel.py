@@ -52,10 +52,10 @@ class Panel(widgets.VBox):  # type: ignore[misc]
     """Start, load, check, hint, reset, stop; a status line, a chart, and the last result."""
 
     def __init__(self, lab: Buttons) -> None:
-        self.lab = lab
-        self.status = widgets.HTML('<div role="status">ready</div>')
-        self.chart = widgets.HTML("")
-        self.output = widgets.HTML("")
+        self.lab = lab  # what its buttons call
+        self.status = widgets.HTML('<div role="status">ready</div>')  # one line: what goes on
+        self.chart = widgets.HTML("")  # tokens a second while it is loaded
+        self.output = widgets.HTML("")  # the last result
         self._points: list[tuple[float, float]] = []
         self._drawn = 0.0
         self._worker: threading.Thread | None = None

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from ..errors import LabError
+from ..system.local_client import local_client
 
 if TYPE_CHECKING:
     import httpx
@@ -32,13 +33,11 @@ class Api:
     def http(self) -> httpx.Client:
         """An HTTP client for this server. One connection a request: it closes them after each reply."""
         if self._client is None:
-            import httpx
-
             headers = {"Connection": "close"}
             if self.key:
                 headers["Authorization"] = f"Bearer {self.key}"
-            self._client = httpx.Client(
-                base_url=self.url + self.prefix, headers=headers, timeout=self.timeout, trust_env=False
+            self._client = local_client(
+                timeout=self.timeout, base_url=self.url + self.prefix, headers=headers
             )
         return self._client
 

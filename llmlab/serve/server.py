@@ -55,24 +55,24 @@ class Server(Api):
         **flags: Value,
     ) -> None:
         spec = spec or Spec(flags={key.replace("_", "-"): value for key, value in flags.items()})
-        self.spec = spec
-        self.need = need
+        self.spec = spec  # what it is to be
+        self.need = need  # what its engine must be able to do
         self.deadline = deadline  # seconds without a sign of progress
         self.within = within  # seconds in all; None: as long as there is progress
-        self.device = Device(asked=spec.device, used="cpu")
+        self.device = Device(asked=spec.device, used="cpu")  # what it computes on, and what was asked for
         self._port_asked = port
         self._free = 0
         self._process: owned.Process | None = None
         self._fence: Fence | None = None
         self._peak_rss = 0
         self._argv: list[str] = []
-        self.exit_code: int | None = None
-        self.seconds_to_ready: float | None = None
-        self.key = spec.api_key()
-        self.engine = engines.find(self._engine_path(), need=need)
-        self.model = models.get(spec.model_path())
-        self.folder = state_dir() / "servers" / uuid.uuid4().hex[:12]
-        self.log = self.folder / "server.log"
+        self.exit_code: int | None = None  # None: it has not ended
+        self.seconds_to_ready: float | None = None  # from its start to the first 200 of /health
+        self.key = spec.api_key()  # what requests are let in with; None: any are
+        self.engine = engines.find(self._engine_path(), need=need)  # the program that serves
+        self.model = models.get(spec.model_path())  # the file that it loads
+        self.folder = state_dir() / "servers" / uuid.uuid4().hex[:12]  # its own; gone when it has ended
+        self.log = self.folder / "server.log"  # what it has written
 
     def _engine_path(self) -> str | None:
         name = self.spec.engine

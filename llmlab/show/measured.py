@@ -22,9 +22,9 @@ class Measured:
     """One measurement: its record, its figures, its numbers as a table."""
 
     def __init__(self, record: Record, path: Path | None = None, *, slo: SLO | None = None) -> None:
-        self.record = record
-        self.path = path
-        self.slo = slo
+        self.record = record  # what was measured
+        self.path = path  # the file that keeps it; None: none does
+        self.slo = slo  # the promise of latency that goodput counts by
 
     @property
     def runs(self) -> list[Run]:

@@ -20,14 +20,20 @@ class Said:
     """What a tool said, as lines."""
 
     def __init__(self, lines: Sequence[str]) -> None:
-        self.lines = list(lines)
+        self.lines = list(lines)  # what was said
 
     def __repr__(self) -> str:
         return "\n".join(self.lines)
 
 
 class Shown:
-    """Rows of three columns with a few lines below them."""
+    """Rows of three columns with a few lines below them.
+
+    :param rows: the cells, as text.
+    :param notes: the lines below.
+    :param heads: what the columns are called.
+    :param drawing: HTML between the two.
+    """
 
     def __init__(
         self,
@@ -58,7 +64,11 @@ class Shown:
 
 
 class Drawn:
-    """Lines, and a figure of the same."""
+    """Lines, and a figure of the same.
+
+    :param table: what `plot()` draws.
+    :param lines: what it says as text.
+    """
 
     def __init__(self, table: Table, draw: Callable[[Table], Picture], lines: Sequence[str]) -> None:
         self.table, self._draw, self.lines = table, draw, list(lines)

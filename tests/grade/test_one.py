@@ -230,6 +230,21 @@ def test_a_bug_of_a_check_costs_nothing_and_stops_nobody(info, tmp_path):
     assert (found.status, "nothing_of_that_name" in (found.reason or "")) == ("error", True)
 
 
+def test_a_lab_in_parts_is_graded_by_its_own_and_a_changed_part_is_a_reason_to_grade_again(info, tmp_path):
+    (info.folder / "checks.py").rename(info.folder / "answers.py")
+    checks = '"""In one part."""\nfrom . import answers\nPARTS = (answers,)\n'
+    (info.folder / "checks.py").write_text(checks)
+    theirs = hand_in(tmp_path / "frank", answer_word="lab.answer(word=None)")
+    for name in ("checks.py", "answers.py"):
+        (theirs / name).write_text("raise SystemExit('no file of a submission is a check')")
+    found = grade(info.folder, theirs)
+    assert found.result is not None
+    assert (found.result.failing, found.result.max_points) == (["word"], 6)
+    part = info.folder / "answers.py"
+    part.write_text(part.read_text() + "\n")
+    assert grade(info.folder, theirs).fingerprint != found.fingerprint
+
+
 @pytest.mark.full
 def test_interrupted_it_keeps_what_is_done(info, tmp_path):
     """Ctrl-C as a terminal sends it; the same command goes on."""

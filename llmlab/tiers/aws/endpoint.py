@@ -12,6 +12,7 @@ import httpx
 
 from ...errors import Unavailable
 from ...serve.ports import free_port
+from ...system.local_client import local_client
 from ...system.owned import Process
 from ...system.scratch import Scratch
 
@@ -77,7 +78,8 @@ class AwsEndpoint:
             if code is not None:
                 raise Unavailable(f"The local AWS endpoint ended with code {code}.", where=self._tail())
             try:
-                httpx.get(f"{self.url}/moto-api/", timeout=5, trust_env=False)
+                with local_client() as client:
+                    client.get(f"{self.url}/moto-api/")
                 return
             except httpx.HTTPError:
                 continue
@@ -125,7 +127,8 @@ class AwsEndpoint:
         :raises LabError: when it is gone.
         """
         self.check()
-        httpx.post(f"{self.url}/moto-api/reset", timeout=30, trust_env=False).raise_for_status()
+        with local_client(timeout=30) as client:
+            client.post(f"{self.url}/moto-api/reset").raise_for_status()
 
     def close(self) -> None:
         """End it; may be called twice."""

@@ -51,7 +51,9 @@ class LiveProject:
     ) -> None:
         from ...machine import profile
 
-        self.lab, self.file, self.profile = lab, file, profile()
+        self.lab = lab  # whose files they are
+        self.file = file
+        self.profile = profile()  # of this machine: how much load it can take
         for project in [
             project for project in lab.opened if isinstance(project, LiveProject) and project.file == file
         ]:
@@ -59,7 +61,7 @@ class LiveProject:
             lab.opened.remove(project)
         ensure(lab.info.images.get("docker", ()))
         key = furnish(lab.files, lab.info.folder)
-        self.note: str | None = None
+        self.note: str | None = None  # what its reader should know, such as other ports
         self.project = Project(lab.files / file, own_ports=bool(own_ports))
         taken = [] if own_ports else self.project.taken()
         if taken:
@@ -294,7 +296,7 @@ class ReplicaShares:
     """Requests and cache hits by replica and policy."""
 
     def __init__(self, table: Table) -> None:
-        self.table = table
+        self.table = table  # what it draws
 
     def plot(self) -> Picture:
         """Share and hit rate of each replica."""
@@ -319,7 +321,7 @@ class Panels:
     """What the dashboard's queries gave."""
 
     def __init__(self, table: Table) -> None:
-        self.table = table
+        self.table = table  # what it draws
 
     def plot(self) -> Picture:
         """Its panels."""

@@ -20,6 +20,7 @@ from ...load import Target
 from ...load.long_stream import bursts, is_whole
 from ...records.schema import ServerInfo
 from ...serve.api import numbers
+from ...system.local_client import local_client
 from ..docker.container import Container, processes
 from .furnish import MODEL
 from .project import Project, service_of
@@ -47,8 +48,8 @@ class Fleet:
     def __init__(self, project: Project, key: str) -> None:
         assert project.claim is not None, "bring the project up first"
         self.project = project
-        self.key = key
-        self.relay = Relay(project.claim)
+        self.key = key  # what the door lets in with
+        self.relay = Relay(project.claim)  # the way to containers that publish nothing
         self._door: str | None = None
         self._service: str | None = None
 
@@ -90,15 +91,12 @@ class Fleet:
         said = []
         # A proxy before a replica that is published as well: clients come in where the many are behind one.
         places = sorted(self.project.addresses(), key=lambda place: service_of(place[0]) == self.service)
+        headers = {"Authorization": f"Bearer {self.key}", "Connection": "close"}
         for container, address in places:
             with contextlib.suppress(httpx.HTTPError):
                 for path in ("/health", "/v1/models"):
-                    reply = httpx.get(
-                        address + path,
-                        headers={"Authorization": f"Bearer {self.key}", "Connection": "close"},
-                        timeout=5,
-                        trust_env=False,
-                    )
+                    with local_client(headers=headers) as client:
+                        reply = client.get(address + path)
                     if reply.status_code in (200, 401) and _json(reply) is not None:
                         return address, ""
                     said.append(f"{service_of(container)} {path}: {reply.status_code}")
@@ -117,7 +115,7 @@ class Fleet:
         began = time.monotonic()
         try:
             with (
-                httpx.Client(timeout=60, trust_env=False) as client,
+                local_client(timeout=60) as client,
                 client.stream("POST", f"{self.door()}/v1/completions", json=body, headers=headers) as reply,
             ):
                 how = (
@@ -341,7 +339,8 @@ class Fleet:
 def opens(address: str, key: str) -> bool:
     """Whether a key is taken there (an empty one: whether none is asked for)."""
     headers = {"Connection": "close"} | ({"Authorization": f"Bearer {key}"} if key else {})
-    return httpx.get(f"{address}/v1/models", headers=headers, timeout=10, trust_env=False).status_code == 200
+    with local_client(timeout=10, headers=headers) as client:
+        return client.get(f"{address}/v1/models").status_code == 200
 
 
 def served(

@@ -57,9 +57,9 @@ class Project:
         self.file = file
         self.own_ports = own_ports
         self.env = dict(env or {})
-        self.profiles = tuple(profiles)
+        self.profiles = tuple(profiles)  # of its services: whose are started, too
         self.vet = vetting.on() if vet is None else vet
-        self.claim: Claim | None = None
+        self.claim: Claim | None = None  # what marks what it has made in Docker; None: it is not up
         self._config: dict[str, Any] | None = None
         self._given: str | None = None  # what Compose was handed
         self._renamed: dict[str, str] = {}  # our name of a container -> the file's

@@ -12,6 +12,7 @@ from typing import Any
 import httpx
 
 from ...errors import LabError
+from ...system.local_client import local_client
 from ..docker.container import Container
 from ..docker.daemon import client, speaking
 from ..docker.owning import PROJECT, Claim
@@ -57,7 +58,7 @@ class Relay:
         )
         self.address = self.container.address
         self._joined: set[str] = set()
-        self.http = httpx.Client(timeout=10, trust_env=False, headers={"Connection": "close"})
+        self.http = local_client(timeout=10, headers={"Connection": "close"})
 
     def join(self) -> None:
         """Join the networks of the project that it has not joined yet."""

@@ -38,7 +38,7 @@ class Container:
     ) -> None:
         from docker.errors import APIError, ContainerError, ImageNotFound
 
-        self.raw: Any = None
+        self.raw: Any = None  # the docker SDK's own object
         self._claim = claim or Claim(f"container of {image}")
         self._own = claim is None
         self.publish = publish

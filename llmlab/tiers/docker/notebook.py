@@ -15,6 +15,7 @@ from ...errors import LabError
 from ...records.store import read_table
 from ...show.bars import steps_bar
 from ...show.shown import Shown
+from ...system.local_client import local_client
 from ...system.paths import course_dir
 from .build import build
 from .container import Container
@@ -49,6 +50,7 @@ class LiveBuild:
             ensure(lab.info.images.get("docker", ()), say=say)
             self._claim = Claim(f"image of {dockerfile}")
             try:
+                #: How it was built, step by step.
                 self.build = build(
                     lab.files,
                     dockerfile=dockerfile,
@@ -57,7 +59,7 @@ class LiveBuild:
                     fresh=fresh,
                     on_step=say,
                 )
-                self.tag = self.build.image()
+                self.tag = self.build.image()  # the image's name
             except BaseException:
                 self._claim.close()
                 raise
@@ -115,7 +117,7 @@ class MeasuredImage:
     """What images cost: one or more surveys, drawn beside each other."""
 
     def __init__(self, *tables: Table) -> None:
-        self.tables = tables
+        self.tables = tables  # the surveys, drawn beside each other
 
     def beside(self, *others: MeasuredImage | Table) -> MeasuredImage:
         """This one and others in one figure, in this order."""
@@ -172,6 +174,7 @@ class LiveContainer:
         self._claim = Claim(f"container of {self._tag}")
         try:
             if cpu == "older":
+                #: What runs.
                 self.container = run_on_older_cpu(self._tag, program, arguments, claim=self._claim, **options)
             else:
                 self.container = Container(self._tag, arguments, claim=self._claim, **options)
@@ -269,7 +272,8 @@ class LiveContainer:
 def outside(url: str) -> tuple[int | None, str]:
     """The status of GET /health, or None and the reason."""
     try:
-        reply = httpx.get(f"{url}/health", timeout=3, trust_env=False)
+        with local_client(timeout=3) as client:
+            reply = client.get(f"{url}/health")
     except httpx.HTTPError as error:
         return None, str(error) or type(error).__name__
     return reply.status_code, reply.text[:80]

@@ -14,6 +14,7 @@ import httpx
 
 from ...errors import LabError
 from ...system.debian import unpack
+from ...system.local_client import local_client
 from ...system.owned import Process
 from .daemon import client, speaking
 from .images import ensure
@@ -89,6 +90,7 @@ class _Registry:
 
 def _answers() -> bool:
     try:
-        return httpx.get(f"http://127.0.0.1:{PORT}/v2/", trust_env=False, timeout=2).status_code == 200
+        with local_client(timeout=2) as client:
+            return client.get(f"http://127.0.0.1:{PORT}/v2/").status_code == 200
     except httpx.HTTPError:
         return False

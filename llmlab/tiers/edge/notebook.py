@@ -17,6 +17,7 @@ from ...show.bars import steps_bar
 from ...show.bench import alone
 from ...show.kept import keep
 from ...show.shown import Drawn, Said, Shown
+from ...system.local_client import local_client
 from . import figures
 from .probes import Country, countries
 from .worker import Edge
@@ -38,8 +39,8 @@ class LiveEdge:
 
     def __init__(self, lab: Bench) -> None:
         alone(lab, LiveEdge)
-        self.lab = lab
-        self.key = "sk-client-" + secrets.token_hex(6)
+        self.lab = lab  # whose worker it is
+        self.key = "sk-client-" + secrets.token_hex(6)  # what clients are let in with
         with steps_bar("step") as say:
             self.world = World(say=say)
         self._text: tuple[str, ...] = ()
@@ -149,7 +150,7 @@ class LiveEdge:
         headers = {"authorization": f"Bearer {self.world.key}"}
         try:
             edge = self._now()
-            with httpx.Client(proxy=self.world.internet.url, trust_env=False, timeout=30) as direct:
+            with local_client(timeout=30, proxy=self.world.internet.url) as direct:
                 for turn in range(REPEATS + 2):
                     at = time.perf_counter()
                     direct.get(f"http://{HOSTS['us']}/v1/models", headers=headers)

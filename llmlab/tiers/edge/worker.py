@@ -17,6 +17,7 @@ import httpx
 
 from ...errors import LabError
 from ...serve.ports import free_port
+from ...system.local_client import local_client
 from ...system.owned import Process
 from . import visitor, workerd
 
@@ -144,8 +145,8 @@ class Edge(Runtime):
             env={"CLIENT_KEY": client_key, "ORIGIN_KEY": world.key},
             handed_in=True,
         )
-        self.client_key = client_key
-        self._http = httpx.Client(base_url=self.url, trust_env=False, timeout=30)
+        self.client_key = client_key  # what the worker lets clients in with
+        self._http = local_client(timeout=30, base_url=self.url)
 
     def request(
         self,

@@ -57,6 +57,7 @@ class World(Regions):
                 self._serve(name, port, SLOTS)
             workerd.bring(say)
             say("the internet between them")
+            #: The way from a worker to the regions, and from a client to a region itself.
             self.internet: Runtime = self._stack.enter_context(
                 Runtime(self.folder / "world.capnp", self.folder / "world.log", label="the internet of a lab")
             )

@@ -36,8 +36,8 @@ class LiveServer:
         self._lab = lab
         self._seed = seed
         self.listeners: list[Callable[[Progress], None]] = []  # the panel's live chart
-        self.busy = threading.Lock()
-        self.note: str | None = None
+        self.busy = threading.Lock()  # held while it is measured
+        self.note: str | None = None  # what its reader should know, such as another port
         self._talks = 0  # loads of sessions so far: what was said in one would be in the cache for the next
 
     def __getattr__(self, name: str) -> Any:

@@ -15,6 +15,7 @@ import httpx
 
 from ...errors import LabError
 from ...serve.ports import free_port
+from ...system.local_client import local_client
 from ...system.owned import Process
 
 WITHIN = 10
@@ -31,7 +32,7 @@ class Distances:
         self.process = Process(
             [*line, "-host", "127.0.0.1", "-port", str(port)], label="toxiproxy of a lab", log=log
         )
-        self._http = httpx.Client(base_url=f"http://127.0.0.1:{port}", trust_env=False, timeout=10)
+        self._http = local_client(timeout=10, base_url=f"http://127.0.0.1:{port}")
         deadline = time.monotonic() + WITHIN
         while True:
             try:

@@ -52,14 +52,15 @@ class Globe(Regions):
 
     def __init__(self, *, draw: Random | None = None, say: Callable[[str], None] = lambda _: None) -> None:
         super().__init__("a globe of regions")
-        self.places = places.regions()
-        self.users = places.users(draw)
-        self.routings: list[Routed] = []
-        self.regional: dict[str, Proxy] = {}
+        self.places = places.regions()  # region → where it is
+        self.users = places.users(draw)  # kind of users → where they are
+        self.routings: list[Routed] = []  # what is in force there
+        self.regional: dict[str, Proxy] = {}  # region → the proxy before its server
         self._cut: set[str] = set()
         try:
-            self.programs = programs.bring(say)
+            self.programs = programs.bring(say)  # what runs there
             say("distances")
+            #: What makes a way as long as it is.
             self.distances = Distances(self.programs.toxiproxy, self.folder / "toxiproxy.log")
             self._stack.callback(self.distances.close)
             for name in self.places:

@@ -34,8 +34,8 @@ class Lost(Drawn):
         self, keep: Callable[..., Table], globe: Globe, numbers: Numbers, found: Sequence[Incident]
     ) -> None:
         first = found[0]
-        self.incidents = list(found)
-        self.near = incidents.at_home(globe, first.region)
+        self.incidents = list(found)  # each of them, with what users met
+        self.near = incidents.at_home(globe, first.region)  # the users whose region it is
         whole = first.how in ("killed", "cut off", "hung")
         parts = (numbers.predicted_region if whole else numbers.predicted_servers)(PATIENCE)
         promise = numbers.promise_region if whole else numbers.promise_servers

@@ -47,8 +47,8 @@ class LiveRegions:
 
     def __init__(self, lab: Bench) -> None:
         alone(lab, LiveRegions)
-        self.lab = lab
-        self.repeats = 1 if profile() == "binder" else 3
+        self.lab = lab  # whose routing it is
+        self.repeats = 1 if profile() == "binder" else 3  # how often a loss is measured
         with steps_bar("step") as say:
             self.globe = Globe(say=say)
         self._routing: Routing | None = None

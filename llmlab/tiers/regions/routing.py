@@ -33,9 +33,9 @@ class Routing:
 
     def __init__(self, globe: Globe, folder: Path, *, say: Callable[[str], None] = lambda _: None) -> None:
         self.globe = globe
-        self.tag = f"r{next(_COUNT)}"
-        self.links: list[str] = []
-        self.entries: dict[str, Proxy] = {}
+        self.tag = f"r{next(_COUNT)}"  # its name among all of a globe's
+        self.links: list[str] = []  # its ways among the distances
+        self.entries: dict[str, Proxy] = {}  # region → the proxy at its entry
         self.way: dict[tuple[str, str], int] = {}  # (users, address) → the port on which their way begins
         self._stack = contextlib.ExitStack()
         texts = {}
@@ -43,8 +43,8 @@ class Routing:
             if not (folder / name).is_file():
                 raise LabError(f"There is no {name}.", fix="llmlab reset")
             texts[name] = (folder / name).read_text(encoding="utf-8", errors="replace")
-        self.numbers = numbers.read(folder / numbers.NAME)
-        self.port = free_on([place.address for place in globe.places.values()])
+        self.numbers = numbers.read(folder / numbers.NAME)  # what regions.yaml says
+        self.port = free_on([place.address for place in globe.places.values()])  # of every entry
         try:
             say("proxies at the entries")
             self._enter(texts[PROXY_FILE])
@@ -53,6 +53,7 @@ class Routing:
             home = globe.folder / f"{self.tag}-pdns"
             home.mkdir()
             zone = numbers.fill(texts[ZONE_FILE], names, ZONE_FILE)
+            #: The name server with the learner's zone.
             self.names = NameServer(
                 globe.programs.pdns,
                 zone,

@@ -57,6 +57,8 @@ class RegionalUsers:
     Closed loops with a pause, `each` of every kind; or, with `rate`, so many requests per second of every kind whatever
     becomes of them (then every request has a connection of its own, as from many users).
 
+    :param routing: what leads them.
+    :param rate: requests a second of every kind; None: closed loops.
     :param at: which kinds of users there are (default: all).
     :param name: the name that all of them ask for (default: the residents theirs, the others theirs).
     :param pause: seconds between an answer and the next request.
@@ -78,10 +80,11 @@ class RegionalUsers:
     ) -> None:
         self.routing, self.rate, self.name = routing, rate, name
         self.at = list(at or routing.globe.users)
+        #: Kind → how many.
         self.each = {kind: each if isinstance(each, int) else each.get(kind, 1) for kind in self.at}
         self.pause, self.patience = pause, patience
-        self.rows: list[UserRequest] = []
-        self.began = time.time()
+        self.rows: list[UserRequest] = []  # what they asked, as it ended
+        self.began = time.time()  # seconds since 1970
         self._zero = time.perf_counter()
         self._stop = threading.Event()
         self._left = self.MOST

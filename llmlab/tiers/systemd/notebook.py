@@ -30,7 +30,11 @@ EXPOSURE = {
 
 
 class Printed:
-    """What a command printed, as a notebook shows it."""
+    """What a command printed, as a notebook shows it.
+
+    :param text: all of it.
+    :param code: with which the command ended.
+    """
 
     def __init__(self, text: str, code: int = 0) -> None:
         self.text, self.code = text.strip(), code
@@ -44,12 +48,16 @@ class Printed:
 
 
 class Exposed(Printed):
-    """The exposure of the guide's unit and of the learner's; `.table`, `.overall`, `.plot()`."""
+    """The exposure of the guide's unit and of the learner's; `.table`, `.overall`, `.plot()`.
+
+    :param table: what `plot()` draws: each directive of both.
+    :param path: the file that keeps it.
+    """
 
     def __init__(self, table: Table, path: Path) -> None:
         self.table, self.path = table, path
         totals = {row["unit"]: row["exposure"] for row in table.dicts() if row["directive"] == "overall"}
-        self.overall = float(totals[YOURS] or 0)
+        self.overall = float(totals[YOURS] or 0)  # of the learner's unit, 0 to 10
         super().__init__(f"{YOURS}: {self.overall} of 10; {GUIDE}: {totals[GUIDE]}")
 
     def plot(self, *, bound: float | None = None) -> Picture:
@@ -68,10 +76,10 @@ class LiveMachine:
     """
 
     def __init__(self, lab: Bench, *, key: str | None = None, **options: Any) -> None:
-        self.lab = lab
+        self.lab = lab  # whose files are put on it
         self.key = key or secrets.token_hex(16)
-        self.installed: Installed | None = None
-        self.machine = systemd.furnished(lab.files, FILES, key=self.key, **options)
+        self.installed: Installed | None = None  # what install.sh did the last time
+        self.machine = systemd.furnished(lab.files, FILES, key=self.key, **options)  # the machine itself
 
     def _fresh(self) -> None:
         """Bring the learner's files on the machine up to date."""

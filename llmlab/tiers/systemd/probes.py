@@ -9,6 +9,7 @@ from dataclasses import dataclass
 import httpx
 
 from ...errors import LabError, Unavailable
+from ...system.local_client import local_client
 from .machine import TAIL, Installed, SystemdMachine
 
 UNIT = "llama-server.service"
@@ -20,22 +21,17 @@ NEVER_STARTED = range(200, 246)
 class Site:
     """A machine that install.sh was run on, and the key that opens its server now."""
 
-    machine: SystemdMachine
-    key: str
-    installed: Installed
+    machine: SystemdMachine  # where it runs
+    key: str  # what opens its server now
+    installed: Installed  # what install.sh did there
 
 
 def status(machine: SystemdMachine, key: str | None, *, timeout: float = 10) -> int:
     """The HTTP status of a completion asked for from outside the machine; 0: nobody answers."""
     headers = {"Authorization": f"Bearer {key}"} if key else {}
     try:
-        reply = httpx.post(
-            f"{machine.address}/completion",
-            json={"prompt": "x", "n_predict": 1},
-            headers={**headers, "Connection": "close"},
-            timeout=timeout,
-            trust_env=False,
-        )
+        with local_client(timeout=timeout, headers={**headers, "Connection": "close"}) as client:
+            reply = client.post(f"{machine.address}/completion", json={"prompt": "x", "n_predict": 1})
     except httpx.HTTPError:
         return 0
     return reply.status_code

@@ -13,7 +13,12 @@ from ..probes.door import Front
 
 
 class LiveFront:
-    """The load balancer of a notebook, as HAProxy would be it, in front of servers that are up."""
+    """The load balancer of a notebook, as HAProxy would be it, in front of servers that are up.
+
+    :param front: the door and the servers behind it.
+    :param port: of the listener that is asked.
+    :param account: whose key lets in.
+    """
 
     def __init__(self, front: Front, port: int, account: Account) -> None:
         self.front, self.port, self.account = front, port, account

@@ -18,7 +18,11 @@ REQUESTS, SHORT = 100, 12  # a 99th percentile needs a hundred; short ones say a
 
 
 class Longest:
-    """What was measured: seconds to the first token and for each further one, their 99th percentiles, and what follows."""
+    """What was measured: seconds to the first token and for each further one, their 99th percentiles, and what follows.
+
+    :param record: one user alone, then all slots at work.
+    :param tokens: of the longest reply.
+    """
 
     def __init__(self, record: Record, tokens: int) -> None:
         self.record, self.tokens = record, tokens
@@ -26,8 +30,9 @@ class Longest:
         first, each = stats.percentile(stats.ttft(run), 99), stats.percentile(stats.tpot(run), 99)
         if first is None or each is None:
             raise LabError("No request was answered: nothing to reckon with.", fix="infra.longest()")
-        self.first, self.each = first, each
-        self.rate = stats.tokens_per_second(run)
+        self.first = first  # seconds to the first token, p99
+        self.each = each  # seconds for each further one, p99
+        self.rate = stats.tokens_per_second(run)  # tokens a second, of all slots together
         #: What one steady user makes of it: their tokens a second, of those that all slots write.
         self.share = min(1.0, stats.tokens_per_second(alone) / self.rate)
 

@@ -44,19 +44,20 @@ class LiveInfra:
 
     def __init__(self, lab: Bench) -> None:
         alone(lab, LiveInfra)
-        self.lab = lab
+        self.lab = lab  # whose files are applied
         with steps_bar("step") as say:
             say("starting a local AWS")
-            self.endpoint = AwsEndpoint()
+            self.endpoint = AwsEndpoint()  # the local AWS
             try:
-                self.account = Account.furnish(self.endpoint)
+                self.account = Account.furnish(self.endpoint)  # what lies in it, by name
+                #: The learner's files, and the tool.
                 self.project = Terraform(lab.files, self.endpoint, say=say)
             except BaseException:
                 self.endpoint.close()
                 raise
-        self.before = leftovers.everything(self.endpoint)
-        self.machine: FirstBoot | None = None
-        self.live: LiveFront | None = None
+        self.before = leftovers.everything(self.endpoint)  # what was in the account before
+        self.machine: FirstBoot | None = None  # what `boot()` has booted
+        self.live: LiveFront | None = None  # what `front()` has opened
 
     # -- in seconds, without the cloud -----------------------------------------------------------------
 

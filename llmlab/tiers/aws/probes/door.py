@@ -15,6 +15,7 @@ from typing import Any
 import httpx
 
 from ....errors import LabError
+from ....system.local_client import local_client
 from ....system.scratch import Scratch
 from ...compose.project import Project
 from ...docker.images import LLAMA_SERVER
@@ -44,14 +45,15 @@ class Front:
     def __init__(
         self, have: Inventory, balancer: LoadBalancer, account: Account, boot: FirstBoot, wanted: DockerRun
     ) -> None:
-        self.account = account
+        self.account = account  # whose certificate and key it has
         self._scratch = Scratch("files of a door")
-        self.folder = self._scratch.path
-        self.project: Project | None = None
+        self.folder = self._scratch.path  # its files; gone when it ends
+        self.project: Project | None = None  # the containers; None: they are not up
         try:
             instances = _some([group.targets for group in have.target_groups])
             if not instances:
                 raise LabError("No instance is registered in any target group: the door leads nowhere.")
+            #: HAProxy, configured as the load balancer is.
             self.door: Door = door(have, balancer, wanted.behind, instances)
             self._write(instances, boot, wanted)
             self.project = Project(self.folder / "compose.yaml", own_ports=True, vet=False)
@@ -111,7 +113,7 @@ class Front:
         trust = ssl.create_default_context(cadata=self.account.certificate)
         headers = {"Host": self.account.domain} | ({"Authorization": f"Bearer {key}"} if key else {})
         secure = port in self.door.secure
-        with httpx.Client(verify=trust, trust_env=False, timeout=timeout, headers=headers) as client:
+        with local_client(timeout=timeout, verify=trust, headers=headers) as client:
             request = client.build_request(
                 "POST" if body else "GET",
                 f"{'https' if secure else 'http'}://127.0.0.1:{local}{path}",

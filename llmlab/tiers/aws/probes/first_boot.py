@@ -80,7 +80,7 @@ class FirstBoot:
     """
 
     def __init__(self, account: Account, *, family: str = "amazon") -> None:
-        self.account = account
+        self.account = account  # what its user data may fetch from
         self.machine = SystemdMachine()
         try:
             self._equip(family)

@@ -37,7 +37,7 @@ class FakeNodes:
     """
 
     def __init__(self, cluster: Cluster) -> None:
-        self.cluster = cluster
+        self.cluster = cluster  # whose nodes they are
         self._names: list[str] = []
         self._programs = Programs(cluster.folder, f"fake nodes of {cluster.name}")
         kwok = binaries.bring(["kwok"])["kwok"]

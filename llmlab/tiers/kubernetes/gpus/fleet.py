@@ -12,6 +12,7 @@ from kubernetes import client
 from ....checks.check import Context
 from ....checks.fixture import fixture
 from ....errors import LabError, Unavailable
+from ....system.local_client import local_client
 from ....system.waiting import wait
 from ..cluster.cluster import Cluster
 from ..drivers.fake_nodes import FakeNodes
@@ -203,6 +204,7 @@ def answers(pod: Any) -> bool:
     import httpx
 
     try:
-        return httpx.get(f"http://{pod.status.pod_ip}:8080/health", timeout=2, trust_env=False).is_success
+        with local_client(timeout=2) as client:
+            return client.get(f"http://{pod.status.pod_ip}:8080/health").is_success
     except httpx.HTTPError:
         return False

@@ -37,7 +37,7 @@ class Placement:
     """Whose pod went where."""
 
     def __init__(self, table: Table) -> None:
-        self.table = table
+        self.table = table  # what it draws
 
     def plot(self) -> Picture:
         """The matrix."""
@@ -56,7 +56,7 @@ class Cost:
     """What each pool costs for so many replicas."""
 
     def __init__(self, table: Table) -> None:
-        self.table = table
+        self.table = table  # what it draws
 
     def plot(self) -> Picture:
         """Dollars an hour, in use and waiting."""

@@ -35,9 +35,10 @@ class Applied:
     def __init__(
         self, cluster: Cluster, documents: Sequence[Document], *, images: Mapping[str, str] | None = None
     ) -> None:
-        self.cluster = cluster
-        self.documents = list(documents)
+        self.cluster = cluster  # where they are
+        self.documents = list(documents)  # what was given, in that order
         self.images = dict(images or {})
+        #: Where its documents go.
         self.namespaces = list(dict.fromkeys(one for it in documents if (one := _home(it))))
 
     def up(self, within: float = 60) -> None:

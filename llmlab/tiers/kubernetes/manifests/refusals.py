@@ -220,7 +220,9 @@ class Watch:
 
     def __init__(self, cluster: HasApi, *documents: Document, every: bool = False) -> None:
         """`every`: only when all of these workloads are refused, because any of them would do."""
-        self.cluster, self.every = cluster, every
+        self.cluster = cluster  # where they are
+        self.every = every  # only when all of these workloads are refused
+        #: The workloads among what was given.
         self.documents = [document for document in documents if document.kind in WORKLOADS]
         self._looked = 0.0
         self._since: dict[str, float] = {}  # a workload's refusal → when it was first seen

@@ -39,12 +39,13 @@ class LiveCluster:
         from ....show.bars import steps_bar
 
         alone(lab, LiveCluster)
-        self.lab = lab
-        self.live: LiveApplied | None = None
+        self.lab = lab  # whose files are applied
+        self.live: LiveApplied | None = None  # what was applied last
         there = hold.running()
         with steps_bar("step") as say:
             if there is not None and os.environ.get(choose.VARIABLE) in (None, "", there.driver):
-                self.cluster, self.why = there, "llmlab cluster up left it running"
+                self.cluster = there  # the cluster itself
+                self.why = "llmlab cluster up left it running"  # why it is this one
             else:
                 self.cluster, self.why = choose.choose()
                 self.cluster.preload = lab.info.images.get("kubernetes", ())
@@ -133,13 +134,17 @@ class LiveCluster:
 
 
 class LiveApplied:
-    """The learner's manifests in the cluster. What the API server refuses is shown, not raised: the next cells go on."""
+    """The learner's manifests in the cluster. What the API server refuses is shown, not raised: the next cells go on.
+
+    :param files: which of them; none: what kustomization.yaml names.
+    """
 
     def __init__(self, cluster: LiveCluster, files: Sequence[str], swap: Mapping[str, str]) -> None:
-        self.cluster, self.files, self._live = cluster.cluster, files, cluster
+        self.cluster = cluster.cluster  # where they are
+        self.files, self._live = files, cluster
         give(cluster.lab.info, cluster.lab.files)
-        self.refused: LabError | None = None
-        self.applied: Applied | None = None
+        self.refused: LabError | None = None  # what the API server said, where it refused
+        self.applied: Applied | None = None  # what is there; None: it was refused
         folder = cluster.lab.files
         try:
             if files:

@@ -52,7 +52,7 @@ class Rollouts:
     """A roll-out of each, second by second."""
 
     def __init__(self, table: Table) -> None:
-        self.table = table
+        self.table = table  # what it draws
 
     def plot(self) -> Picture:
         """Requests answered and failed in each second, the guide's above, yours below."""
@@ -72,7 +72,7 @@ class Scaling:
     """What two autoscalers made of the same users."""
 
     def __init__(self, table: Table) -> None:
-        self.table = table
+        self.table = table  # what it draws
 
     def plot(self) -> Picture:
         """Replicas above, users below; the guide's on the left, yours on the right."""

@@ -48,7 +48,7 @@ class Timeline:
     """What each pod was, and when."""
 
     def __init__(self, table: Table) -> None:
-        self.table = table
+        self.table = table  # what it draws
 
     def plot(self) -> Picture:
         """A bar for each pod."""

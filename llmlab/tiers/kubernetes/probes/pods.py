@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from ....errors import LabError
+from ....system.local_client import local_client
 from ....system.waiting import wait
 from ..cluster.cluster import Cluster
 from ..manifests.applied import Applied, selector
@@ -162,7 +163,8 @@ def models_of(url: str) -> list[str]:
     import httpx
 
     try:
-        reply = httpx.get(f"{url}/v1/models", timeout=10, trust_env=False)
+        with local_client(timeout=10) as client:
+            reply = client.get(f"{url}/v1/models")
         return sorted(str(model["id"]) for model in reply.raise_for_status().json()["data"])
     except (httpx.HTTPError, ValueError, KeyError, TypeError) as error:
         raise LabError(f"{url}/v1/models: {error}") from None
@@ -179,7 +181,8 @@ def throttling(at: Cluster, pod: Any, *, model: str, streams: int = 2, tokens: i
     body = {"prompt": "once", "n_predict": tokens, "ignore_eos": True, "model": model}
 
     def ask(_: int) -> None:
-        httpx.post(url, json=body, timeout=120, trust_env=False).raise_for_status()
+        with local_client(timeout=120) as client:
+            client.post(url, json=body).raise_for_status()
 
     before = at.throttled(pod)
     try:

@@ -14,6 +14,7 @@ import httpx
 from ....errors import LabError
 from ....load.users import Users
 from ....records.schema import Sample
+from ....system.local_client import local_client
 from ....system.waiting import wait
 from ..cluster.cluster import Cluster
 from ..manifests.applied import Applied
@@ -42,7 +43,8 @@ def users(stack: Applied, service: str, count: int, namespace: str) -> Users:
 
     def answers() -> bool:
         try:
-            return httpx.get(f"{address}/health", timeout=1, trust_env=False).is_success
+            with local_client(timeout=1) as client:
+                return client.get(f"{address}/health").is_success
         except httpx.HTTPError:
             return False
 
@@ -209,7 +211,7 @@ def replicas(cluster: Cluster, document: Document, at: float = 0.0) -> Look:
 class Watched:
     """A Deployment's replicas over time."""
 
-    looks: list[Look] = field(default_factory=list)
+    looks: list[Look] = field(default_factory=list)  # in the order in which they were taken
 
     def reached(self, count: int, after: float = 0.0) -> float | None:
         """The first moment from `after` on at which so many were ready, in seconds from it; None: never."""

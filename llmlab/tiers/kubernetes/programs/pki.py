@@ -10,6 +10,7 @@ from pathlib import Path
 import yaml
 
 from ....errors import LabError
+from ....system.local_client import local_client
 from . import binaries
 
 NOWHERE = "192.0.2.1"  # RFC 5737
@@ -100,11 +101,6 @@ def answers(folder: Path, address: str, port: int) -> bool:
     import httpx
 
     trust = ssl.create_default_context(cafile=folder / "pki/ca.crt")
-    with contextlib.suppress(httpx.HTTPError):
-        return (
-            httpx.get(
-                f"https://{address}:{port}/readyz", verify=trust, trust_env=False, timeout=2
-            ).status_code
-            == 200
-        )
+    with contextlib.suppress(httpx.HTTPError), local_client(timeout=2, verify=trust) as client:
+        return client.get(f"https://{address}:{port}/readyz").status_code == 200
     return False
