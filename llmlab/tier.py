@@ -17,7 +17,18 @@ from typing import Any, Literal
 
 from .errors import LabError
 
-TIERS = ("process", "docker", "compose", "systemd", "kubernetes", "aws", "edge", "regions", "serverless")
+TIERS = (
+    "process",
+    "docker",
+    "compose",
+    "systemd",
+    "kubernetes",
+    "gateway",
+    "aws",
+    "edge",
+    "regions",
+    "serverless",
+)
 MAC = sys.platform == "darwin"
 Part = Literal["needs", "opens", "gives", "ends", "fetches", "verbs"]
 

@@ -35,6 +35,7 @@ BELOW: dict[str, set[str]] = {
     "systemd": {"docker"},
     "aws": {"compose", "systemd"},
     "edge": {"regions"},
+    "gateway": {"kubernetes"},
 }
 
 #: What a file of a tier is, by its name or that of its folder; all others are its machinery.

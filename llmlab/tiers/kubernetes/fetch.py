@@ -17,7 +17,7 @@ def kubernetes(say: Say, lab: LabInfo | None) -> Need:
     core, addons = binaries.names(addons=False), binaries.names(addons=True)
     why = local.unusable()
     if why:
-        core, addons = list(simulated.PROGRAMS), ["gateway-api", "keda"]
+        core, addons = list(simulated.PROGRAMS), ["gateway-api", "keda", "envoy-gateway-crds"]
     lacking = binaries.missing([*core, *addons])
     if why and lacking:
         say(f"not for a local cluster: {why}")

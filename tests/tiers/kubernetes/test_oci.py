@@ -58,7 +58,8 @@ def test_what_runs_may_be_run_and_what_is_data_only_read(tmp_path):
     (tmp_path / "data").write_text("data")
     (tmp_path / "data").chmod(0o600)
     archive = write(
-        tmp_path / "a.tar", {"/echo": ECHO, "/some/where/data": tmp_path / "data", "/b": b"bytes"}
+        tmp_path / "a.tar",
+        {"/echo": ECHO, "/some/where/data": tmp_path / "data", "/b": b"bytes", "/tmp/": b""},
     )
     (tmp_path / "layer.tar").write_bytes(opened(archive)[2])
     with tarfile.open(tmp_path / "layer.tar") as tar:
@@ -70,6 +71,7 @@ def test_what_runs_may_be_run_and_what_is_data_only_read(tmp_path):
         "some/where": "0o755",
         "some/where/data": "0o644",
         "b": "0o644",
+        "tmp": "0o1777",  # whatever has a / at its end is a folder for everybody
     }
     assert owners == {(0, 0)}
 

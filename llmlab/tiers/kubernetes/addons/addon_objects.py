@@ -46,11 +46,17 @@ def service(
 
 
 def account(
-    name: str, namespace: str, rules: list[dict[str, Any]], *, delegates: bool = False
+    name: str,
+    namespace: str,
+    rules: list[dict[str, Any]],
+    *,
+    delegates: bool = False,
+    at_home: Sequence[dict[str, Any]] = (),
 ) -> list[dict[str, Any]]:
     """An account that may do what `rules` say in the whole cluster.
 
     :param delegates: it serves an API of its own: who asks it for something is looked up at the real API server.
+    :param at_home: what else it may do in its namespace.
     """
     who = {"kind": "ServiceAccount", "name": name, "namespace": namespace}
     full = f"llmlab:{name}"
@@ -68,6 +74,9 @@ def account(
         object_("rbac.authorization.k8s.io/v1", "ClusterRole", full) | {"rules": rules},
         bound(full, full),
     ]
+    if at_home:
+        role = object_("rbac.authorization.k8s.io/v1", "Role", full, namespace) | {"rules": list(at_home)}
+        made += [role, bound(full, full, namespace)]
     if delegates:
         made += [
             bound(f"{full}:delegator", "system:auth-delegator"),

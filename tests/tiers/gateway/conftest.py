@@ -1,0 +1,44 @@
+"""One cluster with a door for the tests of a module, and one on which nobody looks at Gateways."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from llmlab.tiers.kubernetes.drivers.local import Local
+from llmlab.tiers.kubernetes.drivers.simulated import Simulated
+from llmlab.tiers.kubernetes.manifests import manifests
+
+NAMESPACE = "inference"
+
+
+@pytest.fixture(scope="module")
+def local():
+    with Local() as cluster:
+        cluster.preload = ("llama-server:v1.0.0", "models/tiny:1", "envoy-gateway", "envoy")
+        cluster.up()
+        cluster.add("envoy-gateway")
+        yield cluster
+    # the Envoys too: they are in the cluster's own cgroup, whoever made them
+    assert list(Path("/sys/fs/cgroup").glob(f"**/{cluster.name}")) == []
+    assert not cluster.folder.exists()
+
+
+@pytest.fixture(scope="module")
+def simulated():
+    with Simulated() as cluster:
+        cluster.up()
+        cluster.add("envoy-gateway")
+        yield cluster
+
+
+@pytest.fixture
+def read(tmp_path):
+    """Documents of one file, gateway.yaml."""
+
+    def documents(*texts: str) -> list[manifests.Document]:
+        (tmp_path / "gateway.yaml").write_text("---\n".join(texts))
+        return manifests.read(tmp_path, ["gateway.yaml"], namespaces=[NAMESPACE])
+
+    return documents
