@@ -1,5 +1,5 @@
 """Lab 04: three replicas of two slots behind one door, watched. The project is brought up afresh, on ports of the grader's."""
 
-from . import door, grafana, monitoring
+from . import door, monitoring, provisioning
 
-PARTS = (door, monitoring, grafana)  # in the order in which their checks run
+PARTS = (door, monitoring, provisioning)  # in the order in which their checks run

@@ -55,7 +55,7 @@ def members(face: type) -> set[str]:
 
 
 def named_in(annotation: ast.expr | None) -> set[str]:
-    """The faces that an annotation names: `Panels`, `Shown | Panels`, "LiveBuild"."""
+    """The faces that an annotation names: `Drawn`, `Shown | Drawn`, "LiveBuild"."""
     if annotation is None:
         return set()
     if isinstance(annotation, ast.Constant) and isinstance(annotation.value, str):

@@ -12,10 +12,10 @@ import msgspec
 from ...errors import LabError
 from ...load import closed, measure, poisson, trace
 from ...load.target import Target
-from ...records.schema import Cell, Plan, Table
+from ...records.schema import Cell, Plan
 from ...show.kept import keep, store
 from ...show.measured import Measured
-from ...show.shown import Said, Shown
+from ...show.shown import Drawn, Said, Shown
 from ..docker.images import ensure
 from .dashboards import filled, named, panels, read_dashboard
 from .furnish import furnish
@@ -23,7 +23,6 @@ from .probes import Fleet, opens, served, wait
 from .project import Project, service_of
 
 if TYPE_CHECKING:
-    from ...figures import Picture
     from ...show.bench import Bench
 
 #: Users of the policy comparison, how often each comes back, and requests of a burst, by profile.
@@ -185,11 +184,14 @@ class LiveProject:
 
     # -- shares ---------------------------------------------------------------------------------------
 
-    def shares(self) -> ReplicaShares:
-        """Users who come back with the same prompt, through your door: requests and cache hits of each replica."""
+    def shares(self) -> Drawn:
+        """Users who come back with the same prompt, through your door: requests and cache hits of each replica.
+
+        Drawn: share and hit rate of each.
+        """
         return self._shares({"yours": self.url})
 
-    def policies(self) -> ReplicaShares:
+    def policies(self) -> Drawn:
         """The same through each of the doors of policies/compose.yaml.
 
         :raises LabError: when this is another project.
@@ -204,7 +206,9 @@ class LiveProject:
             doors[name] = address
         return self._shares(doors)
 
-    def _shares(self, doors: dict[str, str]) -> ReplicaShares:
+    def _shares(self, doors: dict[str, str]) -> Drawn:
+        from .figures.shares import shares
+
         users, times, _ = WORK[self.profile]
         names = {replica.name: f"replica {number}" for number, replica in enumerate(self.fleet.replicas(), 1)}
         rows: list[list[Cell]] = []
@@ -229,18 +233,30 @@ class LiveProject:
                 }
                 rows.append([policy, shown, answered[name], *moved.values()])
         note = f"{users} users, each {times} times again with a prompt of 120 words"
-        return ReplicaShares(keep(self.lab, "shares", SHARES, rows, note=note)[0])
+        table, _ = keep(self.lab, "shares", SHARES, rows, note=note)
+        lines = []
+        for chosen in dict.fromkeys(table.column("policy")):
+            own = [row for row in table.dicts() if row["policy"] == chosen]
+            cached = sum(int(row["cached_tokens"] or 0) for row in own)
+            prompt = sum(int(row["prompt_tokens"] or 0) for row in own) + cached
+            counts = ", ".join(str(row["requests"]) for row in own)
+            lines.append(
+                f"{chosen}: {counts} requests by replica; {cached / max(1, prompt):.0%} of prompt tokens from the cache"
+            )
+        return Drawn(table, shares, lines)
 
     def _ready(self, address: str) -> tuple[bool | None, str]:
         return (True, "") if opens(address, self.fleet.opening()) else (None, "it has no replica yet")
 
     # -- the dashboard --------------------------------------------------------------------------------
 
-    def dashboard(self, file: str = "dashboard.json", *, seconds: float = 90) -> Panels:
+    def dashboard(self, file: str = "dashboard.json", *, seconds: float = 90) -> Drawn:
         """Every panel of the dashboard, as Prometheus answers its queries over the last seconds.
 
         :raises LabError: no Prometheus, or no dashboard.
         """
+        from .figures.panels import panels as draw
+
         rows: list[list[Cell]] = []
         for title, unit, expr, legend in panels(read_dashboard(self.lab.files / file)):
             try:
@@ -254,7 +270,10 @@ class LiveProject:
             now = max((at for _, points in found for at, _ in points), default=0.0)
             for labels, points in found:
                 rows += [[title, unit, named(legend, labels), at - now, value] for at, value in points]
-        return Panels(keep(self.lab, "panels", PANELS, rows)[0])
+        table, _ = keep(self.lab, "panels", PANELS, rows)
+        empty = [row["panel"] for row in table.dicts() if row["value"] is None]
+        names = dict.fromkeys(table.column("panel"))
+        return Drawn(table, draw, [f"{it}: {'no data' if it in empty else 'data'}" for it in names])
 
     def close(self) -> None:
         """`docker compose down -v`; may be called twice."""
@@ -290,46 +309,3 @@ PANELS = {
     "time": "s before the last look",
     "value": "in that unit",
 }
-
-
-class ReplicaShares:
-    """Requests and cache hits by replica and policy."""
-
-    def __init__(self, table: Table) -> None:
-        self.table = table  # what it draws
-
-    def plot(self) -> Picture:
-        """Share and hit rate of each replica."""
-        from .figures.shares import shares
-
-        return shares(self.table)
-
-    def __repr__(self) -> str:
-        lines = []
-        for policy in dict.fromkeys(self.table.column("policy")):
-            own = [row for row in self.table.dicts() if row["policy"] == policy]
-            cached = sum(int(row["cached_tokens"] or 0) for row in own)
-            prompt = sum(int(row["prompt_tokens"] or 0) for row in own) + cached
-            counts = ", ".join(str(row["requests"]) for row in own)
-            lines.append(
-                f"{policy}: {counts} requests by replica; {cached / max(1, prompt):.0%} of prompt tokens from the cache"
-            )
-        return "\n".join(lines)
-
-
-class Panels:
-    """What the dashboard's queries gave."""
-
-    def __init__(self, table: Table) -> None:
-        self.table = table  # what it draws
-
-    def plot(self) -> Picture:
-        """Its panels."""
-        from .figures.panels import panels
-
-        return panels(self.table)
-
-    def __repr__(self) -> str:
-        empty = [str(row["panel"]) for row in self.table.dicts() if row["value"] is None]
-        names = list(dict.fromkeys(map(str, self.table.column("panel"))))
-        return "\n".join(f"{name}: {'no data' if name in empty else 'data'}" for name in names)

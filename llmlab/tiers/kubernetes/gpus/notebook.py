@@ -7,8 +7,9 @@ import json
 from typing import TYPE_CHECKING, Any
 
 from ....errors import LabError
-from ....records.schema import Cell, Table
+from ....records.schema import Cell
 from ....show.kept import keep
+from ....show.shown import Drawn
 from ....system.waiting import wait
 from ..cluster.cluster import ask
 from ..drivers.fake_nodes import FakeNodes
@@ -19,7 +20,6 @@ from .pools import catalogue, plant, pools
 from .probes import on_node, short
 
 if TYPE_CHECKING:
-    from ....figures import Picture
     from ..notebook.held import Held
 
 NAMESPACE = "default"
@@ -33,45 +33,7 @@ COLUMNS = {
 }
 
 
-class Placement:
-    """Whose pod went where."""
-
-    def __init__(self, table: Table) -> None:
-        self.table = table  # what it draws
-
-    def plot(self) -> Picture:
-        """The matrix."""
-        from .figures import placement
-
-        return placement(self.table)
-
-    def __repr__(self) -> str:
-        return "\n".join(
-            f"{row['set']:6} {row['pool']:12} {'placed' if row['placed'] else 'Pending: ' + str(row['reason'])}"
-            for row in self.table.dicts()
-        )
-
-
-class Cost:
-    """What each pool costs for so many replicas."""
-
-    def __init__(self, table: Table) -> None:
-        self.table = table  # what it draws
-
-    def plot(self) -> Picture:
-        """Dollars an hour, in use and waiting."""
-        from .figures import stranded
-
-        return stranded(self.table)
-
-    def __repr__(self) -> str:
-        return "\n".join(
-            f"{row['pool']:12} ${row['dollars']}/h for {row['used']} of {row['gpus']} GPUs"
-            for row in self.table.dicts()
-        )
-
-
-def placement(cluster: Held, given: str = "given/guide.yaml", mine: str = "gpu-deployment.yaml") -> Placement:
+def placement(cluster: Held, given: str = "given/guide.yaml", mine: str = "gpu-deployment.yaml") -> Drawn:
     """Ask the scheduler for every pool: a pod of each Deployment that may go to that pool's node only.
 
     A pod that the API server refuses is placed nowhere, and its words are the reason.
@@ -79,6 +41,8 @@ def placement(cluster: Held, given: str = "given/guide.yaml", mine: str = "gpu-d
     :raises LabError: when a file cannot be read.
     """
     from kubernetes import client
+
+    from . import figures
 
     at = cluster.cluster
     if at.driver == "context":
@@ -122,7 +86,11 @@ def placement(cluster: Held, given: str = "given/guide.yaml", mine: str = "gpu-d
         nodes.remove()
         nodes.close()
     table, _ = keep(cluster.lab, "placement", COLUMNS, rows, kubernetes=at.facts()["version"])
-    return Placement(table)
+    lines = [
+        f"{row['set']:6} {row['pool']:12} {'placed' if row['placed'] else 'Pending: ' + str(row['reason'])}"
+        for row in table.dicts()
+    ]
+    return Drawn(table, figures.placement, lines)
 
 
 def _told(document: Document, error: Any) -> str:
@@ -143,8 +111,10 @@ def _decided(core: object, name: str) -> tuple[str, str] | None:
     return None
 
 
-def cost(cluster: Held, replicas: int) -> Cost:
+def cost(cluster: Held, replicas: int) -> Drawn:
     """What the nodes cost that `replicas` servers with a GPU each need, by pool."""
+    from . import figures
+
     rows: list[list[Cell]] = []
     for pool in pools():
         nodes = -(-replicas // pool.gpus)
@@ -160,4 +130,8 @@ def cost(cluster: Held, replicas: int) -> Cost:
         "used": "GPUs in use",
     }
     table, _ = keep(cluster.lab, "stranded", columns, rows, note=note)
-    return Cost(table)
+    lines = [
+        f"{row['pool']:12} ${row['dollars']}/h for {row['used']} of {row['gpus']} GPUs"
+        for row in table.dicts()
+    ]
+    return Drawn(table, figures.stranded, lines)

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from ....errors import LabError
 from ....show.bench import alone
-from ....show.shown import Said, Shown
+from ....show.shown import Drawn, Said, Shown
 from ..drivers import choose, hold
 from ..manifests import manifests
 from ..manifests.applied import Applied
@@ -21,8 +21,7 @@ from ..manifests.trouble import state, trouble
 
 if TYPE_CHECKING:
     from ....show.bench import Bench
-    from ..gpus.notebook import Cost, Placement
-    from .rollouts import Rollouts, Scaling
+    from .rollouts import Scaling
     from .states import Timeline
 
 NAMESPACE = "inference"
@@ -78,20 +77,23 @@ class LiveCluster:
 
         return timeline(self, seconds)
 
-    def placement(self) -> Placement:
-        """Where the scheduler puts the guide's Deployment and gpu-deployment.yaml, pool by pool."""
+    def placement(self) -> Drawn:
+        """Where the scheduler puts the guide's Deployment and gpu-deployment.yaml, pool by pool; drawn as a matrix."""
         from ..gpus.notebook import placement
 
         return placement(self)
 
-    def cost(self, replicas: int = 2) -> Cost:
-        """What so many replicas cost on each pool, idle GPUs included."""
+    def cost(self, replicas: int = 2) -> Drawn:
+        """What so many replicas cost on each pool, idle GPUs included; drawn as dollars an hour, in use and waiting."""
         from ..gpus.notebook import cost
 
         return cost(self, replicas)
 
-    def rollouts(self) -> Rollouts:
-        """A roll-out of the guide's Deployment and of yours, with people using both; what was applied is removed."""
+    def rollouts(self) -> Drawn:
+        """A roll-out of the guide's Deployment and of yours, with people using both; what was applied is removed.
+
+        Drawn: requests answered and failed in each second, the guide's above, yours below.
+        """
         from .rollouts import rollouts
 
         return rollouts(self)

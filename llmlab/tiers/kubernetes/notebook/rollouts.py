@@ -12,6 +12,7 @@ from ....load.users import Users
 from ....records.schema import Cell, Table
 from ....show.bars import steps_bar
 from ....show.kept import keep
+from ....show.shown import Drawn
 from ....system.waiting import wait
 from ..manifests import manifests
 from ..manifests.applied import Applied
@@ -48,26 +49,6 @@ SCALING = {
 }
 
 
-class Rollouts:
-    """A roll-out of each, second by second."""
-
-    def __init__(self, table: Table) -> None:
-        self.table = table  # what it draws
-
-    def plot(self) -> Picture:
-        """Requests answered and failed in each second, the guide's above, yours below."""
-        from ..figures.rollouts import rollouts
-
-        return rollouts(self.table)
-
-    def __repr__(self) -> str:
-        lines = []
-        for whose in SETS:
-            own = [row for row in self.table.dicts() if row["set"] == whose and row["what"] == "request"]
-            lines.append(f"{whose}: {sum(not row['ok'] for row in own)} of {len(own)} requests failed")
-        return "\n".join(lines)
-
-
 class Scaling:
     """What two autoscalers made of the same users."""
 
@@ -90,11 +71,13 @@ class Scaling:
         )
 
 
-def rollouts(cluster: Held) -> Rollouts:
+def rollouts(cluster: Held) -> Drawn:
     """Roll both out at the same time, each with four users; what was applied before is removed.
 
     :raises LabError: when one of them cannot be applied, or does not become ready.
     """
+    from ..figures.rollouts import rollouts as draw
+
     rows: list[list[Cell]] = []
     with _both(cluster, scalers=False) as (stacks, say), _crowds(stacks, 4) as crowds:
         for crowd in crowds.values():
@@ -122,7 +105,12 @@ def rollouts(cluster: Held) -> Rollouts:
                 ["request", whose, sample.sent, round(crowd.over[sample.n], 3), sample.ok]
                 for sample in crowd.stop()
             ]
-    return Rollouts(_kept(cluster, "rollouts", ROLLOUT, rows))
+    table = _kept(cluster, "rollouts", ROLLOUT, rows)
+    lines = []
+    for whose in SETS:
+        own = [row for row in table.dicts() if row["set"] == whose and row["what"] == "request"]
+        lines.append(f"{whose}: {sum(not row['ok'] for row in own)} of {len(own)} requests failed")
+    return Drawn(table, draw, lines)
 
 
 def scaling(cluster: Held) -> Scaling:
