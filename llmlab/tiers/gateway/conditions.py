@@ -30,10 +30,10 @@ QUIET = frozenset({"ReferenceGrant", "GatewayClass", "HTTPRouteFilter"})
 class Remark:
     """One condition that is not as it should be, or the lack of any."""
 
-    document: Document
+    document: Document  # the learner's
     condition: str  # "" where no controller has said anything
-    reason: str
-    message: str
+    reason: str  # the controller's word for why
+    message: str  # its sentence
     about: str = ""  # the listener, or the parent
     field: str = ""  # of the document, as far as the message tells
 

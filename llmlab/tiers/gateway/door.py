@@ -10,6 +10,7 @@ from urllib.parse import urlsplit
 import httpx
 
 from ...errors import LabError
+from ...system.local_client import local_client
 from ...system.waiting import wait
 from ..kubernetes.addons.envoy_gateway import NAMESPACE
 
@@ -20,15 +21,12 @@ _LABELS = "gateway.envoyproxy.io/owning-gateway"
 
 
 @dataclass(frozen=True, slots=True)
-class Door:
-    """One port of a Gateway: where it answers, and how it is spoken to.
+class GatewayDoor:
+    """One port of a Gateway: where it answers, and how it is spoken to."""
 
-    :param authority: the certificate that a client trusts (PEM); None: it speaks plain HTTP.
-    """
-
-    address: str
-    port: int
-    authority: bytes | None = None
+    address: str  # as this host reaches it
+    port: int  # of the address
+    authority: bytes | None = None  # the certificate that a client trusts (PEM); None: it speaks plain HTTP
 
     @property
     def base(self) -> str:
@@ -44,12 +42,11 @@ class Door:
         trust: ssl.SSLContext | bool = True
         if self.authority is not None:
             trust = ssl.create_default_context(cadata=self.authority.decode())
-        return httpx.Client(
+        return local_client(
             base_url=self.base,
             headers={"Host": host},
             verify=trust,
             timeout=timeout,
-            trust_env=False,
             transport=_Named(sni or host.partition(":")[0], trust),
         )
 
@@ -85,7 +82,7 @@ def door(
     port: int = 80,
     authority: bytes | None = None,
     within: float = 60,
-) -> Door:
+) -> GatewayDoor:
     """The door of a Gateway, as soon as its proxy is ready.
 
     :param port: that of one of its listeners.
@@ -97,7 +94,7 @@ def door(
     url = urlsplit(cluster.address(NAMESPACE, service, port))
     if url.hostname is None or url.port is None:
         raise LabError(f"Gateway {gateway} has no address: {url.geturl()}")
-    return Door(url.hostname, url.port, authority)
+    return GatewayDoor(url.hostname, url.port, authority)
 
 
 def _service(cluster: Cluster, labels: str, port: int) -> str | None:

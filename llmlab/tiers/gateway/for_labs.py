@@ -3,6 +3,6 @@
 from __future__ import annotations
 
 from .conditions import Remark, said, settled
-from .door import Door, door
+from .door import GatewayDoor, door
 
-__all__ = ["Door", "Remark", "door", "said", "settled"]
+__all__ = ["GatewayDoor", "Remark", "door", "said", "settled"]
