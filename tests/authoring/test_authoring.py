@@ -241,7 +241,18 @@ def test_nbval_compares_what_is_kept(course: Path) -> None:
     shutil.copytree(course / "solutions" / "01-demo", course / "solutions" / "02-wrong")
     wrong = course / "solutions" / "02-wrong" / "lab.ipynb"
     wrong.write_text(wrong.read_text().replace("45 01-demo", "46 02-wrong"))
-    command = [sys.executable, "-m", "pytest", "--nbval", "-q", "-p", "no:cacheprovider", "solutions"]
+    command = [
+        sys.executable,
+        "-m",
+        "pytest",
+        "--nbval",
+        "-q",
+        "-p",
+        "no:cacheprovider",
+        "-p",
+        "no:randomly",
+        "solutions",
+    ]
     done = subprocess.run(command, cwd=course, capture_output=True, text=True, timeout=120)
     assert "1 failed, 9 passed" in done.stdout, done.stdout
     assert "FAILED solutions/02-wrong/lab.ipynb::Cell 1" in done.stdout

@@ -182,7 +182,18 @@ def in_its_notebook(info, tmp_path):
     course = tmp_path / "course"
     for name in ("labs", "solutions", "data"):
         shutil.copytree(COURSE / name, course / name, ignore=shutil.ignore_patterns("records", ".llmlab"))
-    line = ["-m", "pytest", "--nbval", "-q", "-p", "no:cacheprovider", f"solutions/{info.name}/lab.ipynb"]
+    # Without pytest-randomly, where that is installed: it would shuffle the cells of a notebook too.
+    line = [
+        "-m",
+        "pytest",
+        "--nbval",
+        "-q",
+        "-p",
+        "no:cacheprovider",
+        "-p",
+        "no:randomly",
+        f"solutions/{info.name}/lab.ipynb",
+    ]
     line += [
         "--nbval-cell-timeout",
         "600",
