@@ -152,7 +152,8 @@ def test_a_server_that_hangs_is_cut_at_the_stated_time(local, plain):
     try:
         began = time.monotonic()
         reply = plain.ask("GET", "/v1/models", HOST)
-        assert (reply.status_code, time.monotonic() - began) == (504, pytest.approx(1, abs=0.6))
+        assert reply.status_code == 504
+        assert 1 <= time.monotonic() - began < 10, "the route's limit, and not Envoy's own of 15 s"
     finally:
         for pid in pids:
             os.kill(pid, signal.SIGCONT)

@@ -164,6 +164,7 @@ SOURCES = (
             "55828002a71f9bd4034650df412feafbce419c33d2687aaaa8c742a856ae07ea",  # aarch64
         ),
     ),
+    ProgramSource("picker", "1", {"picker": "."}, addon="envoy-gateway"),
     ProgramSource(
         "envoy-gateway-crds",
         _ENVOY_GATEWAY,

@@ -191,6 +191,9 @@ CATALOGUE: tuple[ClusterImage, ...] = (
     _static("prometheus", "llmlab/prometheus", "metrics of pods", version="v3.16.0"),
     _static("keda", "llmlab/keda", "scales on what a query says", version="v2.21.0"),
     _static("keda-adapter", "llmlab/keda-adapter", "KEDA's metrics API", version="v2.21.0"),
+    _static(
+        "picker", "llmlab/picker", "chooses the replica of each request, by its cache and slots", version="1"
+    ),
     ClusterImage(
         "llmlab/envoy-gateway:v1.9.1",
         "what makes a door of a Gateway and its routes",

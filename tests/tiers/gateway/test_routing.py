@@ -1,0 +1,168 @@
+"""Who answers: in turn, by a hash, or whoever the picker says; the same kind of conversations through each."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Callable
+
+import pytest
+
+from llmlab.load import Target, measure, sessions
+from llmlab.records import stats
+from llmlab.records.schema import ServerInfo
+from llmlab.system.waiting import wait
+from llmlab.tiers.gateway.conditions import settled
+from llmlab.tiers.gateway.door import GatewayDoor, door
+from llmlab.tiers.kubernetes.manifests import manifests
+from llmlab.tiers.kubernetes.manifests.applied import Applied
+
+pytestmark = pytest.mark.needs("pods", "root", "binary")
+NS = "inference"
+REPLICAS = """apiVersion: apps/v1
+kind: Deployment
+metadata: {name: llama}
+spec:
+  replicas: 3
+  selector: {matchLabels: {app: llama}}
+  template:
+    metadata: {labels: {app: llama}}
+    spec:
+      terminationGracePeriodSeconds: 1
+      containers:
+      - name: llama
+        image: llama-server:v1.0.0
+        args: [-m, /models/tiny.gguf, --port, "8080", --threads, "1", --parallel, "2", --ctx-size, "8192", --metrics]
+        readinessProbe: {httpGet: {path: /health, port: 8080}, periodSeconds: 1, failureThreshold: 300}
+        volumeMounts: [{name: models, mountPath: /models}]
+      volumes: [{name: models, image: {reference: "models/tiny:1"}}]
+---
+apiVersion: v1
+kind: Service
+metadata: {name: llama}
+spec: {selector: {app: llama}, ports: [{port: 80, targetPort: 8080}]}
+---
+apiVersion: v1
+kind: Service
+metadata: {name: replicas}
+spec: {clusterIP: None, selector: {app: llama}, ports: [{port: 8080}]}
+---
+apiVersion: gateway.networking.k8s.io/v1
+kind: Gateway
+metadata: {name: front}
+spec:
+  gatewayClassName: eg
+  listeners: [{name: http, protocol: HTTP, port: 80}]
+---
+apiVersion: gateway.networking.k8s.io/v1
+kind: HTTPRoute
+metadata: {name: llama}
+spec:
+  parentRefs: [{name: front}]
+  rules:
+  - backendRefs: [{name: llama, port: 80}]
+    timeouts: {request: 0s}
+---
+apiVersion: apps/v1
+kind: Deployment
+metadata: {name: picker}
+spec:
+  selector: {matchLabels: {app: picker}}
+  template:
+    metadata: {labels: {app: picker}}
+    spec:
+      terminationGracePeriodSeconds: 1
+      containers:
+      - name: picker
+        image: llmlab/picker:1
+        args: [-service=replicas.inference.svc.cluster.local]
+        readinessProbe: {grpc: {port: 9002}, periodSeconds: 1}
+---
+apiVersion: v1
+kind: Service
+metadata: {name: picker}
+spec: {selector: {app: picker}, ports: [{port: 9002}]}
+"""
+BALANCING = """apiVersion: gateway.envoyproxy.io/v1alpha1
+kind: BackendTrafficPolicy
+metadata: {name: balancing}
+spec:
+  targetRefs: [{group: gateway.networking.k8s.io, kind: HTTPRoute, name: llama}]
+  loadBalancer: %s
+"""
+PICKED = """apiVersion: gateway.envoyproxy.io/v1alpha1
+kind: EnvoyExtensionPolicy
+metadata: {name: picked}
+spec:
+  targetRefs: [{group: gateway.networking.k8s.io, kind: HTTPRoute, name: llama}]
+  extProc:
+  - backendRefs: [{name: picker, port: 9002}]
+    processingMode: {request: {body: Buffered}}
+    messageTimeout: 5s
+"""
+IN_TURN = BALANCING % "{type: RoundRobin}"
+AS_PICKED = (
+    BALANCING % "{type: RoundRobin, endpointOverride: {extractFrom: [{header: x-replica}]}}"
+    + "---\n"
+    + PICKED
+)
+
+
+def kept(front: GatewayDoor) -> bool:
+    """Whether each of four new prompts is known to whoever is asked a second time.
+
+    A policy is Accepted long before it is in force, and this one costs 15 s of answers 500: so long Envoy waits for a new cluster's
+    endpoints (Envoy Gateway 1.9.1, Envoy 1.40).
+    """
+    for _ in range(4):
+        body = {"prompt": f"{uuid.uuid4()} " * 20, "n_predict": 1, "cache_prompt": True}
+        first, second = (front.ask("POST", "/completion", "x", json=body, timeout=30) for _ in range(2))
+        if not (first.is_success and second.is_success and second.json()["timings"]["cache_n"] > 100):
+            return False
+    return True
+
+
+@pytest.fixture(scope="module")
+def replicas(local, tmp_path_factory):
+    local.load("llmlab/picker:1")
+    folder = tmp_path_factory.mktemp("replicas")
+    (folder / "front.yaml").write_text(REPLICAS)
+    stack = Applied(local, manifests.read(folder, ["front.yaml"], namespaces=[NS]))
+    stack.up()
+    stack.ready(60)
+    assert settled(local, stack.documents, 60) == []
+    return stack
+
+
+@pytest.fixture
+def cached(local, replicas, read):
+    """The share of prompt tokens found in a cache, of conversations under a policy."""
+    info = ServerInfo(
+        command=[], flags={}, engine="built", engine_version="", model="tiny", model_sha256="", model_parameters=None,
+        model_bytes=0, slots=6, ctx_per_slot=4096, threads=1,
+    )  # fmt: skip
+
+    def under(policy: str, seed: int, ready: Callable[[GatewayDoor], bool] | None = None) -> float:
+        documents = read(*policy.split("---\n"))
+        for document in documents:
+            replicas.apply(document)
+        assert settled(local, documents, 30) == []
+        front = door(local, "front", NS)
+        if ready is not None:
+            wait("the policy in force", lambda: ready(front), 60)
+        target = Target(url=front.base, info=info)
+        plan = sessions(
+            3, sessions=12, turns=4, think=0.3, prompt_tokens=30, max_tokens=16, system_tokens=0, seed=seed
+        )
+        (run,) = measure(target, [plan]).runs
+        assert [sample.error for sample in stats.failed(run)] == []
+        share = stats.cached_share(run)
+        assert share is not None
+        return share
+
+    return under
+
+
+def test_a_picker_keeps_a_conversation_with_the_replica_that_knows_it(cached):
+    in_turn, picked = cached(IN_TURN, 1), cached(AS_PICKED, 2, kept)
+    print(f"cached: in turn {in_turn:.0%}, picked {picked:.0%}")
+    assert picked > 1.25 * in_turn
