@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import base64
-import json
 import os
 import re
 import signal
@@ -15,7 +13,7 @@ import pytest
 from llmlab.system.certificates import Authority
 from llmlab.system.waiting import wait
 from llmlab.tiers.gateway.conditions import said, settled
-from llmlab.tiers.gateway.door import door
+from llmlab.tiers.gateway.door import door, tls_secret
 from llmlab.tiers.kubernetes.manifests import manifests
 from llmlab.tiers.kubernetes.manifests.applied import Applied
 from llmlab.tiers.kubernetes.manifests.pods import ready_pods
@@ -85,26 +83,13 @@ def authority():
     return Authority("the tests")
 
 
-def secret(held):
-    data = {"tls.crt": held.certificate, "tls.key": held.private_key}
-    body = {
-        "apiVersion": "v1",
-        "kind": "Secret",
-        "metadata": {"name": "front-tls"},
-        "type": "kubernetes.io/tls",
-    }
-    return (
-        json.dumps(body | {"data": {key: base64.b64encode(value).decode() for key, value in data.items()}})
-        + "\n"
-    )
-
-
 @pytest.fixture(scope="module")
 def front(local, authority, tmp_path_factory):
     """One server, a Gateway with a certificate, and a route to the server."""
     folder = tmp_path_factory.mktemp("front")
-    (folder / "front.yaml").write_text("---\n".join([SERVER, secret(authority.issue(HOST)), GATEWAY, ROUTE]))
-    stack = Applied(local, manifests.read(folder, ["front.yaml"], namespaces=[NS]))
+    (folder / "front.yaml").write_text("---\n".join([SERVER, GATEWAY, ROUTE]))
+    files = manifests.read(folder, ["front.yaml"], namespaces=[NS])
+    stack = Applied(local, [tls_secret("front-tls", NS, authority.issue(HOST)), *files])
     stack.up()  # its end is the cluster's
     assert settled(local, stack.documents, 60) == []
     stack.ready(40)
