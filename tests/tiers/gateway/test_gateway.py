@@ -10,6 +10,7 @@ import time
 import httpx
 import pytest
 
+from llmlab.errors import LabError
 from llmlab.system.certificates import Authority
 from llmlab.system.waiting import wait
 from llmlab.tiers.gateway.conditions import said, settled
@@ -181,3 +182,24 @@ def test_a_policy_for_nothing_is_said(local, front, read):
         assert remark.where == "gateway.yaml:5"
     finally:
         local.run_kubectl("delete", "backendtrafficpolicy", "limits", "-n", NS)
+
+
+def test_what_the_proxies_are_is_not_the_learners_to_say(front, read):
+    """Their pods are made by a controller that may read every Secret."""
+    proxy = "apiVersion: gateway.envoyproxy.io/v1alpha1\nkind: EnvoyProxy\nmetadata: {name: own}\nspec: {}\n"
+    with pytest.raises(LabError, match='cannot patch resource "envoyproxies"'):
+        front.apply(*read(proxy))
+
+
+def test_a_certificate_that_is_changed_comes_to_the_door(local, front, plain):
+    other = Authority("a later one")
+    front.apply(tls_secret("front-tls", NS, other.issue(HOST)))
+    secure = door(local, "front", NS, port=443, authority=other.certificate)
+
+    def trusted():
+        try:
+            return secure.ask("GET", "/health", HOST).status_code == 200
+        except httpx.ConnectError:
+            return False
+
+    wait("the new certificate", trusted, 15)
