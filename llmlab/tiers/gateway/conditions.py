@@ -84,8 +84,12 @@ def _of(cluster: Cluster, document: Document) -> Iterator[Remark]:
     if found is None:
         raise LabError(f"There is no {document.kind} {document.name} in the cluster.", where=document.where)
     status, generation = found.get("status") or {}, found["metadata"].get("generation", 0)
-    groups = list(_groups(document, status))
-    if not any(_current(conditions, generation) for _, _, conditions in groups):
+    # What was said of an earlier version stays: of a parent that the route no longer names, for ever.
+    groups = [
+        (about, field, [condition for condition in conditions if _current(condition, generation)])
+        for about, field, conditions in _groups(document, status)
+    ]
+    if not any(conditions for _, _, conditions in groups):
         yield _nobody(cluster, document)
         return
     for about, field, conditions in groups:
@@ -107,9 +111,9 @@ def _groups(document: Document, status: dict[str, Any]) -> Iterator[tuple[str, s
     for listener in status.get("listeners") or ():
         name = listener["name"]
         yield f"listener {name}", f'spec.listeners[name="{name}"]', listener.get("conditions") or []
-    for place, parent in enumerate(status.get("parents") or ()):
-        field = f"spec.parentRefs[{place}]"
-        yield f"parent {_named(parent.get('parentRef') or {})}", field, parent.get("conditions") or []
+    for parent in status.get("parents") or ():
+        reference = parent.get("parentRef") or {}
+        yield f"parent {_named(reference)}", _parent(document, reference), parent.get("conditions") or []
     for ancestor in status.get("ancestors") or ():
         yield f"at {_named(ancestor.get('ancestorRef') or {})}", "", ancestor.get("conditions") or []
 
@@ -119,13 +123,21 @@ def _named(reference: dict[str, Any]) -> str:
     return f"{reference.get('kind', 'Gateway')} {reference.get('name')}" + (f", {section}" if section else "")
 
 
-def _current(conditions: Sequence[dict[str, Any]], generation: int) -> bool:
-    """Whether a controller has said something, and about what the object is now (a default of the schema: "Waiting")."""
-    return any(
-        condition.get("observedGeneration", generation) >= generation
-        and not (condition["status"] == "Unknown" and condition.get("reason") in ("Pending", "Waiting"))
-        for condition in conditions
-    )
+def _parent(document: Document, reference: dict[str, Any]) -> str:
+    """The parentRef that an entry of the status is about: they need not stand in one order."""
+
+    def names(parent: dict[str, Any]) -> tuple[Any, ...]:
+        return parent.get("name"), parent.get("sectionName"), parent.get("port")
+
+    own = (document.body.get("spec") or {}).get("parentRefs") or []
+    place = next((place for place, parent in enumerate(own) if names(parent) == names(reference)), None)
+    return "spec.parentRefs" if place is None else f"spec.parentRefs[{place}]"
+
+
+def _current(condition: dict[str, Any], generation: int) -> bool:
+    """Whether a controller has said it, about what the object is now: the schema's own default is "Pending" or "Waiting"."""
+    default = condition["status"] == "Unknown" and condition.get("reason") in ("Pending", "Waiting")
+    return bool(condition.get("observedGeneration", generation) >= generation) and not default
 
 
 def _amiss(condition: dict[str, Any]) -> bool:
@@ -170,6 +182,7 @@ _FIELDS = {
     "NotAllowedByListeners": "spec.parentRefs",
     "TargetNotFound": "spec.targetRefs",
     "Conflicted": "spec.targetRefs",
+    "Overridden": "spec.targetRefs",
 }
 
 
@@ -178,9 +191,9 @@ def _field(document: Document, reason: str, message: str) -> str:
     rule = re.search(r"\brule (\d+)", message)
     if rule:
         path = f"spec.rules[{rule[1]}]"
-        place = re.search(r"\bbackendRef (\d+)", message)
-        if place:
-            return f"{path}.backendRefs[{place[1]}]"
+        backend = re.search(r"\bbackendRef (\d+)", message)
+        if backend:
+            return f"{path}.backendRefs[{backend[1]}]"
         return f"{path}.backendRefs" if "ackend" in reason else path
     if document.kind in ("HTTPRoute", "GRPCRoute") and re.match(
         "Backend|RefNotPermitted|PortNotFound", reason

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import ssl
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -10,9 +11,11 @@ from urllib.parse import urlsplit
 import httpx
 
 from ...errors import LabError
+from ...system.certificates import Certificate
 from ...system.local_client import local_client
 from ...system.waiting import wait
 from ..kubernetes.addons.envoy_gateway import NAMESPACE
+from ..kubernetes.manifests.manifests import Document
 
 if TYPE_CHECKING:
     from ..kubernetes.cluster.cluster import Cluster
@@ -21,7 +24,7 @@ _LABELS = "gateway.envoyproxy.io/owning-gateway"
 
 
 @dataclass(frozen=True, slots=True)
-class GatewayDoor:
+class FrontDoor:
     """One port of a Gateway: where it answers, and how it is spoken to."""
 
     address: str  # as this host reaches it
@@ -62,6 +65,19 @@ class GatewayDoor:
             return client.request(method, path, **more)
 
 
+def tls_secret(name: str, namespace: str, held: Certificate) -> Document:
+    """A Secret with a certificate, for the listeners of a Gateway to name: beside the learner's files, as `Applied` takes it."""
+    data = {"tls.crt": held.certificate, "tls.key": held.private_key}
+    body = {
+        "apiVersion": "v1",
+        "kind": "Secret",
+        "metadata": {"name": name, "namespace": namespace},
+        "type": "kubernetes.io/tls",
+        "data": {key: base64.b64encode(value).decode() for key, value in data.items()},
+    }
+    return Document("(the lab's own)", 1, "Secret", "v1", name, namespace, body)
+
+
 class _Named(httpx.HTTPTransport):
     """Says its server's name in the handshake, though it connects to an address."""
 
@@ -82,7 +98,7 @@ def door(
     port: int = 80,
     authority: bytes | None = None,
     within: float = 60,
-) -> GatewayDoor:
+) -> FrontDoor:
     """The door of a Gateway, as soon as its proxy is ready.
 
     :param port: that of one of its listeners.
@@ -94,7 +110,7 @@ def door(
     url = urlsplit(cluster.address(NAMESPACE, service, port))
     if url.hostname is None or url.port is None:
         raise LabError(f"Gateway {gateway} has no address: {url.geturl()}")
-    return GatewayDoor(url.hostname, url.port, authority)
+    return FrontDoor(url.hostname, url.port, authority)
 
 
 def _service(cluster: Cluster, labels: str, port: int) -> str | None:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
+from ...system.certificates import Authority
 from .conditions import Remark, said, settled
-from .door import GatewayDoor, door
+from .door import FrontDoor, door, tls_secret
 
-__all__ = ["GatewayDoor", "Remark", "door", "said", "settled"]
+__all__ = ["Authority", "FrontDoor", "Remark", "door", "said", "settled", "tls_secret"]

@@ -154,6 +154,18 @@ def test_what_was_said_of_the_file_before_does_not_count(simulated, applied, rea
     assert remark.condition == ""
 
 
+def test_a_parent_that_the_route_no_longer_names_is_not_heard(simulated, applied):
+    """Envoy Gateway leaves its entry where it is, with the generation of then."""
+    _, route, _ = applied.documents
+    old = condition(
+        "Accepted", "False", "NoMatchingParent", "No listeners match this parent ref", generation=0
+    )
+    status = parents(condition("Accepted", "True", "Accepted"))
+    gone = {"controllerName": CONTROLLER, "parentRef": {"name": "gone"}, "conditions": [old]}
+    write(simulated, "httproute", "llama", {"parents": [gone, *status["parents"]]})
+    assert said(simulated, [route]) == []
+
+
 def test_what_is_not_a_gateways_business_is_left_alone_and_what_is_gone_is_an_error(simulated, read):
     note = "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: note}\n"
     assert said(simulated, read(note)) == []

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import base64
-import json
 import os
 import re
 import signal
@@ -12,10 +10,11 @@ import time
 import httpx
 import pytest
 
+from llmlab.errors import LabError
 from llmlab.system.certificates import Authority
 from llmlab.system.waiting import wait
 from llmlab.tiers.gateway.conditions import said, settled
-from llmlab.tiers.gateway.door import door
+from llmlab.tiers.gateway.door import door, tls_secret
 from llmlab.tiers.kubernetes.manifests import manifests
 from llmlab.tiers.kubernetes.manifests.applied import Applied
 from llmlab.tiers.kubernetes.manifests.pods import ready_pods
@@ -85,26 +84,13 @@ def authority():
     return Authority("the tests")
 
 
-def secret(held):
-    data = {"tls.crt": held.certificate, "tls.key": held.private_key}
-    body = {
-        "apiVersion": "v1",
-        "kind": "Secret",
-        "metadata": {"name": "front-tls"},
-        "type": "kubernetes.io/tls",
-    }
-    return (
-        json.dumps(body | {"data": {key: base64.b64encode(value).decode() for key, value in data.items()}})
-        + "\n"
-    )
-
-
 @pytest.fixture(scope="module")
 def front(local, authority, tmp_path_factory):
     """One server, a Gateway with a certificate, and a route to the server."""
     folder = tmp_path_factory.mktemp("front")
-    (folder / "front.yaml").write_text("---\n".join([SERVER, secret(authority.issue(HOST)), GATEWAY, ROUTE]))
-    stack = Applied(local, manifests.read(folder, ["front.yaml"], namespaces=[NS]))
+    (folder / "front.yaml").write_text("---\n".join([SERVER, GATEWAY, ROUTE]))
+    files = manifests.read(folder, ["front.yaml"], namespaces=[NS])
+    stack = Applied(local, [tls_secret("front-tls", NS, authority.issue(HOST)), *files])
     stack.up()  # its end is the cluster's
     assert settled(local, stack.documents, 60) == []
     stack.ready(40)
@@ -197,3 +183,24 @@ def test_a_policy_for_nothing_is_said(local, front, read):
         assert remark.where == "gateway.yaml:5"
     finally:
         local.run_kubectl("delete", "backendtrafficpolicy", "limits", "-n", NS)
+
+
+def test_what_the_proxies_are_is_not_the_learners_to_say(front, read):
+    """Their pods are made by a controller that may read every Secret."""
+    proxy = "apiVersion: gateway.envoyproxy.io/v1alpha1\nkind: EnvoyProxy\nmetadata: {name: own}\nspec: {}\n"
+    with pytest.raises(LabError, match='cannot patch resource "envoyproxies"'):
+        front.apply(*read(proxy))
+
+
+def test_a_certificate_that_is_changed_comes_to_the_door(local, front, plain):
+    other = Authority("a later one")
+    front.apply(tls_secret("front-tls", NS, other.issue(HOST)))
+    secure = door(local, "front", NS, port=443, authority=other.certificate)
+
+    def trusted():
+        try:
+            return secure.ask("GET", "/health", HOST).status_code == 200
+        except httpx.ConnectError:
+            return False
+
+    wait("the new certificate", trusted, 15)

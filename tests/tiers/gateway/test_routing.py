@@ -12,7 +12,7 @@ from llmlab.records import stats
 from llmlab.records.schema import ServerInfo
 from llmlab.system.waiting import wait
 from llmlab.tiers.gateway.conditions import settled
-from llmlab.tiers.gateway.door import GatewayDoor, door
+from llmlab.tiers.gateway.door import FrontDoor, door
 from llmlab.tiers.kubernetes.manifests import manifests
 from llmlab.tiers.kubernetes.manifests.applied import Applied
 
@@ -107,7 +107,7 @@ AS_PICKED = (
 )
 
 
-def kept(front: GatewayDoor) -> bool:
+def kept(front: FrontDoor) -> bool:
     """Whether each of four new prompts is known to whoever is asked a second time.
 
     A policy is Accepted long before it is in force, and this one costs 15 s of answers 500: so long Envoy waits for a new cluster's
@@ -141,7 +141,7 @@ def cached(local, replicas, read):
         model_bytes=0, slots=6, ctx_per_slot=4096, threads=1,
     )  # fmt: skip
 
-    def under(policy: str, seed: int, ready: Callable[[GatewayDoor], bool] | None = None) -> float:
+    def under(policy: str, seed: int, ready: Callable[[FrontDoor], bool] | None = None) -> float:
         documents = read(*policy.split("---\n"))
         for document in documents:
             replicas.apply(document)
