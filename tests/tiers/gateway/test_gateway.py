@@ -204,3 +204,129 @@ def test_a_certificate_that_is_changed_comes_to_the_door(local, front, plain):
             return False
 
     wait("the new certificate", trusted, 15)
+
+
+BTP = """apiVersion: gateway.envoyproxy.io/v1alpha1
+kind: BackendTrafficPolicy
+metadata: {name: limits}
+spec:
+  targetRefs:
+  - {group: gateway.networking.k8s.io, kind: HTTPRoute, name: llama}
+"""
+SEEN = "Envoy Gateway 1.9.1 with Envoy 1.40.0, Gateway API 1.6.1"
+
+
+@pytest.fixture
+def put(local, front, read):
+    """Applies objects, and takes them away after the test."""
+    made = []
+
+    def apply(text: str) -> list[manifests.Document]:
+        documents = read(text)
+        made.extend(documents)
+        front.apply(*documents)
+        return documents
+
+    yield apply
+    for document in made:
+        local.run_kubectl("delete", document.kind, document.name, "-n", NS)
+
+
+def statuses(plain, count: int, **more) -> list[int]:
+    return [plain.ask("GET", "/health", HOST, **more).status_code for _ in range(count)]
+
+
+@pytest.mark.guess(
+    guess="A route that states no time limit has none.",
+    really="Envoy's own default holds: a reply that has not begun after 15 s is cut with 504, and so is a stream that is not done. "
+    "`timeouts: {request: 0s}` takes the limit away; `streamIdleTimeout` of a BackendTrafficPolicy is the one that cuts silence and "
+    "lets a stream run.",
+    version=SEEN,
+    source="Envoy's documentation of RouteAction.timeout",
+    see="stop the server (SIGSTOP) and time a request through a route without `timeouts`",
+)
+def test_a_route_without_a_limit_has_envoys(local, plain, put):
+    put(STRAY.replace("    timeouts: {request: 1s}\n", ""))
+    other = "stray.example.com"
+    wait("the route", lambda: plain.ask("GET", "/health", other).status_code == 200, 20)
+    [pod] = ready_pods(local, NS, "app=llama")
+    pids = local.processes(pod)
+    for pid in pids:
+        os.kill(pid, signal.SIGSTOP)
+    try:
+        began = time.monotonic()
+        assert plain.ask("GET", "/v1/models", HOST, timeout=60).status_code == 504
+        limited = time.monotonic() - began
+        assert plain.ask("GET", "/v1/models", other, timeout=60).status_code == 504
+        assert time.monotonic() - began - limited > 4 * limited, "the other route says 1 s"
+    finally:
+        for pid in pids:
+            os.kill(pid, signal.SIGCONT)
+
+
+@pytest.mark.guess(
+    guess="A rate limit for each API key also holds for whoever sends no key.",
+    really="A request without the header that the limit counts by is in no bucket, and passes unlimited. The key has to be asked for as "
+    "well (a SecurityPolicy).",
+    version=SEEN,
+    see="`rateLimit.local` with `clientSelectors: [{headers: [{name: x-api-key, type: Distinct}]}]`, and a request without one",
+)
+def test_a_limit_by_key_does_not_hold_without_one(plain, put):
+    put(
+        BTP
+        + "  rateLimit:\n    local:\n      rules:\n      - clientSelectors: [{headers: [{name: x-api-key, type: Distinct}]}]\n"
+        + "        limit: {requests: 3, unit: Hour}\n"
+    )
+    wait(
+        "a limit", lambda: 429 in statuses(plain, 4, headers={"x-api-key": f"key-{time.monotonic_ns()}"}), 30
+    )
+    assert statuses(plain, 5, headers={"x-api-key": "one"}) == [200, 200, 200, 429, 429]
+    assert statuses(plain, 3, headers={"x-api-key": "other"}) == [200, 200, 200]
+    assert statuses(plain, 5) == [200] * 5
+
+
+@pytest.mark.guess(
+    guess="`connection.bufferLimit` of a ClientTrafficPolicy limits what a client may send.",
+    really="It says how much Envoy keeps at once, and a larger body passes piece by piece. `requestBuffer.limit` of a "
+    "BackendTrafficPolicy is the limit: 413.",
+    version=SEEN,
+    see="send 200 kB through each",
+)
+def test_a_buffer_limit_is_no_body_limit(plain, put):
+    body = {"prompt": "a", "n_predict": 1, "x": "y" * 200_000}
+
+    def sent():
+        return plain.ask("POST", "/completion", HOST, json=body, timeout=30).status_code
+
+    put(
+        "apiVersion: gateway.envoyproxy.io/v1alpha1\nkind: ClientTrafficPolicy\nmetadata: {name: small}\nspec:\n"
+        "  targetRefs: [{group: gateway.networking.k8s.io, kind: Gateway, name: front}]\n  connection: {bufferLimit: 1Ki}\n"
+    )
+    assert sent() == 200
+    put(BTP + "  requestBuffer: {limit: 1Ki}\n")
+    wait("a limit", lambda: sent() == 413, 30)
+
+
+@pytest.mark.guess(
+    guess="A policy that cannot be carried out does nothing.",
+    really="It is not Accepted, and the route that it is for answers 500 to everybody: a key list whose Secret is not there, a global "
+    "limit without its service. A Service without any pod, on the other hand, is Accepted without a word, and answers 503.",
+    version=SEEN,
+    see="a SecurityPolicy whose `apiKeyAuth.credentialRefs` names a Secret that is not there; `kubectl get securitypolicy -o yaml`",
+)
+def test_a_policy_that_cannot_be_carried_out_closes_the_route(local, plain, put):
+    [policy] = put(
+        "apiVersion: gateway.envoyproxy.io/v1alpha1\nkind: SecurityPolicy\nmetadata: {name: keys}\nspec:\n"
+        "  targetRefs: [{group: gateway.networking.k8s.io, kind: HTTPRoute, name: llama}]\n"
+        "  apiKeyAuth:\n    credentialRefs: [{name: nobody}]\n    extractFrom: [{headers: [x-api-key]}]\n"
+    )
+    wait("500", lambda: statuses(plain, 1) == [500], 30)
+    assert statuses(plain, 2, headers={"x-api-key": "a"}) == [500, 500]
+    [remark] = wait("what is said", lambda: said(local, [policy]), 10)
+    assert (remark.condition, remark.document) == ("Accepted is False", policy)
+    documents = put(
+        "apiVersion: v1\nkind: Service\nmetadata: {name: empty}\nspec: {selector: {app: nobody}, ports: [{port: 80}]}\n---\n"
+        + STRAY.replace("name: llama, port", "name: empty, port")
+    )
+    wait("503", lambda: plain.ask("GET", "/health", "stray.example.com").status_code == 503, 20)
+    assert said(local, documents) == [], "and nothing is said about it"
