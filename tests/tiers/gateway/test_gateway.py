@@ -213,7 +213,6 @@ spec:
   targetRefs:
   - {group: gateway.networking.k8s.io, kind: HTTPRoute, name: llama}
 """
-SEEN = "Envoy Gateway 1.9.1 with Envoy 1.40.0, Gateway API 1.6.1"
 
 
 @pytest.fixture
@@ -241,7 +240,7 @@ def statuses(plain, count: int, **more) -> list[int]:
     really="Envoy's own default holds: a reply that has not begun after 15 s is cut with 504, and so is a stream that is not done. "
     "`timeouts: {request: 0s}` takes the limit away; `streamIdleTimeout` of a BackendTrafficPolicy is the one that cuts silence and "
     "lets a stream run.",
-    version=SEEN,
+    version="Envoy Gateway 1.9.1 with Envoy 1.40.0, Gateway API 1.6.1",
     source="Envoy's documentation of RouteAction.timeout",
     see="stop the server (SIGSTOP) and time a request through a route without `timeouts`",
 )
@@ -268,7 +267,7 @@ def test_a_route_without_a_limit_has_envoys(local, plain, put):
     guess="A rate limit for each API key also holds for whoever sends no key.",
     really="A request without the header that the limit counts by is in no bucket, and passes unlimited. The key has to be asked for as "
     "well (a SecurityPolicy).",
-    version=SEEN,
+    version="Envoy Gateway 1.9.1 with Envoy 1.40.0, Gateway API 1.6.1",
     see="`rateLimit.local` with `clientSelectors: [{headers: [{name: x-api-key, type: Distinct}]}]`, and a request without one",
 )
 def test_a_limit_by_key_does_not_hold_without_one(plain, put):
@@ -289,7 +288,7 @@ def test_a_limit_by_key_does_not_hold_without_one(plain, put):
     guess="`connection.bufferLimit` of a ClientTrafficPolicy limits what a client may send.",
     really="It says how much Envoy keeps at once, and a larger body passes piece by piece. `requestBuffer.limit` of a "
     "BackendTrafficPolicy is the limit: 413.",
-    version=SEEN,
+    version="Envoy Gateway 1.9.1 with Envoy 1.40.0, Gateway API 1.6.1",
     see="send 200 kB through each",
 )
 def test_a_buffer_limit_is_no_body_limit(plain, put):
@@ -311,7 +310,7 @@ def test_a_buffer_limit_is_no_body_limit(plain, put):
     guess="A policy that cannot be carried out does nothing.",
     really="It is not Accepted, and the route that it is for answers 500 to everybody: a key list whose Secret is not there, a global "
     "limit without its service. A Service without any pod, on the other hand, is Accepted without a word, and answers 503.",
-    version=SEEN,
+    version="Envoy Gateway 1.9.1 with Envoy 1.40.0, Gateway API 1.6.1",
     see="a SecurityPolicy whose `apiKeyAuth.credentialRefs` names a Secret that is not there; `kubectl get securitypolicy -o yaml`",
 )
 def test_a_policy_that_cannot_be_carried_out_closes_the_route(local, plain, put):
