@@ -12,7 +12,7 @@ from .programs import binaries, images
 
 
 def kubernetes(say: Say, lab: LabInfo | None) -> Need:
-    """Build a cluster's programs from pinned Go modules (ten minutes); for a lab, make its images too."""
+    """Build a cluster's programs from pinned Go modules (twenty minutes and more); for a lab, make its images too."""
     # what a simulated cluster needs is part of what a local one needs
     core, addons = binaries.names(addons=False), binaries.names(addons=True)
     why = local.unusable()
