@@ -28,9 +28,10 @@ def files_of(lab: Path) -> list[Path]:
 def load_checks(lab: Path) -> list[Check]:
     """The checks of a lab in their order: those of each part that `PARTS` names, then those of `checks.py`, each file's as it defines them.
 
-    The files are read anew each time, as a package of their own: two labs, two copies of a lab or two loads of one share no module.
+    The files are read anew each time, as a package of their own: two labs, two copies of a lab or two loads of one share no module. What
+    was loaded stays (a check may import a part while it runs).
 
-    :raises LabError: a part is imported, and a check in it would not be run.
+    :raises LabError: a part is imported, and a check in it would not be run; `PARTS` is no tuple.
     """
     package = f"llmlab_checks_{lab.name[:2]}_{next(_loads)}"
     home = ModuleType(package)
@@ -40,7 +41,14 @@ def load_checks(lab: Path) -> list[Check]:
     try:
         module = _run(f"{package}.checks", lab / "checks.py")
         found: dict[str, Check] = {}
-        for part in (*getattr(module, "PARTS", ()), module):
+        parts = getattr(module, "PARTS", ())
+        if not isinstance(parts, tuple):
+            raise LabError(
+                f"PARTS is a {type(parts).__name__}, no tuple of parts.",
+                where=str(lab / "checks.py"),
+                fix="PARTS = (door,)",
+            )
+        for part in (*parts, module):
             for check in _checks_in(part):
                 found.setdefault(check.name, check)
         _refuse_left_out(package, found)
@@ -73,6 +81,6 @@ def _refuse_left_out(package: str, found: dict[str, Check]) -> None:
                 why = "is called as another one" if check.name in found else "stands in no file of PARTS"
                 raise LabError(
                     f"The check {check.name} {why}, and would not be run.",
-                    where=module.__file__,
+                    where=f"{module.__file__}:{check.function.__code__.co_firstlineno}",
                     fix="name each part once in PARTS, in checks.py, and each check as no other",
                 )

@@ -64,11 +64,14 @@ def sessions(record: Record, slo: stats.SLO | None = None) -> Picture:
 
 
 def _lines(record: Record, runs: Sequence[Run]) -> dict[str, list[Run]]:
-    """The runs by name: their label, or their server's; the order in which they were first made."""
+    """The runs by name (their label, or their server's, and the users where these differ), in the order in which they were first made."""
     servers = server_names(record, sorted({run.server for run in runs}))
+    several = len({run.plan.concurrency for run in runs}) > 1
     lines: dict[str, list[Run]] = {}
     for run in runs:
-        lines.setdefault(run.label or servers[run.server], []).append(run)
+        users = words.count(run.plan.concurrency or 1, "user") if several else ""
+        name = ", ".join(filter(None, (run.label or servers[run.server], users)))
+        lines.setdefault(name, []).append(run)
     return lines
 
 
@@ -109,13 +112,13 @@ def _numbers(name: str, runs: Sequence[Run], turns: Sequence[int], slo: stats.SL
         spans = [_over(runs, metric(turn)).median for turn in turns]
         return [value if np.isfinite(value) else None for value in spans]
 
-    share = _over(runs, lambda run: stats.cached_share(run) or 0.0).median
+    shares = [share for share in map(stats.cached_share, runs) if share is not None]
     return {
         "name": name,
         "turns": [turn + 1 for turn in turns],
         "cached_percent": medians(_cached),
         "ttft_p50": medians(_first),
-        "cached_share": share,
+        "cached_share": stats.Spread.of(shares).median if shares else None,
         "slo_share": None if slo is None else _share(runs, slo),
     }
 
@@ -148,7 +151,8 @@ def _caption(
 ) -> str:
     plan = runs[0].plan
     many = words.span([run.plan.requests // (run.plan.turns or 1) for run in runs])
-    each, users = words.count(plan.turns or 1, "request"), words.count(plan.concurrency or 1, "user")
+    held = words.span([run.plan.concurrency or 1 for run in runs])
+    each, users = words.count(plan.turns or 1, "request"), f"{held} user{'' if held == '1' else 's'}"
     repeats = max(len(group) for group in groups)
     out = [
         f"{many} sessions of {each} a run, {users} at once; each turn adds about {plan.prompt_tokens} words and a reply of up to "

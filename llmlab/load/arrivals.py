@@ -76,7 +76,7 @@ def sessions(
     return _checked(
         Plan(
             pattern="sessions",
-            concurrency=users,
+            concurrency=min(users, many),
             requests=many * turns,
             warmup=warmup,
             turns=turns,

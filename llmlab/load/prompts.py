@@ -78,6 +78,9 @@ class Conversation:
     def __init__(self, plan: Plan, session: int, *, repeat: int = 0, model: str | None = None) -> None:
         self.plan, self.model = plan, model
         self.draw = random.Random(f"{plan.seed}/{repeat}/session/{session}")
+        self.pauses = random.Random(
+            f"{plan.seed}/{repeat}/pauses/{session}"
+        )  # not the words' draw: these stay, whatever `think` is
         self.messages: list[dict[str, str]] = []
         if plan.system_tokens:
             shared = random.Random(f"{plan.seed}/{repeat}/system")
@@ -97,7 +100,7 @@ class Conversation:
 
     def pause(self) -> float:
         """Seconds until the user has thought of the next turn (exponential)."""
-        return self.draw.expovariate(1 / self.plan.think) if self.plan.think else 0.0
+        return self.pauses.expovariate(1 / self.plan.think) if self.plan.think else 0.0
 
 
 def _asked(plan: Plan, model: str | None) -> dict[str, Any]:

@@ -72,7 +72,7 @@ class Running:
         self.due = None if order.warmup else schedule(self.plan)
         numbers = range(-self.plan.warmup, 0) if order.warmup else range(self.plan.requests)
         # Bodies are made before the clock starts: drawing token ids is the client's work, not the server's
-        # delay. Of a conversation only the replies decide what is said next.
+        # delay. In a conversation the reply is part of what is said next: its body is made while the user thinks.
         self.queue = [] if self.talk else [(n, session.payload(self.plan, n, order.repeat)) for n in numbers]
         self.streams = self.plan.concurrency or min(4, len(self.queue))
         self.zero = 0.0
@@ -153,12 +153,13 @@ class Running:
         conversation = Conversation(plan, session, repeat=self.repeat, model=model)
         due = begins
         for turn in range(turns):
+            payload = self.session.endpoint.request(PATHS[plan.api], conversation.ask())
             while (left := self.zero + due - perf_counter()) > 0:  # a timer may be early by its resolution
                 await asyncio.sleep(left)
             said: list[str] = []
             sample = await ask(
                 self.session.endpoint,
-                self.session.endpoint.request(PATHS[plan.api], conversation.ask()),
+                payload,
                 n=session * turns + turn,
                 scheduled=due,
                 zero=self.zero,

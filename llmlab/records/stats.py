@@ -122,8 +122,8 @@ def window(run: Run) -> float:
     """Seconds over which throughput is counted, from the first send (0).
 
     Closed loop: `full`, until a stream first found nothing left to send: up to there every stream was busy,
-    so the draining tail, where the server idles because the test is ending, does not count. Open loop: the
-    whole run.
+    so the draining tail, where the server idles because the test is ending, does not count. Sessions: until a user first had
+    none left; the pauses in which users think count. Open loop: the whole run.
     """
     return run.full if run.full else run.wall
 

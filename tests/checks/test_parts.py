@@ -116,7 +116,7 @@ def test_what_would_not_be_run_is_refused_by_name(lab):
     (lab / "checks.py").write_text(HERE.replace("(plan, door)", "(plan,)"))
     with pytest.raises(LabError, match="check opens stands in no file of PARTS") as caught:
         load_checks(lab)
-    assert caught.value.where == str(lab / "door.py")
+    assert caught.value.where == f"{lab / 'door.py'}:6"
     (lab / "checks.py").write_text(HERE.replace("def closes", "def opens"))
     with pytest.raises(LabError, match="check opens is called as another one"):
         load_checks(lab)

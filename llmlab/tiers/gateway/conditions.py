@@ -22,7 +22,7 @@ GROUPS = ("gateway.networking.k8s.io", "gateway.envoyproxy.io")
 #: Conditions that should be true, and those that should not.
 SHOULD = ("Accepted", "Programmed", "ResolvedRefs")
 SHOULD_NOT = ("Conflicted", "PartiallyInvalid", "Overridden", "Warning", "OverlappingTLSConfig")
-#: Of an object that is nobody's: of these kinds no controller says anything.
+#: Kinds in which nothing of a learner's goes wrong: no controller says anything of the first and the last, and the class is the add-on's.
 QUIET = frozenset({"ReferenceGrant", "GatewayClass", "HTTPRouteFilter"})
 
 
@@ -92,6 +92,7 @@ def _of(cluster: Cluster, document: Document) -> Iterator[Remark]:
     if not any(conditions for _, _, conditions in groups):
         yield _nobody(cluster, document)
         return
+    yield from _unheard(document, {field for _, field, conditions in groups if conditions})
     for about, field, conditions in groups:
         for condition in conditions:
             if _amiss(condition):
@@ -103,6 +104,15 @@ def _of(cluster: Cluster, document: Document) -> Iterator[Remark]:
                 text = str(condition.get("message", ""))
                 at = _field(document, condition.get("reason", ""), text) or field
                 yield Remark(document, name, condition.get("reason", ""), text, about, at)
+
+
+def _unheard(document: Document, heard: set[str]) -> Iterator[Remark]:
+    """The parents of a route about which no controller has said anything, beside others about which one has."""
+    for place, parent in enumerate((document.body.get("spec") or {}).get("parentRefs") or ()):
+        field = f"spec.parentRefs[{place}]"
+        if field not in heard:
+            text = f"no controller has looked at it for {_named(parent)}"
+            yield Remark(document, "", "", text, f"parent {_named(parent)}", field)
 
 
 def _groups(document: Document, status: dict[str, Any]) -> Iterator[tuple[str, str, list[dict[str, Any]]]]:
@@ -127,7 +137,8 @@ def _parent(document: Document, reference: dict[str, Any]) -> str:
     """The parentRef that an entry of the status is about: they need not stand in one order."""
 
     def names(parent: dict[str, Any]) -> tuple[Any, ...]:
-        return parent.get("name"), parent.get("sectionName"), parent.get("port")
+        home = parent.get("namespace") or document.namespace
+        return parent.get("name"), home, parent.get("sectionName"), parent.get("port")
 
     own = (document.body.get("spec") or {}).get("parentRefs") or []
     place = next((place for place, parent in enumerate(own) if names(parent) == names(reference)), None)

@@ -83,7 +83,8 @@ class LiveServer:
         :param arrivals: open loop: "poisson" or "constant".
         :param sessions: conversations instead of single requests: how many in all, held by `concurrency` users (default: 4)
             who think for `think` seconds (mean) between a reply and the next of the `turns` turns. Each turn carries what was
-            said before, and all share a system prompt of about `system_tokens` words.
+            said before, and all share a system prompt of about `system_tokens` words; one warm-up request comes before. No load
+            says what another one has said: its seed is a new one, and in the record.
         :param requests: measured requests per run; default by profile and concurrency.
         :param warmup: requests sent and answered before the measured ones; default: one a stream.
         :param timeout: seconds after which a request is given up (and counted as failed).
@@ -92,6 +93,12 @@ class LiveServer:
         """
         from ...load import closed, constant, poisson
         from ...load import sessions as conversations
+
+        if sessions is not None and (rate is not None or requests is not None or api != "completion"):
+            raise LabError(
+                "A load of sessions has no rate, no number of requests and no other API than chat.",
+                fix="server.load(sessions=8, concurrency=4, turns=4)",
+            )
 
         per_stream, tokens = WORK[self._profile]
         common: dict[str, Any] = {
@@ -107,19 +114,19 @@ class LiveServer:
         plans: list[Plan] = []
         for turn in range(repeats):
             if sessions is not None:
-                self._talks += 1
-                plans += [
-                    conversations(
-                        users,
-                        sessions=sessions,
-                        turns=turns,
-                        think=think,
-                        system_tokens=system_tokens,
-                        seed=first + 1000 * self._talks,
-                        **common,
+                for users in _each(concurrency or 4):
+                    self._talks += 1
+                    plans.append(
+                        conversations(
+                            users,
+                            sessions=sessions,
+                            turns=turns,
+                            think=think,
+                            system_tokens=system_tokens,
+                            seed=first + 1000 * self._talks,
+                            **common,
+                        )
                     )
-                    for users in _each(concurrency or 4)
-                ]
             elif rate is not None:
                 make = {"poisson": poisson, "constant": constant}.get(arrivals)
                 if make is None:
@@ -135,7 +142,7 @@ class LiveServer:
         return self.measure(plans, slo=slo, quiet=quiet)
 
     def measure(self, plans: Sequence[Plan], *, slo: SLO | None = None, quiet: bool = False) -> Measured:
-        """Run plans made with `llmlab.load` (closed, constant, poisson, trace)."""
+        """Run plans made with `llmlab.load` (closed, constant, poisson, trace, sessions)."""
         from ...load import measure
         from ...show.bars import progress_bar
 

@@ -1,9 +1,12 @@
 // Command picker chooses the replica for each request: Envoy asks it (ext_proc) before it connects, and sends the request to the
 // address that the picker writes into a header.
 //
-// Two things count, in this order: a replica that has a slot free, and the longest beginning of the prompt that it has been sent
+// Two things count, in this order: a replica that has a slot free, and the longest beginning of the request that it has been sent
 // before, for that is what its cache still knows. llama-server says the first itself (/slots); the second the picker remembers, as
-// the endpoint picker of the Gateway API inference extension does: it keeps the hashes of each prompt's blocks and who got them.
+// the endpoint picker of the Gateway API inference extension does: it keeps the hashes of each request's blocks and who got them.
+//
+// What is hashed is the whole JSON body, so requests have to name their fields in one order. Two requests that come at the same moment
+// may be given the same free slot: it was free when both were decided.
 package main
 
 import (
@@ -34,14 +37,14 @@ var (
 	listen  = flag.String("listen", ":9002", "where Envoy asks")
 )
 
-// memory is who was sent which beginning last (the hash of a prompt's first n blocks, a replica's address), and when each replica was
+// memory is who was sent which beginning (the hash of a request's first n blocks, the replicas' addresses), and when each replica was
 // chosen last, counted in requests. It is never emptied: a lab sends some thousand blocks.
 var memory = struct {
 	sync.Mutex
-	sent   map[uint64]string
+	sent   map[uint64]map[string]bool
 	chosen map[string]int
 	count  int
-}{sent: map[uint64]string{}, chosen: map[string]int{}}
+}{sent: map[uint64]map[string]bool{}, chosen: map[string]int{}}
 
 // beginnings gives one hash for each whole block of a prompt, each over everything before it too.
 func beginnings(prompt []byte) (hashes []uint64) {
@@ -125,7 +128,9 @@ func pick(prompt []byte) (string, error) {
 	memory.Lock()
 	defer memory.Unlock()
 	for depth, hash := range hashes {
-		known[memory.sent[hash]] = depth + 1
+		for address := range memory.sent[hash] {
+			known[address] = depth + 1
+		}
 	}
 	var best replica
 	for place, address := range addresses {
@@ -138,7 +143,10 @@ func pick(prompt []byte) (string, error) {
 	memory.count++
 	memory.chosen[best.address] = memory.count
 	for _, hash := range hashes {
-		memory.sent[hash] = best.address
+		if memory.sent[hash] == nil {
+			memory.sent[hash] = map[string]bool{}
+		}
+		memory.sent[hash][best.address] = true
 	}
 	return best.address, nil
 }
