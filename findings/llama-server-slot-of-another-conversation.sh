@@ -6,6 +6,7 @@
 # beyond the common part is dropped; the prompt cache in memory (`cache_ram`) saves a slot only where less than half of it is kept. The
 # first conversation's next turn then computes its earlier turn again. With a similarity of 0 the slot used longest ago is taken, each
 # slot is saved, and nothing is computed twice.
+# Near by: ggml-org/llama.cpp pull request 22083 (open) turns the search for a likeness off where idle slots are saved and there is one slot.
 # What to do: with long system prompts set `--slot-prompt-similarity 0`, or send a session's `id_slot`.
 # Output seen:
 #   default: first in slot 7, second in slot 7; the first one's next turn found 200 of its 260 known tokens
