@@ -11,7 +11,7 @@ from ..records import stats
 from ..records.schema import Record, Run
 from . import words
 from .picture import Picture
-from .points import NOTHING, Metric, chosen, server_names
+from .points import Metric, Point, chosen, server_names
 from .style import Mark, draw_points, dress, finish, from_zero, label_ends, new_figure, series, x_at
 
 
@@ -38,17 +38,16 @@ def sessions(record: Record, slo: stats.SLO | None = None) -> Picture:
         ends: list[tuple[float, str, Mark]] = []
         top = 0.0
         for (name, own), mark in zip(lines.items(), marks, strict=True):
-            spans = [_over(own, metric(turn)) for turn in turns]
-            noisy = any(run.noise.noisy for run in own)
-            limited = any(run.noise.client_limited for run in own)
+            points = [Point(turn + 1, tuple(own)) for turn in turns]
+            spans = [point.over(metric(turn)) for turn, point in enumerate(points)]
             draw_points(
                 axes,
-                [turn + 1 for turn in turns],
+                [point.x for point in points],
                 spans,
                 mark,
                 mark.dash,
-                hollow=[noisy] * len(turns),
-                crossed=[limited] * len(turns),
+                hollow=[point.noisy for point in points],
+                crossed=[point.client_limited for point in points],
             )
             top = max([top, *(span.high for span in spans if np.isfinite(span.high))])
             ends.append((spans[-1].median, _label(name, own, slo) if axes is upper else name, mark))
@@ -92,11 +91,6 @@ def _first(turn: int) -> Metric:
     return metric
 
 
-def _over(runs: Sequence[Run], metric: Callable[[Run], float]) -> stats.Spread:
-    values = [value for value in map(metric, runs) if np.isfinite(value)]
-    return stats.Spread.of(values) if values else NOTHING
-
-
 def _share(runs: Sequence[Run], slo: stats.SLO) -> float:
     """Share of all requests of these runs that kept the SLO (0..1)."""
     kept = [stats.goodput(run, slo) for run in runs]
@@ -109,8 +103,8 @@ def _label(name: str, runs: Sequence[Run], slo: stats.SLO | None) -> str:
 
 def _numbers(name: str, runs: Sequence[Run], turns: Sequence[int], slo: stats.SLO | None) -> dict[str, Any]:
     def medians(metric: Callable[[int], Metric]) -> list[float | None]:
-        spans = [_over(runs, metric(turn)).median for turn in turns]
-        return [value if np.isfinite(value) else None for value in spans]
+        found = [Point(turn + 1, tuple(runs)).over(metric(turn)).median for turn in turns]
+        return [value if np.isfinite(value) else None for value in found]
 
     shares = [share for share in map(stats.cached_share, runs) if share is not None]
     return {
