@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import base64
 import ssl
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -11,11 +10,9 @@ from urllib.parse import urlsplit
 import httpx
 
 from ...errors import LabError
-from ...system.certificates import Certificate
 from ...system.local_client import local_client
 from ...system.waiting import wait
 from ..kubernetes.addons.envoy_gateway import NAMESPACE
-from ..kubernetes.manifests.manifests import Document
 
 if TYPE_CHECKING:
     from ..kubernetes.cluster.cluster import Cluster
@@ -63,19 +60,6 @@ class FrontDoor:
         """
         with self.client(host, sni=sni, timeout=timeout) as client:
             return client.request(method, path, **more)
-
-
-def tls_secret(name: str, namespace: str, held: Certificate) -> Document:
-    """A Secret with a certificate, for the listeners of a Gateway to name: beside the learner's files, as `Applied` takes it."""
-    data = {"tls.crt": held.certificate, "tls.key": held.private_key}
-    body = {
-        "apiVersion": "v1",
-        "kind": "Secret",
-        "metadata": {"name": name, "namespace": namespace},
-        "type": "kubernetes.io/tls",
-        "data": {key: base64.b64encode(value).decode() for key, value in data.items()},
-    }
-    return Document("(the lab's own)", 1, "Secret", "v1", name, namespace, body)
 
 
 class _Named(httpx.HTTPTransport):

@@ -15,7 +15,8 @@ from llmlab.errors import LabError
 from llmlab.system.certificates import Authority
 from llmlab.system.waiting import wait
 from llmlab.tiers.gateway.conditions import said, settled
-from llmlab.tiers.gateway.door import door, tls_secret
+from llmlab.tiers.gateway.clients import tls_secret
+from llmlab.tiers.gateway.door import door
 from llmlab.tiers.kubernetes.manifests import manifests
 from llmlab.tiers.kubernetes.manifests.applied import Applied
 from llmlab.tiers.kubernetes.manifests.pods import ready_pods

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -43,6 +44,12 @@ def service(
 ) -> dict[str, Any]:
     """A Service with an address of its own."""
     return object_("v1", "Service", name, namespace) | {"spec": {"ports": ports, "selector": dict(selector)}}
+
+
+def secret(name: str, namespace: str, kind: str, data: Mapping[str, bytes]) -> dict[str, Any]:
+    """A Secret with this in it."""
+    held = {key: base64.b64encode(value).decode() for key, value in data.items()}
+    return object_("v1", "Secret", name, namespace) | {"type": kind, "data": held}
 
 
 def account(

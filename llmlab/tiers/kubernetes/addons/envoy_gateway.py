@@ -6,7 +6,6 @@ would look every ten. Its certificates are made here: the chart's Job does the s
 
 from __future__ import annotations
 
-import base64
 import secrets
 from typing import Any
 
@@ -14,7 +13,7 @@ import yaml
 
 from ....system.certificates import Authority, Certificate
 from ..programs import binaries, images
-from .addon_objects import account, deployment, object_, service
+from .addon_objects import account, deployment, object_, secret, service
 
 NAMESPACE = "envoy-gateway-system"
 #: The class that a Gateway names, as in Envoy Gateway's own documents.
@@ -107,6 +106,8 @@ def _config() -> dict[str, Any]:
         "kind": "EnvoyGateway",
         "gateway": {"controllerName": CONTROLLER},
         "logging": {"level": {"default": "info"}},
+        # What its API has no word for can be put into an Envoy, by whoever owns the cluster.
+        "extensionApis": {"enableEnvoyPatchPolicy": True},
         "provider": {
             "type": "Kubernetes",
             "kubernetes": {
@@ -186,9 +187,6 @@ def _tls(name: str, held: Certificate, authority: bytes) -> dict[str, Any]:
 
 
 def _secret(name: str, kind: str, data: dict[str, bytes]) -> dict[str, Any]:
-    made = object_("v1", "Secret", name, NAMESPACE)
+    made = secret(name, NAMESPACE, kind, data)
     made["metadata"]["labels"] = {"control-plane": _NAME}
-    return made | {
-        "type": kind,
-        "data": {key: base64.b64encode(value).decode() for key, value in data.items()},
-    }
+    return made

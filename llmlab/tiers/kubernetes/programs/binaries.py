@@ -165,6 +165,7 @@ SOURCES = (
         ),
     ),
     ProgramSource("picker", "1", {"picker": "."}, addon="envoy-gateway"),
+    ProgramSource("witness", "1", {"witness": "."}, addon="envoy-gateway"),
     ProgramSource(
         "envoy-gateway-crds",
         _ENVOY_GATEWAY,

@@ -194,6 +194,7 @@ CATALOGUE: tuple[ClusterImage, ...] = (
     _static(
         "picker", "llmlab/picker", "chooses the replica of each request, by its cache and slots", version="1"
     ),
+    _static("witness", "llmlab/witness", "stands behind a door and tells what reached it", version="1"),
     ClusterImage(
         "llmlab/envoy-gateway:v1.9.1",
         "what makes a door of a Gateway and its routes",

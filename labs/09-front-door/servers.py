@@ -1,0 +1,222 @@
+"""The servers behind the door: who gets what, and what a change of them costs."""
+
+import copy
+import uuid
+from collections import Counter
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, replace
+from itertools import cycle
+
+from llmlab.checks import Context, Verdict, check, failed, verdict
+from llmlab.system.local_client import local_client
+from llmlab.system.waiting import wait
+from llmlab.tiers.kubernetes.for_labs import NAMESPACE, answered, losses, ready_pods, roll
+
+from .limits import CUT, LONG, SILENT, silences
+from .stack import CANARY, SERVICE, client, stack, users, witness
+
+SESSIONS, TURNS = 9, 4
+NAMES = {"chat": SERVICE, "chat-next": CANARY}
+COUNTED, SHARE = 1000, (0.07, 0.13)  # requests; of these the canary's: a tenth, three standard deviations either way
+ROLLED = 60  # seconds
+
+
+@dataclass
+class Talk:
+    """A conversation: what was said so far, and what of it each turn found in a cache."""
+
+    name: str
+    said: str
+    known: int = 0  # tokens that had been said before the turn
+    cached: int = 0  # of these, found
+
+    def turn(self, number: int, ask) -> None:
+        """Say some more."""
+        self.said += f" {self.name}-{number} " + " ".join(uuid.uuid4().hex[:6] for _ in range(16))
+        reply = ask({"prompt": self.said, "max_tokens": 8, "ignore_eos": True}).json()
+        usage = reply["usage"]
+        if number:
+            self.known += self._tokens
+            self.cached += (usage.get("prompt_tokens_details") or {}).get("cached_tokens", 0)
+        self.said += reply["choices"][0]["text"]
+        self._tokens = usage["total_tokens"]
+
+
+def kept(asks) -> float:
+    """The share of what had been said before that a cache still knew, of conversations turn by turn, side by side.
+
+    :param asks: for each conversation, how it asks.
+    """
+    talks = [Talk(uuid.uuid4().hex, "") for _ in asks]
+    with ThreadPoolExecutor(3) as pool:
+        for number in range(TURNS):
+            list(pool.map(lambda pair: pair[0].turn(number, pair[1]), zip(talks, asks, strict=True)))  # noqa: B023
+    return sum(talk.cached for talk in talks) / sum(talk.known for talk in talks)
+
+
+@check(
+    title="A conversation stays with the replica that knows it", points=4, needs=("served",), machine=("pods",)
+)
+def sessions(ctx: Context) -> Verdict:
+    """Nine conversations of four turns through the door, each naming itself in `x-session`; the same in turn over the replicas."""
+    one = stack(ctx)
+    pods = ready_pods(one.cluster, NAMESPACE, f"app={SERVICE}")
+    before = {pod.metadata.name: prompts(pod) for pod in pods}
+    asks = []
+    for _ in range(SESSIONS):
+        http = ctx.enter(client(ctx).connected(timeout=60))  # it keeps what cookies it is given, as a browser does
+        http.headers["x-session"] = uuid.uuid4().hex
+        asks.append(lambda body, http=http: http.post("/v1/completions", json=body).raise_for_status())
+    mine = kept(asks)
+    busy = sum(prompts(pod) > before[pod.metadata.name] for pod in pods)
+    theirs = kept([in_turn(pods, place) for place in range(SESSIONS)])
+    good = mine >= 0.6 and mine >= 1.5 * theirs and busy > 1
+    return verdict(
+        good,
+        expected="at least 60 % of what was said before is still known, half as much again as in turn; and more than one replica works",
+        observed=f"{mine:.0%}, in turn over the replicas {theirs:.0%}; {busy} of {len(pods)} replicas had work",
+        look="usage.prompt_tokens_details.cached_tokens in the reply (front.conversations() draws it)",
+        kept=mine,
+        in_turn=theirs,
+    )
+
+
+def in_turn(pods, first: int):
+    """A conversation that asks one replica after the other, without a door."""
+    turn = cycle([*pods[first % len(pods) :], *pods[: first % len(pods)]])
+
+    def ask(body):
+        with local_client(timeout=60) as http:
+            url = f"http://{next(turn).status.pod_ip}:8080/v1/completions"
+            return http.post(url, json=body).raise_for_status()
+
+    return ask
+
+
+def prompts(pod) -> float:
+    """Prompt tokens that a server has computed, by its own count."""
+    with local_client(timeout=10) as http:
+        lines = http.get(f"http://{pod.status.pod_ip}:8080/metrics").text.splitlines()
+    return sum(float(line.split()[1]) for line in lines if line.startswith("llamacpp:prompt_tokens_total "))
+
+
+def answers(ctx: Context, count: int) -> Counter[str]:
+    """Who answers so many requests, each of another conversation, by many clients."""
+    found: Counter[str] = Counter()
+    askers, each = -(-count // 50), min(count, 50)
+    for _ in range(askers):
+        with client(ctx).connected(timeout=20) as http:
+            for _ in range(each):
+                reply = http.get("/v1/models", headers={"x-session": uuid.uuid4().hex})
+                name = reply.json()["data"][0]["id"] if reply.status_code == 200 else f"HTTP {reply.status_code}"
+                found[name] += 1
+    return found
+
+
+@check(title="The canary gets one request in ten", points=2, needs=("served",), machine=("pods",))
+def canary(ctx: Context) -> Verdict:
+    """Ask a thousand times, each time as another conversation, and count who answers."""
+    found = answers(ctx, COUNTED)
+    share = found["chat-next"] / COUNTED
+    good = SHARE[0] <= share <= SHARE[1] and not set(found) - set(NAMES)
+    return verdict(
+        good,
+        expected=f"10 % of {COUNTED} answers are the canary's ({SHARE[0]:.0%} to {SHARE[1]:.0%}), the others the servers'",
+        observed=", ".join(f"{count} by {name}" for name, count in found.most_common()),
+        look=f"kubectl get endpointslices -n {NAMESPACE}; the weights of backendRefs",
+        share=share,
+    )
+
+
+def without_canary(one):
+    """The learner's routes, their weight for the canary 0."""
+    for document in one.documents:
+        body = copy.deepcopy(document.body)
+        refs = [
+            backend
+            for rule in (body.get("spec") or {}).get("rules") or ()
+            for backend in rule.get("backendRefs") or ()
+            if document.kind == "HTTPRoute" and backend.get("name") == CANARY
+        ]
+        for backend in refs:
+            backend["weight"] = 0
+        if refs:
+            yield document, replace(document, body=body)
+
+
+@check(title="The canary is taken back, and nobody notices", points=2, needs=("canary",), machine=("pods",))
+def taken_back(ctx: Context) -> Verdict:
+    """Under load, set its weight to 0 in the learner's own route."""
+    one = stack(ctx)
+    routes = list(without_canary(one))
+    with users(ctx, 3) as them, ctx.deploying():
+        answered(them, 3)
+        one.apply(*(changed for _, changed in routes))
+        try:
+            wait("the end of the canary", lambda: not answers(ctx, 20)["chat-next"], 10)
+            left = answers(ctx, 150)["chat-next"]
+        finally:
+            one.apply(*(route for route, _ in routes))
+        samples = them.stop()
+    lost = sum(not sample.ok for sample in samples)
+    return verdict(
+        not (left or lost),
+        expected="no answer of the canary's any more, no request lost",
+        observed=f"{left} of 150 answers are the canary's; {losses(samples)}",
+        look="kubectl edit httproute -n inference: weight: 0",
+        lost=lost,
+    )
+
+
+@check(title="A replica that goes gets nothing new, and loses nothing", points=3, needs=("served",), machine=("pods",))
+def drained(ctx: Context) -> Verdict:
+    """Roll the servers out under load: each drains for as long as requests come."""
+    one = stack(ctx)
+    deployment = next(it for it in one.documents if (it.kind, it.name) == ("Deployment", SERVICE))
+    with users(ctx, 4) as them, ctx.deploying():
+        answered(them, 4)
+        took = roll(one, deployment, ROLLED)
+        samples = them.stop()
+    lost = sum(not sample.ok for sample in samples)
+    return verdict(
+        not lost,
+        expected=f"three replicas replaced within {ROLLED} s, no request lost",
+        observed=f"it took {took:.0f} s; {losses(samples)}",
+        look="kubectl rollout restart deployment/llama-server -n inference",
+        lost=lost,
+    )
+
+
+@check(
+    title="A reply may be silent for a minute and a stream may last; a server that hangs is given up",
+    points=4,
+    needs=("known-clients",),
+    machine=("pods",),
+)
+def silence(ctx: Context) -> Verdict:
+    """What was begun with the first of these checks: a reply after 70 s, a stream of 95 s, and one that never comes."""
+    names, ends = silences(ctx)
+    found = {what: end.result(timeout=CUT + 30) for what, end in ends.items()}
+    wrong = []
+    if found["silent"][0] != "HTTP 200":
+        wrong.append(words(f"silent for {SILENT} s", *found["silent"]))
+    if found["streamed"][0] != f"{LONG} pieces":
+        wrong.append(words(f"a stream of {LONG} pieces, one a second", *found["streamed"]))
+    how, after = found["hung"]
+    if how == "HTTP 200" or not SILENT <= after <= CUT:
+        wrong.append(words("a server that hangs", how, after))
+    again = [what for what, name in names.items() if len(witness(ctx).of(name)) != 1]
+    if again:
+        wrong.append(f"begun more than once: {', '.join(again)}")
+    return verdict(
+        not wrong,
+        expected=f"a reply after {SILENT} s of silence comes, a stream of {LONG} s to its end; a server that never answers is given up "
+        f"between {SILENT} and {CUT} s",
+        observed="; ".join(wrong) or f"so it is; given up after {after:.0f} s",
+        look="timeouts in httproute.yaml and policies.yaml",
+    )
+
+
+def words(what: str, how: str, after: float) -> str:
+    """How a request ended."""
+    return f"{what}: {how} after {after:.0f} s"

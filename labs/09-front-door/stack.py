@@ -1,0 +1,147 @@
+"""The learner's door on a cluster of the grader's, with the lab's own servers, certificate and keys behind it."""
+
+import secrets
+import shutil
+from pathlib import Path
+
+from llmlab.checks import Context, fixture
+from llmlab.errors import LabError
+from llmlab.load.users import Users
+from llmlab.tiers.gateway.for_labs import (
+    Authority,
+    Client,
+    FrontDoor,
+    Witness,
+    door,
+    key_secret,
+    settled,
+    tls_secret,
+)
+from llmlab.tiers.kubernetes.for_labs import NAMESPACE, applied, cluster, kustomized, tokens
+
+HERE = Path(__file__).parent
+HOST, TLS, KEYS = "api.example.com", "llama-tls", "api-keys"
+SERVICE, CANARY = "llama-server", "llama-server-canary"
+GIVEN = ("namespace.yaml", "servers.yaml")
+IMAGES = ("llama-server:v1.0.0", "models/20m:1", "llmlab/witness:1")
+CLIENTS = 100  # keys; each of them may ask sixty times a minute
+ROLLED = 90  # seconds for everything to be rolled out
+DOOR = 30  # seconds for a Gateway to have one
+
+
+@fixture(ours=True)
+def prepared(ctx: Context):
+    """A fresh cluster with the controller."""
+    return cluster(ctx, "envoy-gateway", images=IMAGES)
+
+
+@fixture(ours=True)
+def authority(ctx: Context) -> Authority:
+    """Who has issued the door's certificate."""
+    return Authority("lab 09")
+
+
+@fixture(ours=True)
+def keys(ctx: Context) -> dict[str, str]:
+    """Each client's key, another one each time."""
+    return {f"client-{number:02d}": secrets.token_hex(16) for number in range(CLIENTS)}
+
+
+def documents(ctx: Context):
+    """The learner's objects, with the lab's own namespace, servers and Secrets in place of whatever theirs say of them."""
+    at = prepared(ctx)
+    for name in GIVEN:
+        shutil.copy(HERE / name, ctx.files / name)
+    found = kustomized(ctx, at, *(HERE / name for name in GIVEN))
+    found += [
+        tls_secret(TLS, NAMESPACE, authority(ctx).issue(HOST)),
+        key_secret(KEYS, NAMESPACE, keys(ctx)),
+    ]
+    made = {(document.kind, document.name): document for document in found}
+    return sorted(made.values(), key=lambda document: document.kind != "Secret")  # whoever names one finds it
+
+
+@fixture
+def stack(ctx: Context):
+    """All of it applied, and the servers ready."""
+    with applied(ctx, prepared(ctx), documents(ctx)) as one:
+        one.ready(ctx.ready or ROLLED)
+        yield one
+
+
+@fixture
+def remarks(ctx: Context):
+    """What the controller has to say of the Gateways, routes and policies, once it has looked at them."""
+    one = stack(ctx)
+    return settled(one.cluster, one.documents, DOOR)
+
+
+def listeners(ctx: Context, protocol: str):
+    """(Gateway, port) of each listener of a protocol that could be for the host."""
+    for gateway in (document for document in stack(ctx).documents if document.kind == "Gateway"):
+        for listener in gateway.body["spec"].get("listeners") or ():
+            name = listener.get("hostname")
+            mine = name in (None, "", HOST) or (name.startswith("*.") and HOST.endswith(name[1:]))
+            if listener.get("protocol") == protocol and mine:
+                yield gateway, listener["port"]
+
+
+@fixture
+def front(ctx: Context) -> FrontDoor:
+    """The door over TLS."""
+    return opened(ctx, "HTTPS", 443, authority(ctx).certificate)
+
+
+def opened(ctx: Context, protocol: str, port: int, trusted: bytes | None = None) -> FrontDoor:
+    """The door of the first Gateway that has a listener of that protocol, on that port.
+
+    :raises LabError: at the Gateway's line, when it has none.
+    """
+    found = list(listeners(ctx, protocol))
+    gateway = next((gateway for gateway, its in found if its == port), None)
+    if gateway is None:
+        there = ", ".join(f"{its} ({gateway.where})" for gateway, its in found) or "none"
+        raise LabError(
+            f"No Gateway listens for {protocol} on port {port} for {HOST}; its ports are {there}.",
+            where=found[0][0].where if found else "kustomization.yaml",
+            fix=f"a listener with protocol: {protocol}, port: {port}",
+        )
+    trouble = [str(remark) for remark in remarks(ctx) if remark.document == gateway and not remark.condition]
+    if trouble:  # nobody looks at it: there will be no door
+        raise LabError("\n".join(trouble), where=gateway.where)
+    one = stack(ctx)
+    try:
+        return door(one.cluster, gateway.name, NAMESPACE, port=port, authority=trusted, within=DOOR)
+    except LabError as error:
+        raise LabError(error.what, where=gateway.where) from None
+
+
+@fixture(ours=True)
+def _used(ctx: Context) -> list[str]:
+    return list(keys(ctx).values())
+
+
+def client(ctx: Context) -> Client:
+    """A client that has not asked for anything yet: what others asked for does not count against its limit."""
+    return Client(front(ctx), HOST, _used(ctx).pop(0))
+
+
+def users(ctx: Context, count: int) -> Users:
+    """So many users of the door in closed loops, most replies short, some long; each with the keys that are left, in turn."""
+    made = front(ctx)
+    return Users(
+        made.base,
+        count,
+        tokens=tokens,
+        timeout=40,
+        host=HOST,
+        authority=made.authority,
+        api_key=tuple(_used(ctx)),
+        session_header="x-session",
+    )
+
+
+@fixture(ours=True)
+def witness(ctx: Context) -> Witness:
+    """It is ready, and behind no Service."""
+    return Witness(stack(ctx).cluster, NAMESPACE)

@@ -1,0 +1,59 @@
+"""Who may come in: the certificate that the door shows, the clients' keys, and one of them asking."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import httpx
+
+from ...system.certificates import Certificate
+from ..kubernetes.addons.addon_objects import secret
+from ..kubernetes.manifests.manifests import Document
+from .door import FrontDoor
+
+
+@dataclass(frozen=True, slots=True)
+class Client:
+    """One client of the door."""
+
+    door: FrontDoor
+    host: str  # that it asks for
+    key: str  # sent as the OpenAI API's clients do: Authorization: Bearer KEY
+
+    def ask(self, method: str, path: str, **more: Any) -> httpx.Response:
+        """One request on a connection of its own.
+
+        :param more: as `FrontDoor.ask` takes it.
+        :raises httpx.HTTPError: as there.
+        """
+        headers = {"Authorization": f"Bearer {self.key}", **more.pop("headers", {})}
+        return self.door.ask(method, path, self.host, headers=headers, **more)
+
+    def connected(self, *, timeout: float = 10) -> httpx.Client:
+        """The same on one connection for all that it asks.
+
+        :param timeout: seconds.
+        """
+        made = self.door.client(self.host, timeout=timeout)
+        made.headers["Authorization"] = f"Bearer {self.key}"
+        return made
+
+
+def tls_secret(name: str, namespace: str, held: Certificate) -> Document:
+    """A Secret with a certificate, for the listeners of a Gateway to name: beside the learner's files, as `Applied` takes it."""
+    data = {"tls.crt": held.certificate, "tls.key": held.private_key}
+    return _document(secret(name, namespace, "kubernetes.io/tls", data))
+
+
+def key_secret(name: str, namespace: str, keys: Mapping[str, str]) -> Document:
+    """A Secret with the clients' keys, an entry for each client, as a SecurityPolicy's `apiKeyAuth` reads it."""
+    return _document(
+        secret(name, namespace, "Opaque", {client: key.encode() for client, key in keys.items()})
+    )
+
+
+def _document(body: dict[str, Any]) -> Document:
+    about = body["metadata"]
+    return Document("(the lab's own)", 1, body["kind"], "v1", about["name"], about["namespace"], body)

@@ -1,0 +1,3 @@
+module llmlab/witness
+
+go 1.22
