@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import base64
-import ssl
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
@@ -12,7 +11,7 @@ import httpx
 
 from ...errors import LabError
 from ...system.certificates import Certificate
-from ...system.local_client import local_client
+from ...system.named_client import named_client
 from ...system.waiting import wait
 from ..kubernetes.addons.envoy_gateway import NAMESPACE
 from ..kubernetes.manifests.manifests import Document
@@ -42,16 +41,7 @@ class FrontDoor:
         :param sni: the name that is said before the certificate is shown; None: the host.
         :param timeout: seconds.
         """
-        trust: ssl.SSLContext | bool = True
-        if self.authority is not None:
-            trust = ssl.create_default_context(cadata=self.authority.decode())
-        return local_client(
-            base_url=self.base,
-            headers={"Host": host},
-            verify=trust,
-            timeout=timeout,
-            transport=_Named(sni or host.partition(":")[0], trust),
-        )
+        return named_client(self.base, host, authority=self.authority, sni=sni, timeout=timeout)
 
     def ask(
         self, method: str, path: str, host: str, *, sni: str | None = None, timeout: float = 10, **more: Any
@@ -76,18 +66,6 @@ def tls_secret(name: str, namespace: str, held: Certificate) -> Document:
         "data": {key: base64.b64encode(value).decode() for key, value in data.items()},
     }
     return Document("(the lab's own)", 1, "Secret", "v1", name, namespace, body)
-
-
-class _Named(httpx.HTTPTransport):
-    """Says its server's name in the handshake, though it connects to an address."""
-
-    def __init__(self, name: str, verify: ssl.SSLContext | bool) -> None:
-        super().__init__(verify=verify, trust_env=False)
-        self._name = name
-
-    def handle_request(self, request: httpx.Request) -> httpx.Response:
-        request.extensions = {**request.extensions, "sni_hostname": self._name}
-        return super().handle_request(request)
 
 
 def door(
