@@ -17,7 +17,7 @@ from llmlab.tiers.gateway.for_labs import (
     settled,
     tls_secret,
 )
-from llmlab.tiers.kubernetes.for_labs import NAMESPACE, applied, cluster, kustomized, tokens
+from llmlab.tiers.kubernetes.for_labs import NAMESPACE, applied, cluster, kustomized
 
 HERE = Path(__file__).parent
 HOST, TLS, KEYS = "api.example.com", "llama-tls", "api-keys"
@@ -127,16 +127,16 @@ def client(ctx: Context) -> Client:
 
 
 def users(ctx: Context, count: int) -> Users:
-    """So many users of the door in closed loops, most replies short, some long; each with the keys that are left, in turn."""
+    """So many users of the door in closed loops, each with a key of its own, and with replies so long that none of them asks too often."""
     made = front(ctx)
     return Users(
         made.base,
         count,
-        tokens=tokens,
+        tokens=lambda number: 400 if number % 3 else 200,
         timeout=40,
         host=HOST,
         authority=made.authority,
-        api_key=tuple(_used(ctx)),
+        api_key=tuple(_used(ctx).pop() for _ in range(count)),
         session_header="x-session",
     )
 

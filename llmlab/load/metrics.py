@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-import http.client
 from dataclasses import dataclass
 from urllib.parse import urlsplit
 
 import msgspec
 from prometheus_client.parser import text_string_to_metric_families
+
+from .client import keys_of
+from .target import Target
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,28 +22,38 @@ class Count:
     busy: int  # requests it is working on or has queued, right now
 
 
-def get(url: str, path: str, *, api_key: str | None = None, timeout: float = 5.0) -> tuple[int, bytes]:
-    """GET one path; (status, body). OSError and HTTPException go to the caller."""
-    parts = urlsplit(url)
-    kind = http.client.HTTPSConnection if parts.scheme == "https" else http.client.HTTPConnection
-    connection = kind(parts.hostname or "127.0.0.1", parts.port, timeout=timeout)
+def get(target: Target, path: str, *, timeout: float = 5.0) -> bytes | None:
+    """What a server answers to a GET with the first of the keys; None when it does not answer with a 200.
+
+    :param timeout: seconds, for each step by itself.
+    """
+    import httpx
+
+    from ..system.named_client import named_client
+
+    parts = urlsplit(target.url)
+    url = f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}"
+    lines = {"Host": target.host} if target.host else {}
+    lines |= {"Accept-Encoding": "identity", "Connection": "close"}
+    if keys := keys_of(target.api_key):
+        lines["Authorization"] = f"Bearer {keys[0]}"
+    headers = httpx.Headers(lines, encoding="latin-1")
+    # Made here, not by the client: these header lines and none of its own.
+    request = httpx.Request("GET", url + parts.path.rstrip("/") + path, headers=headers)
     try:
-        headers = {"Connection": "close"}
-        if api_key:
-            headers["Authorization"] = f"Bearer {api_key}"
-        connection.request("GET", parts.path.rstrip("/") + path, headers=headers)
-        reply = connection.getresponse()
-        return reply.status, reply.read()
-    finally:
-        connection.close()
+        with named_client(url, target.host, authority=target.authority, timeout=timeout) as client:
+            reply = client.send(request)
+    except httpx.HTTPError:
+        return None
+    return reply.content if reply.status_code == 200 else None
 
 
-def count(url: str, *, api_key: str | None = None) -> Count | None:
-    """The counters now; None when the server does not give them (no --metrics, no answer, another server)."""
+def count(target: Target) -> Count | None:
+    """The counters now; None when the server does not give them (no --metrics, no answer, another server, a door that lets nobody ask)."""
+    body = get(target, "/metrics")
+    if body is None:
+        return None
     try:
-        status, body = get(url, "/metrics", api_key=api_key)
-        if status != 200:
-            return None
         values = {
             sample.name: sample.value
             for family in text_string_to_metric_families(body.decode())
@@ -54,7 +66,7 @@ def count(url: str, *, api_key: str | None = None) -> Count | None:
             completion=int(values["llamacpp:tokens_predicted_total"]),
             busy=int(values["llamacpp:requests_processing"] + values["llamacpp:requests_deferred"]),
         )
-    except (OSError, http.client.HTTPException, ValueError, KeyError):
+    except (ValueError, KeyError):
         return None
 
 
@@ -71,12 +83,11 @@ class _Models(msgspec.Struct):
     data: list[_Entry] = []
 
 
-def vocabulary(url: str, *, api_key: str | None = None, model: str | None = None) -> int | None:
+def vocabulary(target: Target) -> int | None:
     """The size of the model's vocabulary by /v1/models; None when the server does not say."""
     try:
-        status, body = get(url, "/v1/models", api_key=api_key)
-        entries = msgspec.json.decode(body, type=_Models).data if status == 200 else []
-    except (OSError, http.client.HTTPException, msgspec.DecodeError):
+        entries = msgspec.json.decode(get(target, "/v1/models") or b"{}", type=_Models).data
+    except msgspec.DecodeError:
         return None
-    named = [entry for entry in entries if entry.id == model] or entries
+    named = [entry for entry in entries if entry.id == target.model] or entries
     return named[0].meta.n_vocab if named and named[0].meta else None

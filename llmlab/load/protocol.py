@@ -8,10 +8,13 @@ from ..records.schema import Plan, Sample
 
 
 class Setup(Struct, tag=True, kw_only=True):
-    """First line to the worker: the server. The key travels here, never in argv."""
+    """First line to the worker: the server, as `Target` has it. Keys travel here, never in argv."""
 
     url: str
-    api_key: str | None = None
+    api_key: str | tuple[str, ...] | None = None
+    host: str | None = None
+    authority: bytes | None = None
+    session_header: str | None = None
     model: str | None = None
     vocab: int | None = None  # size, for prompts of token ids; None: words
 

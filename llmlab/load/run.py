@@ -54,8 +54,15 @@ def measure(
         raise LabError("There is nothing to measure.", fix="measure(target, [closed(4)])")
     created = _now()
     order = [(repeat, plan) for repeat in range(repeats) for plan in plans]
-    vocab = metrics.vocabulary(target.url, api_key=target.api_key, model=target.model)
-    setup = Setup(url=target.url, api_key=target.api_key, model=target.model, vocab=vocab)
+    setup = Setup(
+        url=target.url,
+        api_key=target.api_key,
+        host=target.host,
+        authority=target.authority,
+        session_header=target.session_header,
+        model=target.model,
+        vocab=metrics.vocabulary(target),
+    )
     runs: list[Run] = []
     with turn.take(), Worker(setup, cancel=cancel) as worker:
         for number, (repeat, plan) in enumerate(order):
@@ -153,7 +160,7 @@ class _Measurement:
         """The server's counters once it works on nothing; None when it does not say or come to rest."""
         deadline = monotonic() + QUIET
         while True:
-            now = metrics.count(self.target.url, api_key=self.target.api_key)
+            now = metrics.count(self.target)
             if now is None or not now.busy:
                 return now
             if monotonic() > deadline or self.worker.pause(0.02):

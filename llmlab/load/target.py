@@ -14,11 +14,20 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Target:
-    """One server to be measured. `url` includes any prefix before /v1."""
+    """One server to be measured, or the door before several. `url` includes any prefix before /v1."""
 
     url: str
     info: ServerInfo
-    api_key: str | None = None
+    #: Several are sent in turn: request n, or all of session n in a plan of sessions, has key n modulo their number.
+    api_key: str | tuple[str, ...] | None = None
+    #: The Host header, and the name that is said over TLS and that the certificate is verified for; None: what the URL says.
+    host: str | None = None
+    authority: bytes | None = (
+        None  # the certificate of whom a client trusts (PEM); None: whom the system trusts
+    )
+    #: The name of a header that says which conversation a request belongs to: the same for all turns of a session, another for
+    #: every session, run and measurement. Without sessions each request is its own. None: no such header.
+    session_header: str | None = None
     model: str | None = None  # as the API should be asked for it; None: the server's only one
     pid: int | None = None  # None: its process is not visible from here, so foreign CPU cannot be told
     throttle: Callable[[], Throttle | None] | None = None  # CPU throttling since the server started

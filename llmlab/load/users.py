@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import itertools
+import os
 import threading
 from collections.abc import Callable
 from time import perf_counter
@@ -22,6 +24,11 @@ class Users:
 
     :param tokens: of a reply; a function is asked for each request (its number from 0).
     :param timeout: seconds for a whole reply.
+    :param api_key: several: each user keeps one of them, in turn as they come.
+    :param host: that requests name; over TLS its name is said, and the certificate verified for it. None: that of the URL.
+    :param authority: the certificate that is trusted (PEM); None: the system's.
+    :param session_header: the name of a header in which each user says what is its own and no other's, of these `Users` or of others; None:
+        no such header.
     """
 
     def __init__(
@@ -32,6 +39,10 @@ class Users:
         tokens: int | Callable[[int], int] = 64,
         seed: int = 0,
         timeout: float = 60,
+        api_key: str | tuple[str, ...] | None = None,
+        host: str | None = None,
+        authority: bytes | None = None,
+        session_header: str | None = None,
     ) -> None:
         self.url = url
         self.samples: list[Sample] = []
@@ -39,7 +50,11 @@ class Users:
         self._wanted = count
         self._tokens = tokens if callable(tokens) else (lambda _: tokens)
         self._seed, self._timeout = seed, timeout
-        self._endpoint = Endpoint.parse(url, None)
+        self._endpoint = Endpoint.parse(
+            url, api_key, host=host, authority=authority, session_header=session_header
+        )
+        self._among = os.urandom(6).hex()
+        self._came = itertools.count()  # users; a place is taken again by who comes after one that left
         self._live = Live()
         self._sent = 0
         self._zero = perf_counter()
@@ -103,6 +118,7 @@ class Users:
             running = {task for task in running if not task.done()}
 
     async def _user(self, place: int) -> None:
+        user = next(self._came)
         while place < self._wanted:
             n, self._sent = self._sent, self._sent + 1
             plan = Plan(
@@ -112,7 +128,9 @@ class Users:
                 seed=self._seed,
                 timeout=self._timeout,
             )
-            payload = self._endpoint.request(PATHS[plan.api], body(plan, n))
+            payload = self._endpoint.request(
+                PATHS[plan.api], body(plan, n), conversation=user, among=self._among
+            )
             sample = await ask(
                 self._endpoint,
                 payload,

@@ -36,12 +36,18 @@ class Session:
 
     def __init__(self, setup: Setup) -> None:
         self.setup = setup
-        self.endpoint = Endpoint.parse(setup.url, setup.api_key)
+        self.endpoint = Endpoint.parse(
+            setup.url,
+            setup.api_key,
+            host=setup.host,
+            authority=setup.authority,
+            session_header=setup.session_header,
+        )
 
-    def payload(self, plan: Plan, n: int, repeat: int) -> bytes:
-        """The whole request `n`, as bytes."""
+    def payload(self, plan: Plan, n: int, repeat: int, among: str) -> bytes:
+        """The whole request `n` of those that have this in common, as bytes."""
         made = body(plan, n, repeat=repeat, vocab=self.setup.vocab, model=self.setup.model)
-        return self.endpoint.request(PATHS[plan.api], made)
+        return self.endpoint.request(PATHS[plan.api], made, conversation=n, among=among)
 
     async def carry_out(self, order: Order) -> Done:
         """Run one order to its end and return what came of it."""
@@ -68,12 +74,18 @@ class Running:
         self.spun = 0.0
         self.late: list[float] = []  # of the event loop
         self.idle: float | None = None  # when a closed stream, or a user, first found nothing left to send
+        # In a session's header: a server that keeps sessions must take those of another run for others, also where the plan is the same.
+        self.among = f"{self.plan.seed}-{self.repeat}-{os.urandom(6).hex()}"
         self.talk = self.plan.pattern == "sessions" and not order.warmup
         self.due = None if order.warmup else schedule(self.plan)
         numbers = range(-self.plan.warmup, 0) if order.warmup else range(self.plan.requests)
         # Bodies are made before the clock starts: drawing token ids is the client's work, not the server's
         # delay. In a conversation the reply is part of what is said next: its body is made while the user thinks.
-        self.queue = [] if self.talk else [(n, session.payload(self.plan, n, order.repeat)) for n in numbers]
+        self.queue = (
+            []
+            if self.talk
+            else [(n, session.payload(self.plan, n, order.repeat, self.among)) for n in numbers]
+        )
         self.streams = self.plan.concurrency or min(4, len(self.queue))
         self.zero = 0.0
 
@@ -153,7 +165,9 @@ class Running:
         conversation = Conversation(plan, session, repeat=self.repeat, model=model)
         due = begins
         for turn in range(turns):
-            payload = self.session.endpoint.request(PATHS[plan.api], conversation.ask())
+            payload = self.session.endpoint.request(
+                PATHS[plan.api], conversation.ask(), conversation=session, among=self.among
+            )
             while (left := self.zero + due - perf_counter()) > 0:  # a timer may be early by its resolution
                 await asyncio.sleep(left)
             said: list[str] = []

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime
+import ssl
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -40,6 +41,15 @@ class Authority:
         return Certificate(
             _pem(_signed(names[0], names, key, self._name, self._key, authority=False)), _private(key)
         )
+
+
+def trust(authority: bytes | None = None) -> ssl.SSLContext:
+    """What a client verifies a server's certificate with.
+
+    :param authority: the certificate of whom it trusts, and of nobody else (PEM); None: whom the system trusts.
+    :raises ssl.SSLError: when that is no certificate.
+    """
+    return ssl.create_default_context(cadata=authority.decode() if authority else None)
 
 
 def self_signed(domain: str) -> Certificate:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ssl
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
@@ -10,7 +9,7 @@ from urllib.parse import urlsplit
 import httpx
 
 from ...errors import LabError
-from ...system.local_client import local_client
+from ...system.named_client import named_client
 from ...system.waiting import wait
 from ..kubernetes.addons.envoy_gateway import NAMESPACE
 
@@ -39,16 +38,7 @@ class FrontDoor:
         :param sni: the name that is said before the certificate is shown; None: the host.
         :param timeout: seconds.
         """
-        trust: ssl.SSLContext | bool = True
-        if self.authority is not None:
-            trust = ssl.create_default_context(cadata=self.authority.decode())
-        return local_client(
-            base_url=self.base,
-            headers={"Host": host},
-            verify=trust,
-            timeout=timeout,
-            transport=_Named(sni or host.partition(":")[0], trust),
-        )
+        return named_client(self.base, host, authority=self.authority, sni=sni, timeout=timeout)
 
     def ask(
         self, method: str, path: str, host: str, *, sni: str | None = None, timeout: float = 10, **more: Any
@@ -60,18 +50,6 @@ class FrontDoor:
         """
         with self.client(host, sni=sni, timeout=timeout) as client:
             return client.request(method, path, **more)
-
-
-class _Named(httpx.HTTPTransport):
-    """Says its server's name in the handshake, though it connects to an address."""
-
-    def __init__(self, name: str, verify: ssl.SSLContext | bool) -> None:
-        super().__init__(verify=verify, trust_env=False)
-        self._name = name
-
-    def handle_request(self, request: httpx.Request) -> httpx.Response:
-        request.extensions = {**request.extensions, "sni_hostname": self._name}
-        return super().handle_request(request)
 
 
 def door(
