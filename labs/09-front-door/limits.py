@@ -17,7 +17,11 @@ SWAPPED = 20  # seconds for the door to hear that others are behind a Service
 AT_ONCE, MINUTE = 60, 60  # requests, seconds
 AFTERWARDS = 12  # seconds in which the door is asked on, when the limit is reached
 MEBIBYTE = 1 << 20
-SILENT, LONG, CUT = 70, 95, 100  # seconds: a reply that is late, a stream, and by when a server that hangs is given up
+SILENT, LONG, CUT = (
+    70,
+    95,
+    100,
+)  # seconds: a reply that is late, a stream, and by when a server that hangs is given up
 
 
 @contextlib.contextmanager
@@ -35,7 +39,9 @@ def watched(ctx: Context):
 
     with ctx.deploying():
         with seen.behind(SERVICE, CANARY):
-            wait("the witness behind the door", lambda: all(answers('"witness"')() for _ in range(3)), SWAPPED)
+            wait(
+                "the witness behind the door", lambda: all(answers('"witness"')() for _ in range(3)), SWAPPED
+            )
             yield seen
         wait("the servers behind the door", answers('"chat"', '"chat-next"'), SWAPPED)
 
@@ -75,7 +81,9 @@ def outcome(asker, body) -> tuple[str, float]:
     return how, time.monotonic() - began
 
 
-@check(title="No key, no answer; and the key stays at the door", points=3, needs=("served",), machine=("pods",))
+@check(
+    title="No key, no answer; and the key stays at the door", points=3, needs=("served",), machine=("pods",)
+)
 def known_clients(ctx: Context) -> Verdict:
     """Ask without a key, with one that is nobody's, and with one of the Secret; read what the witness was sent."""
     asker, name = client(ctx), str(uuid.uuid4())
@@ -83,7 +91,9 @@ def known_clients(ctx: Context) -> Verdict:
     body, wrong = {"id": name, "prompt": "once"}, []
     with watched(ctx) as seen:
         for whose, headers in (("no key", {}), ("a wrong key", {"Authorization": f"Bearer {'0' * 32}"})):
-            status = asker.door.ask("POST", "/v1/completions", asker.host, json=body, headers=headers).status_code
+            status = asker.door.ask(
+                "POST", "/v1/completions", asker.host, json=body, headers=headers
+            ).status_code
             if status not in (401, 403):
                 wrong.append(f"{whose}: HTTP {status}")
         status = asker.ask("POST", "/v1/completions", json=body).status_code
@@ -103,7 +113,12 @@ def known_clients(ctx: Context) -> Verdict:
     )
 
 
-@check(title="Sixty requests a minute for each client, and for no one less", points=4, needs=("served",), machine=("pods",))
+@check(
+    title="Sixty requests a minute for each client, and for no one less",
+    points=4,
+    needs=("served",),
+    machine=("pods",),
+)
 def limit(ctx: Context) -> Verdict:
     """One client asks ninety times at once, another ten times right after; then the first goes on asking, four times a second."""
     one, other = client(ctx), client(ctx)
@@ -131,7 +146,8 @@ def limit(ctx: Context) -> Verdict:
         not wrong,
         expected=f"{AT_ONCE} of 90 requests at once get an answer and the rest 429; after that about one a second does; another client's "
         "ten are all answered",
-        observed="; ".join(wrong) or f"{counts(burst)}; {later[200]} in the next {AFTERWARDS} s; the other client: {counts(others)}",
+        observed="; ".join(wrong)
+        or f"{counts(burst)}; {later[200]} in the next {AFTERWARDS} s; the other client: {counts(others)}",
         look="for i in $(seq 90); do curl -s -o /dev/null -w '%{http_code}\n' …; done | sort | uniq -c",
     )
 
@@ -152,7 +168,11 @@ def bodies(ctx: Context) -> Verdict:
             yield large[place : place + 65536]
 
     with watched(ctx):
-        for what, body, wanted in (("9 MiB", small, 200), ("11 MiB", large, 413), ("11 MiB in pieces", pieces(), 413)):
+        for what, body, wanted in (
+            ("9 MiB", small, 200),
+            ("11 MiB", large, 413),
+            ("11 MiB in pieces", pieces(), 413),
+        ):
             try:
                 status = asker.ask("POST", "/v1/completions", content=body, timeout=60).status_code
             except httpx.WriteError:  # it was told to stop before it had sent everything

@@ -7,7 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from itertools import cycle
 
-from llmlab.checks import Context, Verdict, check, failed, verdict
+from llmlab.checks import Context, Verdict, check, verdict
 from llmlab.system.local_client import local_client
 from llmlab.system.waiting import wait
 from llmlab.tiers.kubernetes.for_labs import NAMESPACE, answered, losses, ready_pods, roll
@@ -17,7 +17,10 @@ from .stack import CANARY, SERVICE, client, stack, users, witness
 
 SESSIONS, TURNS = 9, 4
 NAMES = {"chat": SERVICE, "chat-next": CANARY}
-COUNTED, SHARE = 1000, (0.07, 0.13)  # requests; of these the canary's: a tenth, three standard deviations either way
+COUNTED, SHARE = (
+    1000,
+    (0.07, 0.13),
+)  # requests; of these the canary's: a tenth, three standard deviations either way
 ROLLED = 60  # seconds
 
 
@@ -55,7 +58,10 @@ def kept(asks) -> float:
 
 
 @check(
-    title="A conversation stays with the replica that knows it", points=4, needs=("served",), machine=("pods",)
+    title="A conversation stays with the replica that knows it",
+    points=4,
+    needs=("served",),
+    machine=("pods",),
 )
 def sessions(ctx: Context) -> Verdict:
     """Nine conversations of four turns through the door, each naming itself in `x-session`; the same in turn over the replicas."""
@@ -64,7 +70,9 @@ def sessions(ctx: Context) -> Verdict:
     before = {pod.metadata.name: prompts(pod) for pod in pods}
     asks = []
     for _ in range(SESSIONS):
-        http = ctx.enter(client(ctx).connected(timeout=60))  # it keeps what cookies it is given, as a browser does
+        http = ctx.enter(
+            client(ctx).connected(timeout=60)
+        )  # it keeps what cookies it is given, as a browser does
         http.headers["x-session"] = uuid.uuid4().hex
         asks.append(lambda body, http=http: http.post("/v1/completions", json=body).raise_for_status())
     mine = kept(asks)
@@ -108,7 +116,9 @@ def answers(ctx: Context, count: int) -> Counter[str]:
         with client(ctx).connected(timeout=20) as http:
             for _ in range(each):
                 reply = http.get("/v1/models", headers={"x-session": uuid.uuid4().hex})
-                name = reply.json()["data"][0]["id"] if reply.status_code == 200 else f"HTTP {reply.status_code}"
+                name = (
+                    reply.json()["data"][0]["id"] if reply.status_code == 200 else f"HTTP {reply.status_code}"
+                )
                 found[name] += 1
     return found
 
@@ -168,7 +178,12 @@ def taken_back(ctx: Context) -> Verdict:
     )
 
 
-@check(title="A replica that goes gets nothing new, and loses nothing", points=3, needs=("served",), machine=("pods",))
+@check(
+    title="A replica that goes gets nothing new, and loses nothing",
+    points=3,
+    needs=("served",),
+    machine=("pods",),
+)
 def drained(ctx: Context) -> Verdict:
     """Roll the servers out under load: each drains for as long as requests come."""
     one = stack(ctx)

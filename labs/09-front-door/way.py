@@ -10,7 +10,7 @@ from llmlab.system.local_client import local_client
 from llmlab.system.waiting import wait
 from llmlab.tiers.kubernetes.for_labs import NAMESPACE, ready_pods
 
-from .stack import CANARY, HOST, SERVICE, client, front, opened, remarks, stack
+from .stack import CANARY, HOST, SERVICE, client, opened, remarks, stack
 
 #: Annotations that only an Ingress controller has ever read, and none of these runs here.
 PHANTOMS = ("ingress.kubernetes.io/", "kubernetes.io/ingress.")
@@ -35,7 +35,15 @@ def ignored(ctx: Context):
     one = stack(ctx)
     for document in one.documents:
         if document.kind == "Ingress":
-            words = ("get", "ingress", document.name, "-n", NAMESPACE, "-o", "jsonpath={.status.loadBalancer.ingress}")
+            words = (
+                "get",
+                "ingress",
+                document.name,
+                "-n",
+                NAMESPACE,
+                "-o",
+                "jsonpath={.status.loadBalancer.ingress}",
+            )
             if not one.cluster.run_kubectl(*words).strip():
                 yield f"{document.where}: Ingress {document.name} has no address: no Ingress controller runs here, so nobody has read it"
         for name in (document.body["metadata"].get("annotations") or {}) if document.file else ():
@@ -83,12 +91,19 @@ def served(ctx: Context) -> Verdict:
     return verdict(
         counted >= 16,
         expected=expected,
-        observed="so it is" if counted >= 16 else f"HTTP 200, and the lab's servers have generated {counted:.0f} tokens",
+        observed="so it is"
+        if counted >= 16
+        else f"HTTP 200, and the lab's servers have generated {counted:.0f} tokens",
         look=look,
     )
 
 
-@check(title="Another host, and what is the servers' own, stay outside", points=3, needs=("served",), machine=("pods",))
+@check(
+    title="Another host, and what is the servers' own, stay outside",
+    points=3,
+    needs=("served",),
+    machine=("pods",),
+)
 def hosts(ctx: Context) -> Verdict:
     """Ask for another host, in the handshake and in the request alone; then for what a server tells about itself."""
     asker, let_in = client(ctx), []
@@ -117,7 +132,12 @@ def head(asker) -> dict[str, str]:
     return {"Authorization": f"Bearer {asker.key}"}
 
 
-@check(title="Over plain HTTP there is a way to HTTPS, and nothing else", points=2, needs=("served",), machine=("pods",))
+@check(
+    title="Over plain HTTP there is a way to HTTPS, and nothing else",
+    points=2,
+    needs=("served",),
+    machine=("pods",),
+)
 def redirect(ctx: Context) -> Verdict:
     """Ask on port 80, with GET and with POST, and follow nothing."""
     with ctx.deploying():
@@ -131,7 +151,9 @@ def redirect(ctx: Context) -> Verdict:
             wrong.append(f"{method}: {error}")
             continue
         if reply.status_code not in (301, 302, 303, 307, 308) or reply.headers.get("location") not in aims:
-            wrong.append(f"{method}: HTTP {reply.status_code}, Location {reply.headers.get('location', 'none')}")
+            wrong.append(
+                f"{method}: HTTP {reply.status_code}, Location {reply.headers.get('location', 'none')}"
+            )
     return verdict(
         not wrong,
         expected=f"a redirect to {aims[0]}",
@@ -155,7 +177,9 @@ def streaming(ctx: Context) -> Verdict:
     return verdict(
         min(shares) < 0.5,
         expected="the first token comes in the first half of the time",
-        observed="the first piece came after " + ", ".join(f"{share:.0%}" for share in shares) + " of the whole time",
-        look="curl -N … -d '{\"prompt\": \"once\", \"max_tokens\": 128, \"stream\": true}'",
+        observed="the first piece came after "
+        + ", ".join(f"{share:.0%}" for share in shares)
+        + " of the whole time",
+        look='curl -N … -d \'{"prompt": "once", "max_tokens": 128, "stream": true}\'',
         first=min(shares),
     )

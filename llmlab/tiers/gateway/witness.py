@@ -103,7 +103,11 @@ def _deployment() -> dict[str, Any]:
         "imagePullPolicy": "Never",
         "readinessProbe": {"tcpSocket": {"port": 8080}, "periodSeconds": 1},
     }
-    spec = {"containers": [container], "terminationGracePeriodSeconds": 1, "automountServiceAccountToken": False}
+    spec = {
+        "containers": [container],
+        "terminationGracePeriodSeconds": 1,
+        "automountServiceAccountToken": False,
+    }
     return {
         "metadata": {"name": NAME},
         "spec": {

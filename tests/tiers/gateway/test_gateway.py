@@ -14,8 +14,8 @@ import pytest
 from llmlab.errors import LabError
 from llmlab.system.certificates import Authority
 from llmlab.system.waiting import wait
-from llmlab.tiers.gateway.conditions import said, settled
 from llmlab.tiers.gateway.clients import tls_secret
+from llmlab.tiers.gateway.conditions import said, settled
 from llmlab.tiers.gateway.door import door
 from llmlab.tiers.kubernetes.manifests import manifests
 from llmlab.tiers.kubernetes.manifests.applied import Applied
