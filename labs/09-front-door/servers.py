@@ -8,12 +8,15 @@ from dataclasses import dataclass, replace
 from itertools import cycle
 
 from llmlab.checks import Context, Verdict, check, verdict
+from llmlab.load import Target, closed, measure
+from llmlab.records import stats
+from llmlab.records.schema import ServerInfo
 from llmlab.system.local_client import local_client
 from llmlab.system.waiting import wait
 from llmlab.tiers.kubernetes.for_labs import NAMESPACE, answered, losses, ready_pods, roll
 
 from .limits import CUT, LONG, SILENT, silences
-from .stack import CANARY, SERVICE, client, stack, users, witness
+from .stack import CANARY, HOST, SERVICE, client, front, stack, users, witness
 
 SESSIONS, TURNS = 9, 4
 NAMES = {"chat": SERVICE, "chat-next": CANARY}
@@ -22,6 +25,11 @@ COUNTED, SHARE = (
     (0.07, 0.13),
 )  # requests; of these the canary's: a tenth, three standard deviations either way
 ROLLED = 60  # seconds
+#: What stands behind the door, as a record says it.
+INFO = ServerInfo(
+    command=[], flags={}, engine="built", engine_version="", model="20m", model_sha256="", model_parameters=None, model_bytes=0,
+    slots=12, ctx_per_slot=2048, threads=1,
+)  # fmt: skip
 
 
 @dataclass
@@ -135,6 +143,29 @@ def canary(ctx: Context) -> Verdict:
         observed=", ".join(f"{count} by {name}" for name, count in found.most_common()),
         look=f"kubectl get endpointslices -n {NAMESPACE}; the weights of backendRefs",
         share=share,
+    )
+
+
+@check(title="Who asks is answered, request after request", points=2, needs=("served",), machine=("pods",))
+def steady(ctx: Context) -> Verdict:
+    """Eight users, six hundred short streams, and nothing changes."""
+    made = front(ctx)
+    target = Target(
+        url=made.base,
+        info=INFO,
+        host=HOST,
+        authority=made.authority,
+        api_key=tuple(client(ctx).key for _ in range(20)),
+        session_header="x-session",
+    )
+    (run,) = measure(target, [closed(8, requests=600, max_tokens=8, warmup=0)]).runs
+    lost = stats.failed(run)
+    return verdict(
+        not lost,
+        expected="600 of 600 requests answered",
+        observed=losses(run.samples),
+        look="the access log of the door: kubectl logs -n envoy-gateway-system deployment/… -c envoy: response_flags",
+        lost=len(lost),
     )
 
 

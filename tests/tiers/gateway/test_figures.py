@@ -170,6 +170,8 @@ def test_a_burst_of_which_nothing_was_admitted():
 
 def test_many_clients_and_long_bursts_are_folded_in_the_picture_only():
     assert len(draw("burst, many clients").data["clients"]) == 9
+    six = [[f"client {n}", 0.1 * n, 1.0, 2.0, 200] for n in range(6)]
+    assert draw("burst, many clients").size == figures.burst(made("burst", six)).size
     assert (draw("burst").data["bin_s"], draw("burst, long").data["bin_s"]) == (1, 5)
 
 
@@ -237,6 +239,12 @@ def test_a_share_that_is_stated_again_is_one_and_zero_counts_until_the_next():
 def test_answers_before_any_weight_have_no_stated_share():
     shares = figures.canary(made("canary", [["answer", 0.5, "llama", None], ["weight", 1.0, "", 0.1]])).data["shares"]  # fmt: skip
     assert [(it["share"], it["answers"]) for it in shares] == [(None, 1), (0.1, 0)]
+
+
+def test_an_answer_at_the_moment_of_a_weight_is_the_new_ones_and_a_name_says_who_the_canary_is():
+    rows = [["weight", 0.0, "", 0.1], ["answer", 0.5, "llama-canary", None], ["weight", 1.0, "", 0.0], ["answer", 1.0, "llama", None]]  # fmt: skip
+    data = figures.canary(made("canary", rows)).data
+    assert [(it["share"], it["answers"], it["canary"]) for it in data["shares"]] == [(0.1, 1, 1), (0.0, 1, 0)]
 
 
 @pytest.mark.parametrize(("some", "total"), [(0, 10), (5, 20), (20, 20), (1, 1), (300, 1000)])

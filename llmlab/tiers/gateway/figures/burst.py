@@ -146,9 +146,8 @@ def _spans(rows: list[dict[str, Any]]) -> tuple[list[Span], list[Span]]:
 
 def _at(spans: Sequence[Span], times: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
     """How many spans hold each moment: a span holds its beginning, not its end."""
-    real = [span for span in spans if span[1] > span[0]]
-    begun = np.searchsorted(np.sort([span[0] for span in real]), times, side="right")
-    ended = np.searchsorted(np.sort([span[1] for span in real]), times, side="right")
+    begun = np.searchsorted(np.sort([span[0] for span in spans]), times, side="right")
+    ended = np.searchsorted(np.sort([span[1] for span in spans]), times, side="right")
     return np.asarray(begun - ended)
 
 
