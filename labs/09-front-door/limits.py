@@ -126,7 +126,7 @@ def limit(ctx: Context) -> Verdict:
         burst = Counter(http.get("/v1/models").status_code for _ in range(90))
         with other.connected() as beside:
             others = Counter(beside.get("/v1/models").status_code for _ in range(10))
-        later = Counter()
+        later: Counter[int] = Counter()
         began = time.monotonic()
 
         def over() -> bool:

@@ -36,7 +36,7 @@ def only_the_door(ctx: Context) -> Verdict:
     found = documents(ctx)
     policies = [document for document in found if document.kind == "NetworkPolicy"]
     gateways = [document.name for document in found if document.kind == "Gateway"]
-    namespaces = {name: {} for name in (NAMESPACE, DOORS, "default")}
+    namespaces: dict[str, dict[str, str]] = {name: {} for name in (NAMESPACE, DOORS, "default")}
     door = Pod(
         namespace=DOORS,
         labels={**DOOR.labels, "gateway.envoyproxy.io/owning-gateway-name": (gateways or ["front"])[0]},

@@ -1,10 +1,9 @@
 """The servers behind the door: who gets what, and what a change of them costs."""
 
-import copy
 import uuid
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from itertools import cycle
 
 from llmlab.checks import Context, Verdict, check, verdict
@@ -13,10 +12,11 @@ from llmlab.records import stats
 from llmlab.records.schema import ServerInfo
 from llmlab.system.local_client import local_client
 from llmlab.system.waiting import wait
+from llmlab.tiers.gateway.for_labs import HOST, weighted
 from llmlab.tiers.kubernetes.for_labs import NAMESPACE, answered, losses, ready_pods, roll
 
 from .limits import CUT, LONG, SILENT, silences
-from .stack import CANARY, HOST, SERVICE, client, front, stack, users, witness
+from .stack import CANARY, SERVICE, client, front, stack, users, witness
 
 SESSIONS, TURNS = 9, 4
 NAMES = {"chat": SERVICE, "chat-next": CANARY}
@@ -40,6 +40,7 @@ class Talk:
     said: str
     known: int = 0  # tokens that had been said before the turn
     cached: int = 0  # of these, found
+    tokens: int = 0  # said so far
 
     def turn(self, number: int, ask) -> None:
         """Say some more."""
@@ -47,10 +48,10 @@ class Talk:
         reply = ask({"prompt": self.said, "max_tokens": 8, "ignore_eos": True}).json()
         usage = reply["usage"]
         if number:
-            self.known += self._tokens
+            self.known += self.tokens
             self.cached += (usage.get("prompt_tokens_details") or {}).get("cached_tokens", 0)
         self.said += reply["choices"][0]["text"]
-        self._tokens = usage["total_tokens"]
+        self.tokens = usage["total_tokens"]
 
 
 def kept(asks) -> float:
@@ -169,29 +170,13 @@ def steady(ctx: Context) -> Verdict:
     )
 
 
-def without_canary(one):
-    """The learner's routes, their weight for the canary 0."""
-    for document in one.documents:
-        body = copy.deepcopy(document.body)
-        refs = [
-            backend
-            for rule in (body.get("spec") or {}).get("rules") or ()
-            for backend in rule.get("backendRefs") or ()
-            if document.kind == "HTTPRoute" and backend.get("name") == CANARY
-        ]
-        for backend in refs:
-            backend["weight"] = 0
-        if refs:
-            yield document, replace(document, body=body)
-
-
 @check(title="The canary is taken back, and nobody notices", points=2, needs=("canary",), machine=("pods",))
 def taken_back(ctx: Context) -> Verdict:
     """Under load, set its weight to 0 in the learner's own route."""
     one = stack(ctx)
-    routes = list(without_canary(one))
-    with users(ctx, 3) as them, ctx.deploying():
-        answered(them, 3)
+    routes = list(weighted(one.documents, CANARY, 0))
+    with users(ctx, 5) as them, ctx.deploying():
+        answered(them, 5)
         one.apply(*(changed for _, changed in routes))
         try:
             wait("the end of the canary", lambda: not answers(ctx, 20)["chat-next"], 10)

@@ -1,6 +1,5 @@
 """The learner's door on a cluster of the grader's, with the lab's own servers, certificate and keys behind it."""
 
-import secrets
 import shutil
 from pathlib import Path
 
@@ -8,19 +7,22 @@ from llmlab.checks import Context, fixture
 from llmlab.errors import LabError
 from llmlab.load.users import Users
 from llmlab.tiers.gateway.for_labs import (
+    HOST,
+    KEYS,
+    TLS,
     Authority,
     Client,
     FrontDoor,
     Witness,
     door,
     key_secret,
+    new_keys,
     settled,
     tls_secret,
 )
 from llmlab.tiers.kubernetes.for_labs import NAMESPACE, applied, cluster, kustomized
 
 HERE = Path(__file__).parent
-HOST, TLS, KEYS = "api.example.com", "llama-tls", "api-keys"
 SERVICE, CANARY = "llama-server", "llama-server-canary"
 GIVEN = ("namespace.yaml", "servers.yaml")
 IMAGES = ("llama-server:v1.0.0", "models/20m:1", "llmlab/witness:1")
@@ -44,7 +46,7 @@ def authority(ctx: Context) -> Authority:
 @fixture(ours=True)
 def keys(ctx: Context) -> dict[str, str]:
     """Each client's key, another one each time."""
-    return {f"client-{number:02d}": secrets.token_hex(16) for number in range(CLIENTS)}
+    return new_keys(CLIENTS)
 
 
 def documents(ctx: Context):

@@ -8,9 +8,10 @@ from llmlab.checks import Context, Verdict, check, failed, verdict
 from llmlab.errors import LabError
 from llmlab.system.local_client import local_client
 from llmlab.system.waiting import wait
+from llmlab.tiers.gateway.for_labs import HOST
 from llmlab.tiers.kubernetes.for_labs import NAMESPACE, ready_pods
 
-from .stack import CANARY, HOST, SERVICE, client, opened, remarks, stack
+from .stack import CANARY, SERVICE, client, opened, remarks, stack
 
 #: Annotations that only an Ingress controller has ever read, and none of these runs here.
 PHANTOMS = ("ingress.kubernetes.io/", "kubernetes.io/ingress.")

@@ -1,0 +1,216 @@
+# ---
+# jupyter:
+#   jupytext:
+#     text_representation:
+#       extension: .py
+#       format_name: percent
+#   kernelspec:
+#     display_name: Python 3 (ipykernel)
+#     language: python
+#     name: python3
+# ---
+
+# %% [markdown] id="objectives" tags=["objectives"]
+# # 09 · The front door: a Gateway that holds
+#
+# The guide ends its Kubernetes part with an Ingress of thirty lines. Every linter takes it, and so does every API server. It names a
+# controller that was retired in March 2026, and limits requests by an annotation that no controller has ever had. Nothing complains,
+# and nothing is limited. Here you write what takes its place, and everything is tried from outside.
+#
+# **When you are done you can**
+#
+# - see which lines of a file nobody reads, and replace them with some that are kept
+# - open one door for one host over TLS, with keys, limits for each client, and nothing of the servers' own behind it
+# - let a generation be silent for a minute and a stream run for as long as it likes, and still give up on a server that hangs
+# - keep a conversation with the replica that knows it, and give a canary its share and no more
+
+# %% id="parameters" tags=["parameters"]
+submission = None  # a folder to work on instead of this one (graders set it)
+seed = 0
+
+# %% id="lab"
+from llmlab import Lab
+
+lab = Lab.here("09-front-door", submission=submission, seed=seed)
+lab
+
+# %% [markdown] id="front-text"
+# ## A cluster with somebody at the door
+#
+# In this cluster runs Envoy Gateway. It reads the objects of the Gateway API, starts an Envoy for each Gateway, and tells it what your
+# routes and policies say. `servers.yaml` is given: three replicas of a model, and one of the next model, the canary, with a Service each.
+# The lab also brings two Secrets: `llama-tls`, a certificate for `api.example.com` by an authority of its own, and `api-keys`, with
+# a key for each client.
+
+# %% id="front"
+front = lab.front()
+front
+
+# %% id="apply"
+app = front.apply()
+app.ready(within=90)
+
+# %% id="ingress"
+front.kubectl("get ingress -n inference")
+
+# %% id="said" tags=["compare"]
+front.said()
+
+# %% id="first"
+front.ask("/v1/models")
+
+# %% [markdown] id="first-after"
+# With the guide's `ingress.yaml` you see an Ingress without an address. An Ingress is a wish; an *Ingress controller* grants it, and none
+# runs here, as in every new cluster. The annotations are wishes too, in words that only the controller `ingress-nginx` knew. One of
+# them it did not know either: `nginx.ingress.kubernetes.io/rate-limit` does not exist (it was `limit-rps`), so the limit of 100
+# was never there.
+#
+# The *Gateway API* says most of this in fields that a schema knows, and answers: each object's `status` says whether a
+# controller has taken it, and why not. `front.said()` reads that for you and names the line.
+#
+# **Your turn.** Take `ingress.yaml` out of `kustomization.yaml` and put your four files in. Begin with `gateway.yaml` and
+# `httproute.yaml`; each says at its top what it is for. Then run the cells above again.
+#
+# - A route without `sectionName` in its `parentRefs` belongs to all listeners: the one that redirects and the one that serves need one each.
+# - `/metrics`, `/slots` and `/props` are the servers' own: who asks, what is asked, and how they are run. The guide's path `/` lets everybody read them.
+#
+# ## What it costs
+#
+# A proxy, and TLS on top. **Predict**: how many milliseconds later does the first token come through the door?
+
+# %% id="predict-ms" tags=["prediction"]
+lab.predict(milliseconds_added_by_the_door=5)
+
+# %% id="ways"
+ways = front.ways()
+ways
+
+# %% id="ways-figure" tags=["figure"]
+ways.plot()
+
+# %% [markdown] id="ways-after"
+# Most of it is the handshake, and a client that keeps its connection pays that once.
+#
+# ## Who may come in, and how often
+#
+# The Gateway API has no words for keys and limits; each controller has its own. Envoy Gateway's are a `SecurityPolicy` and a
+# `BackendTrafficPolicy`, which name the route that they are for in `targetRefs`. A policy whose route is not there is accepted by the
+# API server, and does nothing for ever: its status stays empty.
+#
+# **Your turn**, in `policies.yaml`: `apiKeyAuth` with the Secret `api-keys`, and a local `rateLimit` of 60 a minute for each client.
+#
+# - Without `sanitize: true` the servers get to see the clients' keys, and write them into their logs.
+# - A limit for each value of a header (`type: Distinct`) holds for nobody who does not send the header. And the limit looks at
+#   requests after the keys have been checked: a header that was taken out there is no longer there. `forwardClientIDHeader` puts the client's
+#   name in.
+#
+# **Predict**: one client asks 119 times in eight seconds. How many of these are answered?
+
+# %% id="predict-admitted" tags=["prediction"]
+lab.predict(admitted=60)
+
+# %% id="burst"
+burst = front.burst()
+burst
+
+# %% id="burst-figure" tags=["figure"]
+burst.plot()
+
+# %% [markdown] id="burst-after"
+# A limit is a bucket of 60 tokens that gets one more each second. It says how *often* somebody may ask, and not how much that costs: sixty long
+# generations at once are sixty requests too, and they wait for slots. The other client has its own bucket, and waits in the
+# same queue.
+#
+# ## How long is too long?
+#
+# The guide waits for 300 seconds (`proxy-read-timeout`). Here, as long as you say nothing, Envoy gives up **after 15 seconds**, whatever the model
+# is doing. There are three limits, and only one of them is right for a server that streams:
+#
+# | limit | a reply that is silent | a stream that runs |
+# |---|---|---|
+# | `timeouts.request` of the route, `requestTimeout` of a policy | cut | cut as well |
+# | `maxStreamDuration` | cut | cut as well |
+# | `streamIdleTimeout` | cut | goes on, as long as tokens come |
+#
+# **Your turn**: no limit on the whole request (`0s`, in the route: it wins over the policy's), and 80 s for silence. The check has one
+# generation be silent for 70 s, one stream for 95 s, and one server hang.
+#
+# Then the opposite: what may be tried *again*? A generation that has begun costs as much the second time, and says something else. What is
+# safe to retry is what no server has begun: `connect-failure`, `reset-before-request`. One thing more belongs here. llama-server closes its
+# connection after each stream and does not say so beforehand; an Envoy that uses the connection again sends its request to nobody, and
+# one user in a hundred gets 503. `circuitBreaker: {maxRequestsPerConnection: 1}` gives each request a connection of its own.
+#
+# ## Who answers?
+#
+# A llama-server keeps what it has computed for a prompt. The second turn of a conversation begins with all that was said in the first, so
+# with the same replica almost nothing is left to compute. With another one, everything.
+#
+# Below, the same kind of conversations (four turns, a system prompt that all share) go through a second door in four ways, all in
+# `balancing.yaml`: one replica after the other; the less busy of two; by a hash of the conversation's name, with bounded load; and by a *picker* of some hundred lines
+# that Envoy asks before each request. It knows which beginning of a prompt it has sent to whom, and asks the
+# replicas for free slots.
+#
+# **Predict**: which share of the prompt tokens is found in a cache when replicas take turns?
+
+# %% id="predict-cached" tags=["prediction"]
+lab.predict(cached_percent_in_turn=30)
+
+# %% id="policies"
+policies = front.policies()
+policies
+
+# %% id="policies-figure" tags=["figure"]
+policies.plot()
+
+# %% [markdown] id="policies-after"
+# Least request is what Envoy does if you say nothing. It shares the work out evenly, and makes all of it anew.
+#
+# **Your turn**: `loadBalancer` with a `ConsistentHash` of the header `x-session`.
+#
+# ## The next model
+#
+# Nine requests in ten go to `llama-server`, one to `llama-server-canary`: weights in `backendRefs`. Then you look, and take it back, or give it more.
+
+# %% id="canary"
+canary = front.canary()
+canary
+
+# %% id="canary-figure" tags=["figure"]
+canary.plot()
+
+# %% [markdown] id="canary-after"
+# Is your canary's share a quarter, whatever you state? Then consistent hash and weights have met. Envoy Gateway makes *one* cluster of all backends of
+# a rule, and its consistent hash knows replicas and no weights: one of four. Backends with a filter of their own get a cluster each, and then the
+# weights count. A filter that says who answered (`ResponseHeaderModifier`) is of use anyway. And a conversation stays with its model.
+#
+# ## Round the door
+#
+# Keys and limits are at the door. A pod of another namespace asks the servers directly, and needs neither. A NetworkPolicy says who may; write it
+# into `networkpolicy.yaml`. Mind its commas: two items in `from` are two ways in, two selectors in *one* item must both fit. And it speaks of pods: their port is 8080,
+# whatever the Service says. Nothing in this cluster enforces it (that is the network plugin's part), so the check reads it as such a plugin would, and says so.
+#
+# ## Check
+#
+# The grader brings a cluster of its own up, with new keys and another certificate, and stands before your door. For some checks a witness stands behind it
+# in the servers' place, which is silent, hangs or breaks off as asked, and tells what reached it. It takes two minutes.
+
+# %% id="check"
+lab.check()
+
+# %% id="stop"
+lab.stop()
+
+# %% [markdown] id="summary" tags=["summary"]
+# ## What you did
+#
+# - replaced wishes by fields, and read what the controller answers
+# - let one host in over TLS, with a key that stays at the door and a limit for each client
+# - cut silence instead of length, and began nothing twice
+# - kept conversations where they are known, and gave the next model its tenth
+
+# %% [markdown] id="next" tags=["next"]
+# ## Next
+#
+# [10 · Terraform](../10-terraform/lab.ipynb): the same servers on a cloud that somebody has to pay for. To read on: the Gateway API's
+# *GEP-1742* on timeouts; Envoy's documentation on *Timeouts* and *Maglev*; the Gateway API inference extension, which makes an InferencePool of what the
+# picker does here; `docs/front-door.md` in this repository has what was seen of the rest.

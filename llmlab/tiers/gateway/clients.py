@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import secrets
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -12,6 +13,9 @@ from ...system.certificates import Certificate
 from ..kubernetes.addons.addon_objects import secret
 from ..kubernetes.manifests.manifests import Document
 from .door import FrontDoor
+
+#: What the labs' door is called, and the Secrets that a lab brings along: its certificate, its clients' keys.
+HOST, TLS, KEYS = "api.example.com", "llama-tls", "api-keys"
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +43,11 @@ class Client:
         made = self.door.client(self.host, timeout=timeout)
         made.headers["Authorization"] = f"Bearer {self.key}"
         return made
+
+
+def new_keys(count: int) -> dict[str, str]:
+    """So many clients, each with a key of its own."""
+    return {f"client-{number:02d}": secrets.token_hex(16) for number in range(count)}
 
 
 def tls_secret(name: str, namespace: str, held: Certificate) -> Document:

@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 from ...system.certificates import Authority
-from .clients import Client, key_secret, tls_secret
+from .clients import HOST, KEYS, TLS, Client, key_secret, new_keys, tls_secret
 from .conditions import Remark, said, settled
 from .door import FrontDoor, door
 from .netpol import Pod, allowed, why
+from .routes import weighted
 from .witness import Witness
 
 __all__ = [
+    "HOST",
+    "KEYS",
+    "TLS",
     "Authority",
     "Client",
     "FrontDoor",
@@ -19,8 +23,10 @@ __all__ = [
     "allowed",
     "door",
     "key_secret",
+    "new_keys",
     "said",
     "settled",
     "tls_secret",
+    "weighted",
     "why",
 ]

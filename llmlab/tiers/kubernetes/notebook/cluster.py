@@ -15,6 +15,7 @@ from ..drivers import choose, hold
 from ..manifests import manifests
 from ..manifests.applied import Applied
 from ..manifests.given import give
+from ..manifests.manifests import Document
 from ..manifests.pods import endpoints, pods, restarts
 from ..manifests.refusals import WORKLOADS, refused, standing
 from ..manifests.trouble import state, trouble
@@ -62,8 +63,12 @@ class LiveCluster:
         :param swap: images of the files → others that the cluster holds.
         """
         self.clear()
-        self.live = LiveApplied(self, files, swap or {})
+        self.live = LiveApplied(self, files, swap or {}, self.given())
         return self.live
+
+    def given(self) -> Sequence[Document]:
+        """What the lab brings along beside the files."""
+        return ()
 
     def clear(self) -> None:
         """Remove what was applied."""
@@ -139,9 +144,16 @@ class LiveApplied:
     """The learner's manifests in the cluster. What the API server refuses is shown, not raised: the next cells go on.
 
     :param files: which of them; none: what kustomization.yaml names.
+    :param given: what the lab brings along; it is applied first.
     """
 
-    def __init__(self, cluster: LiveCluster, files: Sequence[str], swap: Mapping[str, str]) -> None:
+    def __init__(
+        self,
+        cluster: LiveCluster,
+        files: Sequence[str],
+        swap: Mapping[str, str],
+        given: Sequence[Document] = (),
+    ) -> None:
         self.cluster = cluster.cluster  # where they are
         self.files, self._live = files, cluster
         give(cluster.lab.info, cluster.lab.files)
@@ -153,7 +165,7 @@ class LiveApplied:
                 documents = manifests.read(folder, list(files), namespaces=[NAMESPACE])
             else:
                 documents = manifests.kustomized(self.cluster, folder, namespaces=[NAMESPACE])
-            self.applied = Applied(self.cluster, documents, images=swap)
+            self.applied = Applied(self.cluster, [*given, *documents], images=swap)
             self.applied.up()
         except LabError as error:
             self.refused = error

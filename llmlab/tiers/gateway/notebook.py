@@ -1,0 +1,202 @@
+"""A front door as a notebook handles it: `front = lab.front()`, `front.apply()`, `front.ask("/v1/models")`, `front.burst().plot()`.
+
+What goes wrong with the learner's files is shown, not raised, so that the cells after it still run.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+import httpx
+
+from ...errors import LabError
+from ...show.bars import steps_bar
+from ...show.kept import keep
+from ...show.shown import Drawn, Said, shown
+from ...system.certificates import Authority
+from ..kubernetes.manifests.manifests import Document
+from ..kubernetes.notebook.cluster import NAMESPACE, LiveCluster
+from . import figures, measured
+from .clients import HOST, KEYS, TLS, Client, key_secret, new_keys, tls_secret
+from .conditions import settled
+from .door import FrontDoor, door
+from .measured import Routed
+
+if TYPE_CHECKING:
+    from ...records.schema import Cell, Table
+    from ...show.bench import Bench
+
+#: Headers of a reply that say something about the door.
+TELLING = (
+    "location",
+    "retry-after",
+    "x-served-by",
+    "x-ratelimit-limit",
+    "x-ratelimit-remaining",
+    "set-cookie",
+)
+
+
+class LiveFront(LiveCluster):
+    """A cluster with a controller for Gateways, your files in it, and clients of your door. It ends with `lab.stop()`.
+
+    :raises LabError: as `LiveCluster`.
+    """
+
+    def __init__(self, lab: Bench) -> None:
+        super().__init__(lab, "envoy-gateway")
+        self.authority = Authority(f"lab {lab.info.number}")  # who issues the door's certificate
+        self.keys = new_keys(60)  # client → its key
+        self._fresh = list(self.keys)  # clients that have not asked for anything yet
+
+    def given(self) -> Sequence[Document]:
+        """The Secrets with the certificate and with the keys."""
+        self._fresh = list(self.keys)
+        return [
+            tls_secret(TLS, NAMESPACE, self.authority.issue(HOST)),
+            key_secret(KEYS, NAMESPACE, self.keys),
+        ]
+
+    # -- looking -------------------------------------------------------------------------------------------
+
+    @shown
+    def said(self) -> Said:
+        """What the controller has to say of your Gateways, routes and policies, at the lines of the files."""
+        if self.live is None or self.live.applied is None:
+            return Said(
+                self.live.refused.lines() if self.live and self.live.refused else ["front.apply() first"]
+            )
+        found = settled(self.cluster, self.live.applied.documents, 20)
+        return Said([*map(str, found)] or ["every Gateway, route and policy is accepted and in force"])
+
+    @shown
+    def ask(
+        self,
+        path: str,
+        *,
+        client: str | None = "client-00",
+        host: str = HOST,
+        body: Mapping[str, Any] | None = None,
+        plain: bool = False,
+        **headers: str,
+    ) -> Said:
+        """One request through the door, and what came of it.
+
+        :param client: whose key it carries; None: nobody's.
+        :param body: JSON; with it the request is a POST.
+        :param plain: over HTTP instead of HTTPS.
+        :param headers: more of them; x_session is sent as x-session.
+        """
+        front = self.door(80 if plain else 443)
+        sent = {name.replace("_", "-"): value for name, value in headers.items()}
+        if client is not None:
+            sent["Authorization"] = f"Bearer {self.keys[client]}"
+        method = "GET" if body is None else "POST"
+        try:
+            reply = front.ask(method, path, host, headers=sent, json=body, timeout=120)
+        except httpx.HTTPError as error:
+            return Said([f"no answer: {error or type(error).__name__}"])
+        lines = [f"HTTP {reply.status_code} {reply.reason_phrase}"]
+        lines += [f"{name}: {reply.headers[name]}" for name in TELLING if name in reply.headers]
+        return Said([*lines, *([reply.text[:400]] if reply.text else [])])
+
+    def door(self, port: int = 443) -> FrontDoor:
+        """Your door, on one of its ports.
+
+        :raises LabError: when your files make none.
+        """
+        documents = self.live.applied.documents if self.live and self.live.applied else []
+        gateway = next((document for document in documents if document.kind == "Gateway"), None)
+        if gateway is None:
+            raise LabError("There is no Gateway in what was applied.", fix="gateway.yaml, then front.apply()")
+        trusted = self.authority.certificate if port == 443 else None
+        return door(self.cluster, gateway.name, NAMESPACE, port=port, authority=trusted, within=30)
+
+    def client(self) -> Client:
+        """A client of the door that has not asked for anything yet.
+
+        :raises LabError: when your files make no door, or every client has asked.
+        """
+        if not self._fresh:
+            raise LabError("Every client has asked for something.", fix="front.apply() gives them new keys")
+        return Client(self.door(), HOST, self.keys[self._fresh.pop()])
+
+    # -- measuring -----------------------------------------------------------------------------------------
+
+    @shown
+    def burst(self) -> Drawn:
+        """One client asks fifteen times a second, another twice: what is admitted, what waits, what gets 429."""
+        rows = measured.burst(self.client(), self.client())
+        table = self._kept("burst", measured.BURST, rows)
+        return Drawn(table, figures.burst, _by_client(table))
+
+    @shown
+    def ways(self) -> Drawn:
+        """The time to a first token without the door, through it, and through it with a new connection each time."""
+        with steps_bar("request") as say:
+            rows = measured.ways(self._replica(), self.client(), self.client(), say)
+        table = self._kept("ways", measured.WAYS, rows)
+        lines = [
+            f"{way['way']}: p50 {1000 * way['p50']:.1f} ms, {1000 * way['connect_p50']:.1f} ms more to connect"
+            for way in figures.ways(table).data["ways"]
+        ]
+        return Drawn(table, figures.ways, lines)
+
+    @shown
+    def canary(self) -> Drawn:
+        """Who answers while your canary's share is set to 10 %, to 50 %, and to nothing."""
+        assert self.live is not None
+        applied = self.live.applied
+        self.door()
+        assert applied is not None
+        with steps_bar("step") as say:
+            rows = measured.canary(applied, self.client, say)
+        table = self._kept("canary", measured.CANARY, rows)
+        lines = [
+            f"stated {share['share']:.0%}: {share['canary']} of {share['answers']} answers the canary's, {share['failed']} failed"
+            for share in figures.canary(table).data["shares"]
+            if share["share"] is not None
+        ]
+        return Drawn(table, figures.canary, lines)
+
+    @shown
+    def policies(self) -> Routed:
+        """The same conversations under four ways to choose the replica, through a second door (balancing.yaml)."""
+        path = self.lab.info.folder / "balancing.yaml"
+        with steps_bar("step") as say:
+            say("opening a second door")
+            self.cluster.run_kubectl("apply", "-f", str(path))
+            try:
+                return measured.policies(self.lab, door(self.cluster, "bench", NAMESPACE, within=60), say)
+            finally:
+                with contextlib.suppress(LabError):
+                    self.cluster.run_kubectl("delete", "-f", str(path), "--wait=false", "--ignore-not-found")
+
+    def _replica(self) -> str:
+        """The address of one server.
+
+        :raises LabError: when none is ready.
+        """
+        from ..kubernetes.manifests.pods import ready_pods
+
+        found = ready_pods(self.cluster, NAMESPACE, "app=llama-server")
+        if not found:
+            raise LabError("No replica is ready.", fix="front.apply().ready()")
+        return f"http://{found[0].status.pod_ip}:8080"
+
+    def _kept(self, kind: str, columns: dict[str, str], rows: list[list[Cell]]) -> Table:
+        return keep(self.lab, kind, columns, rows, kubernetes=self.cluster.facts()["version"])[0]
+
+
+def _by_client(table: Table) -> list[str]:
+    """What became of each client's requests."""
+    found: dict[str, Counter[Any]] = {}
+    for row in table.dicts():
+        found.setdefault(str(row["client"]), Counter())[row["status"] or "no answer"] += 1
+    return [
+        f"{client}: " + ", ".join(f"{count} × {status}" for status, count in statuses.most_common())
+        for client, statuses in found.items()
+    ]
