@@ -11,7 +11,7 @@ from llmlab.tiers.gateway.for_labs import (
     KEYS,
     TLS,
     Authority,
-    Client,
+    DoorClient,
     FrontDoor,
     Witness,
     door,
@@ -123,9 +123,9 @@ def _used(ctx: Context) -> list[str]:
     return list(keys(ctx).values())
 
 
-def client(ctx: Context) -> Client:
+def client(ctx: Context) -> DoorClient:
     """A client that has not asked for anything yet: what others asked for does not count against its limit."""
-    return Client(front(ctx), HOST, _used(ctx).pop(0))
+    return DoorClient(front(ctx), HOST, _used(ctx).pop(0))
 
 
 def users(ctx: Context, count: int) -> Users:

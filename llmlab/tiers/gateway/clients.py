@@ -19,10 +19,10 @@ HOST, TLS, KEYS = "api.example.com", "llama-tls", "api-keys"
 
 
 @dataclass(frozen=True, slots=True)
-class Client:
+class DoorClient:
     """One client of the door."""
 
-    door: FrontDoor
+    door: FrontDoor  # that it stands before
     host: str  # that it asks for
     key: str  # sent as the OpenAI API's clients do: Authorization: Bearer KEY
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from ...system.certificates import Authority
-from .clients import HOST, KEYS, TLS, Client, key_secret, new_keys, tls_secret
+from .clients import HOST, KEYS, TLS, DoorClient, key_secret, new_keys, tls_secret
 from .conditions import Remark, said, settled
 from .door import FrontDoor, door
 from .netpol import Pod, allowed, why
@@ -15,7 +15,7 @@ __all__ = [
     "KEYS",
     "TLS",
     "Authority",
-    "Client",
+    "DoorClient",
     "FrontDoor",
     "Pod",
     "Remark",

@@ -34,8 +34,8 @@ NAME = "kubernetes.io/metadata.name"
 class Pod:
     """One end of a connection."""
 
-    namespace: str
-    labels: Mapping[str, str]
+    namespace: str  # in which it runs
+    labels: Mapping[str, str]  # its own
     ip: str = ""  # "": no ipBlock matches it
     ports: Mapping[str, int] = field(default_factory=dict)  # its containers' named ports
 

@@ -4,4 +4,4 @@ from __future__ import annotations
 
 from ...tier import Tier
 
-TIER = Tier("gateway", "llmlab.tiers.gateway", opens={"front": "notebook:LiveFront"})
+TIER = Tier("gateway", "llmlab.tiers.gateway", opens={"front": "notebook.gateway:LiveGateway"})

@@ -21,7 +21,7 @@ NAME = "witness"
 _LABELS = {"app": NAME}
 
 
-class Seen(msgspec.Struct, frozen=True):
+class Witnessed(msgspec.Struct, frozen=True):
     """One request as it arrived."""
 
     id: str  # as its body named itself
@@ -41,7 +41,8 @@ class Witness:
     def __init__(self, cluster: Cluster, namespace: str, within: float = 60) -> None:
         from kubernetes import client
 
-        self.cluster, self.namespace = cluster, namespace
+        self.cluster = cluster  # where its pod runs
+        self.namespace = namespace  # that of the servers
         cluster.load(IMAGE)
         apps, core = client.AppsV1Api(cluster.api), client.CoreV1Api(cluster.api)
         apps.create_namespaced_deployment(namespace, _deployment())
@@ -58,7 +59,7 @@ class Witness:
 
         wait("the witness", ready, within, trouble=lambda: trouble(cluster, namespace, f"app={NAME}"))
 
-    def seen(self) -> list[Seen]:
+    def seen(self) -> list[Witnessed]:
         """The requests so far, in the order in which they came.
 
         :raises LabError: when it does not answer.
@@ -67,11 +68,11 @@ class Witness:
 
         try:
             with local_client(timeout=5) as client:
-                return msgspec.json.decode(client.get(f"{self._told}/seen").content, type=list[Seen])
+                return msgspec.json.decode(client.get(f"{self._told}/seen").content, type=list[Witnessed])
         except (httpx.HTTPError, msgspec.MsgspecError) as error:
             raise LabError(f"The witness does not answer: {error}") from None
 
-    def of(self, name: str) -> list[Seen]:
+    def of(self, name: str) -> list[Witnessed]:
         """Those whose body named itself so."""
         return [request for request in self.seen() if request.id == name]
 

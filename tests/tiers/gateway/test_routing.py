@@ -41,6 +41,28 @@ kind: Service
 metadata: {name: llama}
 spec: {selector: {app: llama}, ports: [{port: 80, targetPort: 8080}]}
 ---
+apiVersion: apps/v1
+kind: Deployment
+metadata: {name: next}
+spec:
+  selector: {matchLabels: {app: next}}
+  template:
+    metadata: {labels: {app: next}}
+    spec:
+      terminationGracePeriodSeconds: 1
+      containers:
+      - name: llama
+        image: llama-server:v1.0.0
+        args: [-m, /models/tiny.gguf, --alias, next, --port, "8080", --threads, "1"]
+        readinessProbe: {httpGet: {path: /health, port: 8080}, periodSeconds: 1, failureThreshold: 300}
+        volumeMounts: [{name: models, mountPath: /models}]
+      volumes: [{name: models, image: {reference: "models/tiny:1"}}]
+---
+apiVersion: v1
+kind: Service
+metadata: {name: next}
+spec: {selector: {app: next}, ports: [{port: 80, targetPort: 8080}]}
+---
 apiVersion: v1
 kind: Service
 metadata: {name: replicas}
@@ -99,6 +121,27 @@ spec:
     processingMode: {request: {body: Buffered}}
     messageTimeout: 5s
 """
+SPLIT = """apiVersion: gateway.networking.k8s.io/v1
+kind: HTTPRoute
+metadata: {name: NAME}
+spec:
+  parentRefs: [{name: front}]
+  hostnames: [NAME.example.com]
+  rules:
+  - backendRefs:
+    - {name: llama, port: 80, weight: 9FILTER}
+    - {name: next, port: 80, weight: 1FILTER}
+---
+apiVersion: gateway.envoyproxy.io/v1alpha1
+kind: BackendTrafficPolicy
+metadata: {name: NAME}
+spec:
+  targetRefs: [{group: gateway.networking.k8s.io, kind: HTTPRoute, name: NAME}]
+  loadBalancer: {type: ConsistentHash, consistentHash: {type: Headers, headers: [{name: x-session}]}}
+"""
+FILTERED = (
+    ", filters: [{type: ResponseHeaderModifier, responseHeaderModifier: {set: [{name: x-by, value: a}]}}]"
+)
 IN_TURN = BALANCING % "{type: RoundRobin}"
 AS_PICKED = (
     BALANCING % "{type: RoundRobin, endpointOverride: {extractFrom: [{header: x-replica}]}}"
@@ -166,3 +209,35 @@ def test_a_picker_keeps_a_conversation_with_the_replica_that_knows_it(cached):
     in_turn, picked = cached(IN_TURN, 1), cached(AS_PICKED, 2, kept)
     print(f"cached: in turn {in_turn:.0%}, picked {picked:.0%}")
     assert picked > 1.25 * in_turn
+
+
+@pytest.mark.guess(
+    guess="The weights of backendRefs hold, whatever the load balancer.",
+    really="With a ConsistentHash they do not: the backends of a rule become one cluster of Envoy's, whose Maglev knows endpoints and no weights, so "
+    "one replica of four gets a quarter of the sessions where its weight says a tenth. Backends with a filter of their own get a cluster "
+    "each; then the weights hold, and a session stays with its backend.",
+    version="Envoy Gateway 1.9.1 with Envoy 1.40.0, Gateway API 1.6.1",
+    source="Envoy Gateway's translator: NeedsClusterPerSetting",
+    see="count who answers a few hundred requests with an x-session each, with and without filters",
+)
+def test_weights_are_lost_to_a_consistent_hash_unless_each_backend_has_a_filter(local, replicas, read):
+    for name, filters in (("plain", ""), ("filtered", FILTERED)):
+        documents = read(*SPLIT.replace("NAME", name).replace("FILTER", filters).split("---\n"))
+        for document in documents:
+            replicas.apply(document)
+        assert settled(local, documents, 30) == []
+    front = door(local, "front", NS)
+
+    def share(host: str, count: int = 400) -> float:
+        found = 0
+        with front.client(f"{host}.example.com") as client:
+            for _ in range(count):
+                reply = client.get("/v1/models", headers={"x-session": uuid.uuid4().hex}).raise_for_status()
+                found += reply.json()["data"][0]["id"] == "next"
+        return found / count
+
+    for host in ("plain", "filtered"):
+        wait("the route", lambda host=host: front.ask("GET", "/health", f"{host}.example.com").is_success, 30)
+    # A policy that comes with its route is in force with it; binomial, four standard deviations apart.
+    assert 0.17 < share("plain") < 0.34
+    assert 0.05 < share("filtered") < 0.165

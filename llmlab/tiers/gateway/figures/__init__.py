@@ -1,4 +1,4 @@
-"""Figures of lab 09: a burst at the door, what the door adds to the way, and a canary's share; each is drawn from one table.
+"""Figures of a front door: a burst at the door, what the door adds to the way, and a canary's share; each is drawn from one table.
 
 Nothing here measures or asks: the tables come from a learner's notebook. How figures look is `llmlab.figures`' business.
 """

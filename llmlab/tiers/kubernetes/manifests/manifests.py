@@ -30,13 +30,14 @@ class RunsKubectl(Protocol):
 class Document:
     """One object of a file; `line` is that of its first key."""
 
-    file: str
-    line: int
-    kind: str
-    api_version: str
-    name: str
-    namespace: str | None
-    body: dict[str, Any]
+    file: str  # that it came from, beside the kustomization
+    line: int  # of its first key there
+    kind: str  # as it says itself
+    api_version: str  # as it says itself
+    name: str  # its metadata's
+    namespace: str | None  # None: it is the cluster's
+    body: dict[str, Any]  # all of it
+    #: Where each of its fields stands; None: nobody knows.
     node: yaml.Node | None = field(default=None, repr=False, compare=False)
 
     @property

@@ -63,10 +63,10 @@ class LiveCluster:
         :param swap: images of the files → others that the cluster holds.
         """
         self.clear()
-        self.live = LiveApplied(self, files, swap or {}, self.given())
+        self.live = LiveApplied(self, files, swap or {}, self._given())
         return self.live
 
-    def given(self) -> Sequence[Document]:
+    def _given(self) -> Sequence[Document]:
         """What the lab brings along beside the files."""
         return ()
 

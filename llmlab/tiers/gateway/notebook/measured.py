@@ -12,21 +12,21 @@ from typing import TYPE_CHECKING
 import httpx
 import msgspec
 
-from ...machine import profile
-from ...records.schema import Cell, Record, ServerInfo
-from ...records.stats import SLO
-from ...say import Say
-from ...system.local_client import local_client
-from ...system.waiting import wait
-from ..kubernetes.manifests.applied import Applied
-from .clients import Client
-from .door import FrontDoor
-from .routes import weighted
+from ....machine import profile
+from ....records.schema import Cell, Record, ServerInfo
+from ....records.stats import SLO
+from ....say import Say
+from ....system.local_client import local_client
+from ....system.waiting import wait
+from ...kubernetes.manifests.applied import Applied
+from ..clients import DoorClient
+from ..door import FrontDoor
+from ..routes import weighted
 
 if TYPE_CHECKING:
-    from ...figures import Picture
-    from ...load import Target
-    from ...show.bench import Bench
+    from ....figures import Picture
+    from ....load import Target
+    from ....show.bench import Bench
 
 BURST = {
     "client": "whose key",
@@ -65,7 +65,7 @@ BEHIND = ServerInfo(
 
 def target(front: FrontDoor, host: str, *keys: str) -> Target:
     """A door as the load client takes it: every conversation names itself, and the keys are used in turn."""
-    from ...load import Target
+    from ....load import Target
 
     return Target(
         url=front.base,
@@ -77,9 +77,9 @@ def target(front: FrontDoor, host: str, *keys: str) -> Target:
     )
 
 
-def burst(busy: Client, calm: Client) -> list[list[Cell]]:
+def burst(busy: DoorClient, calm: DoorClient) -> list[list[Cell]]:
     """Requests at a constant rate, seven in eight of them the first client's: as rows of `BURST`."""
-    from ...load import constant, measure
+    from ....load import constant, measure
 
     keys = (*[busy.key] * 7, calm.key)
     plan = constant(17, requests=136, max_tokens=160, warmup=0)
@@ -92,7 +92,7 @@ def burst(busy: Client, calm: Client) -> list[list[Cell]]:
     return rows
 
 
-def ways(direct: str, kept: Client, fresh: Client, say: Say) -> list[list[Cell]]:
+def ways(direct: str, kept: DoorClient, fresh: DoorClient, say: Say) -> list[list[Cell]]:
     """A server asked in turn without the door, through one connection of the door, and through a new one each time: as rows of `WAYS`.
 
     :param direct: the server's URL.
@@ -140,7 +140,7 @@ def _first(client: httpx.Client) -> tuple[float, float]:
     return first - connected, connected - began if connected > began else 0.0
 
 
-def canary(applied: Applied, client: Callable[[], Client], say: Say) -> list[list[Cell]]:
+def canary(applied: Applied, client: Callable[[], DoorClient], say: Say) -> list[list[Cell]]:
     """Ask all the time who answers, while the canary's share is changed: as rows of `CANARY`."""
     rows: list[list[Cell]] = []
     seconds, over = 4.0, threading.Event()
@@ -161,7 +161,9 @@ def canary(applied: Applied, client: Callable[[], Client], say: Say) -> list[lis
     return sorted(rows, key=lambda row: float(row[1] or 0))
 
 
-def _who(client: Callable[[], Client], rows: list[list[Cell]], began: float, over: threading.Event) -> None:
+def _who(
+    client: Callable[[], DoorClient], rows: list[list[Cell]], began: float, over: threading.Event
+) -> None:
     """Forty requests with each client's key: nobody comes to its limit."""
     while not over.is_set():
         with client().connected(timeout=10) as http:
@@ -176,7 +178,7 @@ def _who(client: Callable[[], Client], rows: list[list[Cell]], began: float, ove
                 rows.append(["answer", round(time.monotonic() - began, 3), NAMES.get(who, who), None])
 
 
-class Routed:
+class Balanced:
     """The same conversations under several ways to choose the replica.
 
     :param record: a run for each, labelled.
@@ -189,12 +191,12 @@ class Routed:
 
     def plot(self) -> Picture:
         """Cached tokens and TTFT, turn by turn, a line for each."""
-        from ...figures import sessions
+        from ....figures import sessions
 
         return sessions(self.record, self.slo)
 
     def __repr__(self) -> str:
-        from ...figures import sessions
+        from ....figures import sessions
 
         return "\n".join(
             f"{line['name']}: {line['cached_share']:.0%} of the prompt tokens cached, TTFT p50 of the last turn "
@@ -203,13 +205,13 @@ class Routed:
         )
 
 
-def policies(lab: Bench, front: FrontDoor, say: Say) -> Routed:
+def policies(lab: Bench, front: FrontDoor, say: Say) -> Balanced:
     """The same conversations through each host of the second door, twice, in alternating rounds.
 
     :raises LabError: when one of the hosts does not answer.
     """
-    from ...load import measure, sessions
-    from ...show.kept import store
+    from ....load import measure, sessions
+    from ....show.kept import store
 
     for host in POLICIES:
         wait(f"an answer for {host}", lambda host=host: _answers(front, host), 60)  # type: ignore[misc]
@@ -225,7 +227,7 @@ def policies(lab: Bench, front: FrontDoor, say: Say) -> Routed:
     runs = [run for record in records for run in record.runs]
     record = msgspec.structs.replace(records[0], runs=runs)
     store(record, lab.files / "records")
-    return Routed(record)
+    return Balanced(record)
 
 
 def _answers(front: FrontDoor, host: str) -> bool:

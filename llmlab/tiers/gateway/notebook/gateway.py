@@ -12,22 +12,23 @@ from typing import TYPE_CHECKING, Any
 
 import httpx
 
-from ...errors import LabError
-from ...show.bars import steps_bar
-from ...show.kept import keep
-from ...show.shown import Drawn, Said, shown
-from ...system.certificates import Authority
-from ..kubernetes.manifests.manifests import Document
-from ..kubernetes.notebook.cluster import NAMESPACE, LiveCluster
-from . import figures, measured
-from .clients import HOST, KEYS, TLS, Client, key_secret, new_keys, tls_secret
-from .conditions import settled
-from .door import FrontDoor, door
-from .measured import Routed
+from ....errors import LabError
+from ....show.bars import steps_bar
+from ....show.kept import keep
+from ....show.shown import Drawn, Said, shown
+from ....system.certificates import Authority
+from ...kubernetes.manifests.manifests import Document
+from ...kubernetes.notebook.cluster import NAMESPACE, LiveCluster
+from .. import figures
+from ..clients import HOST, KEYS, TLS, DoorClient, key_secret, new_keys, tls_secret
+from ..conditions import settled
+from ..door import FrontDoor, door
+from . import measured
+from .measured import Balanced
 
 if TYPE_CHECKING:
-    from ...records.schema import Cell, Table
-    from ...show.bench import Bench
+    from ....records.schema import Cell, Table
+    from ....show.bench import Bench
 
 #: Headers of a reply that say something about the door.
 TELLING = (
@@ -40,7 +41,7 @@ TELLING = (
 )
 
 
-class LiveFront(LiveCluster):
+class LiveGateway(LiveCluster):
     """A cluster with a controller for Gateways, your files in it, and clients of your door. It ends with `lab.stop()`.
 
     :raises LabError: as `LiveCluster`.
@@ -52,7 +53,7 @@ class LiveFront(LiveCluster):
         self.keys = new_keys(60)  # client → its key
         self._fresh = list(self.keys)  # clients that have not asked for anything yet
 
-    def given(self) -> Sequence[Document]:
+    def _given(self) -> Sequence[Document]:
         """The Secrets with the certificate and with the keys."""
         self._fresh = list(self.keys)
         return [
@@ -90,7 +91,7 @@ class LiveFront(LiveCluster):
         :param plain: over HTTP instead of HTTPS.
         :param headers: more of them; x_session is sent as x-session.
         """
-        front = self.door(80 if plain else 443)
+        front = self._door(80 if plain else 443)
         sent = {name.replace("_", "-"): value for name, value in headers.items()}
         if client is not None:
             sent["Authorization"] = f"Bearer {self.keys[client]}"
@@ -103,7 +104,7 @@ class LiveFront(LiveCluster):
         lines += [f"{name}: {reply.headers[name]}" for name in TELLING if name in reply.headers]
         return Said([*lines, *([reply.text[:400]] if reply.text else [])])
 
-    def door(self, port: int = 443) -> FrontDoor:
+    def _door(self, port: int = 443) -> FrontDoor:
         """Your door, on one of its ports.
 
         :raises LabError: when your files make none.
@@ -115,21 +116,21 @@ class LiveFront(LiveCluster):
         trusted = self.authority.certificate if port == 443 else None
         return door(self.cluster, gateway.name, NAMESPACE, port=port, authority=trusted, within=30)
 
-    def client(self) -> Client:
+    def _client(self) -> DoorClient:
         """A client of the door that has not asked for anything yet.
 
         :raises LabError: when your files make no door, or every client has asked.
         """
         if not self._fresh:
             raise LabError("Every client has asked for something.", fix="front.apply() gives them new keys")
-        return Client(self.door(), HOST, self.keys[self._fresh.pop()])
+        return DoorClient(self._door(), HOST, self.keys[self._fresh.pop()])
 
     # -- measuring -----------------------------------------------------------------------------------------
 
     @shown
     def burst(self) -> Drawn:
         """One client asks fifteen times a second, another twice: what is admitted, what waits, what gets 429."""
-        rows = measured.burst(self.client(), self.client())
+        rows = measured.burst(self._client(), self._client())
         table = self._kept("burst", measured.BURST, rows)
         return Drawn(table, figures.burst, _by_client(table))
 
@@ -137,7 +138,7 @@ class LiveFront(LiveCluster):
     def ways(self) -> Drawn:
         """The time to a first token without the door, through it, and through it with a new connection each time."""
         with steps_bar("request") as say:
-            rows = measured.ways(self._replica(), self.client(), self.client(), say)
+            rows = measured.ways(self._replica(), self._client(), self._client(), say)
         table = self._kept("ways", measured.WAYS, rows)
         lines = [
             f"{way['way']}: p50 {1000 * way['p50']:.1f} ms, {1000 * way['connect_p50']:.1f} ms more to connect"
@@ -150,10 +151,10 @@ class LiveFront(LiveCluster):
         """Who answers while your canary's share is set to 10 %, to 50 %, and to nothing."""
         assert self.live is not None
         applied = self.live.applied
-        self.door()
+        self._door()
         assert applied is not None
         with steps_bar("step") as say:
-            rows = measured.canary(applied, self.client, say)
+            rows = measured.canary(applied, self._client, say)
         table = self._kept("canary", measured.CANARY, rows)
         lines = [
             f"stated {share['share']:.0%}: {share['canary']} of {share['answers']} answers the canary's, {share['failed']} failed"
@@ -163,7 +164,7 @@ class LiveFront(LiveCluster):
         return Drawn(table, figures.canary, lines)
 
     @shown
-    def policies(self) -> Routed:
+    def policies(self) -> Balanced:
         """The same conversations under four ways to choose the replica, through a second door (balancing.yaml)."""
         path = self.lab.info.folder / "balancing.yaml"
         with steps_bar("step") as say:
@@ -175,12 +176,19 @@ class LiveFront(LiveCluster):
                 with contextlib.suppress(LabError):
                     self.cluster.run_kubectl("delete", "-f", str(path), "--wait=false", "--ignore-not-found")
 
+    def _lines(self) -> list[str]:
+        first, *_, last = self.keys
+        return [*super()._lines(), f"clients: {first} to {last}, each with a key of its own"]
+
+    def __repr__(self) -> str:
+        return "\n".join(self._lines())
+
     def _replica(self) -> str:
         """The address of one server.
 
         :raises LabError: when none is ready.
         """
-        from ..kubernetes.manifests.pods import ready_pods
+        from ...kubernetes.manifests.pods import ready_pods
 
         found = ready_pods(self.cluster, NAMESPACE, "app=llama-server")
         if not found:
