@@ -11,7 +11,7 @@ import httpx
 from llmlab.checks import Context, Verdict, check, fixture, verdict
 from llmlab.system.waiting import wait
 
-from .stack import CANARY, SERVICE, client, witness
+from .stack import CANARY, SERVICE, asking, client, witness
 
 SWAPPED = 20  # seconds for the door to hear that others are behind a Service
 AT_ONCE, MINUTE = 60, 60  # requests, seconds
@@ -89,7 +89,7 @@ def known_clients(ctx: Context) -> Verdict:
     asker, name = client(ctx), str(uuid.uuid4())
     silences(ctx)  # they go on while other checks are made
     body, wrong = {"id": name, "prompt": "once"}, []
-    with watched(ctx) as seen:
+    with asking(ctx), watched(ctx) as seen:
         for whose, headers in (("no key", {}), ("a wrong key", {"Authorization": f"Bearer {'0' * 32}"})):
             status = asker.door.ask(
                 "POST", "/v1/completions", asker.host, json=body, headers=headers
@@ -122,7 +122,7 @@ def known_clients(ctx: Context) -> Verdict:
 def limit(ctx: Context) -> Verdict:
     """One client asks ninety times at once, another ten times right after; then the first goes on asking, four times a second."""
     one, other = client(ctx), client(ctx)
-    with watched(ctx), one.connected() as http:
+    with asking(ctx), watched(ctx), one.connected() as http:
         burst = Counter(http.get("/v1/models").status_code for _ in range(90))
         with other.connected() as beside:
             others = Counter(beside.get("/v1/models").status_code for _ in range(10))

@@ -16,7 +16,7 @@ from llmlab.tiers.gateway.for_labs import HOST, weighted
 from llmlab.tiers.kubernetes.for_labs import NAMESPACE, answered, losses, ready_pods, roll
 
 from .limits import CUT, LONG, SILENT, silences
-from .stack import CANARY, SERVICE, client, front, stack, users, witness
+from .stack import CANARY, SERVICE, asking, client, front, stack, users, witness
 
 SESSIONS, TURNS = 9, 4
 NAMES = {"chat": SERVICE, "chat-next": CANARY}
@@ -62,7 +62,8 @@ def kept(asks) -> float:
     talks = [Talk(uuid.uuid4().hex, "") for _ in asks]
     with ThreadPoolExecutor(3) as pool:
         for number in range(TURNS):
-            list(pool.map(lambda pair: pair[0].turn(number, pair[1]), zip(talks, asks, strict=True)))  # noqa: B023
+            for done in [pool.submit(talk.turn, number, ask) for talk, ask in zip(talks, asks, strict=True)]:
+                done.result()
     return sum(talk.cached for talk in talks) / sum(talk.known for talk in talks)
 
 
@@ -84,7 +85,8 @@ def sessions(ctx: Context) -> Verdict:
         )  # it keeps what cookies it is given, as a browser does
         http.headers["x-session"] = uuid.uuid4().hex
         asks.append(lambda body, http=http: http.post("/v1/completions", json=body).raise_for_status())
-    mine = kept(asks)
+    with asking(ctx):
+        mine = kept(asks)
     busy = sum(prompts(pod) > before[pod.metadata.name] for pod in pods)
     theirs = kept([in_turn(pods, place) for place in range(SESSIONS)])
     good = mine >= 0.6 and mine >= 1.5 * theirs and busy > 1
@@ -135,7 +137,8 @@ def answers(ctx: Context, count: int) -> Counter[str]:
 @check(title="The canary gets one request in ten", points=2, needs=("served",), machine=("pods",))
 def canary(ctx: Context) -> Verdict:
     """Ask a thousand times, each time as another conversation, and count who answers."""
-    found = answers(ctx, COUNTED)
+    with asking(ctx):
+        found = answers(ctx, COUNTED)
     share = found["chat-next"] / COUNTED
     good = SHARE[0] <= share <= SHARE[1] and not set(found) - set(NAMES)
     return verdict(
@@ -175,7 +178,7 @@ def taken_back(ctx: Context) -> Verdict:
     """Under load, set its weight to 0 in the learner's own route."""
     one = stack(ctx)
     routes = list(weighted(one.documents, CANARY, 0))
-    with users(ctx, 5) as them, ctx.deploying():
+    with users(ctx, 5) as them, asking(ctx):
         answered(them, 5)
         one.apply(*(changed for _, changed in routes))
         try:

@@ -1,7 +1,10 @@
 """The learner's door on a cluster of the grader's, with the lab's own servers, certificate and keys behind it."""
 
+import contextlib
 import shutil
 from pathlib import Path
+
+import httpx
 
 from llmlab.checks import Context, fixture
 from llmlab.errors import LabError
@@ -141,6 +144,21 @@ def users(ctx: Context, count: int) -> Users:
         api_key=tuple(_used(ctx).pop() for _ in range(count)),
         session_header="x-session",
     )
+
+
+@contextlib.contextmanager
+def asking(ctx: Context):
+    """Around requests through the door: where there is no answer that could be read, that is the files' doing."""
+    with ctx.deploying():
+        try:
+            yield
+        except httpx.HTTPStatusError as error:
+            said = f"{error.response.status_code} {error.response.text[:200]}"
+            raise LabError(f"{error.request.method} {error.request.url.path}: HTTP {said}") from None
+        except httpx.HTTPError as error:
+            raise LabError(f"The door does not answer: {error or type(error).__name__}") from None
+        except (ValueError, LookupError, TypeError) as error:
+            raise LabError(f"The door's answer is not llama-server's: {error!r}") from None
 
 
 @fixture(ours=True)

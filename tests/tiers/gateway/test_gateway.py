@@ -200,10 +200,16 @@ def test_a_policy_for_nothing_is_said(local, front, read):
 
 
 def test_what_the_proxies_are_is_not_the_learners_to_say(front, read):
-    """Their pods are made by a controller that may read every Secret."""
+    """Their pods are made by a controller that may read every Secret, and a patch may change every door."""
     proxy = "apiVersion: gateway.envoyproxy.io/v1alpha1\nkind: EnvoyProxy\nmetadata: {name: own}\nspec: {}\n"
     with pytest.raises(LabError, match='cannot patch resource "envoyproxies"'):
         front.apply(*read(proxy))
+    patch = (
+        "apiVersion: gateway.envoyproxy.io/v1alpha1\nkind: EnvoyPatchPolicy\nmetadata: {name: own}\nspec:\n"
+        "  type: JSONPatch\n  targetRef: {group: gateway.networking.k8s.io, kind: Gateway, name: front}\n"
+    )
+    with pytest.raises(LabError, match='cannot patch resource "envoypatchpolicies"'):
+        front.apply(*read(patch))
 
 
 def test_a_certificate_that_is_changed_comes_to_the_door(local, front, plain, authority):
