@@ -1,14 +1,15 @@
 """What the door itself sees to, with a witness in the servers' place: keys, limits, sizes, silence, and nothing begun twice."""
 
 import contextlib
+import threading
 import time
 import uuid
 from collections import Counter
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Future
 
 import httpx
 
-from llmlab.checks import Context, Verdict, check, fixture, verdict
+from llmlab.checks import Context, DeploymentFailed, Verdict, check, fixture, verdict
 from llmlab.system.waiting import wait
 
 from .stack import CANARY, SERVICE, asking, client, witness
@@ -27,23 +28,25 @@ SILENT, LONG, CUT = (
 @contextlib.contextmanager
 def watched(ctx: Context):
     """The witness behind both Services, for the block."""
-    seen, asker = witness(ctx), client(ctx)
+    seen = witness(ctx)
 
-    def answers(*names: str):
-        def now() -> bool:
-            with contextlib.suppress(httpx.HTTPError, ValueError):
-                return any(name in asker.ask("GET", "/v1/models").text for name in names)
-            return False
+    def led(to_witness: bool) -> bool:
+        """Whether a dozen requests, each of another conversation, are all led there, or none of them."""
+        with contextlib.suppress(httpx.HTTPError), client(ctx).connected() as http:
+            for _ in range(12):
+                reply = http.get("/v1/models", headers={"x-session": uuid.uuid4().hex})
+                http.cookies.clear()
+                if reply.status_code != 200 or ('"witness"' in reply.text) != to_witness:
+                    return False
+            return True
+        return False
 
-        return now
-
+    with seen.behind(SERVICE, CANARY):
+        with ctx.deploying():
+            wait("the witness behind the door", lambda: led(True), SWAPPED)
+        yield seen
     with ctx.deploying():
-        with seen.behind(SERVICE, CANARY):
-            wait(
-                "the witness behind the door", lambda: all(answers('"witness"')() for _ in range(3)), SWAPPED
-            )
-            yield seen
-        wait("the servers behind the door", answers('"chat"', '"chat-next"'), SWAPPED)
+        wait("the servers behind the door", lambda: led(False), SWAPPED)
 
 
 @fixture
@@ -51,17 +54,18 @@ def silences(ctx: Context):
     """Three requests that take more than a minute, begun here and looked at by the last check: silent, streamed, never answered."""
     asker, names = client(ctx), {what: f"{what}-{uuid.uuid4()}" for what in ("silent", "streamed", "hung")}
     does = {"silent": {"silent": SILENT}, "streamed": {"every": 1, "times": LONG}, "hung": {"hang": True}}
-    ends: dict[str, Future[tuple[str, float]]] = {}
-    pool = ThreadPoolExecutor(len(names))
+    ends: dict[str, Future[tuple[str, float]]] = {what: Future() for what in names}
     with watched(ctx) as seen:
         for what, name in names.items():
             body = {"id": name, "prompt": "once", "stream": what == "streamed", "witness": does[what]}
-            ends[what] = pool.submit(outcome, asker, body)
+            # Nobody waits for these where a check ends early.
+            threading.Thread(
+                target=lambda end, body: end.set_result(outcome(asker, body)),
+                args=(ends[what], body),
+                daemon=True,
+            ).start()
         wait("the witness to have them", lambda: all(seen.of(name) for name in names.values()), SWAPPED)
-    try:
-        yield names, ends
-    finally:
-        pool.shutdown(wait=False, cancel_futures=True)
+    return names, ends
 
 
 def outcome(asker, body) -> tuple[str, float]:
@@ -87,7 +91,10 @@ def outcome(asker, body) -> tuple[str, float]:
 def known_clients(ctx: Context) -> Verdict:
     """Ask without a key, with one that is nobody's, and with one of the Secret; read what the witness was sent."""
     asker, name = client(ctx), str(uuid.uuid4())
-    silences(ctx)  # they go on while other checks are made
+    with contextlib.suppress(
+        DeploymentFailed
+    ):  # they go on while other checks are made; what is wrong with them, the last one says
+        silences(ctx)
     body, wrong = {"id": name, "prompt": "once"}, []
     with asking(ctx), watched(ctx) as seen:
         for whose, headers in (("no key", {}), ("a wrong key", {"Authorization": f"Bearer {'0' * 32}"})):
@@ -114,16 +121,18 @@ def known_clients(ctx: Context) -> Verdict:
 
 
 @check(
-    title="Sixty requests a minute for each client, and for no one less",
-    points=4,
+    title="Sixty requests a minute for each client, and not for all together",
+    points=3,
     needs=("served",),
     machine=("pods",),
 )
 def limit(ctx: Context) -> Verdict:
-    """One client asks ninety times at once, another ten times right after; then the first goes on asking, four times a second."""
+    """One client asks ninety times at once, another ten times right after; then the first goes on asking."""
     one, other = client(ctx), client(ctx)
     with asking(ctx), watched(ctx), one.connected() as http:
+        started = time.monotonic()
         burst = Counter(http.get("/v1/models").status_code for _ in range(90))
+        more = time.monotonic() - started  # a token a second comes meanwhile
         with other.connected() as beside:
             others = Counter(beside.get("/v1/models").status_code for _ in range(10))
         later: Counter[int] = Counter()
@@ -136,7 +145,7 @@ def limit(ctx: Context) -> Verdict:
         wait("the time to pass", over, AFTERWARDS + 20)
     wanted = AFTERWARDS * AT_ONCE / MINUTE
     wrong = []
-    if set(burst) - {200, 429} or not AT_ONCE <= burst[200] <= AT_ONCE + 6:
+    if set(burst) - {200, 429} or not AT_ONCE <= burst[200] <= AT_ONCE + more + 3:
         wrong.append(f"of 90 requests at once {counts(burst)}")
     if set(others) != {200}:
         wrong.append(f"another client right after: {counts(others)}")
@@ -157,27 +166,30 @@ def counts(statuses: Counter[int]) -> str:
     return ", ".join(f"{count} × {status}" for status, count in sorted(statuses.items()))
 
 
-@check(title="Ten megabytes are enough for anybody", points=2, needs=("served",), machine=("pods",))
+@check(title="Ten mebibytes may be sent, and no more", points=2, needs=("served",), machine=("pods",))
 def bodies(ctx: Context) -> Verdict:
     """Send 9 MiB, 11 MiB, and 11 MiB in pieces without saying how much it will be."""
     asker, wrong = client(ctx), []
-    small, large = (b'{"prompt": "' + b"x" * (size * MEBIBYTE) + b'"}' for size in (9, 11))
+    name = str(uuid.uuid4())
+    small, large = (f'{{"id": "{name}", "prompt": "{"x" * size * MEBIBYTE}"}}'.encode() for size in (9, 11))
 
     def pieces():
         for place in range(0, len(large), 65536):
             yield large[place : place + 65536]
 
-    with watched(ctx):
+    with watched(ctx) as seen:
         for what, body, wanted in (
             ("9 MiB", small, 200),
             ("11 MiB", large, 413),
             ("11 MiB in pieces", pieces(), 413),
         ):
+            before = len(seen.of(name))
             try:
                 status = asker.ask("POST", "/v1/completions", content=body, timeout=60).status_code
-            except httpx.WriteError:  # it was told to stop before it had sent everything
-                status = 413
-            except httpx.HTTPError as error:
+            except httpx.HTTPError as error:  # it was told to stop before it had sent everything, and hung up
+                cut = isinstance(error, httpx.NetworkError | httpx.RemoteProtocolError)
+                if wanted == 413 and cut and len(seen.of(name)) == before:
+                    continue
                 wrong.append(f"{what}: {type(error).__name__}")
                 continue
             if status != wanted:

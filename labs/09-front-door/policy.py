@@ -22,14 +22,18 @@ DOOR = Pod(
 STRANGERS = {
     "a pod of another namespace": Pod(namespace="default", labels={"app": "job"}),
     "another pod of this namespace": Pod(namespace=NAMESPACE, labels={"app": "job"}),
+    "a pod of this namespace with the door's label": Pod(
+        namespace=NAMESPACE, labels={"app.kubernetes.io/component": "proxy"}
+    ),
 }
 
 
 @check(
     title="Only the door may speak with the servers",
     points=2,
+    machine=("pods",),
     realism="schema",
-    stands_in="nothing in this cluster enforces a NetworkPolicy: its rules are read as the specification says",
+    stands_in="nothing in the course's own cluster enforces a NetworkPolicy: its rules are read as the specification says",
 )
 def only_the_door(ctx: Context) -> Verdict:
     """Read the policies as a network that enforces them would."""

@@ -2,6 +2,7 @@
 
 import contextlib
 import shutil
+from collections import deque
 from pathlib import Path
 
 import httpx
@@ -9,6 +10,7 @@ import httpx
 from llmlab.checks import Context, fixture
 from llmlab.errors import LabError
 from llmlab.load.users import Users
+from llmlab.system.local_client import local_client
 from llmlab.tiers.gateway.for_labs import (
     HOST,
     KEYS,
@@ -29,7 +31,7 @@ HERE = Path(__file__).parent
 SERVICE, CANARY = "llama-server", "llama-server-canary"
 GIVEN = ("namespace.yaml", "servers.yaml")
 IMAGES = ("llama-server:v1.0.0", "models/20m:1", "llmlab/witness:1")
-CLIENTS = 100  # keys; each of them may ask sixty times a minute
+CLIENTS = 200  # keys; each of them may ask sixty times a minute
 ROLLED = 90  # seconds for everything to be rolled out
 DOOR = 30  # seconds for a Gateway to have one
 
@@ -83,8 +85,14 @@ def remarks(ctx: Context):
 
 def listeners(ctx: Context, protocol: str):
     """(Gateway, port) of each listener of a protocol that could be for the host."""
-    for gateway in (document for document in stack(ctx).documents if document.kind == "Gateway"):
-        for listener in gateway.body["spec"].get("listeners") or ():
+    found = stack(ctx).documents
+    gateways = {document.name: document for document in found if document.kind == "Gateway"}
+    for document in found:
+        if document.kind not in ("Gateway", "ListenerSet"):
+            continue
+        spec = document.body["spec"]
+        gateway = gateways.get(document.name if document.kind == "Gateway" else spec["parentRef"]["name"])
+        for listener in (spec.get("listeners") or ()) if gateway else ():
             name = listener.get("hostname")
             mine = name in (None, "", HOST) or (name.startswith("*.") and HOST.endswith(name[1:]))
             if listener.get("protocol") == protocol and mine:
@@ -122,13 +130,19 @@ def opened(ctx: Context, protocol: str, port: int, trusted: bytes | None = None)
 
 
 @fixture(ours=True)
-def _used(ctx: Context) -> list[str]:
-    return list(keys(ctx).values())
+def _keys(ctx: Context) -> deque[str]:
+    return deque(keys(ctx).values())
+
+
+def _next(ctx: Context) -> str:
+    """The key that was used longest ago."""
+    _keys(ctx).rotate()
+    return _keys(ctx)[0]
 
 
 def client(ctx: Context) -> DoorClient:
-    """A client that has not asked for anything yet: what others asked for does not count against its limit."""
-    return DoorClient(front(ctx), HOST, _used(ctx).pop(0))
+    """A client that has not asked for anything yet, or not for long: what others asked for does not count against its limit."""
+    return DoorClient(front(ctx), HOST, _next(ctx))
 
 
 def users(ctx: Context, count: int) -> Users:
@@ -141,7 +155,7 @@ def users(ctx: Context, count: int) -> Users:
         timeout=40,
         host=HOST,
         authority=made.authority,
-        api_key=tuple(_used(ctx).pop() for _ in range(count)),
+        api_key=tuple(_next(ctx) for _ in range(count)),
         session_header="x-session",
     )
 
@@ -153,12 +167,19 @@ def asking(ctx: Context):
         try:
             yield
         except httpx.HTTPStatusError as error:
-            said = f"{error.response.status_code} {error.response.text[:200]}"
-            raise LabError(f"{error.request.method} {error.request.url.path}: HTTP {said}") from None
+            request, status = error.request, error.response.status_code
+            raise LabError(f"{request.method} {request.url.path}: HTTP {status}") from None
         except httpx.HTTPError as error:
             raise LabError(f"The door does not answer: {error or type(error).__name__}") from None
-        except (ValueError, LookupError, TypeError) as error:
+        except (ValueError, LookupError, TypeError, AttributeError, ArithmeticError) as error:
             raise LabError(f"The door's answer is not llama-server's: {error!r}") from None
+
+
+def counted(pod, name: str) -> float:
+    """A counter of one of the lab's own servers."""
+    with local_client(timeout=10) as http:
+        lines = http.get(f"http://{pod.status.pod_ip}:8080/metrics").text.splitlines()
+    return sum(float(line.split()[1]) for line in lines if line.startswith(f"llamacpp:{name} "))
 
 
 @fixture(ours=True)

@@ -61,15 +61,16 @@ front.ask("/v1/models")
 
 # %% [markdown] id="first-after"
 # With the guide's `ingress.yaml` you see an Ingress without an address. An Ingress is a wish; an *Ingress controller* grants it, and none
-# runs here, as in every new cluster. The annotations are wishes too, in words that only the controller `ingress-nginx` knew. One of
-# them it did not know either: `nginx.ingress.kubernetes.io/rate-limit` does not exist (it was `limit-rps`), so the limit of 100
+# runs here, as in every new cluster. The annotations are wishes too, each in the words of one controller. One of
+# them even that did not know: `nginx.ingress.kubernetes.io/rate-limit` does not exist (it was `limit-rps`), so the limit of 100
 # was never there.
 #
 # The *Gateway API* says most of this in fields that a schema knows, and answers: each object's `status` says whether a
 # controller has taken it, and why not. `front.said()` reads that for you and names the line.
 #
 # **Your turn.** Take `ingress.yaml` out of `kustomization.yaml` and put your four files in. Begin with `gateway.yaml` and
-# `httproute.yaml`; each says at its top what it is for. Then run the cells above again.
+# `httproute.yaml`; each says at its top what it is for, and `front.kubectl("explain gateway.spec.listeners")` (or `httproute.spec.rules`,
+# `backendtrafficpolicy.spec`) what a field is. Then run the cells above again.
 #
 # - A route without `sectionName` in its `parentRefs` belongs to all listeners: the one that redirects and the one that serves need one each.
 # - `/metrics`, `/slots` and `/props` are the servers' own: who asks, what is asked, and how they are run. The guide's path `/` lets everybody read them.
@@ -138,7 +139,7 @@ burst.plot()
 # Then the opposite: what may be tried *again*? A generation that has begun costs as much the second time, and says something else. What is
 # safe to retry is what no server has begun: `connect-failure`, `reset-before-request`. One thing more belongs here. llama-server closes its
 # connection after each stream and does not say so beforehand; an Envoy that uses the connection again sends its request to nobody, and
-# one user in a hundred gets 503. `circuitBreaker: {maxRequestsPerConnection: 1}` gives each request a connection of its own.
+# one request in a hundred gets 503. `circuitBreaker: {maxRequestsPerConnection: 1}` gives each request a connection of its own.
 #
 # ## Who answers?
 #
@@ -163,7 +164,9 @@ policies
 policies.plot()
 
 # %% [markdown] id="policies-after"
-# Least request is what Envoy does if you say nothing. It shares the work out evenly, and makes all of it anew.
+# Least request is what Envoy does if you say nothing. It shares the work out evenly, and makes all of it anew. A hash has its price when replicas come and go:
+# with Maglev, which Envoy Gateway uses, a fourth replica takes a quarter of the conversations and leaves the others where they are; Envoy's ring hash
+# moves another tenth of all between the old ones (Envoy 1.40, counted).
 #
 # **Your turn**: `loadBalancer` with a `ConsistentHash` of the header `x-session`.
 #
@@ -186,13 +189,13 @@ canary.plot()
 # ## Round the door
 #
 # Keys and limits are at the door. A pod of another namespace asks the servers directly, and needs neither. A NetworkPolicy says who may; write it
-# into `networkpolicy.yaml`. Mind its commas: two items in `from` are two ways in, two selectors in *one* item must both fit. And it speaks of pods: their port is 8080,
-# whatever the Service says. Nothing in this cluster enforces it (that is the network plugin's part), so the check reads it as such a plugin would, and says so.
+# into `networkpolicy.yaml`. Mind its dashes: two items in `from` are two ways in, two selectors in *one* item must both fit. And it speaks of pods: their port is 8080,
+# whatever the Service says. Nothing in the course's own cluster enforces it (that is the network plugin's part), so the check reads it as such a plugin would, and says so.
 #
 # ## Check
 #
 # The grader brings a cluster of its own up, with new keys and another certificate, and stands before your door. For some checks a witness stands behind it
-# in the servers' place, which is silent, hangs or breaks off as asked, and tells what reached it. It takes two minutes.
+# in the servers' place, which is silent, hangs or breaks off as asked, and tells what reached it. It takes two to three minutes.
 
 # %% id="check"
 lab.check()

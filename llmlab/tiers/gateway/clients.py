@@ -9,6 +9,7 @@ from typing import Any
 
 import httpx
 
+from ...records.schema import ServerInfo
 from ...system.certificates import Certificate
 from ..kubernetes.addons.addon_objects import secret
 from ..kubernetes.manifests.manifests import Document
@@ -16,6 +17,12 @@ from .door import FrontDoor
 
 #: What the labs' door is called, and the Secrets that a lab brings along: its certificate, its clients' keys.
 HOST, TLS, KEYS = "api.example.com", "llama-tls", "api-keys"
+
+#: What stands behind the door: three servers of four slots each, as the labs have them.
+BEHIND = ServerInfo(
+    command=[], flags={}, engine="built", engine_version="", model="20m", model_sha256="", model_parameters=None, model_bytes=0,
+    slots=12, ctx_per_slot=2048, threads=1,
+)  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,13 +33,18 @@ class DoorClient:
     host: str  # that it asks for
     key: str  # sent as the OpenAI API's clients do: Authorization: Bearer KEY
 
+    @property
+    def headers(self) -> dict[str, str]:
+        """What its requests carry."""
+        return {"Authorization": f"Bearer {self.key}"}
+
     def ask(self, method: str, path: str, **more: Any) -> httpx.Response:
         """One request on a connection of its own.
 
         :param more: as `FrontDoor.ask` takes it.
         :raises httpx.HTTPError: as there.
         """
-        headers = {"Authorization": f"Bearer {self.key}", **more.pop("headers", {})}
+        headers = {**self.headers, **more.pop("headers", {})}
         return self.door.ask(method, path, self.host, headers=headers, **more)
 
     def connected(self, *, timeout: float = 10) -> httpx.Client:
@@ -41,7 +53,7 @@ class DoorClient:
         :param timeout: seconds.
         """
         made = self.door.client(self.host, timeout=timeout)
-        made.headers["Authorization"] = f"Bearer {self.key}"
+        made.headers.update(self.headers)
         return made
 
 

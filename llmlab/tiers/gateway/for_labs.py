@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from ...system.certificates import Authority
-from .clients import HOST, KEYS, TLS, DoorClient, key_secret, new_keys, tls_secret
+from .clients import BEHIND, HOST, KEYS, TLS, DoorClient, key_secret, new_keys, tls_secret
 from .conditions import Remark, said, settled
 from .door import FrontDoor, door
 from .netpol import Pod, allowed, why
@@ -11,6 +11,7 @@ from .routes import weighted
 from .witness import Witness
 
 __all__ = [
+    "BEHIND",
     "HOST",
     "KEYS",
     "TLS",

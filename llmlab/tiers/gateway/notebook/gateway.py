@@ -6,7 +6,7 @@ What goes wrong with the learner's files is shown, not raised, so that the cells
 from __future__ import annotations
 
 import contextlib
-from collections import Counter
+from collections import Counter, deque
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -51,11 +51,10 @@ class LiveGateway(LiveCluster):
         super().__init__(lab, "envoy-gateway")
         self.authority = Authority(f"lab {lab.info.number}")  # who issues the door's certificate
         self.keys = new_keys(60)  # client → its key
-        self._fresh = list(self.keys)  # clients that have not asked for anything yet
+        self._fresh = deque(self.keys)  # clients, who asked last in front
 
     def _given(self) -> Sequence[Document]:
         """The Secrets with the certificate and with the keys."""
-        self._fresh = list(self.keys)
         return [
             tls_secret(TLS, NAMESPACE, self.authority.issue(HOST)),
             key_secret(KEYS, NAMESPACE, self.keys),
@@ -93,6 +92,8 @@ class LiveGateway(LiveCluster):
         """
         front = self._door(80 if plain else 443)
         sent = {name.replace("_", "-"): value for name, value in headers.items()}
+        if client is not None and client not in self.keys:
+            raise LabError(f"There is no client {client!r}.", fix='client="client-00", or client=None')
         if client is not None:
             sent["Authorization"] = f"Bearer {self.keys[client]}"
         method = "GET" if body is None else "POST"
@@ -110,20 +111,20 @@ class LiveGateway(LiveCluster):
         :raises LabError: when your files make none.
         """
         documents = self.live.applied.documents if self.live and self.live.applied else []
-        gateway = next((document for document in documents if document.kind == "Gateway"), None)
-        if gateway is None:
+        gateways = [document for document in documents if document.kind == "Gateway"]
+        if not gateways:
             raise LabError("There is no Gateway in what was applied.", fix="gateway.yaml, then front.apply()")
+        gateway = next((it for it in gateways if port in _ports(it)), gateways[0])
         trusted = self.authority.certificate if port == 443 else None
         return door(self.cluster, gateway.name, NAMESPACE, port=port, authority=trusted, within=30)
 
     def _client(self) -> DoorClient:
-        """A client of the door that has not asked for anything yet.
+        """A client of the door that has asked for nothing yet, or not for long.
 
-        :raises LabError: when your files make no door, or every client has asked.
+        :raises LabError: when your files make no door.
         """
-        if not self._fresh:
-            raise LabError("Every client has asked for something.", fix="front.apply() gives them new keys")
-        return DoorClient(self._door(), HOST, self.keys[self._fresh.pop()])
+        self._fresh.rotate()
+        return DoorClient(self._door(), HOST, self.keys[self._fresh[0]])
 
     # -- measuring -----------------------------------------------------------------------------------------
 
@@ -149,9 +150,9 @@ class LiveGateway(LiveCluster):
     @shown
     def canary(self) -> Drawn:
         """Who answers while your canary's share is set to 10 %, to 50 %, and to nothing."""
+        self._door()
         assert self.live is not None
         applied = self.live.applied
-        self._door()
         assert applied is not None
         with steps_bar("step") as say:
             rows = measured.canary(applied, self._client, say)
@@ -197,6 +198,11 @@ class LiveGateway(LiveCluster):
 
     def _kept(self, kind: str, columns: dict[str, str], rows: list[list[Cell]]) -> Table:
         return keep(self.lab, kind, columns, rows, kubernetes=self.cluster.facts()["version"])[0]
+
+
+def _ports(gateway: Document) -> list[Any]:
+    """Those of its listeners."""
+    return [listener.get("port") for listener in gateway.body["spec"].get("listeners") or ()]
 
 
 def _by_client(table: Table) -> list[str]:

@@ -12,14 +12,15 @@ from typing import TYPE_CHECKING
 import httpx
 import msgspec
 
+from ....errors import LabError
 from ....machine import profile
-from ....records.schema import Cell, Record, ServerInfo
+from ....records.schema import Cell, Record
 from ....records.stats import SLO
 from ....say import Say
 from ....system.local_client import local_client
 from ....system.waiting import wait
 from ...kubernetes.manifests.applied import Applied
-from ..clients import DoorClient
+from ..clients import BEHIND, DoorClient
 from ..door import FrontDoor
 from ..routes import weighted
 
@@ -56,11 +57,6 @@ POLICIES = {
     "picked": "endpoint picker",
 }
 NAMES = {"chat": "stable", "chat-next": "canary"}
-#: What stands behind the door: as the lab's own servers.yaml says.
-BEHIND = ServerInfo(
-    command=[], flags={}, engine="built", engine_version="", model="20m", model_sha256="", model_parameters=None, model_bytes=0,
-    slots=12, ctx_per_slot=2048, threads=1,
-)  # fmt: skip
 
 
 def target(front: FrontDoor, host: str, *keys: str) -> Target:
@@ -123,9 +119,10 @@ def _first(client: httpx.Client) -> tuple[float, float]:
     with client.stream(
         "POST", "/v1/completions", json=body, headers={SESSION: uuid.uuid4().hex}, extensions={"trace": trace}
     ) as reply:
-        reply.raise_for_status()
+        if reply.status_code != 200:
+            raise LabError(f"/v1/completions: HTTP {reply.status_code}", fix="front.said()")
         pieces = reply.iter_raw()
-        next(pieces)
+        next(pieces, b"")
         first = time.perf_counter()
         for _ in pieces:  # to its end: else the connection could not be kept
             pass
@@ -147,6 +144,8 @@ def canary(applied: Applied, client: Callable[[], DoorClient], say: Say) -> list
     began = time.monotonic()
     asking = threading.Thread(target=_who, args=(client, rows, began, over), daemon=True)
     originals = [document for document, _ in weighted(applied.documents, "llama-server-canary", 0)]
+    if not originals:
+        raise LabError("No route leads to llama-server-canary.", fix="a second backendRef in httproute.yaml")
     try:
         asking.start()
         for share in (0.1, 0.5, 0.0):
@@ -170,6 +169,7 @@ def _who(
             for _ in range(40):
                 if over.wait(0.02):
                     return
+                http.cookies.clear()
                 try:
                     reply = http.get("/v1/models", headers={SESSION: uuid.uuid4().hex}).raise_for_status()
                     who = reply.json()["data"][0]["id"]
