@@ -17,7 +17,7 @@ from .stack import CANARY, SERVICE, asking, client, counted, opened, remarks, st
 PHANTOMS = ("ingress.kubernetes.io/", "kubernetes.io/ingress.")
 OWN = ("/metrics", "/slots", "/props")  # of the servers: who asks, what is asked, and how they are run
 TIMES = 20  # requests, each of another conversation
-OPEN = 15  # seconds for a door that is there to have its routes
+OPEN = 30  # seconds for a door that is there to have its routes
 
 
 @check(title="No line of the files is taken and kept by nobody", points=3, machine=("pods",))

@@ -8,7 +8,7 @@ if TYPE_CHECKING:
     import httpx
 
 
-def local_client(*, timeout: float = 5.0, **options: Any) -> httpx.Client:
+def local_client(*, timeout: float | httpx.Timeout = 5.0, **options: Any) -> httpx.Client:
     """`with local_client() as client: client.get(url)`. No proxy that the environment names is asked: it cannot come here.
 
     :param timeout: seconds, for each step by itself: connecting, each piece that is written, each wait for a piece of the reply. So a

@@ -16,7 +16,7 @@ def named_client(
     *,
     authority: bytes | None = None,
     sni: str | None = None,
-    timeout: float = 5.0,
+    timeout: float | httpx.Timeout = 5.0,
     **options: Any,
 ) -> httpx.Client:
     """A `local_client` of one server that names this host, and over TLS verifies the certificate for it.

@@ -16,6 +16,7 @@ from ..kubernetes.addons.envoy_gateway import NAMESPACE
 if TYPE_CHECKING:
     from ..kubernetes.cluster.cluster import Cluster
 
+CONNECT = 5.0  # seconds
 _LABELS = "gateway.envoyproxy.io/owning-gateway"
 
 
@@ -38,7 +39,9 @@ class FrontDoor:
         :param sni: the name that is said before the certificate is shown; None: the host.
         :param timeout: seconds.
         """
-        return named_client(self.base, host, authority=self.authority, sni=sni, timeout=timeout)
+        # A connection begun before kube-proxy has heard of the proxy hangs for good: another one does not.
+        patience = httpx.Timeout(timeout, connect=min(timeout, CONNECT))
+        return named_client(self.base, host, authority=self.authority, sni=sni, timeout=patience)
 
     def ask(
         self, method: str, path: str, host: str, *, sni: str | None = None, timeout: float = 10, **more: Any
