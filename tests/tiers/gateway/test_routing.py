@@ -151,12 +151,12 @@ AS_PICKED = (
 
 
 def kept(front: FrontDoor) -> bool:
-    """Whether each of four new prompts is known to whoever is asked a second time.
+    """Whether each of a dozen new prompts is known to whoever is asked a second time: by chance it is for one in three.
 
     A policy is Accepted long before it is in force, and this one costs 15 s of answers 500: so long Envoy waits for a new cluster's
     endpoints (Envoy Gateway 1.9.1, Envoy 1.40).
     """
-    for _ in range(4):
+    for _ in range(12):
         body = {"prompt": f"{uuid.uuid4()} " * 20, "n_predict": 1, "cache_prompt": True}
         first, second = (front.ask("POST", "/completion", "x", json=body, timeout=30) for _ in range(2))
         if not (first.is_success and second.is_success and second.json()["timings"]["cache_n"] > 100):
