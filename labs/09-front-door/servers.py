@@ -175,7 +175,8 @@ def taken_back(ctx: Context) -> Verdict:
         answered(them, 5)
         one.apply(*(changed for _, changed in routes))
         try:
-            wait("the end of the canary", lambda: not answers(ctx, 20)["chat-next"], 10)
+            # A hundred without one: by chance there are not so many, and then it is in force.
+            wait("the end of the canary", lambda: not answers(ctx, 100)["chat-next"], 20)
             left = answers(ctx, 150)["chat-next"]
         finally:
             one.apply(*(route for route, _ in routes))
