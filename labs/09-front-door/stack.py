@@ -30,7 +30,7 @@ from llmlab.tiers.kubernetes.for_labs import NAMESPACE, applied, cluster, kustom
 HERE = Path(__file__).parent
 SERVICE, CANARY = "llama-server", "llama-server-canary"
 GIVEN = ("namespace.yaml", "servers.yaml")
-IMAGES = ("llama-server:v1.0.0", "models/20m:1", "llmlab/witness:1")
+IMAGES = ("llama-server:v1.0.0", "models/20m:1")
 CLIENTS = 200  # keys; each of them may ask sixty times a minute
 ROLLED = 90  # seconds for everything to be rolled out
 DOOR = 30  # seconds for a Gateway to have one

@@ -170,6 +170,7 @@ class LiveGateway(LiveCluster):
         path = self.lab.info.folder / "balancing.yaml"
         with steps_bar("step") as say:
             say("opening a second door")
+            self.cluster.load("llmlab/picker:1", say=say)
             self.cluster.run_kubectl("apply", "-f", str(path))
             try:
                 return measured.policies(self.lab, door(self.cluster, "bench", NAMESPACE, within=60), say)
