@@ -21,7 +21,7 @@ from ...kubernetes.manifests.manifests import Document
 from ...kubernetes.notebook.cluster import NAMESPACE, LiveCluster
 from .. import figures
 from ..clients import HOST, KEYS, TLS, DoorClient, key_secret, new_keys, tls_secret
-from ..conditions import settled
+from ..conditions import GROUPS, settled
 from ..door import FrontDoor, door
 from . import measured
 from .measured import Balanced
@@ -69,7 +69,10 @@ class LiveGateway(LiveCluster):
             return Said(
                 self.live.refused.lines() if self.live and self.live.refused else ["front.apply() first"]
             )
-        found = settled(self.cluster, self.live.applied.documents, 20)
+        documents = self.live.applied.documents
+        if not any(document.api_version.partition("/")[0] in GROUPS for document in documents):
+            return Said(["there is no Gateway, no route and no policy in what was applied"])
+        found = settled(self.cluster, documents, 20)
         return Said([*map(str, found)] or ["every Gateway, route and policy is accepted and in force"])
 
     @shown
