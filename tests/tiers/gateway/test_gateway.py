@@ -350,4 +350,4 @@ def test_a_policy_that_cannot_be_carried_out_closes_the_route(local, plain, put)
         + STRAY.replace("name: llama, port", "name: empty, port")
     )
     wait("503", lambda: plain.ask("GET", "/health", "stray.example.com").status_code == 503, 20)
-    assert said(local, documents) == [], "and nothing is said about it"
+    assert settled(local, documents, 20) == [], "and nothing is said about it"
