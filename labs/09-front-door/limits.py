@@ -19,11 +19,8 @@ SWAPPED = 20  # seconds for the door to hear that others are behind a Service
 AT_ONCE, MINUTE = 60, 60  # requests, seconds
 AFTERWARDS = 12  # seconds in which the door is asked on, when the limit is reached
 MEBIBYTE = 1 << 20
-SILENT, LONG, CUT = (
-    70,
-    95,
-    100,
-)  # seconds: a reply that is late, a stream, and by when a server that hangs is given up
+#: Seconds: a reply that is late, a stream, and by when a server that hangs is given up.
+SILENT, LONG, CUT = 70, 95, 100
 
 
 @contextlib.contextmanager
@@ -101,9 +98,8 @@ def outcome(asker, body) -> tuple[str, float]:
 def known_clients(ctx: Context) -> Verdict:
     """Ask without a key, with one that is nobody's, and with one of the Secret; read what the witness was sent."""
     asker, name = client(ctx), str(uuid.uuid4())
-    with contextlib.suppress(
-        DeploymentFailed
-    ):  # they go on while other checks are made; what is wrong with them, the last one says
+    # They go on while other checks are made; what is wrong with them, the last one says.
+    with contextlib.suppress(DeploymentFailed):
         silences(ctx)
     body, wrong = {"id": name, "prompt": "once"}, []
     with asking(ctx), watched(ctx) as seen:

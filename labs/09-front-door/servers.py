@@ -12,7 +12,7 @@ from llmlab.load import Target, closed, measure
 from llmlab.records import stats
 from llmlab.system.local_client import local_client
 from llmlab.system.waiting import wait
-from llmlab.tiers.gateway.for_labs import BEHIND, HOST, weighted
+from llmlab.tiers.gateway.for_labs import HOST, behind, weighted
 from llmlab.tiers.kubernetes.for_labs import NAMESPACE, answered, losses, ready_pods, roll
 
 from .limits import CUT, LONG, SILENT, silences
@@ -21,10 +21,8 @@ from .stack import CANARY, SERVICE, asking, client, counted, front, stack, users
 SESSIONS, TURNS = 9, 4
 NAMES = {"chat", "chat-next"}  # as the servers and the canary call themselves
 PROMPTS = "prompt_tokens_total"
-COUNTED, SHARE = (
-    1000,
-    (0.07, 0.13),
-)  # requests; of these the canary's: a tenth, three standard deviations either way
+COUNTED = 1000  # requests
+SHARE = (0.07, 0.13)  # of these the canary's: a tenth, three standard deviations either way
 ROLLED = 90  # seconds
 
 
@@ -146,10 +144,10 @@ def canary(ctx: Context) -> Verdict:
 @check(title="Who asks is answered, request after request", points=2, needs=("served",), machine=("pods",))
 def steady(ctx: Context) -> Verdict:
     """Eight users, six hundred short streams, and nothing changes."""
-    made = front(ctx)
+    made, pods = front(ctx), ready_pods(stack(ctx).cluster, NAMESPACE, f"app={SERVICE}")
     target = Target(
         url=made.base,
-        info=BEHIND,
+        info=behind([f"http://{pod.status.pod_ip}:8080" for pod in pods], "20m"),
         host=HOST,
         authority=made.authority,
         api_key=tuple(client(ctx).key for _ in range(20)),

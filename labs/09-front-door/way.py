@@ -93,12 +93,12 @@ def served(ctx: Context) -> Verdict:
         for _ in range(TIMES - 1):
             if not answered():
                 break
-        counted = spoken(ctx) - before
-    good = answers == TIMES and counted >= 16 * TIMES
+        tokens = spoken(ctx) - before
+    good = answers == TIMES and tokens >= 16 * TIMES
     observed = (
         f"{answers} of {TIMES}: {said}"
         if answers < TIMES
-        else f"the lab's servers have generated {counted:.0f} tokens"
+        else f"the lab's servers have generated {tokens:.0f} tokens"
     )
     return verdict(good, expected=expected, observed="so it is" if good else observed, look=look)
 

@@ -100,7 +100,7 @@ ways.plot()
 #
 # **Your turn**, in `policies.yaml`: `apiKeyAuth` with the Secret `api-keys`, and a local `rateLimit` of 60 a minute for each client.
 #
-# - Without `sanitize: true` the servers get to see the clients' keys, and write them into their logs.
+# - Without `sanitize: true` the servers get to see the clients' keys.
 # - A limit for each value of a header (`type: Distinct`) holds for nobody who does not send the header. And the limit looks at
 #   requests after the keys have been checked: a header that was taken out there is no longer there. `forwardClientIDHeader` puts the client's
 #   name in.
@@ -139,7 +139,7 @@ burst.plot()
 # Then the opposite: what may be tried *again*? A generation that has begun costs as much the second time, and says something else. What is
 # safe to retry is what no server has begun: `connect-failure`, `reset-before-request`. One thing more belongs here. llama-server closes its
 # connection after each stream and does not say so beforehand; an Envoy that uses the connection again sends its request to nobody, and
-# one request in a hundred gets 503. `circuitBreaker: {maxRequestsPerConnection: 1}` gives each request a connection of its own.
+# one to four streams in a hundred get 503. `circuitBreaker: {maxRequestsPerConnection: 1}` gives each request a connection of its own.
 #
 # ## Who answers?
 #
@@ -164,7 +164,7 @@ policies
 policies.plot()
 
 # %% [markdown] id="policies-after"
-# Least request is what Envoy does if you say nothing. It shares the work out evenly, and makes all of it anew. A hash has its price when replicas come and go:
+# Least request is what Envoy does if you say nothing. It shares the work out evenly, and computes most of it anew. A hash has its price when replicas come and go:
 # with Maglev, which Envoy Gateway uses, a fourth replica takes a quarter of the conversations and leaves the others where they are; Envoy's ring hash
 # moves another tenth of all between the old ones (Envoy 1.40, counted).
 #

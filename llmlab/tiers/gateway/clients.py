@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import secrets
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import httpx
 
+from ... import models
 from ...records.schema import ServerInfo
+from ...serve.api import Remote
 from ...system.certificates import Certificate
 from ..kubernetes.addons.addon_objects import secret
 from ..kubernetes.manifests.manifests import Document
@@ -17,12 +19,6 @@ from .door import FrontDoor
 
 #: What the labs' door is called, and the Secrets that a lab brings along: its certificate, its clients' keys.
 HOST, TLS, KEYS = "api.example.com", "llama-tls", "api-keys"
-
-#: What stands behind the door: three servers of four slots each, as the labs have them.
-BEHIND = ServerInfo(
-    command=[], flags={}, engine="built", engine_version="", model="20m", model_sha256="", model_parameters=None, model_bytes=0,
-    slots=12, ctx_per_slot=2048, threads=1,
-)  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,6 +51,31 @@ class DoorClient:
         made = self.door.client(self.host, timeout=timeout)
         made.headers.update(self.headers)
         return made
+
+
+def behind(addresses: Sequence[str], model: str) -> ServerInfo:
+    """The servers behind a door as a record keeps them, asked at addresses of their own.
+
+    :raises LabError: when one does not answer, or the catalogue has no such model.
+    """
+    asked = []
+    for address in addresses:
+        with Remote(address) as server:
+            asked.append(server.props())
+    known = models.get(model)
+    return ServerInfo(
+        command=["kubectl", "apply", "-k", "."],
+        flags={},
+        engine="PATH",
+        engine_version=str(asked[0].get("build_info", "")),
+        model=known.name,
+        model_sha256=known.sha256,
+        model_parameters=known.parameters,
+        model_bytes=known.bytes,
+        slots=sum(int(props["total_slots"]) for props in asked),
+        ctx_per_slot=min(int(props["default_generation_settings"]["n_ctx"]) for props in asked),
+        threads=None,
+    )
 
 
 def new_keys(count: int) -> dict[str, str]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from ...system.certificates import Authority
-from .clients import BEHIND, HOST, KEYS, TLS, DoorClient, key_secret, new_keys, tls_secret
+from .clients import HOST, KEYS, TLS, DoorClient, behind, key_secret, new_keys, tls_secret
 from .conditions import Remark, said, settled
 from .door import FrontDoor, door
 from .netpol import Pod, allowed, why
@@ -11,7 +11,6 @@ from .routes import weighted
 from .witness import Witness
 
 __all__ = [
-    "BEHIND",
     "HOST",
     "KEYS",
     "TLS",
@@ -22,6 +21,7 @@ __all__ = [
     "Remark",
     "Witness",
     "allowed",
+    "behind",
     "door",
     "key_secret",
     "new_keys",

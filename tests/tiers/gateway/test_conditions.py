@@ -166,6 +166,22 @@ def test_a_parent_that_the_route_no_longer_names_is_not_heard(simulated, applied
     assert said(simulated, [route]) == []
 
 
+def test_a_field_of_an_older_api_that_still_works_is_nothing_amiss(simulated, applied):
+    """Envoy Gateway warns of it; another warning is said."""
+    policy = applied.documents[2]
+    for reason, wanted in (("DeprecatedField", []), ("Other", ["Warning"])):
+        ancestor = {
+            "controllerName": CONTROLLER,
+            "ancestorRef": {"name": "front"},
+            "conditions": [
+                condition("Accepted", "True", "Accepted"),
+                condition("Warning", "True", reason, "spec.targetRef"),
+            ],
+        }
+        write(simulated, "backendtrafficpolicy", "limits", {"ancestors": [ancestor]})
+        assert [remark.condition for remark in said(simulated, [policy])] == wanted
+
+
 def test_what_is_not_a_gateways_business_is_left_alone_and_what_is_gone_is_an_error(simulated, read):
     note = "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: note}\n"
     assert said(simulated, read(note)) == []

@@ -23,29 +23,6 @@ from llmlab.tiers.kubernetes.manifests.pods import ready_pods
 
 pytestmark = pytest.mark.needs("pods", "root", "binary")
 NS, HOST = "inference", "llm.example.com"
-SERVER = """apiVersion: apps/v1
-kind: Deployment
-metadata: {name: llama}
-spec:
-  replicas: 1
-  selector: {matchLabels: {app: llama}}
-  template:
-    metadata: {labels: {app: llama}}
-    spec:
-      terminationGracePeriodSeconds: 1
-      containers:
-      - name: llama
-        image: llama-server:v1.0.0
-        args: [-m, /models/tiny.gguf, --port, "8080", --threads, "1"]
-        readinessProbe: {httpGet: {path: /health, port: 8080}, periodSeconds: 1, failureThreshold: 300}
-        volumeMounts: [{name: models, mountPath: /models}]
-      volumes: [{name: models, image: {reference: "models/tiny:1"}}]
----
-apiVersion: v1
-kind: Service
-metadata: {name: llama}
-spec: {selector: {app: llama}, ports: [{port: 80, targetPort: 8080}]}
-"""
 GATEWAY = """apiVersion: gateway.networking.k8s.io/v1
 kind: Gateway
 metadata: {name: front}
@@ -87,10 +64,10 @@ def authority():
 
 
 @pytest.fixture(scope="module")
-def front(local, authority, tmp_path_factory):
+def front(local, server, authority, tmp_path_factory):
     """One server, a Gateway with a certificate, and a route to the server."""
     folder = tmp_path_factory.mktemp("front")
-    (folder / "front.yaml").write_text("---\n".join([SERVER, GATEWAY, ROUTE]))
+    (folder / "front.yaml").write_text("---\n".join([server("llama"), GATEWAY, ROUTE]))
     files = manifests.read(folder, ["front.yaml"], namespaces=[NS])
     stack = Applied(local, [tls_secret("front-tls", NS, authority.issue(HOST)), *files])
     stack.up()  # its end is the cluster's

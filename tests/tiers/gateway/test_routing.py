@@ -18,52 +18,7 @@ from llmlab.tiers.kubernetes.manifests.applied import Applied
 
 pytestmark = pytest.mark.needs("pods", "root", "binary")
 NS = "inference"
-REPLICAS = """apiVersion: apps/v1
-kind: Deployment
-metadata: {name: llama}
-spec:
-  replicas: 3
-  selector: {matchLabels: {app: llama}}
-  template:
-    metadata: {labels: {app: llama}}
-    spec:
-      terminationGracePeriodSeconds: 1
-      containers:
-      - name: llama
-        image: llama-server:v1.0.0
-        args: [-m, /models/tiny.gguf, --port, "8080", --threads, "1", --parallel, "2", --ctx-size, "8192", --metrics]
-        readinessProbe: {httpGet: {path: /health, port: 8080}, periodSeconds: 1, failureThreshold: 300}
-        volumeMounts: [{name: models, mountPath: /models}]
-      volumes: [{name: models, image: {reference: "models/tiny:1"}}]
----
-apiVersion: v1
-kind: Service
-metadata: {name: llama}
-spec: {selector: {app: llama}, ports: [{port: 80, targetPort: 8080}]}
----
-apiVersion: apps/v1
-kind: Deployment
-metadata: {name: next}
-spec:
-  selector: {matchLabels: {app: next}}
-  template:
-    metadata: {labels: {app: next}}
-    spec:
-      terminationGracePeriodSeconds: 1
-      containers:
-      - name: llama
-        image: llama-server:v1.0.0
-        args: [-m, /models/tiny.gguf, --alias, next, --port, "8080", --threads, "1"]
-        readinessProbe: {httpGet: {path: /health, port: 8080}, periodSeconds: 1, failureThreshold: 300}
-        volumeMounts: [{name: models, mountPath: /models}]
-      volumes: [{name: models, image: {reference: "models/tiny:1"}}]
----
-apiVersion: v1
-kind: Service
-metadata: {name: next}
-spec: {selector: {app: next}, ports: [{port: 80, targetPort: 8080}]}
----
-apiVersion: v1
+REPLICAS = """apiVersion: v1
 kind: Service
 metadata: {name: replicas}
 spec: {clusterIP: None, selector: {app: llama}, ports: [{port: 8080}]}
@@ -165,10 +120,12 @@ def kept(front: FrontDoor) -> bool:
 
 
 @pytest.fixture(scope="module")
-def replicas(local, tmp_path_factory):
+def replicas(local, server, tmp_path_factory):
     local.load("llmlab/picker:1")
     folder = tmp_path_factory.mktemp("replicas")
-    (folder / "front.yaml").write_text(REPLICAS)
+    many = ("--parallel", '"2"', "--ctx-size", '"8192"', "--metrics")
+    servers = (server("llama", *many, replicas=3), server("next", "--alias", "next"))
+    (folder / "front.yaml").write_text("---\n".join([*servers, REPLICAS]))
     stack = Applied(local, manifests.read(folder, ["front.yaml"], namespaces=[NS]))
     stack.up()
     stack.ready(60)

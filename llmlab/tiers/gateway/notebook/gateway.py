@@ -20,14 +20,14 @@ from ....system.certificates import Authority
 from ...kubernetes.manifests.manifests import Document
 from ...kubernetes.notebook.cluster import NAMESPACE, LiveCluster
 from .. import figures
-from ..clients import HOST, KEYS, TLS, DoorClient, key_secret, new_keys, tls_secret
+from ..clients import HOST, KEYS, TLS, DoorClient, behind, key_secret, new_keys, tls_secret
 from ..conditions import GROUPS, settled
 from ..door import FrontDoor, door
 from . import measured
 from .measured import Balanced
 
 if TYPE_CHECKING:
-    from ....records.schema import Cell, Table
+    from ....records.schema import Cell, ServerInfo, Table
     from ....show.bench import Bench
 
 #: Headers of a reply that say something about the door.
@@ -134,7 +134,7 @@ class LiveGateway(LiveCluster):
     @shown
     def burst(self) -> Drawn:
         """One client asks fifteen times a second, another twice: what is admitted, what waits, what gets 429."""
-        rows = measured.burst(self._client(), self._client())
+        rows = measured.burst(self._client(), self._client(), self._behind())
         table = self._kept("burst", measured.BURST, rows)
         return Drawn(table, figures.burst, _by_client(table))
 
@@ -142,7 +142,7 @@ class LiveGateway(LiveCluster):
     def ways(self) -> Drawn:
         """The time to a first token without the door, through it, and through it with a new connection each time."""
         with steps_bar("request") as say:
-            rows = measured.ways(self._replica(), self._client(), self._client(), say)
+            rows = measured.ways(self._replicas()[0], self._client(), self._client(), say)
         table = self._kept("ways", measured.WAYS, rows)
         lines = [
             f"{way['way']}: p50 {1000 * way['p50']:.1f} ms, {1000 * way['connect_p50']:.1f} ms more to connect"
@@ -176,7 +176,8 @@ class LiveGateway(LiveCluster):
             self.cluster.load("llmlab/picker:1", say=say)
             self.cluster.run_kubectl("apply", "-f", str(path))
             try:
-                return measured.policies(self.lab, door(self.cluster, "bench", NAMESPACE, within=60), say)
+                made = door(self.cluster, "bench", NAMESPACE, within=60)
+                return measured.policies(self.lab, made, self._behind(), say)
             finally:
                 with contextlib.suppress(LabError):
                     self.cluster.run_kubectl("delete", "-f", str(path), "--wait=false", "--ignore-not-found")
@@ -188,8 +189,12 @@ class LiveGateway(LiveCluster):
     def __repr__(self) -> str:
         return "\n".join(self._lines())
 
-    def _replica(self) -> str:
-        """The address of one server.
+    def _behind(self) -> ServerInfo:
+        """The servers, as a record keeps them."""
+        return behind(self._replicas(), "20m")
+
+    def _replicas(self) -> list[str]:
+        """The addresses of the servers.
 
         :raises LabError: when none is ready.
         """
@@ -198,7 +203,7 @@ class LiveGateway(LiveCluster):
         found = ready_pods(self.cluster, NAMESPACE, "app=llama-server")
         if not found:
             raise LabError("No replica is ready.", fix="front.apply().ready()")
-        return f"http://{found[0].status.pod_ip}:8080"
+        return [f"http://{pod.status.pod_ip}:8080" for pod in found]
 
     def _kept(self, kind: str, columns: dict[str, str], rows: list[list[Cell]]) -> Table:
         return keep(self.lab, kind, columns, rows, kubernetes=self.cluster.facts()["version"])[0]
