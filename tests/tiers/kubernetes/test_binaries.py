@@ -214,6 +214,7 @@ def test_a_cluster_comes_up_without_what_only_add_ons_need(cache, monkeypatch):
         "prometheus",
         "keda",
         "envoy-gateway",
+        "knative",
     ]
 
 

@@ -14,7 +14,7 @@ import yaml
 from ....errors import LabError
 from ....say import Say
 from ..programs import binaries, images
-from . import envoy_gateway
+from . import envoy_gateway, knative
 from .addon_objects import account, deployment, object_, service
 
 SYSTEM = "kube-system"
@@ -372,6 +372,10 @@ def _envoy_gateway(cluster: Host) -> Objects:
     return envoy_gateway.objects(runs_pods=cluster.runs_pods)
 
 
+def _knative(cluster: Host) -> Objects:
+    return knative.objects(runs_pods=cluster.runs_pods)
+
+
 #: What it is, the add-ons it rests on, its programs and sources, its objects.
 _ADDONS: dict[str, tuple[str, tuple[str, ...], tuple[str, ...], Callable[[Host], Objects]]] = {
     "dns": ("CoreDNS", (), ("coredns",), _dns),
@@ -385,6 +389,20 @@ _ADDONS: dict[str, tuple[str, tuple[str, ...], tuple[str, ...], Callable[[Host],
         ("dns", "gateway-api"),
         ("envoy-gateway", "envoy", "envoy-gateway-crds"),
         _envoy_gateway,
+    ),
+    "knative": (
+        "instances that come with requests and go without",
+        ("dns",),
+        (
+            *(
+                f"knative-{name}"
+                for name in ("queue", "controller", "webhook", "autoscaler", "activator", "kourier")
+            ),
+            "envoy",
+            "knative-networking",
+            "knative-caching",
+        ),
+        _knative,
     ),
 }
 NAMES = tuple(_ADDONS)

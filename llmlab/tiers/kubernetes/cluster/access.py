@@ -105,7 +105,13 @@ def grant(cluster: HasLearner, namespaces: Sequence[str]) -> None:
         "networking.k8s.io",
         "policy",
     ]
-    groups += ["gateway.networking.k8s.io", "keda.sh", "metrics.k8s.io", "resource.k8s.io"]
+    groups += [
+        "gateway.networking.k8s.io",
+        "keda.sh",
+        "metrics.k8s.io",
+        "resource.k8s.io",
+        "serving.knative.dev",
+    ]
     # Not EnvoyProxy: its pods would be made by a controller that may read every Secret.
     policies = [
         "backendtrafficpolicies",

@@ -23,7 +23,11 @@ if TYPE_CHECKING:
 
 MANAGER = "llmlab"
 #: What a submission may have at most in each of its namespaces.
-QUOTA = {"pods": "24", "persistentvolumeclaims": "4", "services": "8"}
+QUOTA = {
+    "pods": "24",
+    "persistentvolumeclaims": "4",
+    "services": "24",
+}  # Knative makes three of each revision
 
 
 class Applied:

@@ -104,6 +104,7 @@ SOURCES = (
     ProgramSource("pause", "1", {"pause": "."}),
     ProgramSource("fetch", "1", {"fetch": "."}),
     ProgramSource("drain", "1", {"drain": "."}),
+    ProgramSource("relay", "1", {"relay": "."}),
     ProgramSource(
         "kwok",
         "v0.7.0",
@@ -182,6 +183,46 @@ SOURCES = (
         addon="envoy-gateway",
         module="github.com/envoyproxy/gateway",
         sum=_ENVOY_GATEWAY_SUM,
+        gigabytes=3.0,
+    ),
+    ProgramSource(
+        "knative-networking",
+        "v0.0.0-20260727162500-c7a7b772cac9",  # as serving's own go.mod pins it, like the next one
+        {},
+        addon="knative",
+        module="knative.dev/networking",
+        sum="h1:DX4tHb6E2L6sqJbbbSoK7ury7jobfC95Tx3To+tQQF0=",
+        keep=("config",),
+    ),
+    ProgramSource(
+        "knative-caching",
+        "v0.0.0-20260727161800-0edbf88bc267",
+        {},
+        addon="knative",
+        module="knative.dev/caching",
+        sum="h1:kuc7HoQMvX4U2XVDqTtOSA/qfArcMtrkUsgLpnELFeU=",
+        keep=("config",),
+    ),
+    ProgramSource(
+        "knative-serving",
+        "v0.50.0",  # client-go 0.35, the cluster's minor
+        {
+            f"knative-{name}": f"./cmd/{name}"
+            for name in ("queue", "controller", "webhook", "autoscaler", "activator")
+        },
+        addon="knative",
+        module="knative.dev/serving",
+        sum="h1:9XUQq2yqUPN1YZUuGH6nF8IMvuumNvGXzCrSTYu44bA=",
+        keep=("config/core",),
+    ),
+    ProgramSource(
+        "knative-kourier",
+        "v0.48.0",
+        {"knative-kourier": "./cmd/kourier"},
+        addon="knative",
+        module="knative.dev/net-kourier",
+        sum="h1:elioeQg/w1I2NrlUuyEuLrmRbHc4LpJUwykETSrDmvs=",
+        keep=("config",),
         gigabytes=3.0,
     ),
 )

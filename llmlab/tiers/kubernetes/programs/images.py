@@ -38,6 +38,8 @@ class ClusterImage:
     @property
     def reference(self) -> str:
         """Its full name: containerd knows no short ones."""
+        if "." in self.name.split("/")[0]:
+            return self.name
         return f"docker.io/{self.name if '/' in self.name else f'library/{self.name}'}"
 
 
@@ -79,9 +81,9 @@ def llama_server(say: Say) -> Files:
     return programs | {str(library): library for library in oci.libraries(binary)}
 
 
-def slow_llama_server(say: Say) -> Files:
+def _slow(files: Callable[[Say], Files]) -> Callable[[Say], Files]:
     """The same, with a library in front that makes reading the model slow (recipes/slow-disk)."""
-    return {**llama_server(say), "/usr/local/lib/slow-disk.so": slow_disk(say)}
+    return lambda say: {**files(say), "/usr/local/lib/slow-disk.so": slow_disk(say)}
 
 
 def slow_disk(say: Say) -> Path:
@@ -131,6 +133,23 @@ def _wrong(name: str) -> Callable[[Say], Files]:
     return files
 
 
+def _with_model(name: str) -> Callable[[Say], Files]:
+    """The server, a model beside it, and `relay` to stand before it: one image for a platform that mounts none."""
+
+    def files(say: Say) -> Files:
+        (path, content), *_ = _model(name)(say).items()
+        relay = binaries.bring(["relay"], say)["relay"]
+        return {**llama_server(say), "/usr/local/bin/relay": relay, f"/models{path}": content}
+
+    return files
+
+
+#: The same image as three registries hold it: Google's, Amazon's and Microsoft's.
+ELSEWHERE = (
+    "us-central1-docker.pkg.dev/llmlab/llm/llama-server:v1.0.0",
+    "123456789012.dkr.ecr.us-east-1.amazonaws.com/llama-server:v1.0.0",
+    "llmlab.azurecr.io/llama-server:v1.0.0",
+)
 _PATH = "PATH=/usr/local/bin"
 
 
@@ -150,6 +169,7 @@ _SERVER = {
     "User": f"{USER}:{USER}",
     "Env": ["LLAMA_ARG_HOST=0.0.0.0"],
 }
+_SLOW_ENV = ("LD_PRELOAD=/usr/local/lib/slow-disk.so", "SLOW_DISK_BYTES_PER_SECOND=1400000")
 CATALOGUE: tuple[ClusterImage, ...] = (
     _static("pause", "llmlab/pause", "holds a pod's namespaces", version="1"),
     ClusterImage(
@@ -162,15 +182,30 @@ CATALOGUE: tuple[ClusterImage, ...] = (
     ClusterImage(
         SLOW,
         "the same, reading its model slowly",
-        slow_llama_server,
+        _slow(llama_server),
+        {**_SERVER, "Env": [*_SERVER["Env"], *_SLOW_ENV]},
+    ),
+    *(
+        ClusterImage(
+            name,
+            "the native engine and a model, with a relay, for platforms that start containers",
+            _with_model("20m"),
+            # nothing that a platform's file has to say is said here
+            {"Entrypoint": ["/usr/local/bin/llama-server"], "Env": [_PATH], "User": f"{USER}:{USER}"},
+            ("drain", "relay"),
+        )
+        for name in ELSEWHERE
+    ),
+    ClusterImage(
+        f"{ELSEWHERE[0]}-slow-disk",
+        "the first of them, reading its model slowly",
+        _slow(_with_model("20m")),
         {
-            **_SERVER,
-            "Env": [
-                *_SERVER["Env"],
-                "LD_PRELOAD=/usr/local/lib/slow-disk.so",
-                "SLOW_DISK_BYTES_PER_SECOND=1400000",
-            ],
+            "Entrypoint": ["/usr/local/bin/llama-server"],
+            "Env": [_PATH, *_SLOW_ENV],
+            "User": f"{USER}:{USER}",
         },
+        ("drain", "relay"),
     ),
     ClusterImage("models/tiny:1", "a model as an image, to be mounted", _model("tiny")),
     ClusterImage("models/20m:1", "a model as an image, to be mounted", _model("20m")),
@@ -209,6 +244,17 @@ CATALOGUE: tuple[ClusterImage, ...] = (
         _on_path("envoy"),
         {"Entrypoint": ["envoy"], "Env": [_PATH], "User": f"{USER}:{USER}"},
         ("envoy",),
+    ),
+    *(
+        _static(f"knative-{name}", f"llmlab/knative-{name}", what, version=version)
+        for name, what, version in (
+            ("queue", "stands before each instance and holds its concurrency", "v0.50.0"),
+            ("controller", "makes revisions and routes of services", "v0.50.0"),
+            ("webhook", "says what a service may ask for", "v0.50.0"),
+            ("autoscaler", "says how many instances there are", "v0.50.0"),
+            ("activator", "holds requests until there is an instance", "v0.50.0"),
+            ("kourier", "makes a door of Knative's routes, with Envoy", "v0.48.0"),
+        )
     ),
 )
 

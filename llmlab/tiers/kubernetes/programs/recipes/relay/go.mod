@@ -1,0 +1,3 @@
+module llmlab/relay
+
+go 1.21

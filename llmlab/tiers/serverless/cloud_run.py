@@ -1,0 +1,353 @@
+"""A Cloud Run service.yaml on a real Knative: read, applied as it is, reached through its door, watched from outside.
+
+Knative Serving is the API that Cloud Run speaks. What only Google understands is set aside before it is applied, and said.
+"""
+
+from __future__ import annotations
+
+import copy
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import httpx
+
+from ...errors import LabError
+from ...system.named_client import named_client
+from ...system.waiting import wait
+from ..kubernetes.addons.knative import DOMAIN, DOOR, DOOR_NAMESPACE, NAMESPACE
+from ..kubernetes.manifests import manifests
+from ..kubernetes.manifests.applied import Applied
+from ..kubernetes.manifests.manifests import Document
+from ..kubernetes.manifests.pods import pods, ready_pods
+from ..kubernetes.manifests.trouble import trouble
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from ..kubernetes.cluster.cluster import Cluster
+
+API, VERSION = "serving.knative.dev", "v1"
+ACCELERATOR = "run.googleapis.com/accelerator"
+GPU = "nvidia.com/gpu"
+#: What a Cloud Run instance has of it where the file says nothing (its documentation, "Configure memory limits" and "CPU limits").
+DEFAULTS = {"cpu": "1", "memory": "512Mi"}
+#: What this Knative is not, of what Cloud Run is.
+NOT_IMITATED = (
+    "no IAM: whoever reaches the door may ask",
+    "CPU is there between requests, and startup boost is not given",
+    "nothing is billed",
+    "a request may be as large as it likes",
+    "an instance gets up to timeoutSeconds to end where Cloud Run gives ten seconds",
+    "an idle instance goes after six seconds where Cloud Run keeps one for up to fifteen minutes",
+)
+
+
+@dataclass(frozen=True, slots=True)
+class RunService:
+    """What a service.yaml asks for: the document as Knative gets it, and what was set aside, at its lines."""
+
+    document: Document
+    aside: tuple[str, ...]  # each `file:line: what, and why`
+
+    @property
+    def name(self) -> str:
+        """The service's."""
+        return self.document.name
+
+    @property
+    def template(self) -> dict[str, Any]:
+        """What its revisions are made of: metadata and spec."""
+        found: dict[str, Any] = self.document.body["spec"]["template"]
+        return found
+
+    @property
+    def containers(self) -> list[dict[str, Any]]:
+        """Its containers."""
+        return list(self.template["spec"]["containers"])
+
+    @property
+    def ingress(self) -> dict[str, Any]:
+        """The container that requests come to: the one with a port, or the only one."""
+        with_port = [container for container in self.containers if container.get("ports")]
+        return (with_port or self.containers)[0]
+
+    @property
+    def port(self) -> int:
+        """That $PORT says; 8080 where the file says nothing, as on Cloud Run."""
+        ports = self.ingress.get("ports") or [{}]
+        return int(ports[0].get("containerPort", 8080))
+
+    @property
+    def concurrency(self) -> int:
+        """Requests that an instance gets at once; 0: as many as come, Knative's default."""
+        return int(self.template["spec"].get("containerConcurrency") or 0)
+
+    def on_port(self, port: int) -> RunService:
+        """The same where the platform has chosen another port: probes of the old one follow, as Cloud Run fills them in."""
+        body, before = copy.deepcopy(self.document.body), self.port
+        made = replace(self, document=replace(self.document, body=body))
+        ingress = made.ingress
+        ingress["ports"] = [{**(ingress.get("ports") or [{}])[0], "containerPort": port}]
+        for probe in ("startupProbe", "readinessProbe", "livenessProbe"):
+            for how in ("httpGet", "tcpSocket", "grpc"):
+                asked = ingress.get(probe, {}).get(how)
+                if asked and asked.get("port") == before:
+                    asked["port"] = port
+        return made
+
+    def with_annotations(self, **annotations: str) -> RunService:
+        """The same with these on its template, `_` for `-` and the group autoscaling.knative.dev."""
+        body = copy.deepcopy(self.document.body)
+        meta = body["spec"]["template"].setdefault("metadata", {})
+        meta["annotations"] = {
+            **(meta.get("annotations") or {}),
+            **{f"autoscaling.knative.dev/{name.replace('_', '-')}": it for name, it in annotations.items()},
+        }
+        return replace(self, document=replace(self.document, body=body))
+
+
+def read(folder: Path, name: str, namespace: str) -> RunService:
+    """A service.yaml, whatever project its namespace names.
+
+    :param namespace: that it is applied in.
+    :raises LabError: it is no Service of Knative's, or has no containers: with file and line.
+    """
+    path = folder / name
+    for document in manifests.read(folder, [name], namespaces=[namespace, *_projects(path)]):
+        if document.kind == "Service" and document.api_version.startswith(f"{API}/"):
+            return _read(document, namespace)
+    raise LabError(
+        f"{name} has no Service of {API}/{VERSION} in it.",
+        where=f"{name}:1",
+        fix=f"apiVersion: {API}/{VERSION}, kind: Service",
+    )
+
+
+def _projects(path: Path) -> list[str]:
+    """Cloud Run's files name the project as their namespace."""
+    import yaml
+
+    try:
+        found = list(yaml.safe_load_all(path.read_text(encoding="utf-8")))
+    except (OSError, yaml.YAMLError):  # whoever reads it next says so better
+        return []
+    names = [
+        document["metadata"].get("namespace")
+        for document in found
+        if isinstance(document, dict) and isinstance(document.get("metadata"), dict)
+    ]
+    return [str(name) for name in names if name]
+
+
+def _read(document: Document, namespace: str) -> RunService:
+    body = copy.deepcopy(document.body)
+    body["metadata"]["namespace"] = namespace
+    spec = _inside(_inside(_inside(body, "spec"), "template"), "spec")
+    containers = spec.get("containers")
+    if (
+        not isinstance(containers, list)
+        or not containers
+        or not all(isinstance(it, dict) for it in containers)
+    ):
+        line = document.line_of("spec.template.spec") or document.line
+        raise LabError(
+            f"Service {document.name} has no containers.",
+            where=f"{document.file}:{line}",
+            fix="spec.template.spec.containers, a list",
+        )
+    aside = []
+
+    def leave(field: str, what: str) -> None:
+        aside.append(f"{document.file}:{document.line_of(field) or document.line}: {what}")
+
+    selector = spec.get("nodeSelector") or {}
+    if isinstance(selector, dict) and ACCELERATOR in selector:
+        leave(f'spec.template.spec.nodeSelector."{ACCELERATOR}"', f"{ACCELERATOR}: no node here has one")
+        spec["nodeSelector"] = {key: it for key, it in selector.items() if key != ACCELERATOR}
+        if not spec["nodeSelector"]:
+            del spec["nodeSelector"]
+    for place, container in enumerate(containers):
+        limits = (container.get("resources") or {}).get("limits") or {}
+        if isinstance(limits, dict) and GPU in limits:
+            leave(
+                f'spec.template.spec.containers[{place}].resources.limits."{GPU}"',
+                f"{GPU}: no node here has one",
+            )
+            del limits[GPU]
+    made = replace(document, body=body, namespace=namespace)
+    return RunService(made, tuple(aside))
+
+
+def _inside(body: dict[str, Any], key: str) -> dict[str, Any]:
+    found = body.get(key)
+    if not isinstance(found, dict):
+        found = body[key] = {}
+    return found
+
+
+# -- in the cluster -----------------------------------------------------------------------------------------
+
+
+def asked(cluster: Cluster, namespace: str, name: str, plural: str = "services") -> dict[str, Any]:
+    """An object of Knative's as the API server has it."""
+    from kubernetes import client
+
+    api = client.CustomObjectsApi(cluster.api)
+    found: dict[str, Any] = api.get_namespaced_custom_object(API, VERSION, namespace, plural, name)
+    return found
+
+
+def conditions(found: Mapping[str, Any]) -> dict[str, tuple[str, str]]:
+    """Condition → (status, reason and message)."""
+    return {
+        it["type"]: (it["status"], f"{it.get('reason', '')}: {it.get('message', '')}".strip(": "))
+        for it in (found.get("status") or {}).get("conditions") or ()
+    }
+
+
+def ready(applied: Applied, service: RunService, within: float = 90) -> str:
+    """Wait until the newest revision of a service takes its requests; the revision's name.
+
+    :param within: seconds.
+    :raises LabError: when it cannot, with Knative's words and those of its pods.
+    """
+    cluster, namespace, name = applied.cluster, service.document.namespace, service.name
+    assert namespace is not None
+
+    def there() -> str | None:
+        found = asked(cluster, namespace, name)
+        status = found.get("status") or {}
+        latest = status.get("latestCreatedRevisionName")
+        if status.get("observedGeneration") != found["metadata"]["generation"] or not latest:
+            return None
+        good = conditions(found).get("Ready", ("", ""))[0] == "True"
+        return str(latest) if good and status.get("latestReadyRevisionName") == latest else None
+
+    def never() -> LabError | None:
+        found = asked(cluster, namespace, name)
+        status, why = conditions(found).get("Ready", ("", ""))
+        if (
+            status != "False"
+            or (found.get("status") or {}).get("observedGeneration") != found["metadata"]["generation"]
+        ):
+            return None
+        said = "\n".join(trouble(cluster, namespace, f"{API}/service={name}"))
+        return LabError(f"Service {name} does not become ready: {why}\n{said}", where=service.document.where)
+
+    return wait(
+        f"Service {name}",
+        there,
+        within,
+        never=never,
+        trouble=lambda: [
+            *(
+                f"{kind}: {why}"
+                for kind, (status, why) in conditions(asked(cluster, namespace, name)).items()
+                if status != "True"
+            ),
+            *trouble(cluster, namespace, f"{API}/service={name}"),
+        ],
+        where=service.document.where,
+    )
+
+
+def admits(cluster: Cluster, within: float = 60) -> None:
+    """Wait until Knative's webhook answers the API server: until then nothing of its kind can be applied.
+
+    :param within: seconds.
+    """
+    body = {
+        "apiVersion": f"{API}/{VERSION}",
+        "kind": "Service",
+        "metadata": {"name": "llmlab-asks", "namespace": "default"},
+        "spec": {"template": {"spec": {"containers": [{"image": "llmlab/pause:1"}]}}},
+    }
+    from kubernetes import client
+
+    api = client.CustomObjectsApi(cluster.api)
+
+    def answers() -> bool:
+        try:
+            api.create_namespaced_custom_object(API, VERSION, "default", "services", body, dry_run="All")
+        except client.ApiException as error:
+            if error.status < 500:
+                raise
+            return False
+        return True
+
+    wait("Knative's webhook", answers, within)
+
+
+@dataclass(frozen=True, slots=True)
+class RunDoor:
+    """Where a service is asked: the address of Kourier's Envoy, which knows it by its host."""
+
+    base: str  # a URL
+    host: str
+
+    def client(self, *, key: str | None = None, timeout: float = 60) -> httpx.Client:
+        """A client of the service; each request on a connection of its own.
+
+        :param key: sent as the OpenAI API's clients do.
+        :param timeout: seconds.
+        """
+        made = named_client(self.base, self.host, timeout=timeout)
+        made.headers["Connection"] = "close"
+        if key is not None:
+            made.headers["Authorization"] = f"Bearer {key}"
+        return made
+
+
+def door(cluster: Cluster, service: RunService) -> RunDoor:
+    """Where requests for a service go."""
+    base = cluster.address(DOOR_NAMESPACE, DOOR, 80)
+    return RunDoor(base, f"{service.name}.{service.document.namespace}.{DOMAIN}")
+
+
+def instances(cluster: Cluster, service: RunService, *, only_ready: bool = False) -> list[Any]:
+    """The pods of a service that are not on their way out."""
+    assert service.document.namespace is not None
+    which = ready_pods if only_ready else pods
+    return which(cluster, service.document.namespace, f"{API}/service={service.name}")
+
+
+def to_zero(cluster: Cluster, service: RunService, within: float = 60) -> float | None:
+    """Wait until no instance is left that could be asked; the seconds that it took, or None: one is still there."""
+    from time import monotonic
+
+    began = monotonic()
+    try:
+        wait("no instance", lambda: not instances(cluster, service), within)
+    except LabError:
+        return None
+    return monotonic() - began
+
+
+def end_instances(cluster: Cluster, service: RunService) -> None:
+    """Take every pod away at once, those that are draining as well: so that the next start finds the machine free."""
+    from kubernetes import client
+
+    assert service.document.namespace is not None
+    client.CoreV1Api(cluster.api).delete_collection_namespaced_pod(
+        service.document.namespace,
+        label_selector=f"{API}/service={service.name}",
+        grace_period_seconds=0,
+    )
+
+
+__all__ = [
+    "NAMESPACE",
+    "NOT_IMITATED",
+    "RunDoor",
+    "RunService",
+    "admits",
+    "asked",
+    "conditions",
+    "door",
+    "end_instances",
+    "instances",
+    "read",
+    "ready",
+    "to_zero",
+]

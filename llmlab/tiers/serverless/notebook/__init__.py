@@ -1,0 +1,4 @@
+"""Containers on a platform, as notebooks handle them.
+
+The platforms themselves, and their rules, live beside this package.
+"""

@@ -1,0 +1,179 @@
+"""A service as Cloud Run would run it: `run = lab.cloud_run()`, `run.deploy()`, `run.ask()`, `run.starts().plot()`."""
+
+from __future__ import annotations
+
+import secrets
+from typing import TYPE_CHECKING
+
+import httpx
+
+from ....errors import LabError
+from ....load.users import Users
+from ....show.bars import steps_bar
+from ....show.kept import keep
+from ....show.shown import Drawn, Said, Shown, shown
+from ...kubernetes.manifests.applied import Applied
+from ...kubernetes.manifests.pods import restarts
+from ...kubernetes.manifests.trouble import state, trouble
+from ...kubernetes.notebook.cluster import NAMESPACE, LiveCluster
+from .. import cloud_run, figures, starts
+from ..given import key_secret
+
+if TYPE_CHECKING:
+    from ....show.bench import Bench
+
+SECRET = "llama-api-key"
+IDLE = 90  # seconds in which the last instance has to go
+
+
+class LiveRun(LiveCluster):
+    """A cluster with Knative in it, and your service.yaml. It ends with `lab.stop()`.
+
+    :raises LabError: as `LiveCluster`.
+    """
+
+    def __init__(self, lab: Bench) -> None:
+        super().__init__(lab, "knative")
+        cloud_run.admits(self.cluster)
+        self.key = "sk-" + secrets.token_urlsafe(18)  # that the Secret llama-api-key holds
+        self._applied: Applied | None = None
+        self._service: cloud_run.RunService | None = None
+
+    @shown
+    def deploy(self, within: float = 90) -> Said:
+        """`gcloud run services replace service.yaml`: apply it, and wait until its revision takes requests.
+
+        :param within: seconds.
+        """
+        if self._applied is not None:
+            self._applied.down()
+            self._applied = self._service = None
+        service = cloud_run.read(self.lab.files, "service.yaml", NAMESPACE)
+        one = Applied(self.cluster, [key_secret(SECRET, NAMESPACE, self.key), service.document])
+        one.up()
+        self._applied, self._service = one, service
+        revision = cloud_run.ready(one, service, within)
+        lines = [f"{revision} is ready at http://{self._door().host}, port {service.port}"]
+        return Said([*lines, *(f"not run here, only read: {remark}" for remark in service.aside)])
+
+    @property
+    def service(self) -> cloud_run.RunService:
+        """What was deployed.
+
+        :raises LabError: nothing was.
+        """
+        if self._service is None:
+            raise LabError("Nothing is deployed.", fix="run.deploy()")
+        return self._service
+
+    def _door(self) -> cloud_run.RunDoor:
+        return cloud_run.door(self.cluster, self.service)
+
+    @shown
+    def ask(self, *, tokens: int = 8, key: bool = True, path: str = "/v1/completions") -> Said:
+        """One request through the platform's door, and what came of it.
+
+        :param key: whether it carries the key.
+        """
+        body = {"prompt": "once upon a time", "max_tokens": tokens}
+        try:
+            with self._door().client(key=self.key if key else None, timeout=120) as client:
+                reply = client.post(path, json=body) if path.startswith("/v1/comp") else client.get(path)
+        except httpx.HTTPError as error:
+            return Said([f"no answer: {error or type(error).__name__}"])
+        took = f"after {reply.elapsed.total_seconds():.2f} s"
+        return Said([f"HTTP {reply.status_code} {reply.reason_phrase} {took}", reply.text[:300]])
+
+    @shown
+    def instances(self) -> Shown:
+        """The pods of your service."""
+        rows = [
+            (pod.metadata.name, state(pod), f"{restarts(pod)} restarts")
+            for pod in cloud_run.instances(self.cluster, self.service)
+        ]
+        look = self.cluster.kubectl("get", "ksvc,revisions,pods", "-n", NAMESPACE)
+        return Shown(rows, [f"{len(rows)} instances; from a shell: {look}"], ("instance", "state", ""))
+
+    @shown
+    def said(self) -> Said:
+        """What Knative says of your service, and why its instances are not ready."""
+        found = cloud_run.conditions(cloud_run.asked(self.cluster, NAMESPACE, self.service.name))
+        lines = [f"{kind}: {status} {words}".rstrip() for kind, (status, words) in found.items()]
+        return Said(lines + trouble(self.cluster, NAMESPACE, f"{cloud_run.API}/service={self.service.name}"))
+
+    @shown
+    def idle(self) -> Said:
+        """Ask nothing until no instance is left."""
+        took = cloud_run.to_zero(self.cluster, self.service, IDLE)
+        if took is None:
+            left = len(cloud_run.instances(self.cluster, self.service))
+            return Said([f"after {IDLE} s {left} instances are still there"])
+        return Said([f"no instance after {took:.0f} s"])
+
+    @shown
+    def streams(self, count: int = 300) -> Said:
+        """So many streams, one after the other: how many said 200, and how many of those came to their last event."""
+        from ....system.waiting import wait
+
+        made = self._door()
+        with (
+            steps_bar("stream") as say,
+            Users(made.base, 1, tokens=4, host=made.host, api_key=self.key) as them,
+        ):
+
+            def enough() -> bool:
+                say(f"{len(them.samples)} of {count}")
+                return len(them.samples) >= count
+
+            wait(f"{count} streams", enough, 240)
+            samples = them.stop()
+        good = sum(sample.status == 200 for sample in samples)
+        whole = sum(sample.ok for sample in samples)
+        return Said([f"{len(samples)} streams: {good} said HTTP 200, {whole} came to their last event"])
+
+    @shown
+    def starts(self, tries: int = 3) -> Drawn:
+        """So many starts from nothing, each taken apart."""
+        rows = []
+        with steps_bar("step") as say:
+            for number in range(tries):
+                say(f"start {number + 1} of {tries}: waiting until no instance is left")
+                self._zero()
+                rows += starts.start(self.cluster, self.service, self._door(), self.key, number)
+        table, _ = keep(
+            self.lab, "cold-starts", starts.STARTS, rows, kubernetes=self.cluster.facts()["version"]
+        )
+        totals: dict[object, float] = {}
+        for row in table.dicts():
+            totals[row["try"]] = totals.get(row["try"], 0.0) + float(str(row["seconds"]))
+        lines = [
+            f"from nothing to the first token: {', '.join(f'{total:.2f} s' for total in totals.values())}"
+        ]
+        return Drawn(table, figures.cold_starts, lines)
+
+    @shown
+    def burst(self, count: int = 12) -> Drawn:
+        """So many streams at the same moment, from nothing: who waits, how many instances come, and when tokens do."""
+        self._zero()
+        rows = starts.burst(self.cluster, self.service, self._door(), self.key, count)
+        table, _ = keep(
+            self.lab, "burst-from-zero", starts.BURST, rows, kubernetes=self.cluster.facts()["version"]
+        )
+        last = table.dicts()[-1]
+        most = max(int(str(row["instances_ready"])) for row in table.dicts())
+        return Drawn(
+            table,
+            figures.burst,
+            [
+                f"{last['answered']} of {count} answered, the last first token after {last['at']:.1f} s, {most} instances"
+            ],
+        )
+
+    def _zero(self) -> None:
+        """:raises LabError: when an instance stays."""
+        if cloud_run.to_zero(self.cluster, self.service, IDLE) is None:
+            raise LabError(
+                f"An instance is still there after {IDLE} s without a request.",
+                where=self.service.document.where,
+                fix='autoscaling.knative.dev/minScale: "0"',
+            )

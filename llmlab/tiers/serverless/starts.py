@@ -1,0 +1,125 @@
+"""A start from nothing taken apart, and a burst from nothing counted, on a Knative that is watched from outside."""
+
+from __future__ import annotations
+
+import socket
+import threading
+from contextlib import suppress
+from typing import TYPE_CHECKING, Any
+
+import httpx
+
+from ...load.users import Users
+from ...system.local_client import local_client
+from . import cloud_run
+
+if TYPE_CHECKING:
+    from ...records.schema import Cell
+    from ..kubernetes.cluster.cluster import Cluster
+    from .cloud_run import RunDoor, RunService
+
+#: Rows of a start: what it was made of. A part begins where the one before it ends.
+STARTS = {"platform": "", "try": "", "part": "", "seconds": "s"}
+#: In this order: until somebody asks for an instance; until it has a node; until its containers run; until something listens;
+#: until the model is loaded; until the first token has come.
+PARTS = ("queue", "schedule", "image", "process", "load", "first token")
+BURST = {
+    "at": "s since the burst",
+    "requests_waiting": "that no instance has a slot for",
+    "instances_ready": "",
+    "answered": "with a first token, so far",
+}
+LOOK = 0.05  # seconds between two looks
+PATIENCE = 120  # seconds for all replies
+
+
+def start(cluster: Cluster, service: RunService, door: RunDoor, key: str, number: int) -> list[list[Cell]]:
+    """One request where no instance is: rows of `STARTS`, its six parts.
+
+    :param number: of the try.
+    :raises LabError: when the reply does not come.
+    """
+    marks: dict[str, float] = {}
+    with _users(door, key, 1) as them:
+        pause = threading.Event()
+        while not them.samples and them.now < PATIENCE:
+            _look(cluster, service, marks, them)
+            if them.open:
+                them.set(0)
+            pause.wait(LOOK)
+        (sample,) = them.stop(PATIENCE)
+    if not sample.ok or sample.first is None:
+        from ...errors import LabError
+
+        raise LabError(f"The request was not answered: {sample.error}", fix="run.deploy(), run.said()")
+    return _parts("Cloud Run (Knative)", number, marks, sample.sent, sample.first)
+
+
+def _parts(
+    platform: str, number: int, marks: dict[str, float], sent: float, first: float
+) -> list[list[Cell]]:
+    """From moments to parts: what was over before it could be seen took no time."""
+    rows: list[list[Cell]] = []
+    before = sent
+    for part in PARTS:
+        at = min(max(first if part == "first token" else marks.get(part, before), before), first)
+        rows.append([platform, number, part, at - before])
+        before = at
+    return rows
+
+
+def _look(cluster: Cluster, service: RunService, marks: dict[str, float], them: Users) -> None:
+    found = cloud_run.instances(cluster, service)
+    if not found:
+        return
+    pod, now = found[-1], them.now
+    marks.setdefault("queue", now)
+    if pod.spec.node_name:
+        marks.setdefault("schedule", now)
+    states = [status.state for status in pod.status.container_statuses or ()]
+    if states and all(state.running for state in states):
+        marks.setdefault("image", now)
+    if pod.status.pod_ip and "load" not in marks:
+        _listens(pod.status.pod_ip, service.port, marks, them)
+
+
+def _listens(address: str, port: int, marks: dict[str, float], them: Users) -> None:
+    with suppress(OSError):
+        socket.create_connection((address, port), timeout=0.2).close()
+        marks.setdefault("process", them.now)
+    if "process" in marks:
+        with suppress(httpx.HTTPError), local_client(timeout=0.5) as client:
+            if client.get(f"http://{address}:{port}/health").status_code == 200:
+                marks.setdefault("load", them.now)
+
+
+def burst(cluster: Cluster, service: RunService, door: RunDoor, key: str, count: int) -> list[list[Cell]]:
+    """So many streams at the same moment where no instance is: rows of `BURST`, one a look.
+
+    :raises LabError: when the replies do not come.
+    """
+    rows: list[list[Cell]] = []
+    slots = service.concurrency or count
+    with _users(door, key, count) as them:
+        pause = threading.Event()
+        while len(them.samples) < count and them.now < PATIENCE:
+            ready: list[Any] = cloud_run.instances(cluster, service, only_ready=True)
+            rows.append([them.now, max(0, them.open - slots * len(ready)), len(ready), 0])
+            if them.open + len(them.samples) >= count:
+                them.set(0)
+            pause.wait(LOOK)
+        samples = them.stop(PATIENCE)
+    firsts = sorted(sample.first for sample in samples if sample.ok and sample.first is not None)
+    for row in rows:
+        at = row[0]
+        assert isinstance(at, float)
+        row[3] = sum(first <= at for first in firsts)
+    ready = cloud_run.instances(cluster, service, only_ready=True)
+    rows.append(
+        [max((*firsts, *(row[0] for row in rows if isinstance(row[0], float)))), 0, len(ready), len(firsts)]
+    )
+    return rows
+
+
+def _users(door: RunDoor, key: str, count: int) -> Users:
+    return Users(door.base, count, tokens=64, timeout=PATIENCE, host=door.host, api_key=key)

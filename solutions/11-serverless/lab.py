@@ -1,0 +1,218 @@
+# ---
+# jupyter:
+#   jupytext:
+#     text_representation:
+#       extension: .py
+#       format_name: percent
+#   kernelspec:
+#     display_name: Python 3 (ipykernel)
+#     language: python
+#     name: python3
+# ---
+
+# %% [markdown] id="objectives" tags=["objectives"]
+# # 11 · Serverless containers: three platforms, one promise
+#
+# "Give us a container, we do the rest." Google says so with Cloud Run, Amazon with ECS on Fargate, Microsoft with Container Instances. The guide
+# has a file for each, and none of the three would ever answer: no model is loaded, nobody listens where the platform asks, the secret has no role that may read it,
+# and the last command is refused before anything starts. Here you make all three serve the same model, each under its own rules.
+#
+# **When you are done you can**
+#
+# - serve a model on three platforms that start containers, each under its own rules: port, memory, role, secret, logs
+# - let an instance come when a request does and go when none do, without a request lost, and say beforehand what that costs in seconds
+# - see which streams are cut while every status says 200, and why
+# - tell from measured tokens and dated prices when an instance that stays is cheaper than one that comes and goes
+
+# %% id="parameters" tags=["parameters"]
+submission = None  # a folder to work on instead of this one (graders set it)
+seed = 0
+
+# %% id="lab"
+from llmlab import Lab
+
+lab = Lab.here("11-serverless", submission=submission, seed=seed)
+lab
+
+# %% [markdown] id="run-text"
+# ## Cloud Run, which is Knative
+#
+# `service.yaml` speaks the API of Knative Serving, and Knative runs here: its controller makes revisions of your container, its *activator* holds requests while no instance is there,
+# its *autoscaler* counts them, and in each instance a *queue-proxy* stands before your container and lets through as many at once as `containerConcurrency` says.
+# What only Google has (GPUs, IAM, the bill) is read and said, not run.
+#
+# One image lies in each of the three registries; on Google's it is called `us-central1-docker.pkg.dev/llmlab/llm/llama-server:v1.0.0`. It holds no shell, and:
+#
+# | in the image | |
+# |---|---|
+# | `/usr/local/bin/llama-server` | its entrypoint; without arguments it has no model and listens on 127.0.0.1:8080 |
+# | `/models/20m.gguf` | the model |
+# | `/usr/local/bin/relay` | a small proxy: it listens on `$PORT`, passes on to `--to`, and ends on SIGTERM when its replies have ended; `--check URL` asks once |
+#
+# The secret `llama-api-key` holds the key that clients will use; its version is `latest`.
+
+# %% id="run"
+run = lab.cloud_run()
+run
+
+# %% id="deploy"
+run.deploy()
+
+# %% id="ask"
+run.ask()
+
+# %% [markdown] id="run-after"
+# The guide's image has no version and lies in a registry that was shut down in March 2025. `MODEL_PATH` is a name that llama-server has never read.
+#
+# **Your turn**, in `service.yaml`; then run the cells above again.
+#
+# - An image with a version, the model and a host on its command line. llama-server does not read `$PORT`: either its argument says so (`$(PORT)` is replaced before it starts), or `relay` stands before it.
+# - `containerConcurrency` and `--parallel` are one number said twice. The platform has to know it, or requests wait inside, where no autoscaler sees them.
+# - `LLAMA_API_KEY` from the secret: `valueFrom: {secretKeyRef: {name: llama-api-key, key: latest}}`.
+# - A port that is open is not a model that is loaded. `/health` says 503 until it is; ask it in a `readinessProbe` (Knative gives requests to whoever passes that) and in a `startupProbe` (Cloud Run does).
+# - `minScale: "1"` is an instance that is paid day and night.
+#
+# `run.said()` has Knative's words and those of the instances.
+
+# %% id="instances"
+run.instances()
+
+# %% [markdown] id="starts-text"
+# ## From nothing
+#
+# Nobody asks, and after six seconds (here; Cloud Run takes up to fifteen minutes) the last instance goes. The next request finds nobody: the activator holds it until an instance is there.
+# **Predict**: how many seconds from that request to its first token?
+
+# %% id="predict-start" tags=["prediction"]
+lab.predict(seconds_from_zero=3)
+
+# %% id="starts"
+starts = run.starts()
+starts
+
+# %% id="starts-figure" tags=["figure"]
+starts.plot()
+
+# %% [markdown] id="starts-after"
+# The model here is small and lies in an image that is already on the node. With seven billion parameters the part *load* alone takes longer than all of this, and *image*
+# is the time for gigabytes through a network. **Your turn**: write into `promise.toml` what you promise. The check measures three starts, and wants a promise that is kept and not ten times too long.
+#
+# ## A burst from nothing
+#
+# Twelve people ask at the same moment. **Predict**: how many instances come?
+
+# %% id="predict-instances" tags=["prediction"]
+lab.predict(instances=3)
+
+# %% id="burst"
+burst = run.burst()
+burst
+
+# %% id="burst-figure" tags=["figure"]
+burst.plot()
+
+# %% [markdown] id="burst-after"
+# `timeoutSeconds` counts from the moment a request arrives, so the waiting is in it. And what happens then is worse than an error: the words `activator request timeout` are appended to a reply that
+# said 200 long ago and ends properly. Nobody who looks at the status notices. So nothing here looks at the status: a stream is whole when its last event has come.
+#
+# ## Streams that are cut
+#
+# How many streams in a few hundred come to their end?
+
+# %% id="streams"
+run.streams()
+
+# %% [markdown] id="streams-after"
+# Two things cut them now and then. Activator and queue-proxy are Go programs; Go's HTTP/1.1 server stops reading a request as soon as the reply begins, and if the request has not been passed on by then, the reply is over.
+# The annotation `features.knative.dev/http-full-duplex: Enabled` on the template mends that. And llama-server closes its connection after each stream without saying so; whoever uses it again gets 502. `relay` uses none twice.
+#
+# ## Fargate: a task and its role
+#
+# `task-definition.json` is registered in a local AWS by the real API, and a runner does what Fargate would do with it, in containers of this machine.
+# It reads nothing that the *execution role* may not read. `execution-policy.json` is what that role may do, `trust.json` who may take it on; the lab makes the role `llama-execution` of the two, in account 123456789012.
+
+# %% id="fargate"
+fargate = lab.fargate()
+fargate
+
+# %% id="task"
+fargate.start()
+
+# %% [markdown] id="task-after"
+# **Your turn**, in `task-definition.json` and `execution-policy.json`:
+#
+# - The image is `123456789012.dkr.ecr.us-east-1.amazonaws.com/llama-server:v1.0.0`. Nothing says `$PORT` here: the port is the container's own, and it has to listen on all addresses.
+# - `executionRoleArn`, because the image, the secret and the log are all read and written by ECS before your container runs.
+# - A secret's ARN ends with six characters that somebody drew; `fargate` shows it. `LLAMA_API_KEY` is the name that the server reads.
+# - Only `healthCheck` of the task definition counts, never the image's. And `CMD-SHELL` wants a shell.
+# - On SIGTERM llama-server forgets what it is doing. Containers stop in the reverse order of `dependsOn`: who stands in front can let its replies end first, within `stopTimeout`.
+
+# %% id="task-ask"
+fargate.ask()
+
+# %% id="task-logs"
+fargate.logs()
+
+# %% [markdown] id="aci-text"
+# ## Container Instances: one command
+#
+# `aci.sh` is read as az reads it, and never run by a shell. The lab gives it two variables, as your shell would have them: `LLAMA_API_KEY`, and `IDENTITY`, the identity that may pull from `llmlab.azurecr.io`.
+
+# %% id="aci"
+aci = lab.container_instances()
+aci
+
+# %% id="create"
+aci.create()
+
+# %% [markdown] id="create-after"
+# **Your turn**, in `aci.sh`: `--os-type`, which has had no default since November 2024; an image that lies somewhere; an address with the port; the key without writing it down. `--command-line` replaces the entrypoint, and no shell reads it.
+
+# %% id="aci-ask"
+aci.ask()
+
+# %% id="aci-show"
+aci.show()
+
+# %% [markdown] id="costs-text"
+# ## What it costs
+#
+# **Predict**: from how many requests an hour is an instance that stays cheaper than one that comes and goes?
+
+# %% id="predict-requests" tags=["prediction"]
+lab.predict(requests_an_hour=100)
+
+# %% id="costs"
+costs = run.costs()
+costs
+
+# %% id="costs-figure" tags=["figure"]
+costs.plot()
+
+# %% [markdown] id="costs-after"
+# An instance that comes and goes is paid while it computes, and for as long as it idles before it goes. Where the requests come closer together than that, it never goes, and then its higher price a second is all that is left of the advantage.
+#
+# ## Check
+#
+# The grader brings a cluster of its own up, and an account with another key. It takes some minutes.
+
+# %% id="check"
+lab.check()
+
+# %% id="stop"
+lab.stop()
+
+# %% [markdown] id="summary" tags=["summary"]
+# ## What you did
+#
+# - served one image on three platforms, each under its own rules
+# - let an instance go and come back, and lost nothing in a burst from nothing
+# - counted streams by their last event, and found what cut them
+# - gave a role what it needs and nothing more, and wrote no key down
+# - found the traffic at which an instance that stays is cheaper
+
+# %% [markdown] id="next" tags=["next"]
+# ## Next
+#
+# [12 · Edge](../12-edge/lab.ipynb): a worker in front, close to whoever asks. To read on: Knative's *autoscaling* and *configuring the activator*; Cloud Run's *container runtime contract*;
+# the ECS developer guide on *task execution roles*; `docs/serverless.md` in this repository has what was seen of the rest.
