@@ -14,6 +14,7 @@ from typing import Any
 
 from ...errors import LabError
 from ...say import Say, quiet
+from ..docker import bounds
 from ..docker import images as ours
 from ..docker.container import Container, processes
 from ..docker.daemon import client, speaking
@@ -57,6 +58,7 @@ class ContainerState:
     started: str | None
     finished: str | None
     health: str | None = None  # starting | healthy | unhealthy; None: nobody asks
+    health_said: str = ""  # what the last health check printed
     error: str = ""  # why it could not be started, in the daemon's words
 
 
@@ -113,10 +115,12 @@ class Group:
         if container.entrypoint is not None:
             options["entrypoint"] = list(container.entrypoint)
         cpus, memory = container.cpus or self.cpus, container.memory or self.memory
+        most = bounds.here()  # a grader's: what a file says does not lift them
         if cpus:
-            options["nano_cpus"] = int(min(cpus, self._most) * 1e9)
+            options["nano_cpus"] = int(min(cpus, self._most, most.cpus if most else cpus) * 1e9)
         if memory:
-            options["mem_limit"] = options["memswap_limit"] = max(memory, LEAST)
+            memory = max(min(memory, most.memory if most else memory), LEAST)
+            options["mem_limit"] = options["memswap_limit"] = memory
         if container.user is not None:
             options["user"] = container.user
         if container.stop_signal is not None:
@@ -167,13 +171,16 @@ class Group:
             for key in ("StartedAt", "FinishedAt")
         )
         ended = state["Status"] in ("exited", "dead")
+        health = state.get("Health") or {}
+        checked = health.get("Log") or []
         return ContainerState(
             str(state["Status"]),
             int(state["ExitCode"]) if ended else None,
             bool(state.get("OOMKilled")),
             started,
             finished if ended else None,
-            (state.get("Health") or {}).get("Status"),
+            health.get("Status") if health.get("Status") != "none" else None,
+            str(checked[-1].get("Output", "")).strip() if checked else "",
             str(state.get("Error") or ""),
         )
 
@@ -192,13 +199,14 @@ class Group:
         :raises LabError: when the container does not run.
         """
         from docker.errors import APIError
+        from docker.utils.socket import frames_iter
 
         container, api = self._one(name), client().api
         pieces: list[bytes] = []
         try:
             with speaking():
                 made = api.exec_create(container.raw.id, list(argv))["Id"]
-                stream = api.exec_start(made, stream=True)
+                pipe = api.exec_start(made, socket=True)
         except APIError as error:
             raise LabError(
                 f"Nothing can be run in {name}: {error.explanation or error}", where=name
@@ -206,7 +214,7 @@ class Group:
 
         def read() -> None:
             with contextlib.suppress(Exception):  # the stream of a command that is killed may break
-                pieces.extend(stream)
+                pieces.extend(data for _, data in frames_iter(pipe, tty=False))  # type: ignore[no-untyped-call]
 
         reader = threading.Thread(target=read, daemon=True)
         reader.start()
@@ -217,6 +225,7 @@ class Group:
             if late:
                 _kill(int(about["Pid"]), str(container.raw.id))
                 reader.join(5)
+        _shut(pipe)
         text = b"".join(list(pieces)).decode(errors="replace")
         return (TIMED_OUT if late else int(about["ExitCode"] or 0)), text
 
@@ -234,8 +243,7 @@ class Group:
             try:
                 yield from stream
             finally:
-                with contextlib.suppress(Exception):
-                    stream.close()
+                _shut(stream)
 
     def inspect(self, name: str) -> dict[str, Any]:
         """Everything that the daemon says of it (`docker inspect`)."""
@@ -282,3 +290,12 @@ def _kill(pid: int, container: str) -> None:
     with contextlib.suppress(OSError):
         if pid and container in Path(f"/proc/{pid}/cgroup").read_text():
             os.kill(pid, signal.SIGKILL)
+
+
+def _shut(stream: Any) -> None:
+    """Close a stream of the SDK's and the connection below it, which it forgets."""
+    for part in ("_response", "_sock"):
+        with contextlib.suppress(Exception):
+            getattr(stream, part).close()
+    with contextlib.suppress(Exception):
+        stream.close()

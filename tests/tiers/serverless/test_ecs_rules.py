@@ -113,6 +113,7 @@ ROWS = [
     ("execution-role", "you must also specify a value for 'executionRoleArn'", [(("executionRoleArn",), GONE)], []),
     ("secret-arn", "is not the full ARN of a secret", [((*ONE, "secrets", 0, "valueFrom"), SECRET[:-7])], [((*ONE, "secrets", 0, "valueFrom"), f"{SECRET}:key::")]),
     ("secret-arn", "is not the full ARN of a secret", [((*ONE, "secrets", 0, "valueFrom"), f"{SECRET}:key")], [((*ONE, "secrets", 0, "valueFrom"), "/llama/key")]),
+    ("secret-names", "must be unique and not shared with any new or existing environment variables", [((*ONE, "environment"), [{"name": "KEY", "value": "a"}])], [((*ONE, "environment"), [{"name": "OTHER", "value": "a"}])]),
     ("volumes", "do not support sourcePath", [(("volumes",), [{"name": "models", "host": {"sourcePath": "/srv"}}])], [(("volumes",), [{"name": "models", "host": {}}])]),
     ("volumes", "do not support dockerVolumeConfiguration", [(("volumes",), [{"name": "models", "dockerVolumeConfiguration": {"scope": "task"}}])], [(("volumes",), [{"name": "models", "efsVolumeConfiguration": {"fileSystemId": "fs-1"}}])]),
     ("volumes", "Unknown volume 'models'.", [((*ONE, "mountPoints"), [{"sourceVolume": "models", "containerPath": "/m"}])], [(("volumes",), [{"name": "models"}]), ((*ONE, "mountPoints"), [{"sourceVolume": "models", "containerPath": "/m"}])]),

@@ -120,6 +120,20 @@ _ARCHITECTURES = ("X86_64", "ARM64")
 _COMPATIBILITIES = ("EC2", "FARGATE", "EXTERNAL", "MANAGED_INSTANCES")
 
 
+@rule("secret-names", "seen")
+def _secret_names(document: dict[str, Any]) -> Found:
+    for container, place in containers(document):
+        taken = {it.get("name") for it in container.get("environment") or ()}
+        for number, secret in enumerate(container.get("secrets") or ()):
+            if secret["name"] in taken:
+                words = (
+                    "The secret name must be unique and not shared with any new or existing environment variables"
+                    f" set on the container, such as '{secret['name']}'."
+                )
+                yield words, (*place, "secrets", number, "name")
+            taken.add(secret["name"])
+
+
 @rule("values", "doc API_RuntimePlatform, API_RegisterTaskDefinition", ours=True)
 def _values(document: dict[str, Any]) -> Found:
     platform = document.get("runtimePlatform") or {}
