@@ -36,7 +36,7 @@ BELOW: dict[str, set[str]] = {
     "aws": {"compose", "systemd"},
     "edge": {"regions"},
     "gateway": {"kubernetes"},
-    "serverless": {"kubernetes", "aws"},
+    "serverless": {"aws", "docker", "kubernetes"},
 }
 
 #: What a file of a tier is, by its name or that of its folder; all others are its machinery.

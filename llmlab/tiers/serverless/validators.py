@@ -77,10 +77,15 @@ class EcsShape:
 
     def problems(self, path: Path) -> list[Problem]:
         """Unknown keys, missing ones, wrong types."""
+        return [Problem("", line) for line in self.refused(_read(path))]
+
+    @staticmethod
+    def refused(document: Any) -> list[str]:
+        """The lines of botocore's report on what was read of a file."""
         from botocore.validate import ParamValidator
 
-        report = ParamValidator().validate(_read(path), _task_definition())
-        return [Problem("", line.strip()) for line in report.generate_report().splitlines() if line.strip()]
+        report = ParamValidator().validate(document, _task_definition())
+        return [line.strip() for line in report.generate_report().splitlines() if line.strip()]
 
 
 class EcsRules:

@@ -1,0 +1,121 @@
+"""The account in which a task runs: what others put there before it comes, and what of it a task needs."""
+
+from __future__ import annotations
+
+import json
+import secrets
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from ....errors import LabError
+from ....system.local_client import local_client
+from ...aws.endpoint import REGION, AwsEndpoint
+
+ACCOUNT = "123456789012"
+ROLE, REPOSITORY, LOG_GROUP = "llama-execution", "llama-server", "/ecs/llama-server"
+SECRET, FOREIGN_SECRET = "llama-api-key", "billing-database"
+IMAGE = f"{ACCOUNT}.dkr.ecr.{REGION}.amazonaws.com/{REPOSITORY}:v1.0.0"
+_SEED = 11  # of the stand-in's random numbers: the six characters of the secret's ARN come from it
+SECRET_ARN = f"arn:aws:secretsmanager:{REGION}:{ACCOUNT}:secret:{SECRET}-CJXDCG"
+ROLE_ARN = f"arn:aws:iam::{ACCOUNT}:role/{ROLE}"
+
+
+@dataclass(frozen=True, slots=True)
+class EcsAccount:
+    """What is in it, by the names that a task definition uses, and what only the lab knows: the key."""
+
+    key: str
+    secret: str = SECRET_ARN
+    role: str = ROLE_ARN
+    image: str = IMAGE
+    log_group: str = LOG_GROUP
+    foreign: str = ""  # ARN of a secret of another team's
+
+    @classmethod
+    def furnish(
+        cls,
+        endpoint: AwsEndpoint,
+        *,
+        trust: Mapping[str, Any] | None,
+        policies: Mapping[str, Mapping[str, Any]],
+        log_group: str | None = LOG_GROUP,
+    ) -> EcsAccount:
+        """Fill an empty account.
+
+        :param trust: who may assume the execution role; None: there is no such role.
+        :param policies: what it may do, by the names of its inline policies.
+        :param log_group: None: nobody made one.
+        :raises LabError: when IAM refuses a document, with its words; the name of the policy is where.
+        """
+        key = "sk-" + secrets.token_urlsafe(18)
+        arn = _secret(endpoint, SECRET, key, seed=_SEED)
+        if arn != SECRET_ARN:  # another moto draws other characters
+            raise LabError(f"The secret is {arn} here, and the lab's files say {SECRET_ARN}.")
+        foreign = _secret(endpoint, FOREIGN_SECRET, "not yours", seed=secrets.randbits(32))
+        endpoint.client("ecr").create_repository(repositoryName=REPOSITORY)
+        if log_group:
+            endpoint.client("logs").create_log_group(logGroupName=log_group)
+        if trust is not None:
+            _role(endpoint, trust, policies)
+        return cls(key, log_group=log_group or LOG_GROUP, foreign=foreign)
+
+    def beyond(self) -> Sequence[tuple[str, str]]:
+        """Actions and resources that this task's execution role does not need: for `policies.excess`.
+
+        `ecr:GetAuthorizationToken` knows no resource but `*`, and is not among them.
+        """
+        mine = f"arn:aws:logs:{REGION}:{ACCOUNT}:log-group:{self.log_group}"
+        other = f"arn:aws:logs:{REGION}:{ACCOUNT}:log-group:/ecs/billing:log-stream:a/b/c"
+        repository, billing = (
+            f"arn:aws:ecr:{REGION}:{ACCOUNT}:repository/{name}" for name in (REPOSITORY, "billing")
+        )
+        return (
+            ("secretsmanager:GetSecretValue", self.foreign),
+            (
+                "secretsmanager:GetSecretValue",
+                self.secret.replace(SECRET, f"{SECRET}-of-another-team"),
+            ),
+            ("secretsmanager:PutSecretValue", self.secret),
+            ("secretsmanager:DeleteSecret", self.secret),
+            ("secretsmanager:ListSecrets", "*"),
+            ("logs:CreateLogStream", other),
+            ("logs:PutLogEvents", other),
+            ("logs:GetLogEvents", f"{mine}:log-stream:a/b/c"),
+            ("logs:DeleteLogGroup", mine),
+            ("logs:DeleteLogGroup", f"{mine}:log-stream:"),
+            ("ecr:BatchGetImage", billing),
+            ("ecr:GetDownloadUrlForLayer", billing),
+            ("ecr:PutImage", repository),
+            ("ecr:BatchDeleteImage", repository),
+            ("ssm:GetParameters", f"arn:aws:ssm:{REGION}:{ACCOUNT}:parameter/billing"),
+            ("kms:Decrypt", f"arn:aws:kms:{REGION}:{ACCOUNT}:key/{_NO_KEY}"),
+            ("s3:GetObject", "arn:aws:s3:::llmlab-models-of-another-team/20m.gguf"),
+            ("iam:PassRole", self.role),
+            ("iam:CreateUser", f"arn:aws:iam::{ACCOUNT}:user/mallory"),
+            ("sts:AssumeRole", f"arn:aws:iam::{ACCOUNT}:role/administrator"),
+            ("ecs:RunTask", f"arn:aws:ecs:{REGION}:{ACCOUNT}:task-definition/{REPOSITORY}:1"),
+            ("ec2:TerminateInstances", f"arn:aws:ec2:{REGION}:{ACCOUNT}:instance/i-0123456789abcdef0"),
+        )
+
+
+_NO_KEY = "11111111-2222-3333-4444-555555555555"
+
+
+def _secret(endpoint: AwsEndpoint, name: str, value: str, *, seed: int) -> str:
+    with local_client() as client:
+        client.post(f"{endpoint.url}/moto-api/seed", params={"a": seed}).raise_for_status()
+    made = endpoint.client("secretsmanager").create_secret(Name=name, SecretString=value)
+    return str(made["ARN"])
+
+
+def _role(endpoint: AwsEndpoint, trust: Mapping[str, Any], policies: Mapping[str, Mapping[str, Any]]) -> None:
+    from botocore.exceptions import ClientError
+
+    iam, at = endpoint.client("iam"), "its trust policy"
+    try:
+        iam.create_role(RoleName=ROLE, AssumeRolePolicyDocument=json.dumps(trust))
+        for at, document in policies.items():
+            iam.put_role_policy(RoleName=ROLE, PolicyName=at, PolicyDocument=json.dumps(document))
+    except ClientError as error:
+        raise LabError(f"IAM refuses a policy of the role {ROLE}: {error}", where=at) from None

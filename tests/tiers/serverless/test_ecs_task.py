@@ -1,0 +1,356 @@
+"""A task on the emulated Fargate: what its role may not, it has not; what it says of order, health, memory and ends, it does."""
+
+from __future__ import annotations
+
+import copy
+import io
+import json
+import threading
+import time
+import urllib.request
+import uuid
+
+import pytest
+from dockyard import held
+
+from llmlab.errors import LabError
+from llmlab.system import owned
+from llmlab.tiers.docker.daemon import client
+from llmlab.tiers.docker.owning import Claim
+from llmlab.tiers.serverless.ecs import policies
+from llmlab.tiers.serverless.ecs.account import (
+    ACCOUNT,
+    IMAGE,
+    LOG_GROUP,
+    REPOSITORY,
+    ROLE_ARN,
+    SECRET_ARN,
+    EcsAccount,
+)
+from llmlab.tiers.serverless.ecs.definition import TaskDefinition
+from llmlab.tiers.serverless.ecs.task import FargateTask
+
+REGISTRY = IMAGE.rpartition(":")[0]
+LOGS_ARN = f"arn:aws:logs:us-east-1:{ACCOUNT}:log-group:{LOG_GROUP}:*"
+PULL = ["ecr:BatchGetImage", "ecr:BatchCheckLayerAvailability", "ecr:GetDownloadUrlForLayer"]
+MAY = {
+    "token": {"Effect": "Allow", "Action": "ecr:GetAuthorizationToken", "Resource": "*"},
+    "pull": {"Effect": "Allow", "Action": PULL, "Resource": f"arn:aws:ecr:us-east-1:{ACCOUNT}:repository/{REPOSITORY}"},
+    "secret": {"Effect": "Allow", "Action": "secretsmanager:GetSecretValue", "Resource": SECRET_ARN},
+    "logs": {"Effect": "Allow", "Action": ["logs:CreateLogStream", "logs:PutLogEvents"], "Resource": LOGS_ARN},
+}  # fmt: skip
+
+
+def policy(**changes):
+    return {"Version": "2012-10-17", "Statement": [it for it in (MAY | changes).values() if it]}
+
+
+def trust(service="ecs-tasks.amazonaws.com", **more):
+    statement = {"Effect": "Allow", "Principal": {"Service": service}, "Action": "sts:AssumeRole", **more}
+    return {"Version": "2012-10-17", "Statement": [statement]}
+
+
+# What IAM says: no Docker is needed for it.
+
+DENY = {"Effect": "Deny", "Action": "*", "NotResource": SECRET_ARN}
+STAR = f"{SECRET_ARN[:-6]}??????"
+
+
+@pytest.mark.parametrize(
+    ("statement", "action", "resource", "says"),
+    [
+        (MAY["secret"], "secretsmanager:GetSecretValue", SECRET_ARN, "allowed"),
+        (MAY["secret"], "SecretsManager:getsecretvalue", SECRET_ARN, "allowed"),
+        (MAY["secret"] | {"Resource": STAR}, "secretsmanager:GetSecretValue", SECRET_ARN, "allowed"),
+        (MAY["secret"] | {"Resource": STAR[:-1]}, "secretsmanager:GetSecretValue", SECRET_ARN, "silent"),
+        (MAY["secret"] | {"Action": "secretsmanager:Get*"}, "secretsmanager:DeleteSecret", SECRET_ARN, "silent"),
+        ({"Effect": "Allow", "NotAction": "iam:*", "Resource": "*"}, "iam:PassRole", ROLE_ARN, "silent"),
+        ({"Effect": "Allow", "NotAction": "iam:*", "Resource": "*"}, "s3:GetObject", "arn:aws:s3:::a/b", "allowed"),
+        (DENY, "s3:GetObject", "arn:aws:s3:::a/b", "denied"),
+        (DENY, "secretsmanager:GetSecretValue", SECRET_ARN, "silent"),
+        (MAY["secret"] | {"Condition": {"StringEquals": {"aws:requestedregion": "us-east-1"}}}, "secretsmanager:GetSecretValue", SECRET_ARN, "allowed"),
+        (MAY["secret"] | {"Condition": {"StringEquals": {"aws:RequestedRegion": ["eu-west-1"]}}}, "secretsmanager:GetSecretValue", SECRET_ARN, "silent"),
+        (MAY["secret"] | {"Condition": {"StringNotEquals": {"aws:RequestedRegion": "eu-west-1"}}}, "secretsmanager:GetSecretValue", SECRET_ARN, "allowed"),
+        (MAY["secret"] | {"Condition": {"Bool": {"aws:MultiFactorAuthPresent": True}}}, "secretsmanager:GetSecretValue", SECRET_ARN, "silent"),
+        (MAY["logs"] | {"Resource": LOGS_ARN[:-2]}, "logs:CreateLogStream", LOGS_ARN[:-1] + "log-stream:a", "silent"),
+    ],
+)  # fmt: skip
+def test_what_a_policy_says(statement, action, resource, says):
+    document = {"Version": "2012-10-17", "Statement": statement}
+    assert policies.decided([document], action, resource, {"aws:RequestedRegion": "us-east-1"}) == says
+
+
+@pytest.mark.parametrize(
+    ("document", "trusts"),
+    [
+        (trust(), True),
+        (trust(["ec2.amazonaws.com", "ecs-tasks.amazonaws.com"]), True),
+        (trust("ecs.amazonaws.com"), False),
+        (trust(Effect="Deny"), False),
+        (trust(Condition={"StringEquals": {"aws:SourceAccount": ACCOUNT}, "ArnLike": {"aws:SourceArn": f"arn:aws:ecs:us-east-1:{ACCOUNT}:*"}}), True),
+        (trust(Condition={"StringEquals": {"aws:SourceAccount": "111122223333"}}), False),
+        ({}, False),
+    ],
+)  # fmt: skip
+def test_who_may_assume_a_role(document, trusts):
+    context = {"aws:SourceAccount": ACCOUNT, "aws:SourceArn": f"arn:aws:ecs:us-east-1:{ACCOUNT}:task/default/a"}  # fmt: skip
+    assert policies.assumable(document, context=context) == trusts
+
+
+def test_the_account_has_what_files_name_and_the_needed_policy_gives_nothing_more(aws):
+    account = EcsAccount.furnish(aws, trust=trust(), policies={"execution": policy()})
+    got = aws.client("secretsmanager").get_secret_value(SecretId=SECRET_ARN)
+    assert got["SecretString"] == account.key
+    assert policies.excess([policy()], account.beyond()) == []
+    wide = policy(secret=MAY["secret"] | {"Resource": "*"}, logs=MAY["logs"] | {"Action": "logs:*"})
+    found = policies.excess([wide], account.beyond())
+    assert ("secretsmanager:GetSecretValue", account.foreign) in found
+    assert "logs:DeleteLogGroup" in {action for action, _ in found}
+    everything = {"Version": "2012-10-17", "Statement": {"Effect": "Allow", "Action": "*", "Resource": "*"}}
+    assert policies.excess([everything], account.beyond()) == list(account.beyond())
+
+
+def test_a_policy_that_iam_refuses_is_named(aws):
+    bad = {"Version": "2012-10-17", "Statement": [{"Effect": "Allow", "Action": "logs"}]}
+    with pytest.raises(LabError, match="MalformedPolicyDocument") as caught:
+        EcsAccount.furnish(aws, trust=trust(), policies={"execution-policy.json": bad})
+    assert caught.value.where == "execution-policy.json"
+
+
+# What runs.
+
+needs = pytest.mark.needs("docker", "images", "kubernetes")
+
+
+@pytest.fixture(scope="module")
+def images():
+    """Images of the account's repository: one with a shell, one without, one with a health check of its own that fails."""
+    from llmlab.tiers.serverless.group import Group
+
+    own = uuid.uuid4().hex[:8]
+    names = {kind: f"{REGISTRY}:{kind}-{own}" for kind in ("shell", "bare", "sick")}
+    with Group("images of a test"):
+        pass  # brings the one without a shell
+    with Claim("images of a test") as claim:
+        made = "HEALTHCHECK --interval=1s --retries=1 CMD exit 1"
+        for kind, lines in (("shell", "FROM debian:trixie-slim"), ("bare", "FROM llmlab/pause:1"), ("sick", f"FROM debian:trixie-slim\n{made}")):  # fmt: skip
+            client().images.build(fileobj=io.BytesIO(f"{lines}\n".encode()), tag=names[kind], labels=claim.labels)  # fmt: skip
+        yield names
+    assert held(claim.name) == []
+
+
+@pytest.fixture
+def furnish(aws):
+    def made(**more):
+        return EcsAccount.furnish(aws, **({"trust": trust(), "policies": {"execution": policy()}} | more))
+
+    return made
+
+
+LOGGED = {"logDriver": "awslogs", "options": {"awslogs-group": LOG_GROUP, "awslogs-region": "us-east-1", "awslogs-stream-prefix": "llama"}}  # fmt: skip
+
+
+def shell(name, line, images, **more):
+    return {"name": name, "image": images["shell"], "entryPoint": ["/bin/bash", "-c"], "command": [line], **more}  # fmt: skip
+
+
+def task(aws, *containers, **more):
+    document = {"family": "llama-server", "networkMode": "awsvpc", "requiresCompatibilities": ["FARGATE"], "cpu": "256", "memory": "512", "executionRoleArn": ROLE_ARN, "containerDefinitions": list(containers), **more}  # fmt: skip
+    return FargateTask(TaskDefinition("task-definition.json", copy.deepcopy(document)), aws)
+
+
+def gone(ran):
+    assert [it for it in owned.entries() if it.kind == "docker"] == []
+    if ran.group is not None:
+        assert held(ran.group.claim.name) == []
+    assert not [it for it in threading.enumerate() if ran.id[:8] in it.name]
+
+
+SECRETS = [{"name": "API_KEY", "valueFrom": SECRET_ARN}]
+INIT = "ResourceInitializationError: unable to pull secrets or registry auth: execution resource retrieval failed: "
+
+
+@needs
+@pytest.mark.parametrize(
+    ("account", "change", "reason"),
+    [
+        ({"trust": None}, {}, f"ECS was unable to assume the role '{ROLE_ARN}' that was provided for this task."),
+        ({"trust": trust("ec2.amazonaws.com")}, {}, "ECS was unable to assume the role"),
+        ({"policies": {"execution": policy(token=None)}}, {}, INIT + "unable to retrieve ecr registry auth: service call has been retried 1 time(s): AccessDeniedException: User: arn:aws:sts::123456789012:assumed-role/llama-execution/"),
+        ({"policies": {"execution": policy(pull=None)}}, {}, "CannotPullContainerError: pull image manifest has been retried 1 time(s): failed to resolve ref"),
+        ({"policies": {"execution": policy(pull=MAY["pull"] | {"Action": PULL[:2]})}}, {}, "is not authorized to perform: ecr:GetDownloadUrlForLayer on resource: arn:aws:ecr:us-east-1:123456789012:repository/llama-server because no identity-based policy allows"),
+        ({"policies": {"execution": policy(secret=None)}}, {}, INIT + f"unable to retrieve secret from asm: service call has been retried 1 time(s): failed to fetch secret {SECRET_ARN} from secrets manager: AccessDeniedException: User:"),
+        ({"policies": {"execution": policy(no={"Effect": "Deny", "Action": "secretsmanager:*", "Resource": "*"})}}, {}, "with an explicit deny in an identity-based policy"),
+        ({}, {"secrets": [{"name": "A", "valueFrom": SECRET_ARN[:-6] + "AbCdEf"}]}, "is not authorized to perform: secretsmanager:GetSecretValue"),
+        ({"policies": {"execution": policy(secret=MAY["secret"] | {"Resource": "*"})}}, {"secrets": [{"name": "A", "valueFrom": SECRET_ARN[:-6] + "AbCdEf"}]}, "ResourceNotFoundException: Secrets Manager can't find the specified secret."),
+        ({}, {"secrets": [{"name": "A", "valueFrom": f"{SECRET_ARN}:key::"}]}, "unable to retrieve secret from asm: invalid character 's' looking for beginning of value"),
+        ({"policies": {"execution": policy(logs=None)}}, {}, "ResourceInitializationError: failed to validate logger args: create stream has been retried 1 times: failed to create Cloudwatch log stream:"),
+        ({"log_group": None}, {}, "ResourceNotFoundException: The specified log group does not exist."),
+        ({}, {"image": f"{REGISTRY}:v9"}, f"failed to resolve ref {REGISTRY}:v9: not found"),
+        ({}, {"image": "llmlab/pause:1"}, "failed to resolve ref docker.io/llmlab/pause:1: pull access denied"),
+        ({}, {"entryPoint": ["/no/such"]}, "CannotStartContainerError: "),
+    ],
+)  # fmt: skip
+def test_what_does_not_start_says_why_in_ecs_words(aws, furnish, images, account, change, reason):
+    furnish(**account)
+    with task(
+        aws, shell("llama", "sleep 60", images, secrets=SECRETS, logConfiguration=LOGGED) | change
+    ) as ran:
+        ran.wait("STOPPED", within=60)
+    assert reason in ran.stopped_reason
+    assert ran.stop_code == "TaskFailedToStart"
+    with pytest.raises(LabError, match="it has stopped"):
+        ran.wait("RUNNING", within=1)
+    gone(ran)
+
+
+@needs
+def test_an_architecture_that_the_image_has_not(aws, furnish, images):
+    furnish()
+    other = "X86_64" if client().images.get(images["shell"]).attrs["Architecture"] == "arm64" else "ARM64"
+    with task(aws, shell("llama", "sleep 60", images), runtimePlatform={"cpuArchitecture": other}) as ran:
+        ran.wait("STOPPED", within=60)
+    assert "does not contain descriptor matching platform 'linux/" in ran.stopped_reason
+
+
+@needs
+def test_a_definition_that_is_refused_is_not_run(aws, furnish, images):
+    furnish()
+    with pytest.raises(LabError, match="No Fargate configuration exists"):
+        task(aws, shell("llama", "sleep 60", images), memory="777")
+    with pytest.raises(LabError, match="Parameter validation failed"):
+        task(aws, shell("llama", "sleep 60", images, memory="777"))
+    assert aws.client("ecs").list_task_definitions()["taskDefinitionArns"] == []
+
+
+SERVES = r"""exec perl -MIO::Socket -e '$s=IO::Socket::INET->new(Listen=>5,LocalPort=>8080,ReuseAddr=>1);$|=1;print "up\n";while($c=$s->accept){while(<$c>){last if /^\r?$/}print $c "HTTP/1.0 200 OK\r\n\r\n$ENV{API_KEY} $ENV{PART}";print "asked\n";close $c}'"""
+
+
+def until(what, within=20.0):
+    deadline = time.monotonic() + within
+    while not (found := what()):
+        assert time.monotonic() < deadline, "in time"
+        threading.Event().wait(0.05)
+    return found
+
+
+@needs
+def test_a_task_runs_with_its_secrets_and_its_lines_are_in_cloudwatch_while_it_does(aws, furnish, images):
+    account = furnish(policies={"execution": policy(secret=MAY["secret"] | {"Resource": "*"})})
+    other = aws.client("secretsmanager").create_secret(Name="db", SecretString=json.dumps({"user": "me"}))
+    secrets = [*SECRETS, {"name": "PART", "valueFrom": f"{other['ARN']}:user::"}]
+    server = shell("llama", SERVES, images, secrets=secrets, logConfiguration=LOGGED, portMappings=[{"containerPort": 8080}], readonlyRootFilesystem=True, user="65532")  # fmt: skip
+    beside = shell("beside", "echo $PORT $(exec 3<>/dev/tcp/127.0.0.1/8080; printf 'GET / HTTP/1.0\\n\\n' >&3; cat <&3 | tail -1); touch /here", images, essential=False, dependsOn=[{"containerName": "llama", "condition": "HEALTHY"}], mountPoints=[{"sourceVolume": "scratch", "containerPath": "/scratch"}])  # fmt: skip
+    server["healthCheck"] = {
+        "command": ["CMD", "/bin/bash", "-c", "exec 3<>/dev/tcp/127.0.0.1/8080"],
+        "interval": 5,
+    }
+    with task(aws, server, beside, volumes=[{"name": "scratch"}]) as ran:
+        until(lambda: ran.group is not None and "llama" in ran.containers and ran.containers["llama"].status == "RUNNING")  # fmt: skip
+        assert ran.status == "PENDING"  # the other waits for a health that nobody has asked yet
+        ran.wait("RUNNING", within=60)
+        assert ran.health == "HEALTHY"
+        until(lambda: "up" in ran.logged("llama"))
+        with urllib.request.urlopen(f"http://{ran.address}:8080/", timeout=10) as reply:
+            assert reply.read().decode() == f"{account.key} me"
+        until(lambda: "asked" in ran.logged("llama"))
+        until(lambda: ran.containers["beside"].status == "STOPPED")
+        assert ran.status == "RUNNING"
+        about = ran.group.inspect("llama")
+        assert about["HostConfig"]["NanoCpus"] == 250_000_000
+        assert about["HostConfig"]["Memory"] == 512 << 20
+        assert about["HostConfig"]["ReadonlyRootfs"]
+        assert about["Config"]["User"] == "65532"
+        assert not [it for it in about["Config"]["Env"] if it.startswith("PORT=")]
+        ran.stop()
+        ran.wait("STOPPED", within=60)
+    assert (ran.stopped_reason, ran.stop_code) == ("Task stopped by user", "UserInitiated")
+    assert ran.output["beside"].decode() == f"{account.key} me\n"
+    assert [state for state, _ in ran.history] == ["PROVISIONING", "PENDING", "RUNNING", "STOPPING", "STOPPED"]  # fmt: skip
+    gone(ran)
+
+
+@needs
+def test_lines_that_the_role_may_not_write_are_lost_and_the_task_runs(aws, furnish, images):
+    furnish(policies={"execution": policy(logs=MAY["logs"] | {"Action": "logs:CreateLogStream"})})
+    with task(aws, shell("llama", "echo words", images, logConfiguration=LOGGED)) as ran:
+        ran.wait("STOPPED", within=60)
+    assert ran.stop_code == "EssentialContainerExited"
+    assert ran.logged("llama") == []
+    assert "logs:PutLogEvents" in ran.log_trouble["llama"]
+    assert ran.output["llama"] == b"words\n"
+
+
+@needs
+def test_the_end_of_an_essential_container_is_the_end_of_all_in_the_reverse_order(aws, furnish, images):
+    furnish()
+    says = "trap 'echo bye; exit 0' TERM; echo up; while :; do read -t 0.1 <> <(:); done"
+    last = shell("last", says, images, logConfiguration=LOGGED)
+    first = shell("first", says, images, dependsOn=[{"containerName": "last", "condition": "START"}])
+    ends = shell("ends", "exit 3", images, dependsOn=[{"containerName": "first", "condition": "START"}])
+    with task(aws, first, last, ends) as ran:
+        ran.wait("STOPPED", within=60)
+        assert ran.stopped_reason == "Essential container in task exited"
+        assert {name: it.exit_code for name, it in ran.containers.items()} == {"ends": 3, "first": 0, "last": 0}  # fmt: skip
+        assert ran.output["first"] == b"up\nbye\n"
+        assert ran.logged("last") == ["up", "bye"]  # what is written at the end is there, too
+    gone(ran)
+
+
+@needs
+def test_a_deaf_container_is_killed_after_its_stop_timeout(aws, furnish, images):
+    furnish()
+    deaf = "trap '' TERM; echo up; while :; do read -t 0.5 <> <(:); done"
+    with task(aws, shell("deaf", deaf, images, stopTimeout=2)) as ran:
+        ran.wait("RUNNING", within=60)
+        until(lambda: b"up" in ran.group.logs("deaf"))
+        ran.stop()
+        ran.wait("STOPPED", within=60)
+    (view,) = ran.containers.values()
+    assert view.exit_code == 137
+    assert 2 <= view.stopped_in < 20
+
+
+@needs
+def test_conditions_of_an_order(aws, furnish, images):
+    furnish()
+    job = shell("job", "exit 0", images, essential=False)
+    main = shell("main", "exit 0", images, dependsOn=[{"containerName": "job", "condition": "SUCCESS"}])
+    with task(aws, main, job) as ran:
+        ran.wait("STOPPED", within=60)
+    assert ran.stop_code == "EssentialContainerExited"
+    with task(aws, main, job | {"command": ["exit 4"]}) as ran:
+        ran.wait("STOPPED", within=60)
+    assert "depends on 'job' being SUCCESS; it exited with code 4" in ran.stopped_reason
+    assert ran.containers["main"].status == "PENDING"
+    slow = job | {"command": ["exec sleep 60"], "startTimeout": 2, "stopTimeout": 2}
+    with task(aws, main, slow) as ran:
+        ran.wait("STOPPED", within=60)
+    assert "within its startTimeout of 2 s" in ran.stopped_reason
+
+
+@needs
+def test_a_limit_of_memory_ends_a_container_and_says_so(aws, furnish, images):
+    furnish()
+    eats = "exec perl -e '$x=\"a\" x (128<<20); sleep 60'"
+    with task(aws, shell("eats", eats, images, memory=32)) as ran:
+        ran.wait("STOPPED", within=60)
+    (view,) = ran.containers.values()
+    assert (view.exit_code, view.reason) == (137, "OutOfMemoryError: Container killed due to memory usage")
+
+
+@needs
+def test_only_the_definitions_health_check_counts_and_it_needs_its_shell(aws, furnish, images):
+    furnish()
+    check = {"command": ["CMD-SHELL", "exit 0"], "interval": 5, "retries": 1}
+    bare = {"name": "bare", "image": images["bare"], "healthCheck": check}
+    sick = {"name": "sick", "image": images["sick"], "command": ["sleep", "600"], "essential": False}
+    with task(aws, bare, sick) as ran:
+        ran.wait("RUNNING", within=60)
+        until(lambda: ran.containers["bare"].health == "UNHEALTHY", within=60)
+        assert ran.health == "UNHEALTHY"
+        assert "/bin/sh" in ran.containers["bare"].health_said
+        assert ran.containers["sick"].health is None
+        assert ran.group.inspect("sick")["State"].get("Health", {}).get("Status", "none") == "none"
+        assert ran.status == "RUNNING"  # nobody replaces a task that was run by hand
+    gone(ran)
