@@ -36,6 +36,7 @@ BELOW: dict[str, set[str]] = {
     "aws": {"compose", "systemd"},
     "edge": {"regions"},
     "gateway": {"kubernetes"},
+    "serverless": {"docker", "kubernetes"},
 }
 
 #: What a file of a tier is, by its name or that of its folder; all others are its machinery.
