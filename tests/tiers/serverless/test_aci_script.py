@@ -125,7 +125,13 @@ def only(text: str, **environment: str) -> script.Asked:
 def test_what_az_takes_is_taken(name):
     text = "\n".join(line[8:] if line.startswith(" " * 8) else line for line in STRANGERS[name].splitlines())
     variables = {"resourceGroup": "rg", "acrFQDN": "x.azurecr.io", "acrPasswd": "p", "SA_PASSWORD": "p"}
-    variables |= {"acr_usr": "u", "acr_pwd": "p", "test_workers_cnt": "3", "log": "l", "master_ip": "10.0.0.4"}
+    variables |= {
+        "acr_usr": "u",
+        "acr_pwd": "p",
+        "test_workers_cnt": "3",
+        "log": "l",
+        "master_ip": "10.0.0.4",
+    }
     found = read_text(text, environment=variables)
     assert [str(problem) for problem in found.problems] == []
     assert len(found.asked) == 1
@@ -185,7 +191,7 @@ def test_words_are_what_the_shell_makes_of_them():
     asked = only(
         'N=one G="r g"\nexport W=${G}x\n' + "WORDS='A=1 B=2'\n"
         'az container create --resource-group="$G" -n$N --image \'$N\' --ports 80 443 -e $WORDS "C=$G" D=${NOT:-d} E=\\$N F=$W '
-        "--command-line \"sh -c 'echo \\\"hi\\\" # no comment'\" --cpu .5 # a comment\n"
+        '--command-line "sh -c \'echo \\"hi\\" # no comment\'" --cpu .5 # a comment\n'
     )
     assert (asked.resource_group_name, asked.name, asked.image, asked.cpu) == ("r g", "one", "$N", 0.5)
     assert asked.ports == [80, 443]

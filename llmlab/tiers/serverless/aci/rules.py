@@ -6,6 +6,7 @@ Each finding has its source and something legal next to it. What the service say
 from __future__ import annotations
 
 import re
+import shlex
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
@@ -91,6 +92,10 @@ def _az(asked: Asked) -> Iterator[Finding]:
         what = "error: the --name/-n argument is required unless specified with a passed in file."
         yield said(what, "--name llama-server")
     yield from _credentials(asked, said)
+    try:
+        shlex.split(asked.command_line or "")
+    except ValueError as error:
+        yield said(str(error), "--command-line \"/bin/sh -c '…'\": az splits it as a shell would")
     if asked.azure_file_volume_share_name and not asked.azure_file_volume_account_name:
         what = "Please specify --azure-file-volume-account-name in order to use Azure File volume."
         yield said(what, "--azure-file-volume-account-name and -key, too")
