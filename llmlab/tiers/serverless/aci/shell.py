@@ -1,0 +1,289 @@
+"""What a shell would make of a script's lines: words with their variables filled in, and where each came from. Nothing is run.
+
+It reads what scripts of `az` commands are made of (POSIX shell and a little of bash): quotes, continued lines, comments, variables,
+redirections, here-documents, `$(…)`. Loops and branches are read once, from top to bottom, as if each were taken.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping
+
+from .words import ASSIGNMENT, Fields, Reading, Statement, Unreadable, Word, only_a_run, word
+
+NAME = re.compile(r"[A-Za-z_]\w*")
+#: After these, a variable may have been set where nobody can see it.
+HIDDEN = frozenset({"source", ".", "eval", "read", "mapfile", "readarray", "getopts"})
+#: Words before a command that do not change what it is.
+BEFORE = frozenset(
+    (
+        "then",
+        "do",
+        "else",
+        "elif",
+        "if",
+        "while",
+        "until",
+        "!",
+        "{",
+        "time",
+        "command",
+        "exec",
+        "sudo",
+        "env",
+        "nohup",
+    )
+)
+SETS = frozenset({"export", "readonly", "local", "declare", "typeset"})
+PARAMETER = re.compile(r"([A-Za-z_]\w*)(:?[-=?+])(.*)", re.DOTALL)
+
+
+def read(text: str, environment: Mapping[str, str]) -> Reading:
+    """Read a script.
+
+    :param environment: the variables that it is run with.
+    :raises Unreadable: at the line from which on the shell cannot read it.
+    """
+    reader = _Reader(text, {name: word(value, outside=True) for name, value in environment.items()})
+    statements = tuple(reader.statements())
+    return Reading(statements, reader.variables)
+
+
+class _Reader:
+    """One pass over the text; `at` is the place, `line` its number."""
+
+    def __init__(self, text: str, variables: dict[str, Word], line: int = 1, hidden: bool = False) -> None:
+        self.text, self.at, self.line = text, 0, line
+        self.variables = variables
+        self.hidden = hidden  # whether unseen hands may have set variables
+        self.unset: list[tuple[int, str]] = []
+        self._inner: list[Statement] = []  # of the `$(…)` of the statement that is being read
+        self._heredocs: list[tuple[str, bool]] = []
+
+    def statements(self) -> Iterator[Statement]:
+        while self.at < len(self.text):
+            made = self._statement()
+            yield from self._inner
+            self._inner = []
+            if made is not None:
+                self._remember(made)
+                yield made
+
+    def _statement(self) -> Statement | None:
+        words: list[Word] = []
+        self.unset = []
+        began, heredoc = 0, False
+        while self.at < len(self.text):
+            char = self.text[self.at]
+            if char in " \t":
+                self.at += 1
+            elif self.text.startswith("\\\n", self.at):
+                self._pass(2)
+            elif char == "#":
+                self._pass(len(self.text[self.at :].split("\n", 1)[0]))
+            elif char == "\n":
+                self._pass(1)
+                self._skip_heredocs()
+                break
+            elif found := re.compile(r"\d*(<<-?(?!<)|<<<|>>|[<>]&|&>>?|>\||[<>])").match(self.text, self.at):
+                self._pass(len(found[0]))
+                heredoc |= self._redirect(found[1])
+            elif self.text.startswith("((", self.at):  # arithmetic
+                self._nested("(", ")")
+            elif char in ";&|()":
+                self._pass(1)
+                if words or char != "(":
+                    break
+            else:
+                began = began or self.line
+                words += self._word()
+        while words and words[0] in BEFORE:
+            words.pop(0)
+        sets: dict[str, Word] = {}
+        while words and (found := ASSIGNMENT.match(words[0])):
+            first = words.pop(0)
+            value = word(first[found.end() :], outside=first.outside, unknown=first.unknown)
+            sets[found[1]] = self._added(found[1], value) if found[2] else value
+        if not words and not sets:
+            return None
+        return Statement(began, tuple(words), sets, heredoc, tuple(dict.fromkeys(self.unset)))
+
+    def _added(self, name: str, value: Word) -> Word:
+        old = self.variables.get(name, Word())
+        return word(old + value, outside=old.outside or value.outside, unknown=old.unknown + value.unknown)
+
+    def _remember(self, made: Statement) -> None:
+        if not made.words:
+            self.variables.update(made.sets)
+        elif made.words[0] in SETS:
+            for one in made.words[1:]:
+                if found := ASSIGNMENT.match(one):
+                    self.variables[found[1]] = word(
+                        one[found.end() :], outside=one.outside, unknown=one.unknown
+                    )
+        elif made.words[0] in HIDDEN:
+            self.hidden = True
+            for one in made.words[1:]:
+                self.variables.pop(str(one), None)
+        elif made.words[0] in ("for", "select") and len(made.words) > 1:
+            self.variables[made.words[1]] = word(f"${made.words[1]}", unknown=(f"${made.words[1]}",))
+        elif made.words[0] == "unset":
+            for one in made.words[1:]:
+                self.variables.pop(str(one), None)
+
+    def _pass(self, count: int) -> None:
+        self.line += self.text.count("\n", self.at, self.at + count)
+        self.at += count
+
+    def _redirect(self, how: str) -> bool:
+        """Past where something is led to; whether it is a here-document."""
+        while self.at < len(self.text) and self.text[self.at] in " \t":
+            self.at += 1
+        start = self.at
+        if self.text.startswith(("(", "-"), self.at):  # >(…) and <&-
+            self._pass(1)
+            return False
+        self._word(quiet=True)
+        if how.startswith("<<") and how != "<<<":
+            self._heredocs.append((re.sub(r"['\"\\]", "", self.text[start : self.at]), how.endswith("-")))
+            return True
+        return False
+
+    def _skip_heredocs(self) -> None:
+        for end, tabs in self._heredocs:
+            while self.at < len(self.text):
+                row = self.text[self.at :].split("\n", 1)[0]
+                self._pass(len(row) + 1)
+                if (row.lstrip("\t") if tabs else row) == end:
+                    break
+        self._heredocs = []
+
+    def _word(self, *, quiet: bool = False) -> list[Word]:
+        """The words that the next piece of text becomes: none where an unquoted variable is empty, several where it holds blanks."""
+        made = Fields()
+        while self.at < len(self.text) and self.text[self.at] not in " \t\n;&|()<>":
+            char = self.text[self.at]
+            if char == "'":
+                made.add(self._until("'"), quoted=True)
+            elif char == '"':
+                self._double(made)
+            elif char == "\\":
+                if self.text.startswith("\\\n", self.at):
+                    self._pass(2)
+                    continue
+                made.add(self.text[self.at + 1 : self.at + 2], quoted=True)
+                self._pass(2)
+            elif self.text.startswith("$'", self.at):
+                self._pass(1)
+                made.add(self._until("'").encode().decode("unicode_escape"), quoted=True)
+            elif char in "$`":
+                made.value(self._dollar(quiet), quoted=made.empty_assignment)
+            else:
+                made.add(char)
+                self._pass(1)
+                if char == "=" and self.text.startswith("(", self.at):  # an array
+                    made.unknown.append(made.text + self._nested("(", ")"))
+        return made.words()
+
+    def _until(self, quote: str) -> str:
+        began = self.line
+        end = self.text.find(quote, self.at + 1)
+        if end < 0:
+            raise Unreadable(began, f"unexpected EOF while looking for matching `{quote}'")
+        found = self.text[self.at + 1 : end]
+        self._pass(end + 1 - self.at)
+        return found
+
+    def _double(self, made: Fields) -> None:
+        began = self.line
+        self._pass(1)
+        made.add("", quoted=True)
+        while self.at < len(self.text) and self.text[self.at] != '"':
+            char = self.text[self.at]
+            if char == "\\" and self.text[self.at + 1 : self.at + 2] in ("$", "`", '"', "\\", "\n"):
+                made.add(self.text[self.at + 1].replace("\n", ""), quoted=True)
+                self._pass(2)
+            elif char in "$`":
+                made.value(self._dollar(False), quoted=True)
+            else:
+                made.add(char, quoted=True)
+                self._pass(1)
+        if self.at >= len(self.text):
+            raise Unreadable(began, "unexpected EOF while looking for matching `\"'")
+        self._pass(1)
+
+    def _dollar(self, quiet: bool) -> Word:
+        """What `$…` or a backtick stands for."""
+        if self.text[self.at] == "`":
+            line = self.line
+            inner = self._until("`")
+            return self._substituted(f"`{inner}`", inner, line)
+        self._pass(1)
+        if self.text.startswith("((", self.at):
+            return only_a_run("$" + self._nested("(", ")"))
+        if self.text.startswith("(", self.at):
+            line = self.line
+            whole = self._nested("(", ")")
+            return self._substituted(f"${whole}", whole[1:-1], line)
+        if self.text.startswith("{", self.at):
+            return self._parameter(self._nested("{", "}")[1:-1])
+        if found := NAME.match(self.text, self.at):
+            self._pass(len(found[0]))
+            return self._value(found[0], quiet)
+        if found := re.compile(r"[0-9@*#?$!-]").match(self.text, self.at):
+            self._pass(1)
+            return only_a_run(f"${found[0]}")
+        return Word("$")
+
+    def _substituted(self, whole: str, inner: str, line: int) -> Word:
+        """A command whose output is put there: it is read for what it asks of `az`, not run."""
+        nested = _Reader(inner, dict(self.variables), line, self.hidden)
+        self._inner += nested.statements()
+        return only_a_run(whole)
+
+    def _parameter(self, inside: str) -> Word:
+        if NAME.fullmatch(inside):
+            return self._value(inside, False)
+        found = PARAMETER.fullmatch(inside)
+        if found is None or found[2] in ("+", ":+"):
+            return only_a_run(f"${{{inside}}}")
+        name, how, otherwise = found.groups()
+        held = self.variables.get(name)
+        if held is not None and (held or not how.startswith(":")):
+            return held
+        if how.endswith("?"):
+            self.unset.append((self.line, name))
+            return Word()
+        (given,) = _Reader(f'"{otherwise}"', self.variables, self.line, self.hidden)._word() or (Word(),)
+        if how.endswith("="):
+            self.variables[name] = given
+        return given
+
+    def _value(self, name: str, quiet: bool) -> Word:
+        if name in self.variables:
+            return self.variables[name]
+        if self.hidden or name in ("RANDOM", "SECONDS", "PWD", "HOSTNAME", "UID", "BASH_SOURCE", "LINENO"):
+            return only_a_run(f"${name}")
+        if not quiet:
+            self.unset.append((self.line, name))
+        return Word()
+
+    def _nested(self, opens: str, closes: str) -> str:
+        """From an opening bracket to the one that closes it, quotes apart."""
+        began, start, depth, quote = self.line, self.at, 0, ""
+        while self.at < len(self.text):
+            char = self.text[self.at]
+            if char == "\\" and quote != "'":
+                self._pass(1)
+            elif quote:
+                quote = "" if char == quote else quote
+            elif char in "'\"":
+                quote = char
+            elif char == opens:
+                depth += 1
+            elif char == closes:
+                depth -= 1
+            self._pass(1)
+            if not depth and not quote:
+                return self.text[start : self.at]
+        raise Unreadable(began, f"unexpected EOF while looking for matching `{closes}'")
