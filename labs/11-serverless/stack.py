@@ -10,13 +10,12 @@ from llmlab.checks import Context, fixture
 from llmlab.errors import LabError
 from llmlab.load.users import Users
 from llmlab.tiers.kubernetes.for_labs import NAMESPACE, Applied, applied, cluster
-from llmlab.tiers.serverless.for_labs import ELSEWHERE, cloud_run, key_secret
+from llmlab.tiers.serverless.for_labs import RUN_IMAGE, cloud_run, key_secret
 
 SERVICE = "service.yaml"
-IMAGE = ELSEWHERE[0]
+IMAGE = RUN_IMAGE
 #: The same image, whose model comes from a slow disk.
 SLOW = f"{IMAGE}-slow-disk"
-SECRET = "llama-api-key"
 READY = 90  # seconds for a revision to become ready
 IDLE = 60  # seconds in which the last instance has to go
 PATH = "/v1/completions"
@@ -46,7 +45,7 @@ def service(ctx: Context) -> cloud_run.RunService:
 def stack(ctx: Context):
     """It is applied, and its revision is ready."""
     asked = service(ctx)
-    with applied(ctx, prepared(ctx), [key_secret(SECRET, NAMESPACE, key(ctx)), asked.document]) as one:
+    with applied(ctx, prepared(ctx), [key_secret(NAMESPACE, key(ctx)), asked.document]) as one:
         cloud_run.ready(one, asked, ctx.ready or READY)
         yield one
 

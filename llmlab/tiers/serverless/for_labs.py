@@ -2,8 +2,43 @@
 
 from __future__ import annotations
 
-from ..kubernetes.programs.images import ELSEWHERE
+from ..aws.endpoint import AwsEndpoint
 from . import cloud_run
-from .given import key_secret
+from .aci.admission import STANDS_IN as ACI_STANDS_IN
+from .aci.group import ContainerGroup
+from .aci.images import reference
+from .aci.remarks import remarks
+from .aci.script import Asked, Script
+from .aci.script import read as read_script
+from .ecs import policies
+from .ecs.account import EcsAccount
+from .ecs.definition import TaskDefinition
+from .ecs.definition import read as read_task
+from .ecs.imitated import STANDS_IN as ECS_STANDS_IN
+from .ecs.task import FargateTask
+from .given import ACI_IMAGE, ECS_IMAGE, RUN_IMAGE, acr, in_docker, key_secret, variables
 
-__all__ = ["ELSEWHERE", "cloud_run", "key_secret"]
+__all__ = [
+    "ACI_IMAGE",
+    "ACI_STANDS_IN",
+    "ECS_IMAGE",
+    "ECS_STANDS_IN",
+    "RUN_IMAGE",
+    "Asked",
+    "AwsEndpoint",
+    "ContainerGroup",
+    "EcsAccount",
+    "FargateTask",
+    "Script",
+    "TaskDefinition",
+    "acr",
+    "cloud_run",
+    "in_docker",
+    "key_secret",
+    "policies",
+    "read_script",
+    "read_task",
+    "reference",
+    "remarks",
+    "variables",
+]

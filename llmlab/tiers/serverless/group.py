@@ -14,10 +14,7 @@ from typing import Any
 
 from ...errors import LabError
 from ...say import Say, quiet
-<<<<<<< HEAD
 from ..docker import bounds
-=======
->>>>>>> lab11-aci
 from ..docker import images as ours
 from ..docker.container import Container, processes
 from ..docker.daemon import client, speaking
@@ -61,10 +58,7 @@ class ContainerState:
     started: str | None
     finished: str | None
     health: str | None = None  # starting | healthy | unhealthy; None: nobody asks
-<<<<<<< HEAD
     health_said: str = ""  # what the last health check printed
-=======
->>>>>>> lab11-aci
     error: str = ""  # why it could not be started, in the daemon's words
 
 
@@ -121,19 +115,12 @@ class Group:
         if container.entrypoint is not None:
             options["entrypoint"] = list(container.entrypoint)
         cpus, memory = container.cpus or self.cpus, container.memory or self.memory
-<<<<<<< HEAD
         most = bounds.here()  # a grader's: what a file says does not lift them
         if cpus:
             options["nano_cpus"] = int(min(cpus, self._most, most.cpus if most else cpus) * 1e9)
         if memory:
             memory = max(min(memory, most.memory if most else memory), LEAST)
             options["mem_limit"] = options["memswap_limit"] = memory
-=======
-        if cpus:
-            options["nano_cpus"] = int(min(cpus, self._most) * 1e9)
-        if memory:
-            options["mem_limit"] = options["memswap_limit"] = max(memory, LEAST)
->>>>>>> lab11-aci
         if container.user is not None:
             options["user"] = container.user
         if container.stop_signal is not None:
@@ -184,23 +171,16 @@ class Group:
             for key in ("StartedAt", "FinishedAt")
         )
         ended = state["Status"] in ("exited", "dead")
-<<<<<<< HEAD
         health = state.get("Health") or {}
         checked = health.get("Log") or []
-=======
->>>>>>> lab11-aci
         return ContainerState(
             str(state["Status"]),
             int(state["ExitCode"]) if ended else None,
             bool(state.get("OOMKilled")),
             started,
             finished if ended else None,
-<<<<<<< HEAD
             health.get("Status") if health.get("Status") != "none" else None,
             str(checked[-1].get("Output", "")).strip() if checked else "",
-=======
-            (state.get("Health") or {}).get("Status"),
->>>>>>> lab11-aci
             str(state.get("Error") or ""),
         )
 
@@ -219,21 +199,14 @@ class Group:
         :raises LabError: when the container does not run.
         """
         from docker.errors import APIError
-<<<<<<< HEAD
         from docker.utils.socket import frames_iter
-=======
->>>>>>> lab11-aci
 
         container, api = self._one(name), client().api
         pieces: list[bytes] = []
         try:
             with speaking():
                 made = api.exec_create(container.raw.id, list(argv))["Id"]
-<<<<<<< HEAD
                 pipe = api.exec_start(made, socket=True)
-=======
-                stream = api.exec_start(made, stream=True)
->>>>>>> lab11-aci
         except APIError as error:
             raise LabError(
                 f"Nothing can be run in {name}: {error.explanation or error}", where=name
@@ -241,11 +214,7 @@ class Group:
 
         def read() -> None:
             with contextlib.suppress(Exception):  # the stream of a command that is killed may break
-<<<<<<< HEAD
                 pieces.extend(data for _, data in frames_iter(pipe, tty=False))  # type: ignore[no-untyped-call]
-=======
-                pieces.extend(stream)
->>>>>>> lab11-aci
 
         reader = threading.Thread(target=read, daemon=True)
         reader.start()
@@ -256,10 +225,7 @@ class Group:
             if late:
                 _kill(int(about["Pid"]), str(container.raw.id))
                 reader.join(5)
-<<<<<<< HEAD
         _shut(pipe)
-=======
->>>>>>> lab11-aci
         text = b"".join(list(pieces)).decode(errors="replace")
         return (TIMED_OUT if late else int(about["ExitCode"] or 0)), text
 
@@ -277,12 +243,7 @@ class Group:
             try:
                 yield from stream
             finally:
-<<<<<<< HEAD
                 _shut(stream)
-=======
-                with contextlib.suppress(Exception):
-                    stream.close()
->>>>>>> lab11-aci
 
     def inspect(self, name: str) -> dict[str, Any]:
         """Everything that the daemon says of it (`docker inspect`)."""
@@ -329,7 +290,6 @@ def _kill(pid: int, container: str) -> None:
     with contextlib.suppress(OSError):
         if pid and container in Path(f"/proc/{pid}/cgroup").read_text():
             os.kill(pid, signal.SIGKILL)
-<<<<<<< HEAD
 
 
 def _shut(stream: Any) -> None:
@@ -339,5 +299,3 @@ def _shut(stream: Any) -> None:
             getattr(stream, part).close()
     with contextlib.suppress(Exception):
         stream.close()
-=======
->>>>>>> lab11-aci

@@ -60,6 +60,23 @@ class EcsAccount:
             _role(endpoint, trust, policies)
         return cls(key, log_group=log_group or LOG_GROUP, foreign=foreign)
 
+    def needed(self) -> Sequence[tuple[str, str]]:
+        """Actions and resources without which ECS cannot pull this image, read this secret and write this log."""
+        stream = (
+            f"arn:aws:logs:{REGION}:{ACCOUNT}:log-group:{self.log_group}:log-stream:ecs/llama-server/0123abcd"
+        )
+        repository = f"arn:aws:ecr:{REGION}:{ACCOUNT}:repository/{REPOSITORY}"
+        return (
+            ("ecr:GetAuthorizationToken", "*"),
+            *(
+                (f"ecr:{action}", repository)
+                for action in ("BatchCheckLayerAvailability", "GetDownloadUrlForLayer", "BatchGetImage")
+            ),
+            ("secretsmanager:GetSecretValue", self.secret),
+            ("logs:CreateLogStream", stream),
+            ("logs:PutLogEvents", stream),
+        )
+
     def beyond(self) -> Sequence[tuple[str, str]]:
         """Actions and resources that this task's execution role does not need: for `policies.excess`.
 

@@ -22,7 +22,6 @@ from ..given import key_secret
 if TYPE_CHECKING:
     from ....show.bench import Bench
 
-SECRET = "llama-api-key"
 IDLE = 90  # seconds in which the last instance has to go
 
 
@@ -49,7 +48,7 @@ class LiveRun(LiveCluster):
             self._applied.down()
             self._applied = self._service = None
         service = cloud_run.read(self.lab.files, "service.yaml", NAMESPACE)
-        one = Applied(self.cluster, [key_secret(SECRET, NAMESPACE, self.key), service.document])
+        one = Applied(self.cluster, [key_secret(NAMESPACE, self.key), service.document])
         one.up()
         self._applied, self._service = one, service
         revision = cloud_run.ready(one, service, within)
