@@ -1,0 +1,111 @@
+"""A container group as Container Instances would make it: `aci = lab.container_instances()`, `aci.create()`, `aci.ask()`."""
+
+from __future__ import annotations
+
+import html
+import json
+import secrets
+from typing import TYPE_CHECKING
+
+import httpx
+
+from ....errors import LabError
+from ....serve.api import Remote
+from ....show.bars import steps_bar
+from ....show.shown import Said, shown
+from ....system.waiting import wait
+from ..aci import script
+from ..aci.admission import NOT_IMITATED, STANDS_IN
+from ..aci.group import ContainerGroup
+from ..aci.remarks import remarks
+from ..given import ACI_IMAGE, IDENTITY, acr, in_docker, variables
+
+if TYPE_CHECKING:
+    from ....show.bench import Bench
+
+SCRIPT = "aci.sh"
+WITHIN = 60  # seconds for a group to answer
+
+
+class LiveInstances:
+    """What your aci.sh makes, in containers of this machine. It ends with `lab.stop()`.
+
+    :raises LabError: when there is no Docker daemon.
+    """
+
+    def __init__(self, lab: Bench) -> None:
+        self.lab = lab  # whose script is read
+        self.key = "sk-" + secrets.token_urlsafe(18)  # what $LLAMA_API_KEY says
+        self.group: ContainerGroup | None = None  # that was made last
+        with steps_bar("step") as say:
+            in_docker(ACI_IMAGE, say)
+
+    @shown
+    def create(self) -> Said:
+        """Run `az container create` of your script: what az or the service refuses, or the group, once it answers."""
+        self._end()
+        read = script.read(self.lab.files / SCRIPT, variables(self.key))
+        if read.problems:
+            return Said([str(problem) for problem in read.problems])
+        if not read.asked:
+            return Said([f"{SCRIPT} has no az container create"])
+        asked = read.asked[0]
+        self.group = ContainerGroup(asked, registries=[acr()])
+        notes = [str(remark) for remark in (*read.remarks, *remarks(asked))]
+        with Remote(self.group.url(), key=self.key) as server:
+            wait("an answer", lambda: server.health() == 200, WITHIN, trouble=self._last)
+        return Said([f"{self.group.name} is {self.group.state} at {server.url}", *notes])
+
+    @shown
+    def ask(self, *, tokens: int = 8, key: bool = True) -> Said:
+        """One request at the group's address, and what came of it."""
+        with Remote(self._group().url(), key=self.key if key else None) as server:
+            try:
+                reply = server.http.post(
+                    "/v1/completions", json={"prompt": "once upon a time", "max_tokens": tokens}
+                )
+            except httpx.HTTPError as error:
+                return Said([f"no answer at {server.url}: {error or type(error).__name__}"])
+        return Said([f"HTTP {reply.status_code} {reply.reason_phrase}", reply.text[:300]])
+
+    @shown
+    def show(self) -> Said:
+        """`az container show`: secure values never come back."""
+        return Said(json.dumps(self._group().describe(), indent=2).splitlines())
+
+    @shown
+    def logs(self) -> Said:
+        """`az container logs`: the last lines of the container that is there now."""
+        return Said(self._last())
+
+    def _last(self) -> list[str]:
+        return self._group().logs().splitlines()[-12:]
+
+    def _group(self) -> ContainerGroup:
+        """:raises LabError: when there is none."""
+        if self.group is None:
+            raise LabError("No container group was made.", fix="aci.create()")
+        return self.group
+
+    def _end(self) -> None:
+        group, self.group = self.group, None
+        if group is not None:
+            group.close()
+
+    def close(self) -> None:
+        """End the group; may be called twice."""
+        self._end()
+
+    def _lines(self) -> list[str]:
+        return [
+            f"emulated: {STANDS_IN}",
+            f"$LLAMA_API_KEY is set, $IDENTITY is {IDENTITY}",
+            f"the image: {ACI_IMAGE}; only that identity may pull it",
+            f"not imitated: {len(NOT_IMITATED)} things, of them first: {NOT_IMITATED[0]}",
+        ]
+
+    def __repr__(self) -> str:
+        return "\n".join(self._lines())
+
+    def _repr_html_(self) -> str:
+        return "".join(f"<p>{html.escape(line)}</p>" for line in self._lines())
