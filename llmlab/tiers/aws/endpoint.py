@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+import threading
 import time
 from types import TracebackType
 from typing import Any
@@ -19,6 +20,8 @@ from ...system.scratch import Scratch
 REGION = "us-east-1"
 #: What stands in for AWS, as a verdict says it.
 STANDS_IN = "moto, a local stand-in for AWS: no packet flows, nothing is billed"
+#: boto3's clients may be used by many threads, and are made by one at a time (boto3 guide, "Multithreading").
+_MAKING = threading.Lock()
 WITHIN = 240  # seconds; moto takes two on a quiet machine, and over a minute beside twenty compilers; a dead one is said at once
 
 
@@ -112,14 +115,15 @@ class AwsEndpoint:
         import boto3
         from botocore.config import Config
 
-        return boto3.client(
-            service,
-            endpoint_url=self.url,
-            region_name=REGION,
-            aws_access_key_id="local",
-            aws_secret_access_key="local",
-            config=Config(proxies={}, retries={"max_attempts": 1}),
-        )
+        with _MAKING:
+            return boto3.client(
+                service,
+                endpoint_url=self.url,
+                region_name=REGION,
+                aws_access_key_id="local",
+                aws_secret_access_key="local",
+                config=Config(proxies={}, retries={"max_attempts": 1}),
+            )
 
     def reset(self) -> None:
         """Empty the account: as fresh as after the start.

@@ -21,10 +21,8 @@ from ..docker.daemon import client, speaking
 from ..docker.owning import Claim
 from ..kubernetes.programs import images
 
-#: What `exec` gives as the exit code of a command that had to be ended, as timeout(1) has it.
-TIMED_OUT = 124
-#: The least memory that the Docker daemon takes as a limit, in bytes.
-LEAST = 6 << 20
+TIMED_OUT = 124  # what `exec` gives for a command that had to be ended, as timeout(1) does
+LEAST = 6 << 20  # bytes: the daemon takes no smaller limit of memory
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -71,8 +69,7 @@ class Group:
     Not imitated: a limit over all containers together (the group's `cpus` and `memory` are each container's where it has none of its
     own, and cores are at most those of the daemon); and where Docker runs in a machine of its own (macOS), `address` is known there only.
 
-    :param label: what it is, for `llmlab status`.
-    :param cpus: cores. :param memory: bytes.
+    :param label: what it is, for `llmlab status`. :param cpus: cores. :param memory: bytes.
     :raises LabError: when the daemon does not answer, or the image of the holder cannot be made.
     """
 
@@ -81,7 +78,7 @@ class Group:
     ) -> None:
         self.cpus, self.memory = cpus, memory
         self._containers: dict[str, Container] = {}
-        self._lock = threading.RLock()  # a thread that watches may stop what a cell looks at
+        self._lock = threading.RLock()
         _bring_holder(say)
         self.claim = Claim(label)
         try:
@@ -112,6 +109,10 @@ class Group:
         if container.name in self._containers:
             raise LabError(f"Two containers of one group are named {container.name!r}.")
         options: dict[str, Any] = {"healthcheck": {"test": ["NONE"]}, **container.options}
+        options["labels"] = {
+            **options.get("labels", {}),
+            **self.claim.labels,
+        }  # whose it is is not for a file to say
         if container.entrypoint is not None:
             options["entrypoint"] = list(container.entrypoint)
         cpus, memory = container.cpus or self.cpus, container.memory or self.memory
@@ -139,19 +140,15 @@ class Group:
     def start(self, name: str) -> None:
         """Start it; also again, once it has ended, with the file system that it left.
 
-        :raises LabError: with the daemon's words: the program is not in the image, its limits are out of range.
+        :raises LabError: with the daemon's words, e.g. that the program is not in the image.
         """
         from docker.errors import APIError
 
-        with self._lock:
-            container = self._one(name)
-            try:
-                with speaking():
-                    container.raw.start()
-            except APIError as error:
-                raise LabError(
-                    f"The container {name} did not start: {error.explanation or error}", where=name
-                ) from None
+        try:
+            with self._lock, speaking():
+                self._one(name).raw.start()
+        except APIError as error:
+            raise LabError(f"{name} did not start: {error.explanation or error}", where=name) from None
 
     def stop(self, name: str, grace: int) -> tuple[float, int]:
         """Its stop signal, then after `grace` seconds SIGKILL: the seconds it took and the exit code (137: it had to be killed)."""
@@ -187,15 +184,15 @@ class Group:
     def wait(self, name: str, *, within: float) -> int:
         """Wait until it has ended; its exit code.
 
-        :param within: seconds.
-        :raises LabError: when it still runs then.
+        :raises LabError: when it still runs after `within` seconds.
         """
         return self._one(name).exit(within=within)
 
     def exec(self, name: str, argv: Sequence[str], timeout: float) -> tuple[int, str]:
-        """Run a command inside it: the exit code and what it printed. 126, 127: the image has no such program; 124: it was ended.
+        """Run a command inside it: the exit code and what it printed. 126, 127: the image has no such program.
 
-        :param timeout: seconds, after which the command is killed.
+        124: it was killed after `timeout` seconds.
+
         :raises LabError: when the container does not run.
         """
         from docker.errors import APIError

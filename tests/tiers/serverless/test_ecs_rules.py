@@ -8,7 +8,7 @@ import json
 import pytest
 
 from llmlab.errors import LabError
-from llmlab.tiers.serverless.ecs import definition, rules
+from llmlab.tiers.serverless.ecs import definition, registration, rules
 
 ROLE = "arn:aws:iam::123456789012:role/llama-execution"
 ECR = "123456789012.dkr.ecr.us-east-1.amazonaws.com/llama-server:v1.0.0"
@@ -97,6 +97,8 @@ ROWS = [
     ("not-on-fargate", "do not support GPU resource requirements", [((*ONE, "resourceRequirements"), [{"type": "GPU", "value": "1"}])], [((*ONE, "resourceRequirements"), [])]),
     ("logs", "json-file is not a valid log driver. Must be one of [awslogs, splunk, awsfirelens]", [((*TWO, "logConfiguration"), {"logDriver": "json-file"})], [((*TWO, "logConfiguration"), {"logDriver": "splunk", "options": {"splunk-url": "https://example.com"}})]),
     ("logs", "a firelens configuration object must be specified", [((*ONE, "logConfiguration"), {"logDriver": "awsfirelens"})], [((*ONE, "logConfiguration"), {"logDriver": "awsfirelens"}), ((*TWO, "firelensConfiguration"), {"type": "fluentbit"})]),
+    ("logs", "does not support FirelensConfiguration config file from 's3'", [((*TWO, "firelensConfiguration"), {"type": "fluentbit", "options": {"config-file-type": "s3", "config-file-value": "arn:aws:s3:::a/b"}})], [((*TWO, "firelensConfiguration"), {"type": "fluentbit", "options": {"config-file-type": "file", "config-file-value": "/extra.conf"}})]),
+    ("volumes", "Invalid volume name 'a/b'.", [(("volumes",), [{"name": "a/b"}])], [(("volumes",), [{"name": "a_b"}])]),
     ("logs", "Log driver awslogs requires options: awslogs-region", [((*ONE, "logConfiguration", "options"), {"awslogs-group": "a", "awslogs-stream-prefix": "b"})], [((*TWO, "logConfiguration"), LOGS)]),
     ("logs", "to include awslogs-stream-prefix", [((*ONE, "logConfiguration", "options"), {"awslogs-group": "a", "awslogs-region": "us-east-1"})], []),
     ("stop-timeout", "stop timeout of less than 120 seconds", [((*ONE, "stopTimeout"), 121)], [((*ONE, "stopTimeout"), 120)]),
@@ -214,15 +216,38 @@ WINDOWS = {
     "memory": "4096", "cpu": "2048", "networkMode": "awsvpc", "executionRoleArn": ROLE,
     "runtimePlatform": {"operatingSystemFamily": "WINDOWS_SERVER_2019_CORE"}, "requiresCompatibilities": ["FARGATE"],
 }  # fmt: skip
+SIDECARS = {
+    "family": "sidecars", "networkMode": "awsvpc", "cpu": "2048", "memory": "4GB", "executionRoleArn": ROLE,
+    "requiresCompatibilities": ["EC2", "FARGATE"], "enableFaultInjection": True,
+    "containerDefinitions": [
+        {
+            "name": "app", "image": "nginx:1.27@sha256:" + "0" * 64, "essential": True,
+            "dependsOn": [{"containerName": "envoy", "condition": "HEALTHY"}, {"containerName": "migrate", "condition": "SUCCESS"}],
+            "logConfiguration": {"logDriver": "awslogs", "options": {**LOGS["options"], "awslogs-create-group": "true", "mode": "non-blocking", "max-buffer-size": "25m"}},
+            "linuxParameters": {"initProcessEnabled": True, "capabilities": {"drop": ["ALL"], "add": ["SYS_PTRACE"]}, "tmpfs": [{"containerPath": "/tmp", "size": 256, "mountOptions": ["noexec"]}]},
+            "mountPoints": [{"sourceVolume": "ebs", "containerPath": "/data"}], "stopTimeout": 120, "versionConsistency": "disabled",
+        },
+        {
+            "name": "envoy", "image": "public.ecr.aws/appmesh/aws-appmesh-envoy:v1.29.6.0-prod", "essential": True, "user": "1337",
+            "ulimits": [{"name": "nofile", "hardLimit": 15000, "softLimit": 15000}], "memoryReservation": 500, "startTimeout": 120,
+            "healthCheck": {"command": ["CMD-SHELL", "curl -s http://localhost:9901/server_info | grep state | grep -q LIVE"], "startPeriod": 10, "interval": 5, "timeout": 2, "retries": 3},
+        },
+        {"name": "migrate", "image": "nginx:1.27", "essential": False, "command": ["true"]},
+        {"name": "otel", "image": "public.ecr.aws/aws-observability/aws-otel-collector:latest", "command": ["--config=/etc/ecs/ecs-default-config.yaml"], "secrets": [{"name": "AOT_CONFIG_CONTENT", "valueFrom": "otel-collector-config"}], "portMappings": [{"containerPort": 2000, "protocol": "udp"}, {"containerPort": 2000, "protocol": "tcp"}, {"containerPortRange": "4317-4318", "protocol": "tcp"}]},
+    ],
+    "volumes": [{"name": "ebs", "configuredAtLaunch": True}],
+}  # fmt: skip
+STRANGERS = {"ours": TASK, "firelens": FIRELENS, "sample": SAMPLE, "windows": WINDOWS, "sidecars": SIDECARS}
 
 
-@pytest.mark.parametrize("document", [TASK, FIRELENS, SAMPLE, WINDOWS], ids=["ours", "firelens", "sample", "windows"])  # fmt: skip
-def test_what_works_for_strangers_is_taken(tmp_path, document):
+@pytest.mark.parametrize("name", STRANGERS)
+def test_what_works_for_strangers_is_taken(tmp_path, aws, name):
     path = tmp_path / "task-definition.json"
-    path.write_text(json.dumps(document, indent="\t"))
+    path.write_text(json.dumps(STRANGERS[name], indent="\t"))
     read = definition.read(path)
     assert read.problems() == []
     assert said(read.document) == []
+    assert registration.register(read, aws).endswith(f"task-definition/{read.document['family']}:1")
 
 
 # `at`: what stands on the line that is named

@@ -134,7 +134,7 @@ def images():
     with Claim("images of a test") as claim:
         made = "HEALTHCHECK --interval=1s --retries=1 CMD exit 1"
         for kind, lines in (("shell", "FROM debian:trixie-slim"), ("bare", "FROM llmlab/pause:1"), ("sick", f"FROM debian:trixie-slim\n{made}")):  # fmt: skip
-            client().images.build(fileobj=io.BytesIO(f"{lines}\n".encode()), tag=names[kind], labels=claim.labels)  # fmt: skip
+            client().images.build(fileobj=io.BytesIO(f"{lines}\n".encode()), tag=names[kind], labels=claim.labels, rm=True)  # fmt: skip
         yield names
     assert held(claim.name) == []
 
@@ -239,7 +239,7 @@ def test_a_task_runs_with_its_secrets_and_its_lines_are_in_cloudwatch_while_it_d
     account = furnish(policies={"execution": policy(secret=MAY["secret"] | {"Resource": "*"})})
     other = aws.client("secretsmanager").create_secret(Name="db", SecretString=json.dumps({"user": "me"}))
     secrets = [*SECRETS, {"name": "PART", "valueFrom": f"{other['ARN']}:user::"}]
-    server = shell("llama", SERVES, images, secrets=secrets, logConfiguration=LOGGED, portMappings=[{"containerPort": 8080}], readonlyRootFilesystem=True, user="65532")  # fmt: skip
+    server = shell("llama", SERVES, images, secrets=secrets, logConfiguration=LOGGED, portMappings=[{"containerPort": 8080}], readonlyRootFilesystem=True, user="65532", dockerLabels={"org.llmlab.owner": "nobody"})  # fmt: skip
     beside = shell("beside", "echo $PORT $(exec 3<>/dev/tcp/127.0.0.1/8080; printf 'GET / HTTP/1.0\\n\\n' >&3; cat <&3 | tail -1); touch /here", images, essential=False, dependsOn=[{"containerName": "llama", "condition": "HEALTHY"}], mountPoints=[{"sourceVolume": "scratch", "containerPath": "/scratch"}])  # fmt: skip
     server["healthCheck"] = {
         "command": ["CMD", "/bin/bash", "-c", "exec 3<>/dev/tcp/127.0.0.1/8080"],
@@ -260,6 +260,7 @@ def test_a_task_runs_with_its_secrets_and_its_lines_are_in_cloudwatch_while_it_d
         assert about["HostConfig"]["NanoCpus"] == 250_000_000
         assert about["HostConfig"]["Memory"] == 512 << 20
         assert about["HostConfig"]["ReadonlyRootfs"]
+        assert about["Config"]["Labels"]["org.llmlab.owner"] == ran.group.claim.name
         assert about["Config"]["User"] == "65532"
         assert not [it for it in about["Config"]["Env"] if it.startswith("PORT=")]
         ran.stop()
@@ -284,16 +285,22 @@ def test_lines_that_the_role_may_not_write_are_lost_and_the_task_runs(aws, furni
 @needs
 def test_the_end_of_an_essential_container_is_the_end_of_all_in_the_reverse_order(aws, furnish, images):
     furnish()
-    says = "trap 'echo bye; exit 0' TERM; echo up; while :; do read -t 0.1 <> <(:); done"
-    last = shell("last", says, images, logConfiguration=LOGGED)
-    first = shell("first", says, images, dependsOn=[{"containerName": "last", "condition": "START"}])
+    says = "trap '{}echo bye $EPOCHREALTIME; exit 0' TERM; echo up; while :; do read -t 0.1 <> <(:); done"
+    last = shell("last", says.format(""), images, logConfiguration=LOGGED)
+    first = shell("first", says.format("read -t 1 <> <(:); "), images, dependsOn=[{"containerName": "last", "condition": "START"}])  # fmt: skip
     ends = shell("ends", "exit 3", images, dependsOn=[{"containerName": "first", "condition": "START"}])
     with task(aws, first, last, ends) as ran:
         ran.wait("STOPPED", within=60)
         assert ran.stopped_reason == "Essential container in task exited"
         assert {name: it.exit_code for name, it in ran.containers.items()} == {"ends": 3, "first": 0, "last": 0}  # fmt: skip
-        assert ran.output["first"] == b"up\nbye\n"
-        assert ran.logged("last") == ["up", "bye"]  # what is written at the end is there, too
+        lines = ran.logged("last")
+        assert (
+            lines == ran.output["last"].decode().split("\n")[:2]
+        )  # what is written at the end is there, too
+        at_last, at_first = (
+            float(it.partition("bye ")[2]) for it in (lines[1], ran.output["first"].decode())
+        )
+        assert at_first < at_last  # it was told to end when what needs it had ended
     gone(ran)
 
 

@@ -48,6 +48,7 @@ class EcsAccount:
         :param log_group: None: nobody made one.
         :raises LabError: when IAM refuses a document, with its words; the name of the policy is where.
         """
+        endpoint.check()
         key = "sk-" + secrets.token_urlsafe(18)
         arn = _secret(endpoint, SECRET, key, seed=_SEED)
         if arn != SECRET_ARN:  # another moto draws other characters
@@ -89,10 +90,6 @@ class EcsAccount:
         )
         return (
             ("secretsmanager:GetSecretValue", self.foreign),
-            (
-                "secretsmanager:GetSecretValue",
-                self.secret.replace(SECRET, f"{SECRET}-of-another-team"),
-            ),
             ("secretsmanager:PutSecretValue", self.secret),
             ("secretsmanager:DeleteSecret", self.secret),
             ("secretsmanager:ListSecrets", "*"),

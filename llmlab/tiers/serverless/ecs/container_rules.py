@@ -78,6 +78,10 @@ def _range(text: str) -> range:
 def _logs(document: dict[str, Any]) -> Found:
     router = any(given(it.get("firelensConfiguration")) for it, _ in containers(document))
     for container, place in containers(document):
+        routes = (container.get("firelensConfiguration") or {}).get("options") or {}
+        if routes.get("config-file-type") == "s3":
+            words = "Fargate launch type does not support FirelensConfiguration config file from 's3'"
+            yield words, (*place, "firelensConfiguration")
         logs = container.get("logConfiguration")
         if not logs:
             continue

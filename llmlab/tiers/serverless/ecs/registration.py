@@ -11,7 +11,7 @@ from .definition import TaskDefinition
 def register(definition: TaskDefinition, endpoint: AwsEndpoint) -> str:
     """Register a task definition for Fargate; its ARN.
 
-    :raises LabError: with every line that the command line or Fargate would refuse.
+    :raises LabError: with every line that the command line or Fargate would refuse; when the account is gone, that.
     """
     from botocore.exceptions import ClientError
 
@@ -25,6 +25,7 @@ def register(definition: TaskDefinition, endpoint: AwsEndpoint) -> str:
             f"An error occurred (ClientException) when calling the RegisterTaskDefinition operation:\n{lines}",
             where=definition.where(refused[0].place),
         )
+    endpoint.check()
     try:
         made = endpoint.client("ecs").register_task_definition(**definition.document)
     except ClientError as error:

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from types import TracebackType
 from typing import Any
 
-from ....errors import LabError
+from ....errors import LabError, Unavailable
 from ....say import Say, quiet
 from ...aws.endpoint import REGION, AwsEndpoint
 from ...docker.daemon import client, speaking
@@ -194,7 +194,7 @@ class FargateTask:
         """What is no fault of the learner's, for whoever waits; after `close` nothing is: it pulls the containers away."""
         if self._parts.grace is None and self._trouble is None:
             mine = f"The emulated Fargate failed: {type(error).__name__}: {error}"
-            self._trouble = error if isinstance(error, LabError) else LabError(mine)
+            self._trouble = error if isinstance(error, LabError) else Unavailable(mine)
 
     def _pause(self) -> None:
         """Until the next look.

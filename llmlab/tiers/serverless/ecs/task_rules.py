@@ -13,6 +13,7 @@ from .rule import Found, containers, given, rule
 ECR = re.compile(
     r"(?P<account>\d{12})\.dkr[.-]ecr\.(?P<region>[a-z0-9-]+)\.(?:amazonaws\.com(?:\.cn)?|on\.aws)/(?P<repository>[^:@]+)"
 )
+_NAME = re.compile(r"[A-Za-z0-9_-]{1,255}")
 FULL_SECRET = re.compile(
     r"arn:[\w-]+:secretsmanager:[\w-]+:\d{12}:secret:[^:]+-[A-Za-z0-9]{6}(?::[^:]*:[^:]*:[^:]*)?"
 )
@@ -155,6 +156,8 @@ def _volumes(document: dict[str, Any]) -> Found:
     for number, volume in enumerate(document.get("volumes") or ()):
         known.add(volume.get("name"))
         place: Place = ("volumes", number)
+        if not _NAME.fullmatch(volume.get("name") or ""):
+            yield f"Invalid volume name '{volume.get('name')}'.", (*place, "name")
         if given((volume.get("host") or {}).get("sourcePath")):
             words = "Fargate compatible task definitions do not support sourcePath"
             yield words, (*place, "host", "sourcePath")
