@@ -93,35 +93,42 @@ def _crossing(plan: dict[str, Any], staying: list[dict[str, Any]]) -> dict[str, 
 
 
 def _rings(axes: Axes, plans: list[dict[str, Any]]) -> None:
-    found = sorted(
-        (plan["crosses"] for plan in plans if plan["crosses"]), key=lambda it: float(it["at"]), reverse=True
-    )
-    low, high = map(math.log10, axes.get_ylim())
-    taken: list[float] = []
-    for crossing in found:
+    """A ring at each crossing and its traffic below it on the left, where neither of the two lines is."""
+    (left, right), (low, high) = map(_decades, (axes.get_xlim(), axes.get_ylim()))
+    taken: list[tuple[float, float]] = []
+    for crossing in (plan["crosses"] for plan in plans if plan["crosses"]):
         axes.plot(
             crossing["at"], crossing["dollars"], marker="o", markersize=11, markerfacecolor="none",
             markeredgecolor=BLACK, markeredgewidth=1.8, zorder=5, linestyle="",
         )  # fmt: skip
-        height = (math.log10(crossing["dollars"]) - low) / (high - low) + 0.07
-        while any(abs(height - other) < APART for other in taken):
-            height += APART
-        taken.append(height)
-        axes.annotate(
+        across = (math.log10(crossing["at"]) - left) / (right - left)
+        height = (math.log10(crossing["dollars"]) - low) / (high - low) - 0.085
+        while any(abs(across - x) < 0.2 and abs(height - y) < APART for x, y in taken):
+            height -= APART
+        taken.append((across, height))
+        near = across < 0.2
+        axes.text(
+            0.01 if near else across + 0.01,
+            max(height, 0.03),
             _hourly(crossing["at"]),
-            xy=(crossing["at"], crossing["dollars"]),
-            xytext=(crossing["at"] * 1.25, 10 ** (low + min(height, 0.97) * (high - low))),
+            transform=axes.transAxes,
+            ha="left" if near else "right",
+            va="center",
             fontsize=9.5,
             fontweight="bold",
             color=INK,
-            va="center",
             bbox={"facecolor": "white", "edgecolor": "none", "pad": 1.5, "alpha": 0.85},
             zorder=6,
         )
 
 
+def _decades(ends: tuple[float, float]) -> tuple[float, float]:
+    return math.log10(ends[0]), math.log10(ends[1])
+
+
 def _hourly(value: float) -> str:
-    return f"{value:,.0f} requests/h" if value >= 10 else f"{value:.2g} requests/h"
+    text = f"{value:,.0f}" if value >= 10 else f"{value:.2g}"
+    return f"{text} request{'' if text == '1' else 's'}/h"
 
 
 def _money(value: float) -> str:
@@ -151,11 +158,8 @@ def _caption(table: Table, data: dict[str, Any]) -> str:
         said.append(
             f"{count(len(crossing), 'ring')}: from there on the cheapest plan that stays costs less; it has no cold start."
         )
-    colds = [
-        f"{plan['plan']} {100 * plan['cold'][0]:.0f} % at the left and {100 * plan['cold'][-1]:.2g} % at the right"
-        for plan in data["plans"]
-        if not plan["stays"]
-    ]
-    if colds:
-        said.append(f"Requests that wait for a cold start: {'; '.join(colds)}.")
+    if zero := [plan for plan in data["plans"] if not plan["stays"]]:
+        least = zero[0]["points"][0][0]
+        shares = sentence_list([f"{100 * plan['cold'][0]:.0f} % ({plan['plan']})" for plan in zero])
+        said.append(f"Of the requests at {_hourly(least)}, so many wait for a cold start: {shares}.")
     return " ".join([*said, setting(table)])
