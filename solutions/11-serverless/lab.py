@@ -153,6 +153,13 @@ fargate.ask()
 # %% id="task-logs"
 fargate.logs()
 
+# %% id="task-starts"
+fargate_starts = fargate.starts()
+fargate_starts
+
+# %% id="task-stop"
+fargate.stop()
+
 # %% [markdown] id="aci-text"
 # ## Container Instances: one command
 #
@@ -173,6 +180,17 @@ aci.ask()
 
 # %% id="aci-show"
 aci.show()
+
+# %% [markdown] id="aci-starts-text"
+# Three platforms, three ways to begin. Cloud Run holds the request until somebody can answer it; the other two start when you say so, and whoever asks too early is told that nobody is there.
+# Neither has to fetch the image here: on the real ones that is the longest part.
+
+# %% id="aci-starts"
+all_starts = aci.starts(beside=[starts, fargate_starts])
+all_starts
+
+# %% id="aci-starts-figure" tags=["figure"]
+all_starts.plot()
 
 # %% [markdown] id="costs-text"
 # ## What it costs

@@ -179,6 +179,18 @@ def _read(document: Document, namespace: str) -> RunService:
     return RunService(made, tuple(aside))
 
 
+def limits(service: RunService) -> tuple[float, int]:
+    """CPUs and bytes of memory that an instance may have: its containers' together, each with Cloud Run's default where it says nothing."""
+    from kubernetes.utils.quantity import parse_quantity
+
+    cpu, memory = 0.0, 0
+    for container in service.containers:
+        said = DEFAULTS | ((container.get("resources") or {}).get("limits") or {})
+        cpu += float(parse_quantity(said["cpu"]))
+        memory += int(parse_quantity(said["memory"]))
+    return cpu, memory
+
+
 def _inside(body: dict[str, Any], key: str) -> dict[str, Any]:
     found = body.get(key)
     if not isinstance(found, dict):

@@ -174,19 +174,19 @@ def simulated(
     instances: list[_Instance] = []
     spent, cold = 0.0, 0
     for now in due:
-        for one in instances:
-            one.let_go(now)
-        gone = [one for one in instances if not one.ends and now > one.free + plan.window]
-        spent += sum(one.spent(plan) for one in gone)
-        instances = [one for one in instances if one not in gone]
-        one = next((one for one in instances if len(one.ends) < server.slots), None)  # type: ignore[assignment]
-        if one is None:
-            one = _Instance(now, now + server.cold_start)
-            instances.append(one)
-        begin = max(now, one.ready)
+        for instance in instances:
+            instance.let_go(now)
+        gone = [instance for instance in instances if not instance.ends and now > instance.free + plan.window]
+        spent += sum(instance.spent(plan) for instance in gone)
+        instances = [instance for instance in instances if instance not in gone]
+        free = next((instance for instance in instances if len(instance.ends) < server.slots), None)
+        taken = free or _Instance(now, now + server.cold_start)
+        if free is None:
+            instances.append(taken)
+        begin = max(now, taken.ready)
         cold += begin > now
-        one.take(now, begin + seconds)
-    spent += sum(one.spent(plan) for one in instances)
+        taken.take(now, begin + seconds)
+    spent += sum(instance.spent(plan) for instance in instances)
     return Billed(spent / due[-1], cold / len(due))
 
 
@@ -259,5 +259,5 @@ def crossing(
             for _ in range(60):
                 middle = math.sqrt(left * right)
                 left, right = (middle, right) if ahead(middle) <= 0 else (left, middle)
-            return right
+            return float(right)
     return None

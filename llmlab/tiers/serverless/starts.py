@@ -1,14 +1,17 @@
-"""A start from nothing taken apart, and a burst from nothing counted, on a Knative that is watched from outside."""
+"""A start from nothing taken apart on each platform, and a burst from nothing counted on Knative; all of it watched from outside."""
 
 from __future__ import annotations
 
 import socket
 import threading
+import time
+from collections.abc import Callable
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 import httpx
 
+from ...errors import LabError
 from ...load.users import Users
 from ...system.local_client import local_client
 from . import cloud_run
@@ -25,9 +28,9 @@ STARTS = {"platform": "", "try": "", "part": "", "seconds": "s"}
 PARTS = ("queue", "schedule", "image", "process", "load", "first token")
 BURST = {
     "at": "s since the burst",
-    "requests_waiting": "that no instance has a slot for",
+    "requests_waiting": "for a first token",
     "instances_ready": "",
-    "answered": "with a first token, so far",
+    "answered": "have a first token",
 }
 LOOK = 0.05  # seconds between two looks
 PATIENCE = 120  # seconds for all replies
@@ -49,10 +52,42 @@ def start(cluster: Cluster, service: RunService, door: RunDoor, key: str, number
             pause.wait(LOOK)
         (sample,) = them.stop(PATIENCE)
     if not sample.ok or sample.first is None:
-        from ...errors import LabError
-
         raise LabError(f"The request was not answered: {sample.error}", fix="run.deploy(), run.said()")
     return _parts("Cloud Run (Knative)", number, marks, sample.sent, sample.first)
+
+
+def started(
+    platform: str, number: int, port: int, key: str, look: Callable[[], tuple[dict[str, bool], str | None]]
+) -> list[list[Cell]]:
+    """The same where a platform starts containers and holds no request: one is sent as soon as `/health` says 200.
+
+    :param port: where it is asked.
+    :param look: which parts are over by now, and the address once it has one; called until the model is loaded. Its first call starts it.
+    :raises LabError: when it is not ready in time, or the reply does not come.
+    """
+    marks: dict[str, float] = {}
+    pause, began = threading.Event(), time.perf_counter()
+
+    def now() -> float:
+        return time.perf_counter() - began
+
+    while "load" not in marks:
+        over, address = look()
+        for part in over:
+            marks.setdefault(part, now())
+        if address:
+            _listens(address, port, marks, now)
+        if now() > PATIENCE:
+            raise LabError(f"No model was loaded within {PATIENCE} s.")
+        pause.wait(LOOK)
+    with Users(f"http://{address}:{port}", 1, tokens=64, timeout=PATIENCE, api_key=key) as them:
+        asked = now() - them.now
+        while not them.open and not them.samples:
+            pause.wait(0.01)
+        (sample,) = them.stop(PATIENCE)
+    if not sample.ok or sample.first is None:
+        raise LabError(f"The request was not answered: {sample.error}")
+    return _parts(platform, number, marks, 0.0, asked + sample.first)
 
 
 def _parts(
@@ -80,17 +115,17 @@ def _look(cluster: Cluster, service: RunService, marks: dict[str, float], them: 
     if states and all(state.running for state in states):
         marks.setdefault("image", now)
     if pod.status.pod_ip and "load" not in marks:
-        _listens(pod.status.pod_ip, service.port, marks, them)
+        _listens(pod.status.pod_ip, service.port, marks, lambda: them.now)
 
 
-def _listens(address: str, port: int, marks: dict[str, float], them: Users) -> None:
+def _listens(address: str, port: int, marks: dict[str, float], now: Callable[[], float]) -> None:
     with suppress(OSError):
         socket.create_connection((address, port), timeout=0.2).close()
-        marks.setdefault("process", them.now)
+        marks.setdefault("process", now())
     if "process" in marks:
         with suppress(httpx.HTTPError), local_client(timeout=0.5) as client:
             if client.get(f"http://{address}:{port}/health").status_code == 200:
-                marks.setdefault("load", them.now)
+                marks.setdefault("load", now())
 
 
 def burst(cluster: Cluster, service: RunService, door: RunDoor, key: str, count: int) -> list[list[Cell]]:
@@ -98,26 +133,21 @@ def burst(cluster: Cluster, service: RunService, door: RunDoor, key: str, count:
 
     :raises LabError: when the replies do not come.
     """
-    rows: list[list[Cell]] = []
-    slots = service.concurrency or count
+    looks: list[tuple[float, int]] = []  # when, and how many instances were ready
     with _users(door, key, count) as them:
         pause = threading.Event()
         while len(them.samples) < count and them.now < PATIENCE:
-            ready: list[Any] = cloud_run.instances(cluster, service, only_ready=True)
-            rows.append([them.now, max(0, them.open - slots * len(ready)), len(ready), 0])
             if them.open + len(them.samples) >= count:
                 them.set(0)
+            ready: list[Any] = cloud_run.instances(cluster, service, only_ready=True)
+            looks.append((them.now, len(ready)))
             pause.wait(LOOK)
         samples = them.stop(PATIENCE)
-    firsts = sorted(sample.first for sample in samples if sample.ok and sample.first is not None)
-    for row in rows:
-        at = row[0]
-        assert isinstance(at, float)
-        row[3] = sum(first <= at for first in firsts)
-    ready = cloud_run.instances(cluster, service, only_ready=True)
-    rows.append(
-        [max((*firsts, *(row[0] for row in rows if isinstance(row[0], float)))), 0, len(ready), len(firsts)]
-    )
+    firsts = [sample.first for sample in samples if sample.ok and sample.first is not None]
+    rows: list[list[Cell]] = []
+    for at, instances in looks:
+        answered = sum(first <= at for first in firsts)
+        rows.append([at, len(samples) - answered, instances, answered])
     return rows
 
 

@@ -12,12 +12,15 @@ from ....load.users import Users
 from ....show.bars import steps_bar
 from ....show.kept import keep
 from ....show.shown import Drawn, Said, Shown, shown
+from ....system.waiting import wait
 from ...kubernetes.manifests.applied import Applied
 from ...kubernetes.manifests.pods import restarts
 from ...kubernetes.manifests.trouble import state, trouble
 from ...kubernetes.notebook.cluster import NAMESPACE, LiveCluster
 from .. import cloud_run, figures, starts
+from .. import costs as bill
 from ..given import key_secret
+from .together import together
 
 if TYPE_CHECKING:
     from ....show.bench import Bench
@@ -112,8 +115,6 @@ class LiveRun(LiveCluster):
     @shown
     def streams(self, count: int = 300) -> Said:
         """So many streams, one after the other: how many said 200, and how many of those came to their last event."""
-        from ....system.waiting import wait
-
         made = self._door()
         with (
             steps_bar("stream") as say,
@@ -139,16 +140,7 @@ class LiveRun(LiveCluster):
                 say(f"start {number + 1} of {tries}: waiting until no instance is left")
                 self._zero()
                 rows += starts.start(self.cluster, self.service, self._door(), self.key, number)
-        table, _ = keep(
-            self.lab, "cold-starts", starts.STARTS, rows, kubernetes=self.cluster.facts()["version"]
-        )
-        totals: dict[object, float] = {}
-        for row in table.dicts():
-            totals[row["try"]] = totals.get(row["try"], 0.0) + float(str(row["seconds"]))
-        lines = [
-            f"from nothing to the first token: {', '.join(f'{total:.2f} s' for total in totals.values())}"
-        ]
-        return Drawn(table, figures.cold_starts, lines)
+        return together(self.lab, rows, kubernetes=self.cluster.facts()["version"])
 
     @shown
     def burst(self, count: int = 12) -> Drawn:
@@ -158,14 +150,64 @@ class LiveRun(LiveCluster):
         table, _ = keep(
             self.lab, "burst-from-zero", starts.BURST, rows, kubernetes=self.cluster.facts()["version"]
         )
-        last = table.dicts()[-1]
-        most = max(int(str(row["instances_ready"])) for row in table.dicts())
-        return Drawn(
-            table,
-            figures.burst,
-            [
-                f"{last['answered']} of {count} answered, the last first token after {last['at']:.1f} s, {most} instances"
-            ],
+        looks = [{name: float(str(cell)) for name, cell in row.items()} for row in table.dicts()]
+        last = next((row["at"] for row in looks if row["answered"] == looks[-1]["answered"]), 0.0)
+        most = max(row["instances_ready"] for row in looks)
+        line = f"{looks[-1]['answered']:.0f} of {count} answered, the last first token after {last:.1f} s, {most:.0f} instances"
+        return Drawn(table, figures.burst, [line])
+
+    @shown
+    def costs(self, tokens: int = 300) -> Drawn:
+        """What a million output tokens cost on each plan, at what this service was measured to give.
+
+        :param tokens: of a reply.
+        """
+        server = self._measured()
+        rows = bill.rows(server, tokens, [10 ** (step / 8) for step in range(-4, 41)])
+        note = (
+            f"one instance: {server.tokens_per_second:.0f} tokens/s with {server.slots} slots busy, "
+            f"{server.vcpu:g} CPUs and {server.gib:g} GiB as limited, {server.cold_start:.1f} s from nothing; replies of {tokens} tokens"
+        )
+        table, _ = keep(self.lab, "costs", bill.COLUMNS, rows, note=note)
+        staying = [plan for plan in bill.plans(server) if plan.stays]
+        lines = [note]
+        for plan in bill.plans(server):
+            if plan.stays:
+                continue
+            found = [at for other in staying if (at := bill.crossing(plan, other, server, tokens))]
+            words = (
+                f"dearer than one that stays from {min(found):,.0f} requests an hour"
+                if found
+                else "never dearer than one that stays"
+            )
+            lines.append(f"{plan.name}: {words}")
+        return Drawn(table, figures.costs, lines)
+
+    def _measured(self) -> bill.Server:
+        """One instance under load: its tokens a second, and one start from nothing.
+
+        :raises LabError: when it goes to nothing and does not come back, or its replies do not come.
+        """
+        with steps_bar("step") as say:
+            say("one start from nothing")
+            self._zero()
+            parts = starts.start(self.cluster, self.service, self._door(), self.key, 0)
+            slots = self.service.concurrency or 1
+            say(f"{slots} people stream")
+            made = self._door()
+            with Users(made.base, slots, tokens=200, host=made.host, api_key=self.key) as them:
+                wait("three replies each", lambda: len(them.samples) >= 3 * slots, 240)
+                samples = [sample for sample in them.stop() if sample.ok and sample.end is not None]
+        if not samples:
+            raise LabError("No reply came to its end.", fix="run.ask(), run.said()")
+        spent = max(sample.end or 0.0 for sample in samples) - min(sample.sent for sample in samples)
+        cpu, memory = cloud_run.limits(self.service)
+        return bill.Server(
+            tokens_per_second=sum(sample.completion_tokens for sample in samples) / spent,
+            slots=slots,
+            vcpu=cpu,
+            gib=memory / 2**30,
+            cold_start=sum(float(str(row[3])) for row in parts),
         )
 
     def _zero(self) -> None:

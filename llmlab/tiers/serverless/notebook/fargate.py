@@ -10,16 +10,21 @@ import httpx
 from ....errors import LabError
 from ....serve.api import Remote
 from ....show.bars import steps_bar
-from ....show.shown import Said, Shown, shown
+from ....show.shown import Drawn, Said, Shown, shown
 from ...aws.endpoint import AwsEndpoint
+from .. import starts
 from ..ecs import policies
 from ..ecs.account import EcsAccount
 from ..ecs.definition import read
 from ..ecs.imitated import NOT_IMITATED, STANDS_IN
 from ..ecs.task import FargateTask
 from ..given import ECS_IMAGE, in_docker
+from .together import together
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from ....records.schema import Cell
     from ....show.bench import Bench
 
 TASK, POLICY, TRUST = "task-definition.json", "execution-policy.json", "trust.json"
@@ -101,6 +106,48 @@ class LiveFargate:
         task.stop()
         task.wait("STOPPED", within=150)
         return Said([task.said(), *self._containers(task)])
+
+    @shown
+    def starts(self, tries: int = 3, *, beside: Sequence[Drawn] = ()) -> Drawn:
+        """So many tasks started, each taken apart.
+
+        :param beside: starts on other platforms, drawn in the same figure.
+        """
+        rows = []
+        with steps_bar("step") as say:
+            for number in range(tries):
+                say(f"task {number + 1} of {tries}")
+                rows += self._start(number)
+        self._end()
+        return together(self.lab, rows, beside)
+
+    def _start(self, number: int) -> list[list[Cell]]:
+        self._end()
+        files = self.lab.files
+        if self.account is None:
+            raise LabError("No task was started.", fix="fargate.start()")
+        definition = read(files / TASK)
+        port = next(
+            int(mapping["containerPort"])
+            for container in definition.document["containerDefinitions"]
+            for mapping in container.get("portMappings") or ()
+        )
+
+        def look() -> tuple[dict[str, bool], str | None]:
+            if self.task is None:
+                self.task = FargateTask(definition, self.endpoint)
+            task = self.task
+            if task.status == "STOPPED":
+                raise LabError(f"The task has stopped: {task.stopped_reason}")
+            over = {"queue": True} if task.status != "PROVISIONING" else {}
+            address = task.address if task.group is not None else None
+            if address:
+                over["schedule"] = True
+            if all(part.status == "RUNNING" for part in task.containers.values()):
+                over["image"] = True
+            return over, address
+
+        return starts.started("Fargate (emulated)", number, port, self.account.key, look)
 
     def _task(self) -> FargateTask:
         """:raises LabError: when there is none."""

@@ -12,15 +12,19 @@ import httpx
 from ....errors import LabError
 from ....serve.api import Remote
 from ....show.bars import steps_bar
-from ....show.shown import Said, shown
+from ....show.shown import Drawn, Said, shown
 from ....system.waiting import wait
+from .. import starts
 from ..aci import script
 from ..aci.admission import NOT_IMITATED, STANDS_IN
 from ..aci.group import ContainerGroup
 from ..aci.remarks import remarks
 from ..given import ACI_IMAGE, IDENTITY, acr, in_docker, variables
+from .together import together
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from ....show.bench import Bench
 
 SCRIPT = "aci.sh"
@@ -77,6 +81,28 @@ class LiveInstances:
     def logs(self) -> Said:
         """`az container logs`: the last lines of the container that is there now."""
         return Said(self._last())
+
+    @shown
+    def starts(self, tries: int = 3, *, beside: Sequence[Drawn] = ()) -> Drawn:
+        """So many groups created, each taken apart.
+
+        :param beside: starts on other platforms, drawn in the same figure.
+        """
+        asked = self._group().asked
+        port = asked.opened[0]
+        rows = []
+
+        def look() -> tuple[dict[str, bool], str | None]:
+            if self.group is None:
+                self.group = ContainerGroup(asked, registries=[acr()])
+            return {"image": True} if self.group.state == "Running" else {}, self.group.address
+
+        with steps_bar("step") as say:
+            for number in range(tries):
+                say(f"group {number + 1} of {tries}")
+                self._end()
+                rows += starts.started("Container Instances (emulated)", number, port, self.key, look)
+        return together(self.lab, rows, beside)
 
     def _last(self) -> list[str]:
         return self._group().logs().splitlines()[-12:]
