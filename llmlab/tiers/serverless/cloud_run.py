@@ -23,7 +23,7 @@ from ..kubernetes.manifests.pods import pods, ready_pods
 from ..kubernetes.manifests.trouble import trouble
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
     from ..kubernetes.cluster.cluster import Cluster
 
@@ -239,13 +239,16 @@ def ready(applied: Applied, service: RunService, within: float = 90) -> str:
     def never() -> LabError | None:
         found = asked(cluster, namespace, name)
         status, why = conditions(found).get("Ready", ("", ""))
-        if (
-            status != "False"
-            or (found.get("status") or {}).get("observedGeneration") != found["metadata"]["generation"]
-        ):
+        latest = (found.get("status") or {}).get("latestCreatedRevisionName")
+        if (found.get("status") or {}).get("observedGeneration") != found["metadata"]["generation"]:
             return None
-        said = "\n".join(trouble(cluster, namespace, f"{API}/service={name}"))
-        return LabError(f"Service {name} does not become ready: {why}\n{said}", where=service.document.where)
+        stuck = _stuck(pods(cluster, namespace, f"{API}/revision={latest}")) if latest else None
+        if status != "False" and stuck is None:
+            return None
+        said = "\n".join(trouble(cluster, namespace, f"{API}/revision={latest}"))
+        return LabError(
+            f"Service {name} does not become ready: {stuck or why}\n{said}", where=service.document.where
+        )
 
     return wait(
         f"Service {name}",
@@ -262,6 +265,20 @@ def ready(applied: Applied, service: RunService, within: float = 90) -> str:
         ],
         where=service.document.where,
     )
+
+
+#: What a container waits for that does not come: nobody here pushes an image or a secret meanwhile.
+_STUCK = ("ImagePullBackOff", "ErrImageNeverPull", "InvalidImageName", "CreateContainerConfigError")
+
+
+def _stuck(found: Sequence[Any]) -> str | None:
+    """Why the pods of a revision will never run, in the kubelet's words."""
+    for pod in found:
+        for status in pod.status.container_statuses or ():
+            waiting = status.state.waiting
+            if waiting is not None and waiting.reason in _STUCK:
+                return f"{status.name}: {waiting.reason}: {waiting.message or ''}"
+    return None
 
 
 def admits(cluster: Cluster, within: float = 60) -> None:
