@@ -185,10 +185,7 @@ class Group:
         )
 
     def wait(self, name: str, *, within: float) -> int:
-        """Wait until it has ended; its exit code.
-
-        :raises LabError: when it still runs after `within` seconds.
-        """
+        """Its exit code once it has ended; a `LabError` when it still runs after `within` seconds."""
         return self._one(name).exit(within=within)
 
     def exec(self, name: str, argv: Sequence[str], timeout: float) -> tuple[int, str]:
