@@ -268,6 +268,7 @@ def test_a_task_runs_with_its_secrets_and_its_lines_are_in_cloudwatch_while_it_d
         assert not [it for it in about["Config"]["Env"] if it.startswith("PORT=")]
         ran.stop()
         ran.wait("STOPPED", within=120)
+    assert ran.health == "HEALTHY"  # as it was when it was last asked
     assert (ran.stopped_reason, ran.stop_code) == ("Task stopped by user", "UserInitiated")
     assert ran.output["beside"].decode() == f"{account.key} me\n"
     assert [state for state, _ in ran.history] == ["PROVISIONING", "PENDING", "RUNNING", "STOPPING", "STOPPED"]  # fmt: skip
@@ -357,6 +358,7 @@ def test_only_the_definitions_health_check_counts_and_it_needs_its_shell(aws, fu
     sick = {"name": "sick", "image": images["sick"], "command": ["sleep", "600"], "essential": False}
     with task(aws, bare, sick) as ran:
         ran.wait("RUNNING", within=120)
+        assert ran.health in ("UNKNOWN", "UNHEALTHY")
         until(lambda: ran.containers["bare"].health == "UNHEALTHY", within=120)
         assert ran.health == "UNHEALTHY"
         assert "/bin/sh" in ran.containers["bare"].health_said
