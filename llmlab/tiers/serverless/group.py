@@ -12,7 +12,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
-from ...errors import LabError
+from ...errors import LabError, Unavailable
 from ...say import Say, quiet
 from ..docker import bounds
 from ..docker import images as ours
@@ -79,6 +79,8 @@ class Group:
         self.cpus, self.memory = cpus, memory
         self._containers: dict[str, Container] = {}
         self._lock = threading.RLock()
+        from docker.errors import APIError
+
         _bring_holder(say)
         self.claim = Claim(label)
         try:
@@ -87,8 +89,11 @@ class Group:
                 self._most = float(client().info()["NCPU"])
             self._holder = Container(images.PAUSE, claim=self.claim, network=self.claim.name)
             self._holder.reload()
-        except BaseException:
+        except BaseException as error:
             self.claim.close()
+            if isinstance(error, APIError):  # e.g. no address is left for another network
+                why = str(error.explanation or error)
+                raise Unavailable("Docker made no network.", where=why, fix="docker network prune") from None
             raise
 
     @property
@@ -109,10 +114,8 @@ class Group:
         if container.name in self._containers:
             raise LabError(f"Two containers of one group are named {container.name!r}.")
         options: dict[str, Any] = {"healthcheck": {"test": ["NONE"]}, **container.options}
-        options["labels"] = {
-            **options.get("labels", {}),
-            **self.claim.labels,
-        }  # whose it is is not for a file to say
+        # whose it is is not for a file to say
+        options["labels"] = {**options.get("labels", {}), **self.claim.labels}
         if container.entrypoint is not None:
             options["entrypoint"] = list(container.entrypoint)
         cpus, memory = container.cpus or self.cpus, container.memory or self.memory
@@ -182,10 +185,7 @@ class Group:
         )
 
     def wait(self, name: str, *, within: float) -> int:
-        """Wait until it has ended; its exit code.
-
-        :raises LabError: when it still runs after `within` seconds.
-        """
+        """Its exit code once it has ended; a `LabError` when it still runs after `within` seconds."""
         return self._one(name).exit(within=within)
 
     def exec(self, name: str, argv: Sequence[str], timeout: float) -> tuple[int, str]:

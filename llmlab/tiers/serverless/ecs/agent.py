@@ -178,7 +178,7 @@ def pull(endpoint: AwsEndpoint, role: TaskRole | None, image: str, architecture:
     private = ECR.match(image)
     if private and role is not None:
         arn = f"arn:aws:ecr:{private['region']}:{private['account']}:repository/{private['repository']}"
-        for action in (
+        for action in (  # the three that the ECS guide asks for, task_execution_IAM_role
             "ecr:BatchGetImage",
             "ecr:BatchCheckLayerAvailability",
             "ecr:GetDownloadUrlForLayer",

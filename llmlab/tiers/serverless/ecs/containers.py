@@ -36,7 +36,10 @@ class TaskContainers:
 
     def __init__(self, definitions: Sequence[Mapping[str, Any]]) -> None:
         self.definitions = {it["name"]: it for it in definitions}
-        self.views = {name: TaskContainer(name) for name in self.definitions}
+        self.views = {
+            name: TaskContainer(name, health="UNKNOWN" if mapping.health_check(it) else None)
+            for name, it in self.definitions.items()
+        }
         self._started: dict[str, float] = {}
         self._began = 0.0
         self.grace: int | None = None  # seconds for all of them instead of what each says
@@ -126,10 +129,9 @@ class TaskContainers:
             if view.status == "STOPPED":
                 continue
             state = group.state(name)
-            health, said = None, ""
-            if mapping.health_check(self.definitions[name]):
+            health, said, ended = view.health, view.health_said, state.exit_code is not None
+            if health is not None and not ended:  # Docker calls what has ended unhealthy
                 health, said = _HEALTH[state.health or "starting"], state.health_said
-            ended = state.exit_code is not None
             self.views[name] = replace(
                 view,
                 status="STOPPED" if ended else "RUNNING",
