@@ -32,7 +32,7 @@ COLUMNS = {
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Server:
+class Instance:
     """One instance, as measured: tokens/s with all slots busy, slots, cores, GiB, and seconds from nothing to the first token."""
 
     tokens_per_second: float
@@ -47,7 +47,7 @@ class Server:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Plan:
+class Pricing:
     """What an instance costs: dollars a second, and a request, dollars. `window`: idle seconds before an instance is let go."""
 
     name: str
@@ -67,7 +67,7 @@ def catalogue() -> dict[str, Any]:
     return found
 
 
-def plans(server: Server) -> list[Plan]:
+def plans(server: Instance) -> list[Pricing]:
     """Every plan of the file, for instances of that size.
 
     :raises LabError: when no machine of `data/aws.toml` is large enough.
@@ -83,11 +83,11 @@ def plans(server: Server) -> list[Plan]:
         else:
             second = server.vcpu * row["vcpu_second"] + server.gib * row["gib_second"]
         more = {key: row[key] for key in ("request", "bills", "window") if key in row}
-        made.append(Plan(name=row["name"], second=second, stays=row["stays"], priced=priced, **more))
+        made.append(Pricing(name=row["name"], second=second, stays=row["stays"], priced=priced, **more))
     return made
 
 
-def _machine(server: Server) -> tuple[float, str]:
+def _machine(server: Instance) -> tuple[float, str]:
     table = tomllib.loads((course_dir() / "data" / "aws.toml").read_text(encoding="utf-8"))
     large = [
         float(row["dollars"])
@@ -100,7 +100,7 @@ def _machine(server: Server) -> tuple[float, str]:
     if not large:
         raise LabError(
             f"No machine of data/aws.toml has {server.vcpu:g} cores and {server.gib:g} GiB.",
-            fix="a smaller Server, or another line in data/aws.toml",
+            fix="a smaller Instance, or another line in data/aws.toml",
         )
     return min(large) / HOUR, str(table["as_of"])
 
@@ -113,7 +113,7 @@ class Billed:
     cold: float
 
 
-def billed(plan: Plan, server: Server, tokens: float, rate: float) -> Billed:
+def billed(plan: Pricing, server: Instance, tokens: float, rate: float) -> Billed:
     r"""What is billed at `rate` requests a second, of `tokens` output tokens each.
 
     A plan that stays: as many instances as keep their slots busy to `FULL` at most, ⌈λs / (slots · FULL)⌉ and one at least.
@@ -163,7 +163,7 @@ def _poisson(n: int, mean: float) -> float:
 
 
 def simulated(
-    plan: Plan, server: Server, tokens: float, rate: float, *, requests: int = 20_000, seed: int = 0
+    plan: Pricing, server: Instance, tokens: float, rate: float, *, requests: int = 20_000, seed: int = 0
 ) -> Billed:
     """The same, counted over a seeded series of arrivals: each request goes to the first instance with a free slot, or starts one.
 
@@ -171,26 +171,26 @@ def simulated(
     """
     due = arrivals.schedule(arrivals.poisson(rate, requests=requests, seed=seed)) or []
     seconds = server.seconds(tokens)
-    instances: list[_Instance] = []
+    running: list[_Life] = []
     spent, cold = 0.0, 0
     for now in due:
-        for instance in instances:
-            instance.let_go(now)
-        gone = [instance for instance in instances if not instance.ends and now > instance.free + plan.window]
-        spent += sum(instance.spent(plan) for instance in gone)
-        instances = [instance for instance in instances if instance not in gone]
-        free = next((instance for instance in instances if len(instance.ends) < server.slots), None)
-        taken = free or _Instance(now, now + server.cold_start)
-        if free is None:
-            instances.append(taken)
-        begin = max(now, taken.ready)
+        for life in running:
+            life.let_go(now)
+        gone = [life for life in running if not life.ends and now > life.free + plan.window]
+        spent += sum(life.spent(plan) for life in gone)
+        running = [life for life in running if life not in gone]
+        free = [life for life in running if len(life.ends) < server.slots]
+        if not free:
+            free = [_Life(now, now + server.cold_start)]
+            running += free
+        begin = max(now, free[0].ready)
         cold += begin > now
-        taken.take(now, begin + seconds)
-    spent += sum(instance.spent(plan) for instance in instances)
+        free[0].take(now, begin + seconds)
+    spent += sum(life.spent(plan) for life in running)
     return Billed(spent / due[-1], cold / len(due))
 
 
-class _Instance:
+class _Life:
     """One instance of the simulation; times in seconds."""
 
     def __init__(self, began: float, ready: float) -> None:
@@ -216,13 +216,13 @@ class _Instance:
             if not self.ends:
                 self.busy += end - self._since
 
-    def spent(self, plan: Plan) -> float:
+    def spent(self, plan: Pricing) -> float:
         """Seconds billed for its whole life."""
         self.let_go(math.inf)
         return self.busy if plan.bills == "request" else self.free + plan.window - self.began
 
 
-def dollars(plan: Plan, server: Server, tokens: float, rate: float) -> float:
+def dollars(plan: Pricing, server: Instance, tokens: float, rate: float) -> float:
     """US dollars for a million output tokens: (instances · dollars a second + λ · dollars a request) / (λ · tokens) · 10⁶.
 
     Input tokens are not counted: their time is part of a request's, their number of nobody's bill here.
@@ -232,7 +232,7 @@ def dollars(plan: Plan, server: Server, tokens: float, rate: float) -> float:
 
 
 def rows(
-    server: Server, tokens: float, per_hour: Sequence[float], some: Sequence[Plan] | None = None
+    server: Instance, tokens: float, per_hour: Sequence[float], some: Sequence[Pricing] | None = None
 ) -> list[list[Any]]:
     """The rows of a table of `COLUMNS`: every plan at each traffic, requests an hour."""
     made = []
@@ -246,7 +246,7 @@ def rows(
 
 
 def crossing(
-    one: Plan, other: Plan, server: Server, tokens: float, *, low: float = 0.1, high: float = 1e6
+    one: Pricing, other: Pricing, server: Instance, tokens: float, *, low: float = 0.1, high: float = 1e6
 ) -> float | None:
     """The least traffic, requests an hour, at which `other` becomes the cheaper of the two; None: it never does between the ends."""
 

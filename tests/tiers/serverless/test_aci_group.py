@@ -14,8 +14,8 @@ from llmlab.system import owned
 from llmlab.system.waiting import wait
 from llmlab.tiers.docker.daemon import client
 from llmlab.tiers.serverless.aci.group import NOT_IMITATED, STANDS_IN, ContainerGroup
-from llmlab.tiers.serverless.aci.images import Registry
-from llmlab.tiers.serverless.aci.script import Asked, read_text
+from llmlab.tiers.serverless.aci.images import PrivateRegistry
+from llmlab.tiers.serverless.aci.script import Creation, read_text
 
 pytestmark = pytest.mark.needs("docker", "images", "kubernetes")
 SOON = 30  # seconds
@@ -23,7 +23,7 @@ IDLE = 'trap "exit 0" TERM; while :; do read -t 0.1 <> <(:); done'
 QUICK = (0.1, 0.2)  # seconds before a container that ended is started again
 
 
-def asked(more: str = "", *, image: str = "debian:trixie-slim", does: str | None = IDLE, **variables: str) -> Asked:  # fmt: skip
+def asked(more: str = "", *, image: str = "debian:trixie-slim", does: str | None = IDLE, **variables: str) -> Creation:  # fmt: skip
     """A creation that nobody refuses; `does` is a line of bash."""
     line = f"az container create -g rg -l eastus -n one --image {image} --os-type Linux --cpu 0.5 --memory 0.25 {more}"
     if does is not None:
@@ -38,7 +38,7 @@ def begun():
     """Start a group; all of them end with the test, and nothing is left."""
     groups = []
 
-    def begin(one: Asked, **more) -> ContainerGroup:
+    def begin(one: Creation, **more) -> ContainerGroup:
         groups.append(ContainerGroup(one, backoff=QUICK, **more))
         return groups[-1]
 
@@ -229,12 +229,12 @@ def test_a_command_inside_takes_no_arguments(begun):
 def registry():
     name = "llmlab-test.azurecr.io/debian"
     client().images.get("debian:trixie-slim").tag(name, "1")
-    yield Registry("llmlab-test.azurecr.io", frozenset({"debian:1", "gone:1"}), "puller", "let-me")
+    yield PrivateRegistry("llmlab-test.azurecr.io", frozenset({"debian:1", "gone:1"}), "puller", "let-me")
     client().images.remove(f"{name}:1")
 
 
 def test_a_private_image_is_pulled_by_who_may(begun, registry):
-    def one(image: str, who: str) -> Asked:
+    def one(image: str, who: str) -> Creation:
         return asked(who, image=f"llmlab-test.azurecr.io/{image}")
 
     good = "--registry-username puller --registry-password let-me"

@@ -5,10 +5,10 @@ from __future__ import annotations
 import pytest
 
 from llmlab.tiers.serverless.aci import remarks, rules
-from llmlab.tiers.serverless.aci.images import Registry, inaccessible, reference
-from llmlab.tiers.serverless.aci.script import Asked, read_text
+from llmlab.tiers.serverless.aci.images import PrivateRegistry, inaccessible, reference
+from llmlab.tiers.serverless.aci.script import Creation, read_text
 
-OURS = Registry(
+OURS = PrivateRegistry(
     "llmlab.azurecr.io", frozenset({"llama-server:v1.0.0"}), "puller", "let-me", frozenset({"llama-pull"})
 )
 IMAGE = "--image llmlab.azurecr.io/llama-server:v1.0.0"
@@ -40,13 +40,13 @@ GUIDE = """az container create \\
 """
 
 
-def asked(line: str) -> Asked:
+def asked(line: str) -> Creation:
     found = read_text(line, environment={"PASSWORD": "let-me", "LLAMA_API_KEY": "k"})
     assert [str(problem) for problem in found.problems] == []
     return found.asked[0]
 
 
-def with_(**parts: str) -> Asked:
+def with_(**parts: str) -> Creation:
     return asked(" ".join((GOOD | parts).values()))
 
 

@@ -114,7 +114,7 @@ STRANGERS = {
 }  # fmt: skip
 
 
-def only(text: str, **environment: str) -> script.Asked:
+def only(text: str, **environment: str) -> script.Creation:
     found = read_text(text, "aci.sh", environment)
     assert [str(problem) for problem in found.problems] == []
     (asked,) = found.asked

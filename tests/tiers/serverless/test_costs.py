@@ -10,8 +10,8 @@ from llmlab.errors import LabError
 from llmlab.tiers.serverless.costs import (
     COLUMNS,
     HOUR,
-    Plan,
-    Server,
+    Instance,
+    Pricing,
     billed,
     catalogue,
     crossing,
@@ -21,13 +21,13 @@ from llmlab.tiers.serverless.costs import (
     simulated,
 )
 
-SERVER = Server(tokens_per_second=60, slots=4, vcpu=4, gib=16, cold_start=20)
+SERVER = Instance(tokens_per_second=60, slots=4, vcpu=4, gib=16, cold_start=20)
 TOKENS = 200
 SECONDS = SERVER.seconds(TOKENS)  # 13.3
 
 
-def zero(bills: str = "instance", window: float = 60.0, **more) -> Plan:
-    return Plan(name="zero", second=1e-4, stays=False, bills=bills, window=window, **more)
+def zero(bills: str = "instance", window: float = 60.0, **more) -> Pricing:
+    return Pricing(name="zero", second=1e-4, stays=False, bills=bills, window=window, **more)
 
 
 def test_a_request_has_a_slot_as_long_as_its_tokens_take_with_all_slots_busy():
@@ -57,7 +57,7 @@ def test_on_many_instances_it_is_as_far_off_as_it_says(bills, low, high, load):
 
 def test_the_first_instance_is_the_formula_of_its_docstring():
     rate = 0.2 / SECONDS
-    one = Server(tokens_per_second=60 * 250, slots=1000, vcpu=4, gib=16, cold_start=20)  # nobody ever needs a second  # fmt: skip
+    one = Instance(tokens_per_second=60 * 250, slots=1000, vcpu=4, gib=16, cold_start=20)  # nobody ever needs a second  # fmt: skip
     exponent = rate * (one.seconds(TOKENS) + 60)
     expected = 1 - 1 / (rate * 20 + math.exp(exponent))
     assert billed(zero(), one, TOKENS, rate).instances == pytest.approx(expected, rel=1e-9)
@@ -82,12 +82,12 @@ def test_with_much_traffic_there_are_as_many_as_are_needed_and_nobody_waits():
     ("load", "many"), [(0.01, 1), (2.8, 1), (2.9, 2), (28.0, 10)], ids=["one", "full", "more", "ten"]
 )
 def test_a_plan_that_stays_has_room(load, many):
-    always = Plan(name="always", second=1e-4, stays=True)
+    always = Pricing(name="always", second=1e-4, stays=True)
     assert billed(always, SERVER, TOKENS, load / SECONDS) == type(billed(zero(), SERVER, TOKENS, 1.0))(many, 0.0)  # fmt: skip
 
 
 def test_dollars_are_seconds_and_requests_over_tokens():
-    always = Plan(name="always", second=0.36 / HOUR, stays=True)
+    always = Pricing(name="always", second=0.36 / HOUR, stays=True)
     # $0.36 an hour, 100 requests of 200 tokens an hour: 20,000 tokens
     assert dollars(always, SERVER, TOKENS, 100 / HOUR) == pytest.approx(0.36 / 20_000 * 1e6)
     fee = zero("request", request=0.4e-6)
@@ -97,11 +97,11 @@ def test_dollars_are_seconds_and_requests_over_tokens():
 
 
 def test_a_crossing_is_where_both_cost_the_same():
-    always = Plan(name="always", second=0.9e-4, stays=True)
+    always = Pricing(name="always", second=0.9e-4, stays=True)
     at = crossing(zero(), always, SERVER, TOKENS)
     assert dollars(zero(), SERVER, TOKENS, at / HOUR) == pytest.approx(dollars(always, SERVER, TOKENS, at / HOUR), rel=1e-6)  # fmt: skip
     assert dollars(zero(), SERVER, TOKENS, at / 2 / HOUR) < dollars(always, SERVER, TOKENS, at / 2 / HOUR)
-    assert crossing(zero(), Plan(name="dear", second=1.0, stays=True), SERVER, TOKENS, high=100) is None
+    assert crossing(zero(), Pricing(name="dear", second=1.0, stays=True), SERVER, TOKENS, high=100) is None
     # the longer it idles on the bill, the sooner it is the dearer one
     assert crossing(zero(window=900), always, SERVER, TOKENS) < at
 
@@ -121,7 +121,7 @@ def test_the_files_plans_have_prices_dates_and_sources():
 
 def test_a_server_too_large_for_any_machine_is_said():
     with pytest.raises(LabError, match=r"No machine of data/aws\.toml has 64 cores"):
-        plans(Server(tokens_per_second=60, slots=4, vcpu=64, gib=16, cold_start=20))
+        plans(Instance(tokens_per_second=60, slots=4, vcpu=64, gib=16, cold_start=20))
 
 
 def test_no_traffic_is_no_cost():

@@ -21,7 +21,7 @@ COLUMNS = {
     "costs": " ".join(costs.COLUMNS),
 }
 FUNCTIONS = {"cold_starts": "cold_starts", "burst_from_zero": "burst", "costs": "costs"}
-SERVER = costs.Server(tokens_per_second=60, slots=4, vcpu=4, gib=16, cold_start=20)
+SERVER = costs.Instance(tokens_per_second=60, slots=4, vcpu=4, gib=16, cold_start=20)
 TRAFFIC = [10 ** (n / 8) for n in range(33)]  # 1 to 10,000 an hour
 
 
@@ -32,8 +32,8 @@ def made(kind: str, rows: list[list[object]], note: str | None = None) -> Table:
 def tries(platform: str, n: int, **parts: float) -> list[list[object]]:
     """Tries whose parts grow a little from one to the next."""
     return [
-        [platform, one, part.replace("_", " "), seconds * (0.8 + 0.4 * one / max(1, n - 1))]
-        for one in range(n)
+        [platform, number, part.replace("_", " "), seconds * (0.8 + 0.4 * number / max(1, n - 1))]
+        for number in range(n)
         for part, seconds in parts.items()
     ]
 

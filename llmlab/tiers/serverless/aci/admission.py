@@ -10,8 +10,8 @@ from ....errors import LabError, Unavailable
 from ...docker import images
 from ..group import GroupContainer
 from . import rules
-from .images import Registry, reference
-from .script import Asked
+from .images import PrivateRegistry, reference
+from .script import Creation
 
 STANDS_IN = "Docker on this machine stands in for Azure Container Instances; az only reads the script, and nobody is logged in."
 NOT_IMITATED = (
@@ -40,7 +40,7 @@ USED = frozenset(
 )
 
 
-def admit(asked: Asked, registries: Sequence[Registry], shares: Mapping[str, Path]) -> None:
+def admit(asked: Creation, registries: Sequence[PrivateRegistry], shares: Mapping[str, Path]) -> None:
     """Refuse what would be refused, and what cannot be run here.
 
     :raises LabError: with the words of whoever refuses it, and the line of the script.
@@ -73,7 +73,7 @@ def admit(asked: Asked, registries: Sequence[Registry], shares: Mapping[str, Pat
         )  # fmt: skip
 
 
-def admit_update(old: Asked, new: Asked, state: str) -> None:
+def admit_update(old: Creation, new: Creation, state: str) -> None:
     """Refuse what a group that is there cannot become.
 
     :param state: the group's.
@@ -102,7 +102,7 @@ def admit_update(old: Asked, new: Asked, state: str) -> None:
             )
 
 
-def container(asked: Asked, shares: Mapping[str, Path], secrets: Path | None) -> GroupContainer:
+def container(asked: Creation, shares: Mapping[str, Path], secrets: Path | None) -> GroupContainer:
     """The one container of a group.
 
     :param secrets: the folder with a file for each of --secrets.
@@ -122,7 +122,7 @@ def container(asked: Asked, shares: Mapping[str, Path], secrets: Path | None) ->
     )
 
 
-def secret_files(asked: Asked, folder: Path) -> Path:
+def secret_files(asked: Creation, folder: Path) -> Path:
     """A folder with a file for each of --secrets, which whoever the image runs as may read."""
     folder.mkdir(exist_ok=True)
     folder.chmod(0o755)

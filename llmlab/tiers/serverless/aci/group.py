@@ -19,9 +19,9 @@ from ..group import Group
 from . import admission, shown
 from .admission import NOT_IMITATED as NOT_IMITATED
 from .admission import STANDS_IN as STANDS_IN
-from .images import Registry
-from .script import Asked
-from .shown import Event, State
+from .images import PrivateRegistry
+from .script import Creation
+from .shown import AciEvent, AciState
 
 GB = 1 << 30
 GRACE = 10  # seconds between SIGTERM and SIGKILL
@@ -39,9 +39,9 @@ class ContainerGroup:
 
     def __init__(
         self,
-        asked: Asked,
+        asked: Creation,
         *,
-        registries: Sequence[Registry] = (),
+        registries: Sequence[PrivateRegistry] = (),
         shares: Mapping[str, Path] | None = None,
         backoff: tuple[float, float] = BACKOFF,
         say: Say = quiet,
@@ -50,9 +50,9 @@ class ContainerGroup:
         admission.admit(asked, self.registries, self.shares)
         self.asked = asked
         self.restart_count = 0
-        self.current = State("Waiting", "Pending")
-        self.previous: State | None = None
-        self._events: list[Event] = []
+        self.current = AciState("Waiting", "Pending")
+        self.previous: AciState | None = None
+        self._events: list[AciEvent] = []
         self._lock = threading.RLock()
         self._ending = threading.Event()  # of the run that goes on; each has its own
         self._stopped = self._closed = False
@@ -111,7 +111,7 @@ class ContainerGroup:
             return shown.group(self)
 
     @property
-    def events(self) -> tuple[Event, ...]:
+    def events(self) -> tuple[AciEvent, ...]:
         """What happened to its container, in order."""
         return tuple(self._events)
 
@@ -165,7 +165,7 @@ class ContainerGroup:
         """`az container restart`: all of it again in place; seconds from the beginning of its end until it has been started."""
         return self._again(self.asked)
 
-    def update(self, asked: Asked) -> float:
+    def update(self, asked: Creation) -> float:
         """`az container create` once more with the same name: the whole description counts, and every container starts anew.
 
         :returns: seconds in which nothing ran: there is no second instance.
@@ -211,7 +211,7 @@ class ContainerGroup:
             self._start()
         threading.Thread(target=self._watch, args=(ending,), daemon=True).start()
 
-    def _again(self, asked: Asked) -> float:
+    def _again(self, asked: Creation) -> float:
         began = time.monotonic()
         with self._lock:
             if self.state != "Stopped":
@@ -232,12 +232,12 @@ class ContainerGroup:
             self._over(127, error.what)
             return
         self._event("Started", f"Started container {self.name}")
-        self.current = State("Running", "", started=self.group.state(self.name).started)
+        self.current = AciState("Running", "", started=self.group.state(self.name).started)
 
     def _over(self, code: int, why: str = "") -> None:
         state = self.group.state(self.name)
         detail = "OOMKilled" if state.oom_killed else why or ("Completed" if code == 0 else "Error")
-        self.current = State("Terminated", detail, code, state.started, state.finished)
+        self.current = AciState("Terminated", detail, code, state.started, state.finished)
 
     def _watch(self, ending: threading.Event) -> None:
         """Follow one run: wait for each end, start again where the policy says so."""
@@ -256,7 +256,7 @@ class ContainerGroup:
                 if not again or last.state != "Terminated":
                     return
                 self.previous = last
-                self.current = State("Waiting", "CrashLoopBackOff", last.exit_code)
+                self.current = AciState("Waiting", "CrashLoopBackOff", last.exit_code)
                 self._event("BackOff", f"Back-off restarting container {self.name}", "Warning")
             if ending.wait(min(first * 2 ** min(self.restart_count, 16), most)):
                 return
@@ -284,4 +284,4 @@ class ContainerGroup:
 
     def _event(self, name: str, message: str, kind: str = "Normal") -> None:
         now = datetime.now(UTC).isoformat(timespec="seconds")
-        self._events.append(Event(name, message, kind, now))
+        self._events.append(AciEvent(name, message, kind, now))

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from .script import Asked
+from .script import Creation
 
 HUB = "docker.io"
 #: Of the images that Docker Hub has under a name of one word (docker-library/official-images), some that scripts name.
@@ -32,7 +32,7 @@ class Reference:
 
 
 @dataclass(frozen=True, slots=True)
-class Registry:
+class PrivateRegistry:
     """A private registry that is known here: its images (`name:tag`), and who may pull."""
 
     server: str
@@ -58,7 +58,7 @@ def reference(image: str) -> Reference:
     return Reference(registry, name, digest or tag or "latest", not digest and (not colon or tag == "latest"))
 
 
-def inaccessible(asked: Asked, registries: Sequence[Registry] = ()) -> str | None:
+def inaccessible(asked: Creation, registries: Sequence[PrivateRegistry] = ()) -> str | None:
     """Why the service could not pull the image; None: it could, or nobody here knows.
 
     Docker Hub is not asked: of the names of one word it has only the official ones, and no other is taken for one of them.
@@ -76,7 +76,7 @@ def inaccessible(asked: Asked, registries: Sequence[Registry] = ()) -> str | Non
     return None
 
 
-def _of_ours(asked: Asked, at: Reference, registry: Registry) -> str | None:
+def _of_ours(asked: Creation, at: Reference, registry: PrivateRegistry) -> str | None:
     name = f"{at.repository}:{at.tag}"
     if asked.acr_identity:
         identity = str(asked.acr_identity).rpartition("/")[2]

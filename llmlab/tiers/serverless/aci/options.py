@@ -22,7 +22,7 @@ PAIRS = {
 }
 
 
-class Refused(Exception):
+class AzRefusal(Exception):
     """What az says instead of going on."""
 
 
@@ -50,10 +50,10 @@ def parse(words: Sequence[str], *, has_group: bool = False) -> Parsed:
     """Read the words after `az container create`.
 
     :param has_group: whether a default resource group was configured, so that --resource-group may be absent.
-    :raises Refused: with az's words.
+    :raises AzRefusal: with az's words.
     """
     given: dict[str, list[str]] = {}
-    parser = _Parser(prog=" ".join(COMMAND), add_help=False)
+    parser = _CreateParser(prog=" ".join(COMMAND), add_help=False)
     for row in table()["options"]:
         kind = row.get("kind")
         more: dict[str, Any] = {"dest": row["dest"], "action": _action(given, kind)}
@@ -69,18 +69,18 @@ def parse(words: Sequence[str], *, has_group: bool = False) -> Parsed:
         parser.add_argument(*row["options"], required=required, **more)
     found = vars(parser.parse_args(list(words)))
     if "help" in given:
-        raise Refused("--help is asked for: az prints its help and creates nothing")
+        raise AzRefusal("--help is asked for: az prints its help and creates nothing")
     return Parsed(found, {name: tuple(written) for name, written in given.items()})
 
 
-class _Parser(argparse.ArgumentParser):
+class _CreateParser(argparse.ArgumentParser):
     def error(self, message: str) -> Any:
-        raise Refused(message)
+        raise AzRefusal(message)
 
     def _check_value(self, action: argparse.Action, value: Any) -> None:
         if action.choices is not None and value not in action.choices:
             allowed = ", ".join(map(str, action.choices))
-            raise Refused(
+            raise AzRefusal(
                 f"{self.prog}: '{value}' is not a valid value for '{action.option_strings[0]}'. Allowed values: {allowed}."
             )
 
@@ -100,13 +100,13 @@ def _action(given: dict[str, list[str]], kind: str | None) -> type[argparse.Acti
 
 
 def _either_case(choices: Sequence[str]) -> Callable[[str], str]:
-    return lambda text: next((one for one in choices if one.lower() == text.lower()), text)
+    return lambda text: next((choice for choice in choices if choice.lower() == text.lower()), text)
 
 
 def _pair(words: str) -> Callable[[str], str]:
     def read(text: str) -> str:
         if "=" not in text:
-            raise Refused(words)
+            raise AzRefusal(words)
         return text
 
     return read

@@ -6,22 +6,22 @@ import re
 from collections.abc import Iterator
 
 from .images import reference
-from .rules import AZ, DOCS, NAMING, Finding
-from .script import Asked
+from .rules import AZ, DOCS, NAMING, AciFinding
+from .script import Creation
 
 #: A name that says that its value is nobody else's business.
 SECRET = re.compile(r"(keys?|token|secrets?|passw(or)?d|credentials?)$", re.IGNORECASE)
 OPENS = "--ip-address Public --ports 8080 (or --dns-name-label NAME, which opens the address too)"
 
 
-def remarks(asked: Asked) -> list[Finding]:
+def remarks(asked: Creation) -> list[AciFinding]:
     """What is taken, and perhaps nobody meant."""
     return [] if asked.file else [*_address(asked), *_secrets(asked), *_habits(asked)]
 
 
-def _address(asked: Asked) -> Iterator[Finding]:
-    def said(code: str, what: str, neighbour: str) -> Finding:
-        return Finding(
+def _address(asked: Creation) -> Iterator[AciFinding]:
+    def said(code: str, what: str, neighbour: str) -> AciFinding:
+        return AciFinding(
             code, what, "nobody", asked.where, f"{AZ}/custom.py, _create_ip_address", neighbour, False
         )
 
@@ -38,9 +38,9 @@ def _address(asked: Asked) -> Iterator[Finding]:
         yield said("port-80", "no --ports: port 80 is opened, and no other", "--ports 8080")
 
 
-def _secrets(asked: Asked) -> Iterator[Finding]:
-    def said(code: str, what: str, neighbour: str, source: str) -> Finding:
-        return Finding(code, what, "nobody", asked.where, source, neighbour, False)
+def _secrets(asked: Creation) -> Iterator[AciFinding]:
+    def said(code: str, what: str, neighbour: str, source: str) -> AciFinding:
+        return AciFinding(code, what, "nobody", asked.where, source, neighbour, False)
 
     history = "the shell: its history, the repository, and the list of processes while az runs"
     for name, value in asked.secure.items():
@@ -74,9 +74,9 @@ def _secrets(asked: Asked) -> Iterator[Finding]:
             )
 
 
-def _habits(asked: Asked) -> Iterator[Finding]:
-    def said(code: str, what: str, neighbour: str, source: str) -> Finding:
-        return Finding(code, what, "nobody", asked.where, source, neighbour, False)
+def _habits(asked: Creation) -> Iterator[AciFinding]:
+    def said(code: str, what: str, neighbour: str, source: str) -> AciFinding:
+        return AciFinding(code, what, "nobody", asked.where, source, neighbour, False)
 
     if asked.restart_policy is None:
         what = "no --restart-policy: Always, also after a container that ended well"

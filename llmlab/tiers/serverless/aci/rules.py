@@ -11,8 +11,8 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from .images import Registry, inaccessible
-from .script import Asked
+from .images import PrivateRegistry, inaccessible
+from .script import Creation
 
 By = Literal["az", "service", "nobody"]
 DOCS = "MicrosoftDocs/azure-compute-docs articles/container-instances"
@@ -26,7 +26,7 @@ SPOT = (4.0, 16.0)
 
 
 @dataclass(frozen=True, slots=True)
-class Finding:
+class AciFinding:
     """One thing about a creation.
 
     `by`: who refuses it; nobody: it is taken, and does what stands in `what`. `quoted`: `what` is their own words, not ours.
@@ -44,10 +44,10 @@ class Finding:
         return f"{self.where}: ({self.code}) {self.what}"
 
 
-Rule = Callable[[Asked], Iterator[Finding]]
+Rule = Callable[[Creation], Iterator[AciFinding]]
 
 
-def refusals(asked: Asked, registries: Sequence[Registry] = ()) -> list[Finding]:
+def refusals(asked: Creation, registries: Sequence[PrivateRegistry] = ()) -> list[AciFinding]:
     """What az refuses before it asks anybody, else what the service refuses.
 
     :param registries: private ones that are known here, with what is in them.
@@ -58,11 +58,11 @@ def refusals(asked: Asked, registries: Sequence[Registry] = ()) -> list[Finding]
     return [*_service(asked), *_image(asked, registries)]
 
 
-def _az(asked: Asked) -> Iterator[Finding]:
+def _az(asked: Creation) -> Iterator[AciFinding]:
     """What _validators.py and custom.py of az refuse, in that order."""
 
-    def said(what: str, neighbour: str) -> Finding:
-        return Finding("az", what, "az", asked.where, AZ, neighbour)
+    def said(what: str, neighbour: str) -> AciFinding:
+        return AciFinding("az", what, "az", asked.where, AZ, neighbour)
 
     if asked.azure_file_volume_mount_path and ":" in asked.azure_file_volume_mount_path:
         yield said("The volume mount path cannot contain ':'", "--azure-file-volume-mount-path /models")
@@ -113,7 +113,7 @@ def _az(asked: Asked) -> Iterator[Finding]:
         yield said(what, "both of them, or neither")
 
 
-def _credentials(asked: Asked, said: Callable[[str, str], Finding]) -> Iterator[Finding]:
+def _credentials(asked: Creation, said: Callable[[str, str], AciFinding]) -> Iterator[AciFinding]:
     """custom.py, _create_image_registry_credentials, with nobody at the keyboard whom it could ask."""
     image = asked.image or ""
     azure = ".azurecr.io" in image.split("/")[0]
@@ -135,11 +135,11 @@ def _credentials(asked: Asked, said: Callable[[str, str], Finding]) -> Iterator[
                 break
 
 
-def _service(asked: Asked) -> Iterator[Finding]:
+def _service(asked: Creation) -> Iterator[AciFinding]:
     """What the service refuses, whatever the image is."""
 
-    def said(code: str, what: str, source: str, neighbour: str, quoted: bool = True) -> Finding:
-        return Finding(code, what, "service", asked.where, source, neighbour, quoted)
+    def said(code: str, what: str, source: str, neighbour: str, quoted: bool = True) -> AciFinding:
+        return AciFinding(code, what, "service", asked.where, source, neighbour, quoted)
 
     name, cpu, memory = asked.name, asked.cpu, asked.memory
     if asked.os_type is None:
@@ -188,7 +188,7 @@ def _plain(value: float | None) -> str:
     return "" if value is None else f"{value:g}"
 
 
-def _names(asked: Asked, said: Callable[[str, str, str, str, bool], Finding]) -> Iterator[Finding]:
+def _names(asked: Creation, said: Callable[[str, str, str, str, bool], AciFinding]) -> Iterator[AciFinding]:
     """The naming rules; the service's words for them are not known to us."""
     if not re.fullmatch(r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?", asked.name):
         what = f"{asked.name!r} is no name for a container group: 1 to 63 lower-case letters, digits and inner hyphens"
@@ -213,9 +213,9 @@ def _names(asked: Asked, said: Callable[[str, str, str, str, bool], Finding]) ->
         yield said("variable", what, "known, not checked", "--secure-environment-variables alone", False)
 
 
-def _image(asked: Asked, registries: Sequence[Registry]) -> Iterator[Finding]:
+def _image(asked: Creation, registries: Sequence[PrivateRegistry]) -> Iterator[AciFinding]:
     if asked.image and (why := inaccessible(asked, registries)):
-        yield Finding(
+        yield AciFinding(
             "InaccessibleImage",
             f"The image '{asked.image}' in container group '{asked.name}' is not accessible. "
             "Please check the image and registry credential.",

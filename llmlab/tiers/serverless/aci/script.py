@@ -60,7 +60,7 @@ OWN = frozenset(
 
 
 @dataclass(frozen=True, slots=True)
-class Line:
+class ScriptLine:
     """One command of the script: where it begins, and its words as the program would get them."""
 
     where: str
@@ -71,7 +71,7 @@ class Line:
 
 
 @dataclass(frozen=True, slots=True)
-class Asked:
+class Creation:
     """One `az container create`: its options by az's own names for them (`os_type`, `dns_name_label`), None where one is absent.
 
     `written`: of an option's words, which are written in the script itself (nothing of them comes from outside).
@@ -115,9 +115,9 @@ class Script:
     `not_run`: commands that are no `az`, and that nobody runs here.
     """
 
-    asked: tuple[Asked, ...]
-    az: tuple[Line, ...]
-    not_run: tuple[Line, ...]
+    asked: tuple[Creation, ...]
+    az: tuple[ScriptLine, ...]
+    not_run: tuple[ScriptLine, ...]
     problems: tuple[Problem, ...]
     remarks: tuple[Problem, ...]
 
@@ -146,7 +146,7 @@ def read_text(text: str, name: str = FILE, environment: Mapping[str, str] | None
         where = f"{name}:{error.line}"
         said = Problem(where, f"the shell cannot read it: {error.why}")
         return Script((), (), (), (said,), ())
-    reader = _Reader(name, given)
+    reader = _ScriptReader(name, given)
     for statement in statements:
         reader.statement(statement)
     if "\r\n" in text:
@@ -185,12 +185,12 @@ def with_az(script: Script) -> tuple[Problem, ...]:
     return (*said, *(problem for problem in script.problems if problem.where not in lines))
 
 
-class _Reader:
+class _ScriptReader:
     def __init__(self, name: str, environment: Mapping[str, str]) -> None:
         self.name = name
-        self.asked: list[Asked] = []
-        self.az: list[Line] = []
-        self.not_run: list[Line] = []
+        self.asked: list[Creation] = []
+        self.az: list[ScriptLine] = []
+        self.not_run: list[ScriptLine] = []
         self.problems: list[Problem] = []
         self.remarks: list[Problem] = []
         # az's own variables for defaults (azure-cli configuration: AZURE_{section}_{name})
@@ -205,7 +205,7 @@ class _Reader:
         if not one.words:
             return
         where, first = f"{self.name}:{one.line}", one.words[0]
-        line = Line(where, one.words)
+        line = ScriptLine(where, one.words)
         if first.startswith("-"):
             what = f"{first}: command not found (the line before it ends without a backslash, or with a blank after it)"
             self.problems.append(Problem(where, what))
@@ -227,7 +227,7 @@ class _Reader:
         words = one.words[3:]
         try:
             parsed = options.parse(words, has_group="group" in self.defaults)
-        except options.Refused as refused:
+        except options.AzRefusal as refused:
             self.problems.append(Problem(where, str(refused)))
             return
         values = dict(parsed.values)
@@ -255,7 +255,7 @@ class _Reader:
             for given in parsed.given.values()
             if len(given) > 1
         ]
-        self.asked.append(Asked(where, values, parsed.given, frozenset(written), unknown))
+        self.asked.append(Creation(where, values, parsed.given, frozenset(written), unknown))
 
     def _other(self, words: Sequence[Word]) -> None:
         """What other commands say that matters for a creation: where a resource group is, and defaults."""
@@ -282,11 +282,11 @@ def _after(words: Sequence[Word], *names: str) -> str | None:
 def _marks(words: Sequence[Word]) -> dict[str, Word]:
     """Each word by its text, and what stands behind its first `=`, since `--name=value` is one word."""
     marks = {}
-    for one in words:
-        marks[str(one)] = one
-        if one.startswith("-") and "=" in one:
-            tail = Word(one.partition("=")[2])
-            tail.outside, tail.unknown = one.outside, one.unknown
+    for word in words:
+        marks[str(word)] = word
+        if word.startswith("-") and "=" in word:
+            tail = Word(word.partition("=")[2])
+            tail.outside, tail.unknown = word.outside, word.unknown
             marks.setdefault(str(tail), tail)
     return marks
 

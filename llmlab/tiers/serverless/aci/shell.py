@@ -44,12 +44,12 @@ def read(text: str, environment: Mapping[str, str]) -> Reading:
     :param environment: the variables that it is run with.
     :raises Unreadable: at the line from which on the shell cannot read it.
     """
-    reader = _Reader(text, {name: word(value, outside=True) for name, value in environment.items()})
+    reader = _Shell(text, {name: word(value, outside=True) for name, value in environment.items()})
     statements = tuple(reader.statements())
     return Reading(statements, reader.variables)
 
 
-class _Reader:
+class _Shell:
     """One pass over the text; `at` is the place, `line` its number."""
 
     def __init__(self, text: str, variables: dict[str, Word], line: int = 1, hidden: bool = False) -> None:
@@ -116,20 +116,20 @@ class _Reader:
         if not made.words:
             self.variables.update(made.sets)
         elif made.words[0] in SETS:
-            for one in made.words[1:]:
-                if found := ASSIGNMENT.match(one):
+            for item in made.words[1:]:
+                if found := ASSIGNMENT.match(item):
                     self.variables[found[1]] = word(
-                        one[found.end() :], outside=one.outside, unknown=one.unknown
+                        item[found.end() :], outside=item.outside, unknown=item.unknown
                     )
         elif made.words[0] in HIDDEN:
             self.hidden = True
-            for one in made.words[1:]:
-                self.variables.pop(str(one), None)
+            for item in made.words[1:]:
+                self.variables.pop(str(item), None)
         elif made.words[0] in ("for", "select") and len(made.words) > 1:
             self.variables[made.words[1]] = word(f"${made.words[1]}", unknown=(f"${made.words[1]}",))
         elif made.words[0] == "unset":
-            for one in made.words[1:]:
-                self.variables.pop(str(one), None)
+            for item in made.words[1:]:
+                self.variables.pop(str(item), None)
 
     def _pass(self, count: int) -> None:
         self.line += self.text.count("\n", self.at, self.at + count)
@@ -237,7 +237,7 @@ class _Reader:
 
     def _substituted(self, whole: str, inner: str, line: int) -> Word:
         """A command whose output is put there: it is read for what it asks of `az`, not run."""
-        nested = _Reader(inner, dict(self.variables), line, self.hidden)
+        nested = _Shell(inner, dict(self.variables), line, self.hidden)
         self._inner += nested.statements()
         return only_a_run(whole)
 
@@ -254,7 +254,7 @@ class _Reader:
         if how.endswith("?"):
             self.unset.append((self.line, name))
             return Word()
-        (given,) = _Reader(f'"{otherwise}"', self.variables, self.line, self.hidden)._word() or (Word(),)
+        (given,) = _Shell(f'"{otherwise}"', self.variables, self.line, self.hidden)._word() or (Word(),)
         if how.endswith("="):
             self.variables[name] = given
         return given

@@ -13,7 +13,7 @@ SUBSCRIPTION = "00000000-0000-0000-0000-000000000000"
 
 
 @dataclass(frozen=True, slots=True)
-class State:
+class AciState:
     """A container's state: Waiting | Running | Terminated, and why; times as RFC 3339."""
 
     state: str
@@ -34,7 +34,7 @@ class State:
 
 
 @dataclass(frozen=True, slots=True)
-class Event:
+class AciEvent:
     """Something that happened to a container."""
 
     name: str

@@ -55,21 +55,21 @@ def burst(table: Table) -> Picture:
     from_zero(grid[1], max(ready))
     for axes in grid[:2]:
         axes.yaxis.set_major_locator(MaxNLocator(nbins=4, integer=True))
-    if first_ready is not None and first_ready > at[0]:
+    lined = first_ready is not None and first_ready > at[0]
+    if first_ready is not None and lined:
         for axes in grid:
             axes.axvline(first_ready, color=INK, linewidth=1, linestyle=(0, (2, 2)), zorder=4)
-    _marks(grid[2], tokens, at)
+    _marks(grid[2], tokens)
     margin = 0.015 * max(data["seconds"], 1.0)
     grid[0].set_xlim(min(at[0], 0.0) - margin, max(at[-1], at[0] + 1.0) + margin)
+    handles = {
+        Patch(facecolor=FIRST_TOKEN.colour, hatch=FIRST_TOKEN.hatch, edgecolor="white", label="waiting"): True,
+        Patch(facecolor=BLUE, label="ready"): max(ready) > 0,
+        Line2D([], [], color=GREEN, linestyle="", marker="D", markersize=6, label="a first token"): tokens,
+        Line2D([], [], color=INK, linestyle=(0, (2, 2)), linewidth=1, label="the first instance is ready"): lined,
+    }  # fmt: skip
     figure.legend(
-        handles=[
-            Patch(facecolor=FIRST_TOKEN.colour, hatch=FIRST_TOKEN.hatch, edgecolor="white", label="waiting"),
-            Patch(facecolor=BLUE, label="ready"),
-            Line2D([], [], color=GREEN, linestyle="", marker="D", markersize=6, label="a first token"),
-            Line2D(
-                [], [], color=INK, linestyle=(0, (2, 2)), linewidth=1, label="the first instance is ready"
-            ),
-        ],
+        handles=[handle for handle, drawn in handles.items() if drawn],
         loc="outside lower center",
         ncols=4,
         frameon=False,
@@ -96,28 +96,23 @@ def _steps(axes: Axes, at: list[float], values: list[float], colour: str, hatch:
     )  # fmt: skip
 
 
-def _marks(axes: Axes, tokens: list[float], at: list[float]) -> None:
+def _marks(axes: Axes, tokens: list[float]) -> None:
     dress(axes, quantity=f"First tokens: {len(tokens)}", below="seconds since the burst")
     axes.grid(False)
     axes.set_yticks([])
     axes.set_ylim(0, 1)
+    if not tokens:
+        axes.text(
+            0.5, 0.5, "nobody was answered", transform=axes.transAxes,
+            ha="center", va="center", fontsize=10, color=INK,
+        )  # fmt: skip
+        return
     # the golden ratio spreads marks over the lane's height without chance: the same table, the same picture
     heights = [0.15 + 0.7 * (n * 0.618034 % 1) for n in range(len(tokens))]
     axes.plot(
         tokens, heights, linestyle="", marker="D", markersize=5.5, markeredgewidth=0, color=GREEN,
         alpha=0.85 if len(tokens) <= 40 else 0.5, zorder=3, clip_on=False,
     )  # fmt: skip
-    if not tokens:
-        axes.text(
-            0.5,
-            0.5,
-            "nobody was answered",
-            transform=axes.transAxes,
-            ha="center",
-            va="center",
-            fontsize=10,
-            color=INK,
-        )
 
 
 def _alt(data: dict[str, Any]) -> str:
