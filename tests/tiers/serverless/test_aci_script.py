@@ -324,3 +324,10 @@ def test_words_are_those_of_bash():
     assert len(theirs) == len(ours)
     for line, mine, bash in zip(lines, ours, theirs, strict=True):
         assert mine == bash, line
+
+
+def test_why_there_are_no_gpus_is_said_beside_azs_words():
+    found = read_text(AZ + "--gpu-count 1 --gpu-sku=V100\n")
+    assert found.problems[0].what == "unrecognized arguments: --gpu-count 1 --gpu-sku=V100"
+    (remark,) = found.remarks
+    assert "no GPUs since 2025-07-14" in remark.what

@@ -15,7 +15,7 @@ from .script import Creation
 
 NEITHER = "No TLS, no virtual network, no managed identity inside the group, no log workspace, no git repository as a volume, no Windows."
 NO_FILE = "az container create --file: a group described in YAML is not read."
-STANDS_IN = "Docker on this machine stands in for Azure Container Instances; az only reads the script, and nobody is logged in."
+STANDS_IN = "Docker on this machine stands in for Azure Container Instances: the script is read, nobody runs it, and nobody is logged in."
 NOT_IMITATED = (
     "The seconds that Azure takes to find room, to give an address and to pull the image: here the image is on this machine.",
     "A port that was not opened is not fenced off: from this machine the group's own address reaches it; `url` and `describe` give none.",
