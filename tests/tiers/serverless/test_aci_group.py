@@ -112,6 +112,13 @@ def test_ports_without_an_address_open_nothing(begun):
         group.url()
 
 
+def test_a_group_in_a_network_is_not_reached_from_outside(begun):
+    group = begun(asked("--vnet v --subnet s --ports 8080"))
+    assert group.describe()["ipAddress"]["type"] == "Private"
+    with pytest.raises(LabError, match="Port 8080 of the container group one is not open"):
+        group.url(8080)
+
+
 @pytest.mark.parametrize(
     ("policy", "code", "ends"),
     [("Never", 0, "Succeeded"), ("Never", 3, "Failed"), ("OnFailure", 0, "Succeeded")],

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
+import random
+import subprocess
 
 import pytest
 
 from llmlab.errors import LabError
-from llmlab.tiers.serverless.aci import options, script
+from llmlab.tiers.serverless.aci import options, script, shell
 from llmlab.tiers.serverless.aci.script import read_text
 
 AZ = "az container create -g rg -n one "
@@ -190,7 +192,7 @@ def test_a_script_that_the_shell_reads_otherwise(text, line, says):
 def test_words_are_what_the_shell_makes_of_them():
     asked = only(
         'N=one G="r g"\nexport W=${G}x\n' + "WORDS='A=1 B=2'\n"
-        'az container create --resource-group="$G" -n$N --image \'$N\' --ports 80 443 -e $WORDS "C=$G" D=${NOT:-d} E=\\$N F=$W '
+        'az container create --resource-group="$G" -n$N --image \'$N\' --ports 80 443 -e $WORDS "C=$G" D=${NOT:-d} E=\\$N "F=$W" '
         '--command-line "sh -c \'echo \\"hi\\" # no comment\'" --cpu .5 # a comment\n'
     )
     assert (asked.resource_group_name, asked.name, asked.image, asked.cpu) == ("r g", "one", "$N", 0.5)
@@ -296,3 +298,36 @@ def test_az_itself_is_asked_where_it_is_there(tmp_path, monkeypatch):
 def test_the_options_say_whose_they_are():
     assert options.version() == "azure-cli 2.91.0"
     assert json.dumps(options.table()["options"]).count("required") == 1
+
+
+PIECES = (
+    "a", "-x", "=", "b=c", "'s q'", "''", '"d q"', '""', "$V", '"$V"', "${W}", '"x${W}y"', "$E", '"$E"', "\\ ", "\\$", '"\\$V"', "'$V'",
+    '"\\"$W\\""', "${N:-no ne}", '"${N:-$V}"', "${E:-e}", "${E-e}", "$N", "#", "$'t\\tq'", "é", "~x", "%", "@", ",", "{", "}",
+)  # fmt: skip
+
+
+def test_words_are_those_of_bash():
+    """A thousand lines put together at random (seeded), read here and by bash; a function stands where az would be called."""
+    draw = random.Random(11)
+    lines = [
+        "az " + " ".join("".join(draw.choices(PIECES, k=draw.randint(1, 4))) for _ in range(draw.randint(1, 5)))
+        for _ in range(1000)
+    ]  # fmt: skip
+    text = "V='one  two'\nW=three\nE=\n" + "\n".join(lines) + "\n"
+    start = "set -f; unset N; az() { [ $# = 0 ] || printf '%s\\0' \"$@\"; printf 'END\\0'; }\n"
+    done = subprocess.run(
+        ["bash", "-c", start + text], capture_output=True, env={"PATH": "/usr/bin:/bin", "LC_ALL": "C.UTF-8", "HOME": "/h"},
+    )  # fmt: skip
+    assert done.stderr.decode() == ""
+    theirs = [row.split("\0")[:-1] for row in done.stdout.decode().split("END\0")[:-1]]
+    ours = [list(map(str, statement.words[1:])) for statement in shell.read(text, {}).statements if statement.words]  # fmt: skip
+    assert len(theirs) == len(ours)
+    for line, mine, bash in zip(lines, ours, theirs, strict=True):
+        assert mine == bash, line
+
+
+def test_why_there_are_no_gpus_is_said_beside_azs_words():
+    found = read_text(AZ + "--gpu-count 1 --gpu-sku=V100\n")
+    assert found.problems[0].what == "unrecognized arguments: --gpu-count 1 --gpu-sku=V100"
+    (remark,) = found.remarks
+    assert "no GPUs since 2025-07-14" in remark.what

@@ -13,7 +13,9 @@ from . import rules
 from .images import PrivateRegistry, reference
 from .script import Creation
 
-STANDS_IN = "Docker on this machine stands in for Azure Container Instances; az only reads the script, and nobody is logged in."
+NEITHER = "No TLS, no virtual network, no managed identity inside the group, no log workspace, no git repository as a volume, no Windows."
+NO_FILE = "az container create --file: a group described in YAML is not read."
+STANDS_IN = "Docker on this machine stands in for Azure Container Instances: the script is read, nobody runs it, and nobody is logged in."
 NOT_IMITATED = (
     "The seconds that Azure takes to find room, to give an address and to pull the image: here the image is on this machine.",
     "A port that was not opened is not fenced off: from this machine the group's own address reaches it; `url` and `describe` give none.",
@@ -23,8 +25,8 @@ NOT_IMITATED = (
     "ended with a code other than 0 although its policy is Never.",
     "How long Azure waits before it starts a container that keeps ending is not known to us: here 1 s, doubled up to 10 s.",
     "How long Azure waits between SIGTERM and SIGKILL is not known to us: here 10 s.",
-    "No TLS, no virtual network, no managed identity inside the group, no log workspace, no git repository as a volume, no Windows.",
-    "az container create --file: a group described in YAML is not read.",
+    NEITHER,
+    NO_FILE,
 )
 FIXED = {
     "os_type": "osType",
@@ -49,9 +51,9 @@ def admit(asked: Creation, registries: Sequence[PrivateRegistry], shares: Mappin
         one = found[0]
         raise LabError(f"({one.code}) {one.what}", where=one.where, fix=one.neighbour)
     if asked.file:
-        raise Unavailable(NOT_IMITATED[-1], where=asked.where, fix="write its options on the line")
+        raise Unavailable(NO_FILE, where=asked.where, fix="write its options on the line")
     if asked.os_type == "Windows" or asked.gitrepo_url:
-        raise Unavailable(NOT_IMITATED[-2], where=asked.where)
+        raise Unavailable(NEITHER, where=asked.where)
     for option, text in asked.unknown.items():
         if option in USED:
             raise LabError(

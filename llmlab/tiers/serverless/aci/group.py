@@ -93,7 +93,7 @@ class ContainerGroup:
 
         :raises LabError: when it is not open, with what opens it.
         """
-        opened = self.asked.opened
+        opened = () if self.asked.subnet else self.asked.opened  # in a network, nobody from outside comes in
         wanted = port or (opened[0] if opened else None)
         if wanted is None or wanted not in opened:
             also = f"; open: {', '.join(map(str, opened))}" if opened else ""

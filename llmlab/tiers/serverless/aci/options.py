@@ -21,6 +21,13 @@ PAIRS = {
     "config": "Incorrectly formatted config map key-value pairs. Argument values should be in the format a=b c=d",
 }
 
+#: Options of an older az that scripts still have, and why there are none of them (azure-cli 2.91.0 calls them unrecognized arguments).
+GONE = dict.fromkeys(
+    ("--gpu-count", "--gpu-sku", "--gpu"),
+    "Container Instances have no GPUs since 2025-07-14; they had K80, P100 and V100 "
+    "(MicrosoftDocs/azure-compute-docs, container-instances-gpu.md, 2025-11-17)",
+)
+
 
 class AzRefusal(Exception):
     """What az says instead of going on."""

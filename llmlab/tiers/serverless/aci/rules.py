@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import re
 import shlex
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -224,11 +224,3 @@ def _image(asked: Creation, registries: Sequence[PrivateRegistry]) -> Iterator[A
             f"MicrosoftDocs/azure-docs#45129, #38439; here: {why}",
             "an image with its registry in its name (NAME.azurecr.io/llama-server:v1.0.0) and who may pull it",
         )
-
-
-#: What the service has no option for any more, by what one would write, with what az says of it (its parser was run).
-GONE: Mapping[str, str] = {
-    "--gpu-count": f"GPUs of Container Instances are retired since 2025-07-14 ({LIMITS}); az says: unrecognized arguments",
-    "--gpu-sku": "the same: K80, P100 and V100 were all there were",
-    "--gpu": "the same",
-}

@@ -229,6 +229,8 @@ class _ScriptReader:
             parsed = options.parse(words, has_group="group" in self.defaults)
         except options.AzRefusal as refused:
             self.problems.append(Problem(where, str(refused)))
+            gone = [options.GONE[name] for word in words if (name := word.partition("=")[0]) in options.GONE]
+            self.remarks += [Problem(where, why) for why in gone[:1]]
             return
         values = dict(parsed.values)
         values["resource_group_name"] = values["resource_group_name"] or self.defaults.get("group")

@@ -11,7 +11,7 @@ from collections.abc import Iterator, Mapping
 
 from .words import ASSIGNMENT, Fields, Reading, Statement, Unreadable, Word, only_a_run, word
 
-NAME = re.compile(r"[A-Za-z_]\w*")
+NAME = re.compile(r"[A-Za-z_]\w*", re.ASCII)
 #: After these, a variable may have been set where nobody can see it.
 HIDDEN = frozenset({"source", ".", "eval", "read", "mapfile", "readarray", "getopts"})
 #: Words before a command that do not change what it is.
@@ -35,7 +35,8 @@ BEFORE = frozenset(
     )
 )
 SETS = frozenset({"export", "readonly", "local", "declare", "typeset"})
-PARAMETER = re.compile(r"([A-Za-z_]\w*)(:?[-=?+])(.*)", re.DOTALL)
+ESCAPE = re.compile(r"\\(x[0-9A-Fa-f]{1,2}|[\\nrt\"'])")  # of $'…'
+PARAMETER = re.compile(r"([A-Za-z_]\w*)(:?[-=?+])(.*)", re.DOTALL | re.ASCII)
 
 
 def read(text: str, environment: Mapping[str, str]) -> Reading:
@@ -96,7 +97,8 @@ class _Shell:
                     break
             else:
                 began = began or self.line
-                words += self._word()
+                # only before a command, and behind export and the like, is NAME=$VALUE one word whatever the value holds
+                words += self._word(sets=not words or words[0] in SETS or all(map(ASSIGNMENT.match, words)))
         while words and words[0] in BEFORE:
             words.pop(0)
         sets: dict[str, Word] = {}
@@ -158,7 +160,7 @@ class _Shell:
                     break
         self._heredocs = []
 
-    def _word(self, *, quiet: bool = False) -> list[Word]:
+    def _word(self, *, quiet: bool = False, sets: bool = False) -> list[Word]:
         """The words that the next piece of text becomes: none where an unquoted variable is empty, several where it holds blanks."""
         made = Fields()
         while self.at < len(self.text) and self.text[self.at] not in " \t\n;&|()<>":
@@ -175,9 +177,9 @@ class _Shell:
                 self._pass(2)
             elif self.text.startswith("$'", self.at):
                 self._pass(1)
-                made.add(self._until("'").encode().decode("unicode_escape"), quoted=True)
+                made.add(ESCAPE.sub(_escaped, self._until("'")), quoted=True)
             elif char in "$`":
-                made.value(self._dollar(quiet), quoted=made.empty_assignment)
+                made.value(self._dollar(quiet), quoted=sets and made.assigns)
             else:
                 made.add(char)
                 self._pass(1)
@@ -287,3 +289,8 @@ class _Shell:
             if not depth and not quote:
                 return self.text[start : self.at]
         raise Unreadable(began, f"unexpected EOF while looking for matching `{closes}'")
+
+
+def _escaped(found: re.Match[str]) -> str:
+    text = found[1]
+    return chr(int(text[1:], 16)) if text[0] == "x" else {"n": "\n", "r": "\r", "t": "\t"}.get(text, text)

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import shlex
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any, Protocol
 
-if TYPE_CHECKING:
-    from .group import ContainerGroup
+from .script import Creation
 
 SUBSCRIPTION = "00000000-0000-0000-0000-000000000000"
 
@@ -54,7 +53,25 @@ class AciEvent:
         }
 
 
-def group(one: ContainerGroup) -> dict[str, Any]:
+class Describable(Protocol):
+    """What a group has to say of itself."""
+
+    asked: Creation
+    current: AciState
+    previous: AciState | None
+    restart_count: int
+
+    @property
+    def state(self) -> str: ...  # noqa: D102
+
+    @property
+    def address(self) -> str | None: ...  # noqa: D102
+
+    @property
+    def events(self) -> tuple[AciEvent, ...]: ...  # noqa: D102
+
+
+def group(one: Describable) -> dict[str, Any]:
     """A group as a whole."""
     asked = one.asked
     place = f"/subscriptions/{SUBSCRIPTION}/resourceGroups/{asked.resource_group_name}"
@@ -84,7 +101,7 @@ def group(one: ContainerGroup) -> dict[str, Any]:
     }
 
 
-def _container(one: ContainerGroup) -> dict[str, Any]:
+def _container(one: Describable) -> dict[str, Any]:
     asked = one.asked
     plain = [{"name": name, "secureValue": None, "value": value} for name, value in asked.environment.items()]
     secure = [{"name": name, "secureValue": None, "value": None} for name in asked.secure]
@@ -118,7 +135,7 @@ def _container(one: ContainerGroup) -> dict[str, Any]:
     }
 
 
-def _address(one: ContainerGroup) -> dict[str, Any] | None:
+def _address(one: Describable) -> dict[str, Any] | None:
     asked = one.asked
     if not asked.opened:
         return None
@@ -132,7 +149,7 @@ def _address(one: ContainerGroup) -> dict[str, Any] | None:
     }
 
 
-def _volumes(one: ContainerGroup) -> list[dict[str, Any]] | None:
+def _volumes(one: Describable) -> list[dict[str, Any]] | None:
     asked, found = one.asked, []
     if asked.azure_file_volume_share_name:
         share = {

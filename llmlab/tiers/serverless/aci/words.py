@@ -67,7 +67,7 @@ class Fields:
         self.done: list[Word] = []
 
     @property
-    def empty_assignment(self) -> bool:
+    def assigns(self) -> bool:
         """Whether it begins as `NAME=`: there the shell does not split."""
         return not self.done and not self.quoted and ASSIGNMENT.match(self.text) is not None
 

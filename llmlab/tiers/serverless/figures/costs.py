@@ -14,6 +14,15 @@ from ....figures.words import count, sentence_list
 from ....records.schema import Table
 from .cells import number, rows_of, setting
 
+#: The look of each plan of data/serverless.toml, the same in every figure, by its place in `SERIES`; others take what is left.
+LOOKS = (
+    "Cloud Run, billed by request",
+    "Cloud Run, billed by instance",
+    "Fargate",
+    "Fargate, reserved for a year",
+    "Container Instances",
+    "EC2",
+)
 APART = 0.055  # of the axis' height: labels of crossings are at least so far from each other
 Curve = list[tuple[float, float]]
 
@@ -42,7 +51,8 @@ def costs(table: Table) -> Picture:
     axes.set_yscale("log")
     axes.grid(True, axis="x", color=RULE, linewidth=0.8)
     for place, plan in enumerate(plans):
-        mark = SERIES[place % len(SERIES)]
+        own = LOOKS.index(plan["plan"]) if plan["plan"] in LOOKS else len(LOOKS) + place
+        mark = SERIES[own % len(SERIES)]
         xs, ys = zip(*plan["points"], strict=True)
         axes.plot(
             xs, ys, color=mark.colour, linestyle=mark.dash, linewidth=2.4 if not plan["stays"] else 1.6,
