@@ -11,8 +11,8 @@ from llmlab.system.waiting import wait
 from llmlab.tiers.serverless.for_labs import (
     ACI_IMAGE,
     ACI_STANDS_IN,
-    Asked,
     ContainerGroup,
+    Creation,
     acr,
     in_docker,
     read_script,
@@ -34,7 +34,7 @@ def image(ctx: Context) -> str:
 
 
 @fixture
-def asked(ctx: Context) -> Asked:
+def asked(ctx: Context) -> Creation:
     """The one group that the script creates."""
     script = read_script(ctx.files / SCRIPT, variables(key(ctx)))
     if script.problems:

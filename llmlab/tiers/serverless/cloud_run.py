@@ -227,25 +227,29 @@ def ready(applied: Applied, service: RunService, within: float = 90) -> str:
     cluster, namespace, name = applied.cluster, service.document.namespace, service.name
     assert namespace is not None
 
+    def latest() -> str | None:
+        """The revision of what was applied last; None: Knative has not come to it yet."""
+        for plural in ("services", "configurations"):  # the one writes the other, which makes revisions
+            found = asked(cluster, namespace, name, plural)
+            if (found.get("status") or {}).get("observedGeneration") != found["metadata"]["generation"]:
+                return None
+        return str(found["status"].get("latestCreatedRevisionName") or "") or None
+
     def there() -> str | None:
-        found = asked(cluster, namespace, name)
-        status = found.get("status") or {}
-        latest = status.get("latestCreatedRevisionName")
-        if status.get("observedGeneration") != found["metadata"]["generation"] or not latest:
-            return None
+        revision = latest()
+        found = asked(cluster, namespace, name) if revision else {}
         good = conditions(found).get("Ready", ("", ""))[0] == "True"
-        return str(latest) if good and status.get("latestReadyRevisionName") == latest else None
+        return revision if good and found["status"].get("latestReadyRevisionName") == revision else None
 
     def never() -> LabError | None:
-        found = asked(cluster, namespace, name)
-        status, why = conditions(found).get("Ready", ("", ""))
-        latest = (found.get("status") or {}).get("latestCreatedRevisionName")
-        if (found.get("status") or {}).get("observedGeneration") != found["metadata"]["generation"]:
+        revision = latest()
+        if revision is None:
             return None
-        stuck = _stuck(pods(cluster, namespace, f"{API}/revision={latest}")) if latest else None
+        status, why = conditions(asked(cluster, namespace, name)).get("Ready", ("", ""))
+        stuck = _stuck(pods(cluster, namespace, f"{API}/revision={revision}"))
         if status != "False" and stuck is None:
             return None
-        said = "\n".join(trouble(cluster, namespace, f"{API}/revision={latest}"))
+        said = "\n".join(trouble(cluster, namespace, f"{API}/revision={revision}"))
         return LabError(
             f"Service {name} does not become ready: {stuck or why}\n{said}", where=service.document.where
         )

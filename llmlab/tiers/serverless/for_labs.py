@@ -8,7 +8,7 @@ from .aci.admission import STANDS_IN as ACI_STANDS_IN
 from .aci.group import ContainerGroup
 from .aci.images import reference
 from .aci.remarks import remarks
-from .aci.script import Asked, Script
+from .aci.script import Creation, Script
 from .aci.script import read as read_script
 from .ecs import policies
 from .ecs.account import EcsAccount
@@ -24,9 +24,9 @@ __all__ = [
     "ECS_IMAGE",
     "ECS_STANDS_IN",
     "RUN_IMAGE",
-    "Asked",
     "AwsEndpoint",
     "ContainerGroup",
+    "Creation",
     "EcsAccount",
     "FargateTask",
     "Script",

@@ -12,7 +12,7 @@ from ..docker.daemon import client, speaking
 from ..kubernetes.addons.addon_objects import secret
 from ..kubernetes.manifests.manifests import Document
 from ..kubernetes.programs.images import ELSEWHERE, archives
-from .aci.images import Registry
+from .aci.images import PrivateRegistry
 
 #: The image as Google's, Amazon's and Microsoft's registries have it.
 RUN_IMAGE, ECS_IMAGE, ACI_IMAGE = ELSEWHERE
@@ -59,10 +59,10 @@ def _id(archive: Path) -> str:
         return "sha256:" + Path(json.load(held)[0]["Config"]).stem
 
 
-def acr() -> Registry:
+def acr() -> PrivateRegistry:
     """The private registry from which container groups pull."""
     server, _, name = ACI_IMAGE.partition("/")
-    return Registry(server, frozenset({name}), identities=frozenset({IDENTITY.rpartition("/")[2]}))
+    return PrivateRegistry(server, frozenset({name}), identities=frozenset({IDENTITY.rpartition("/")[2]}))
 
 
 def variables(key: str) -> Mapping[str, str]:

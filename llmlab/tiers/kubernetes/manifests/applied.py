@@ -209,6 +209,9 @@ class Applied:
 
         core = client.CoreV1Api(self.cluster.api)
         mine = [name for name in self.namespaces if not self._gone(name)]
+        for document in self.documents:
+            if document.namespace in mine and document.api_version.startswith("serving.knative.dev/"):
+                self._delete(document)  # what makes workloads would make them again
         for name in mine:
             # Workloads first: a namespace that is deleted with pods in it waits for half of their grace period.
             apps, batch = client.AppsV1Api(self.cluster.api), client.BatchV1Api(self.cluster.api)
@@ -221,6 +224,16 @@ class Applied:
             core.delete_namespace(name)
         for name in mine:
             wait(f"the end of namespace {name}", functools.partial(self._gone, name), within)
+
+    def _delete(self, document: Document) -> None:
+        from kubernetes import client
+
+        path = self.cluster.path_of(document.api_version, document.kind, document.namespace, document.name)
+        try:
+            ask(self.cluster.api, "DELETE", path)
+        except client.ApiException as error:
+            if error.status != 404:
+                raise
 
     def _podless(self, name: str) -> bool:
         """Whether a namespace has no pods any more; they are not asked to finish what nobody waits for."""

@@ -183,7 +183,7 @@ class LiveRun(LiveCluster):
             lines.append(f"{plan.name}: {words}")
         return Drawn(table, figures.costs, lines)
 
-    def _measured(self) -> bill.Server:
+    def _measured(self) -> bill.Instance:
         """One instance under load: its tokens a second, and one start from nothing.
 
         :raises LabError: when it goes to nothing and does not come back, or its replies do not come.
@@ -202,7 +202,7 @@ class LiveRun(LiveCluster):
             raise LabError("No reply came to its end.", fix="run.ask(), run.said()")
         spent = max(sample.end or 0.0 for sample in samples) - min(sample.sent for sample in samples)
         cpu, memory = cloud_run.limits(self.service)
-        return bill.Server(
+        return bill.Instance(
             tokens_per_second=sum(sample.completion_tokens for sample in samples) / spent,
             slots=slots,
             vcpu=cpu,
