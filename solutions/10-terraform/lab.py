@@ -237,6 +237,6 @@ lab.stop()
 # %% [markdown] id="next" tags=["next"]
 # ## Next
 #
-# To read on: the AWS provider's pages on `aws_lb_target_group` and `aws_vpc_security_group_ingress_rule`, and Terraform's on
+# [11 · Serverless containers](../11-serverless/lab.ipynb): the same server where somebody else decides when it runs. To read on: the AWS provider's pages on `aws_lb_target_group` and `aws_vpc_security_group_ingress_rule`, and Terraform's on
 # tests with mocked providers. The same files go to a real account: with its credentials, your own domain, bucket, secret and
 # image in the variables, and `terraform apply` in this folder. This lab never does that, and the bill above is then yours.
