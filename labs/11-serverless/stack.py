@@ -10,7 +10,7 @@ from llmlab.checks import Context, fixture
 from llmlab.errors import LabError
 from llmlab.load.users import Users
 from llmlab.tiers.kubernetes.for_labs import NAMESPACE, Applied, applied, cluster
-from llmlab.tiers.serverless.for_labs import RUN_IMAGE, cloud_run, key_secret
+from llmlab.tiers.serverless.for_labs import RUN_IMAGE, cloud_run, first_of, key_secret
 
 SERVICE = "service.yaml"
 IMAGE = RUN_IMAGE
@@ -97,7 +97,7 @@ def once(ctx: Context, count: int, tokens: int = 16):
         pause = threading.Event()
         while len(them.samples) + them.open < count:
             pause.wait(0.01)
-        return them.stop(120)
+        return first_of(them, count)
 
 
 def zero(ctx: Context) -> None:

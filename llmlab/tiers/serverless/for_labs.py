@@ -17,6 +17,7 @@ from .ecs.definition import read as read_task
 from .ecs.imitated import STANDS_IN as ECS_STANDS_IN
 from .ecs.task import FargateTask
 from .given import ACI_IMAGE, ECS_IMAGE, RUN_IMAGE, acr, in_docker, key_secret, variables
+from .starts import first_of
 
 __all__ = [
     "ACI_IMAGE",
@@ -33,6 +34,7 @@ __all__ = [
     "TaskDefinition",
     "acr",
     "cloud_run",
+    "first_of",
     "in_docker",
     "key_secret",
     "policies",

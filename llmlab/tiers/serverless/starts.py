@@ -17,7 +17,7 @@ from ...system.local_client import local_client
 from . import cloud_run
 
 if TYPE_CHECKING:
-    from ...records.schema import Cell
+    from ...records.schema import Cell, Sample
     from ..kubernetes.cluster.cluster import Cluster
     from .cloud_run import RunDoor, RunService
 
@@ -50,7 +50,7 @@ def start(cluster: Cluster, service: RunService, door: RunDoor, key: str, number
             if them.open:
                 them.set(0)
             pause.wait(LOOK)
-        (sample,) = them.stop(PATIENCE)
+        (sample,) = first_of(them, 1)
     if not sample.ok or sample.first is None:
         raise LabError(f"The request was not answered: {sample.error}", fix="run.deploy(), run.said()")
     return _parts("Cloud Run (Knative)", number, marks, sample.sent, sample.first)
@@ -84,7 +84,7 @@ def started(
         asked = now() - them.now
         while not them.open and not them.samples:
             pause.wait(0.01)
-        (sample,) = them.stop(PATIENCE)
+        (sample,) = first_of(them, 1)
     if not sample.ok or sample.first is None:
         raise LabError(f"The request was not answered: {sample.error}")
     return _parts(platform, number, marks, 0.0, asked + sample.first)
@@ -142,13 +142,21 @@ def burst(cluster: Cluster, service: RunService, door: RunDoor, key: str, count:
             ready: list[Any] = cloud_run.instances(cluster, service, only_ready=True)
             looks.append((them.now, len(ready)))
             pause.wait(LOOK)
-        samples = them.stop(PATIENCE)
+        samples = first_of(them, count)
     firsts = [sample.first for sample in samples if sample.ok and sample.first is not None]
     rows: list[list[Cell]] = []
     for at, instances in looks:
         answered = sum(first <= at for first in firsts)
         rows.append([at, len(samples) - answered, instances, answered])
     return rows
+
+
+def first_of(them: Users, count: int) -> list[Sample]:
+    """The first so many requests of users who stop now: who was answered at once may have asked again before that.
+
+    :raises LabError: when their replies do not come.
+    """
+    return [sample for sample in them.stop(PATIENCE) if sample.n < count]
 
 
 def _users(door: RunDoor, key: str, count: int) -> Users:
