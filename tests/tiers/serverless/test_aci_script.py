@@ -343,7 +343,7 @@ def test_words_are_those_of_bash():
         for _ in range(1000)
     ]  # fmt: skip
     text = "V='one  two'\nW=three\nE=\n" + "\n".join(lines) + "\n"
-    start = "set -f; unset N; az() { [ $# = 0 ] || printf '%s\\0' \"$@\"; printf 'END\\0'; }\n"
+    start = "set -f +B; unset N; az() { [ $# = 0 ] || printf '%s\\0' \"$@\"; printf 'END\\0'; }\n"
     done = subprocess.run(
         ["bash", "-c", start + text], capture_output=True, env={"PATH": "/usr/bin:/bin", "LC_ALL": "C.UTF-8", "HOME": "/h"},
     )  # fmt: skip
@@ -369,7 +369,7 @@ def test_arrays_are_those_of_bash():
     draw = random.Random(12)
     lines = ["az " + " ".join("".join(draw.choices(ARRAYS, k=draw.randint(1, 3))) for _ in range(2)) for _ in range(300)]  # fmt: skip
     text = "A=(one 'two  three' # no\n '' four)\nNO=()\nO=(x)\nO+=(w)\n" + "\n".join(lines) + "\n"
-    start = "set -f; az() { [ $# = 0 ] || printf '%s\\0' \"$@\"; printf 'END\\0'; }\n"
+    start = "set -f +B; az() { [ $# = 0 ] || printf '%s\\0' \"$@\"; printf 'END\\0'; }\n"
     done = subprocess.run(["bash", "-c", start + text], capture_output=True, env={"PATH": "/usr/bin:/bin"})
     assert done.stderr == b""
     theirs = [row.split("\0")[:-1] for row in done.stdout.decode().split("END\0")[:-1]]

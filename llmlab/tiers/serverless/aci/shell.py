@@ -1,7 +1,7 @@
 """What a shell would make of a script's lines: words with their variables filled in, and where each came from. Nothing is run.
 
 It reads what scripts of `az` commands are made of (POSIX shell and a little of bash): quotes, continued lines, comments, variables,
-redirections, here-documents, `$(…)`. Loops and branches are read once, from top to bottom, as if each were taken.
+redirections, here-documents, arrays, `$(…)`; not: `{a,b}`, file names with `*`. Loops and branches are read once, as if taken.
 """
 
 from __future__ import annotations
