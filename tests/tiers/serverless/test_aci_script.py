@@ -9,7 +9,7 @@ import subprocess
 import pytest
 
 from llmlab.errors import LabError
-from llmlab.tiers.serverless.aci import options, script, shell
+from llmlab.tiers.serverless.aci import az, options, rules, script, shell
 from llmlab.tiers.serverless.aci.script import read_text
 
 AZ = "az container create -g rg -n one "
@@ -112,6 +112,23 @@ STRANGERS = {
           --vnet-address-prefix 10.0.0.0/16 --subnet aci-subnet --subnet-address-prefix 10.0.0.0/24
         """,
     "file": "az container create -g LiveSRKWNotificationSystem -f ./deploy-aci.yaml",
+    "array": """
+        args=(--resource-group rg
+          --name app # the name
+          --image 'nginx' )
+        args+=(--cpu 1 --memory "$MEMORY")
+        ENV_VARS=("A=1 2" B=3)
+        az container create "${args[@]}" --environment-variables "${ENV_VARS[@]}" C=4
+        """,
+    "from-a-file-that-is-read-in": """
+        . ./env.sh
+        az container create -g $RG -n $NAME --cpu $CPU --ports $PORTS --os-type $OS --environment-variables ${VARS[@]} --ip-address=$IP
+        az container delete $REST
+        """,
+    "all-of-it-from-a-file": """
+        source ./env.sh
+        az container create $ARGS "${MORE[@]}"
+        """,
     "identity": "az container create -g g -n n --image r.azurecr.io/a:1 --assign-identity [system] /subscriptions/1/x --acr-identity id",
 }  # fmt: skip
 
@@ -133,6 +150,7 @@ def test_what_az_takes_is_taken(name):
         "test_workers_cnt": "3",
         "log": "l",
         "master_ip": "10.0.0.4",
+        "MEMORY": "2",
     }
     found = read_text(text, environment=variables)
     assert [str(problem) for problem in found.problems] == []
@@ -211,6 +229,17 @@ def test_a_variable_that_is_not_set_is_nothing_and_is_said():
     assert problem.what == "argument --cpu: expected one argument"
 
 
+def test_an_array_is_its_elements():
+    asked = only("A=(X=1 'Y=2 3')\nA+=(Z=)\n" + AZ + '-e "${A[@]}" W=1 "${NONE[@]}"\n')
+    assert asked.environment == {"X": "1", "Y": "2 3", "Z": "", "W": "1"}
+
+
+def test_what_only_a_run_could_tell_is_refused_by_nobody():
+    asked = only("source env\n" + AZ + "--cpu $CPU --memory=$M --ports $P --os-type $OS $REST\n")
+    assert set(asked.unknown) == {"cpu", "memory", "ports", "os_type"}
+    assert rules.refusals(asked)[0].code == "image"  # and nothing about those
+
+
 def test_after_a_file_that_is_read_in_nobody_knows_what_is_set():
     asked = only("source ./env.sh\n" + AZ + "--cpu 1 --image $IMAGE\n")
     assert asked.unknown == {"image": "$IMAGE"}
@@ -286,13 +315,13 @@ def test_az_itself_is_asked_where_it_is_there(tmp_path, monkeypatch):
     program.chmod(0o755)
     monkeypatch.setenv("PATH", f"{tmp_path}:/usr/bin:/bin")
     found = read_text("M=16\n" + AZ + "\\\n --memory $M\n" + AZ + "--bogus\n")
-    said = script.with_az(found)
+    said = az.with_az(found)
     assert [str(problem) for problem in said] == [
         "aci.sh:2: no container create -g rg -n one --memory 16",
         "aci.sh:4: unrecognized arguments: --bogus",
     ]
     monkeypatch.setenv("PATH", str(tmp_path / "nowhere"))
-    assert script.with_az(found) == found.problems
+    assert az.with_az(found) == found.problems
 
 
 def test_the_options_say_whose_they_are():
@@ -314,7 +343,7 @@ def test_words_are_those_of_bash():
         for _ in range(1000)
     ]  # fmt: skip
     text = "V='one  two'\nW=three\nE=\n" + "\n".join(lines) + "\n"
-    start = "set -f; unset N; az() { [ $# = 0 ] || printf '%s\\0' \"$@\"; printf 'END\\0'; }\n"
+    start = "set -f +B; unset N; az() { [ $# = 0 ] || printf '%s\\0' \"$@\"; printf 'END\\0'; }\n"
     done = subprocess.run(
         ["bash", "-c", start + text], capture_output=True, env={"PATH": "/usr/bin:/bin", "LC_ALL": "C.UTF-8", "HOME": "/h"},
     )  # fmt: skip
@@ -331,3 +360,20 @@ def test_why_there_are_no_gpus_is_said_beside_azs_words():
     assert found.problems[0].what == "unrecognized arguments: --gpu-count 1 --gpu-sku=V100"
     (remark,) = found.remarks
     assert "no GPUs since 2025-07-14" in remark.what
+
+
+ARRAYS = '"${A[@]}"', "${A[@]}", '"${NO[@]}"', "${NO[@]}", 'x"${A[@]}"y', '"x${A[@]}"', '"${O[@]}y"', '""', "z", '"${A[@]}${O[@]}"'  # fmt: skip
+
+
+def test_arrays_are_those_of_bash():
+    draw = random.Random(12)
+    lines = ["az " + " ".join("".join(draw.choices(ARRAYS, k=draw.randint(1, 3))) for _ in range(2)) for _ in range(300)]  # fmt: skip
+    text = "A=(one 'two  three' # no\n '' four)\nNO=()\nO=(x)\nO+=(w)\n" + "\n".join(lines) + "\n"
+    start = "set -f +B; az() { [ $# = 0 ] || printf '%s\\0' \"$@\"; printf 'END\\0'; }\n"
+    done = subprocess.run(["bash", "-c", start + text], capture_output=True, env={"PATH": "/usr/bin:/bin"})
+    assert done.stderr == b""
+    theirs = [row.split("\0")[:-1] for row in done.stdout.decode().split("END\0")[:-1]]
+    ours = [list(map(str, it.words[1:])) for it in shell.read(text, {}).statements if it.words[:1] == ("az",)]
+    assert len(theirs) == len(ours)
+    for line, mine, bash in zip(lines, ours, theirs, strict=True):
+        assert mine == bash, line

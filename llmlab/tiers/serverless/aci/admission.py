@@ -11,7 +11,7 @@ from ...docker import images
 from ..group import GroupContainer
 from . import rules
 from .images import PrivateRegistry, reference
-from .script import Creation
+from .script import ANY, Creation
 
 NEITHER = "No TLS, no virtual network, no managed identity inside the group, no log workspace, no git repository as a volume, no Windows."
 NO_FILE = "az container create --file: a group described in YAML is not read."
@@ -38,7 +38,15 @@ FIXED = {
 UPDATE = "learn.microsoft.com/azure/container-instances/container-instances-update"
 #: Options whose value must be known before anything can be started.
 USED = frozenset(
-    {"image", "ports", "command_line", "environment_variables", "secure_environment_variables", "secrets"}
+    {
+        "image",
+        "ports",
+        "command_line",
+        "environment_variables",
+        "secure_environment_variables",
+        "secrets",
+        *ANY,
+    }
 )
 
 

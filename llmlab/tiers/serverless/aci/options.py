@@ -8,7 +8,7 @@ from __future__ import annotations
 import argparse
 import functools
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from importlib.resources import files
 from typing import Any
@@ -53,10 +53,11 @@ def version() -> str:
     return str(table()["version"])
 
 
-def parse(words: Sequence[str], *, has_group: bool = False) -> Parsed:
+def parse(words: Sequence[str], *, has_group: bool = False, unknown: Collection[str] = ()) -> Parsed:
     """Read the words after `az container create`.
 
     :param has_group: whether a default resource group was configured, so that --resource-group may be absent.
+    :param unknown: words, and values behind `=`, of which only a run could tell a part: nothing is refused because of them.
     :raises AzRefusal: with az's words.
     """
     given: dict[str, list[str]] = {}
@@ -66,26 +67,29 @@ def parse(words: Sequence[str], *, has_group: bool = False) -> Parsed:
         more: dict[str, Any] = {"dest": row["dest"], "action": _action(given, kind)}
         if kind is None:
             more |= {key: row[key] for key in ("nargs", "choices") if key in row}
-            if "choices" in row:
-                more["type"] = _either_case(row["choices"])
-            elif row.get("type") in PAIRS:
-                more["type"] = _pair(PAIRS[row["type"]])
-            elif "type" in row:
-                more["type"] = {"float": float, "int": int}[row["type"]]
-        required = bool(row.get("required")) and not (has_group and row["dest"] == "resource_group_name")
+            read = _reader(row)
+            if read is not None:
+                more["type"] = _or_unknown(read, unknown)
+        required = bool(row.get("required")) and not has_group
         parser.add_argument(*row["options"], required=required, **more)
-    found = vars(parser.parse_args(list(words)))
+    parser.unknown = unknown
+    space, rest = parser.parse_known_args(list(words))
+    if more_words := [text for text in rest if text not in unknown]:
+        parser.error(f"unrecognized arguments: {' '.join(more_words)}")
+    found = vars(space)
     if "help" in given:
         raise AzRefusal("--help is asked for: az prints its help and creates nothing")
     return Parsed(found, {name: tuple(written) for name, written in given.items()})
 
 
 class _CreateParser(argparse.ArgumentParser):
+    unknown: Collection[str] = ()
+
     def error(self, message: str) -> Any:
         raise AzRefusal(message)
 
     def _check_value(self, action: argparse.Action, value: Any) -> None:
-        if action.choices is not None and value not in action.choices:
+        if action.choices is not None and value not in action.choices and value not in self.unknown:
             allowed = ", ".join(map(str, action.choices))
             raise AzRefusal(
                 f"{self.prog}: '{value}' is not a valid value for '{action.option_strings[0]}'. Allowed values: {allowed}."
@@ -104,6 +108,23 @@ def _action(given: dict[str, list[str]], kind: str | None) -> type[argparse.Acti
             setattr(space, self.dest, True if kind else values)
 
     return Keep
+
+
+def _reader(row: Mapping[str, Any]) -> Callable[[str], Any] | None:
+    """How az reads a value of an option."""
+    if "choices" in row:
+        return _either_case(row["choices"])
+    if row.get("type") in PAIRS:
+        return _pair(PAIRS[row["type"]])
+    return {"float": float, "int": int}.get(row.get("type", ""))
+
+
+def _or_unknown(read: Callable[[str], Any], unknown: Collection[str]) -> Callable[[str], Any]:
+    def either(text: str) -> Any:
+        return text if text in unknown else read(text)
+
+    either.__name__ = getattr(read, "__name__", "value")  # argparse says it: invalid float value
+    return either
 
 
 def _either_case(choices: Sequence[str]) -> Callable[[str], str]:

@@ -1,20 +1,18 @@
 """A script of `az` commands, and the container groups that it asks for; nothing of it is run, and nobody is asked.
 
-`az container create` is read with the options of azure-cli's own parser; where `az` is on PATH, that is asked as well.
+`az container create` is read with the options of azure-cli's own parser; `az.py` asks the program as well.
 """
 
 from __future__ import annotations
 
 import os
-import shlex
-import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from ....errors import LabError
-from ..validators import AzCommands, Problem
+from ..validators import Problem
 from . import options, shell
 from .words import Statement, Unreadable, Word
 
@@ -57,6 +55,15 @@ OWN = frozenset(
         *("set", "shift", "source", "test", "trap", "true", "typeset", "unset", "wait"),
     )
 )
+
+#: What stands for a number or a choice that only a run could tell: a legal one.
+ANY: Mapping[str, Any] = {
+    "cpu": 1.0,
+    "memory": 1.0,
+    "ports": [80],
+    "os_type": "Linux",
+    "restart_policy": "Always",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -164,27 +171,6 @@ def read_text(text: str, name: str = FILE, environment: Mapping[str, str] | None
     )
 
 
-def with_az(script: Script) -> tuple[Problem, ...]:
-    """The script's problems and what `az` itself refuses of it, where it is on PATH: its word is taken for a line that both refuse.
-
-    It is given the words as a shell would fill them in, nobody logged in; nothing is asked of Azure.
-    """
-    az = AzCommands()
-    if az.lacks() or not script.az:
-        return script.problems
-    rows: dict[int, str] = {}
-    for line in script.az:
-        rows[int(line.where.rpartition(":")[2])] = shlex.join(
-            " ".join(word.split("\n")) for word in line.words
-        )
-    with tempfile.TemporaryDirectory() as folder:
-        filled = Path(folder) / script.az[0].where.rpartition(":")[0]
-        filled.write_text("".join(f"{rows.get(number, '')}\n" for number in range(1, max(rows) + 1)))
-        said = az.problems(filled)
-    lines = {problem.where for problem in said}
-    return (*said, *(problem for problem in script.problems if problem.where not in lines))
-
-
 class _ScriptReader:
     def __init__(self, name: str, environment: Mapping[str, str]) -> None:
         self.name = name
@@ -225,8 +211,11 @@ class _ScriptReader:
             for line, name in one.unset
         ]
         words = one.words[3:]
+        marks = _marks(words)
+        hidden = {text for text, mark in marks.items() if mark.unknown}
+        has_group = "group" in self.defaults or any(text.startswith(("$", "`")) for text in hidden)
         try:
-            parsed = options.parse(words, has_group="group" in self.defaults)
+            parsed = options.parse(words, has_group=has_group, unknown=hidden)
         except options.AzRefusal as refused:
             self.problems.append(Problem(where, str(refused)))
             gone = [options.GONE[name] for word in words if (name := word.partition("=")[0]) in options.GONE]
@@ -239,7 +228,6 @@ class _ScriptReader:
             or self.defaults.get("location")
             or self.locations.get(values["resource_group_name"])
         )
-        marks = _marks(words)
         unknown, written = {}, set()
         for name, value in values.items():
             parts = [
@@ -252,6 +240,7 @@ class _ScriptReader:
             files = [part for part in parts if part.startswith("@")]
             if files and name not in unknown:  # az reads the file that stands behind an @
                 unknown[name] = ", ".join(files)
+        values |= {name: legal for name, legal in ANY.items() if name in unknown}
         self.remarks += [
             Problem(where, f"{given[0]} is given {len(given)} times: az takes the last one only")
             for given in parsed.given.values()
@@ -294,4 +283,4 @@ def _marks(words: Sequence[Word]) -> dict[str, Word]:
 
 
 def _pairs(items: Sequence[str] | None) -> dict[str, str]:
-    return dict(item.split("=", 1) for item in items or ())
+    return dict(item.split("=", 1) for item in items or () if "=" in item)

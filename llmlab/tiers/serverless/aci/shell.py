@@ -1,7 +1,7 @@
 """What a shell would make of a script's lines: words with their variables filled in, and where each came from. Nothing is run.
 
 It reads what scripts of `az` commands are made of (POSIX shell and a little of bash): quotes, continued lines, comments, variables,
-redirections, here-documents, `$(…)`. Loops and branches are read once, from top to bottom, as if each were taken.
+redirections, here-documents, arrays, `$(…)`; not: `{a,b}`, file names with `*`. Loops and branches are read once, as if taken.
 """
 
 from __future__ import annotations
@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Mapping
 
+from .cursor import Cursor
 from .words import ASSIGNMENT, Fields, Reading, Statement, Unreadable, Word, only_a_run, word
 
 NAME = re.compile(r"[A-Za-z_]\w*", re.ASCII)
@@ -36,6 +37,7 @@ BEFORE = frozenset(
 )
 SETS = frozenset({"export", "readonly", "local", "declare", "typeset"})
 ESCAPE = re.compile(r"\\(x[0-9A-Fa-f]{1,2}|[\\nrt\"'])")  # of $'…'
+ALL = re.compile(r"\$\{([A-Za-z_]\w*)\[[@*]\]\}", re.ASCII)  # all of an array
 PARAMETER = re.compile(r"([A-Za-z_]\w*)(:?[-=?+])(.*)", re.DOTALL | re.ASCII)
 
 
@@ -50,12 +52,13 @@ def read(text: str, environment: Mapping[str, str]) -> Reading:
     return Reading(statements, reader.variables)
 
 
-class _Shell:
-    """One pass over the text; `at` is the place, `line` its number."""
+class _Shell(Cursor):
+    """One pass over the text."""
 
     def __init__(self, text: str, variables: dict[str, Word], line: int = 1, hidden: bool = False) -> None:
-        self.text, self.at, self.line = text, 0, line
+        super().__init__(text, line)
         self.variables = variables
+        self.arrays: dict[str, list[Word]] = {}
         self.hidden = hidden  # whether unseen hands may have set variables
         self.unset: list[tuple[int, str]] = []
         self._inner: list[Statement] = []  # of the `$(…)` of the statement that is being read
@@ -133,10 +136,6 @@ class _Shell:
             for item in made.words[1:]:
                 self.variables.pop(str(item), None)
 
-    def _pass(self, count: int) -> None:
-        self.line += self.text.count("\n", self.at, self.at + count)
-        self.at += count
-
     def _redirect(self, how: str) -> bool:
         """Past where something is led to; whether it is a here-document."""
         while self.at < len(self.text) and self.text[self.at] in " \t":
@@ -178,33 +177,53 @@ class _Shell:
             elif self.text.startswith("$'", self.at):
                 self._pass(1)
                 made.add(ESCAPE.sub(_escaped, self._until("'")), quoted=True)
+            elif found := ALL.match(self.text, self.at):
+                made.several(self._elements(found), quoted=False)
             elif char in "$`":
                 made.value(self._dollar(quiet), quoted=sets and made.assigns)
             else:
                 made.add(char)
                 self._pass(1)
-                if char == "=" and self.text.startswith("(", self.at):  # an array
-                    made.unknown.append(made.text + self._nested("(", ")"))
+                if char == "=" and self.text.startswith("(", self.at):
+                    self._array(made.text, self._nested("(", ")")[1:-1])
+                    return [word(made.text)]
         return made.words()
 
-    def _until(self, quote: str) -> str:
-        began = self.line
-        end = self.text.find(quote, self.at + 1)
-        if end < 0:
-            raise Unreadable(began, f"unexpected EOF while looking for matching `{quote}'")
-        found = self.text[self.at + 1 : end]
-        self._pass(end + 1 - self.at)
-        return found
+    def _array(self, start: str, inside: str) -> None:
+        """`NAME=(…)` and `NAME+=(…)`."""
+        nested = _Shell(inside, self.variables, self.line, self.hidden)
+        nested.arrays = self.arrays
+        items: list[Word] = []
+        while nested.at < len(nested.text):
+            before = nested.at
+            if nested.text[before] == "#":
+                nested._pass(len(nested.text[before:].split("\n", 1)[0]))
+            items += nested._word()
+            nested.at += nested.at == before
+        name = start.rstrip("=").rstrip("+")
+        self.arrays[name] = [*(self.arrays.get(name, []) if start.endswith("+=") else []), *items]
+
+    def _elements(self, found: re.Match[str]) -> list[Word]:
+        """Of `${NAME[@]}`."""
+        self._pass(len(found[0]))
+        if found[1] in self.arrays or not self.hidden:
+            return self.arrays.get(found[1], [])
+        return [only_a_run(found[0])]
 
     def _double(self, made: Fields) -> None:
         began = self.line
         self._pass(1)
-        made.add("", quoted=True)
+        empty = 0  # arrays without an element: `"${NONE[@]}"` is no word at all
+        start = self.at
         while self.at < len(self.text) and self.text[self.at] != '"':
             char = self.text[self.at]
             if char == "\\" and self.text[self.at + 1 : self.at + 2] in ("$", "`", '"', "\\", "\n"):
                 made.add(self.text[self.at + 1].replace("\n", ""), quoted=True)
                 self._pass(2)
+            elif found := ALL.match(self.text, self.at):
+                items = self._elements(found)
+                empty += 0 if items else len(found[0])
+                made.several(items, quoted=True)
             elif char in "$`":
                 made.value(self._dollar(False), quoted=True)
             else:
@@ -212,6 +231,8 @@ class _Shell:
                 self._pass(1)
         if self.at >= len(self.text):
             raise Unreadable(began, "unexpected EOF while looking for matching `\"'")
+        if not empty or empty < self.at - start:
+            made.add("", quoted=True)
         self._pass(1)
 
     def _dollar(self, quiet: bool) -> Word:
@@ -240,6 +261,7 @@ class _Shell:
     def _substituted(self, whole: str, inner: str, line: int) -> Word:
         """A command whose output is put there: it is read for what it asks of `az`, not run."""
         nested = _Shell(inner, dict(self.variables), line, self.hidden)
+        nested.arrays = dict(self.arrays)
         self._inner += nested.statements()
         return only_a_run(whole)
 
@@ -269,26 +291,6 @@ class _Shell:
         if not quiet:
             self.unset.append((self.line, name))
         return Word()
-
-    def _nested(self, opens: str, closes: str) -> str:
-        """From an opening bracket to the one that closes it, quotes apart."""
-        began, start, depth, quote = self.line, self.at, 0, ""
-        while self.at < len(self.text):
-            char = self.text[self.at]
-            if char == "\\" and quote != "'":
-                self._pass(1)
-            elif quote:
-                quote = "" if char == quote else quote
-            elif char in "'\"":
-                quote = char
-            elif char == opens:
-                depth += 1
-            elif char == closes:
-                depth -= 1
-            self._pass(1)
-            if not depth and not quote:
-                return self.text[start : self.at]
-        raise Unreadable(began, f"unexpected EOF while looking for matching `{closes}'")
 
 
 def _escaped(found: re.Match[str]) -> str:

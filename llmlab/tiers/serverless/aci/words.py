@@ -89,6 +89,13 @@ class Fields:
         self.outside |= value.outside
         self.unknown += value.unknown
 
+    def several(self, values: list[Word], *, quoted: bool) -> None:
+        """All of an array: each element a word of its own, joined to what stands before and behind it."""
+        for place, value in enumerate(values):
+            if place:
+                self._end()
+            self.value(value, quoted=quoted)
+
     def _end(self) -> None:
         if self.text or self.quoted:
             self.done.append(word(self.text, outside=self.outside, unknown=tuple(self.unknown)))
