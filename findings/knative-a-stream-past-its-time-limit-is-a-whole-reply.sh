@@ -10,7 +10,7 @@
 # What it costs: with llama-server behind it, a generation that was cut is taken for one that is finished, unless the client waits for `[DONE]`
 # or a finish_reason. The activator does the same, and its limit counts the waiting for an instance as well.
 # Output seen:
-#   status 200, 10 events, [DONE] False, ends with 'request timeout', connection usable True
+#   status 200, 10 events, [DONE] False, ends with 'request timeout', same connection True
 #   nothing sent yet: status 504, 'request timeout'
 set -euo pipefail
 folder=$(mktemp -d)
@@ -86,15 +86,17 @@ try:
     client = http.client.HTTPConnection("127.0.0.1", front, timeout=20)
     client.request("GET", "/")
     reply = client.getresponse()
+    held = client.sock
     body = reply.read().decode()  # IncompleteRead where a chunked body has no end
     events, whole = body.count("data: "), "[DONE]" in body
     end = body[body.rindex("\n") + 1 :]
     client.request("GET", "/silent")
+    same = held is not None and client.sock is held  # http.client would have connected again
     late = client.getresponse()
     text = late.read().decode()
-    print(f"status {reply.status}, {events} events, [DONE] {whole}, ends with {end!r}, connection usable True")
+    print(f"status {reply.status}, {events} events, [DONE] {whole}, ends with {end!r}, same connection {same}")
     print(f"nothing sent yet: status {late.status}, {text!r}")
-    assert (reply.status, whole, end) == (200, False, "request timeout")
+    assert (reply.status, whole, end, same) == (200, False, "request timeout", True)
     assert 5 <= events <= 15
     assert (late.status, text.strip()) == (504, "request timeout")
 finally:
