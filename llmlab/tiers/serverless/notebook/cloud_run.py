@@ -40,6 +40,7 @@ class LiveRun(LiveCluster):
         self.key = "sk-" + secrets.token_urlsafe(18)  # that the Secret llama-api-key holds
         self._applied: Applied | None = None
         self._service: cloud_run.RunService | None = None
+        self._revision: str | None = None  # that became ready
 
     @shown
     def deploy(self, within: float = 90) -> Said:
@@ -49,12 +50,12 @@ class LiveRun(LiveCluster):
         """
         if self._applied is not None:
             self._applied.down()
-            self._applied = self._service = None
+            self._applied = self._service = self._revision = None
         service = cloud_run.read(self.lab.files, "service.yaml", NAMESPACE)
         one = Applied(self.cluster, [key_secret(NAMESPACE, self.key), service.document])
         one.up()
         self._applied, self._service = one, service
-        revision = cloud_run.ready(one, service, within)
+        revision = self._revision = cloud_run.ready(one, service, within)
         lines = [f"{revision} is ready at http://{self._door().host}, port {service.port}"]
         return Said([*lines, *(f"not run here, only read: {remark}" for remark in service.aside)])
 
@@ -115,6 +116,7 @@ class LiveRun(LiveCluster):
     @shown
     def streams(self, count: int = 300) -> Said:
         """So many streams, one after the other: how many said 200, and how many of those came to their last event."""
+        self._answering()
         made = self._door()
         with (
             steps_bar("stream") as say,
@@ -210,8 +212,18 @@ class LiveRun(LiveCluster):
             cold_start=sum(float(str(row[3])) for row in parts),
         )
 
+    def _answering(self) -> None:
+        """:raises LabError: when no revision of what was deployed last has become ready."""
+        if self._revision is None:
+            raise LabError(
+                f"No revision of {self.service.name} is ready.",
+                where=self.service.document.where,
+                fix="run.said(), then service.yaml, then run.deploy()",
+            )
+
     def _zero(self) -> None:
-        """:raises LabError: when an instance stays."""
+        """:raises LabError: when an instance stays, or none ever came."""
+        self._answering()
         if cloud_run.to_zero(self.cluster, self.service, IDLE) is None:
             raise LabError(
                 f"An instance is still there after {IDLE} s without a request.",
