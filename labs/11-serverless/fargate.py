@@ -12,6 +12,7 @@ from llmlab.serve.api import Remote
 from llmlab.system.waiting import wait
 from llmlab.tiers.serverless.for_labs import (
     ECS_IMAGE,
+    ECS_NOT_IMITATED,
     ECS_STANDS_IN,
     AwsEndpoint,
     EcsAccount,
@@ -57,6 +58,15 @@ def task(ctx: Context):
     with FargateTask(read_task(ctx.files / TASK), endpoint(ctx), say=ctx.say) as one:
         one.wait("RUNNING", within=RUNNING)
         yield one
+
+
+def running(ctx: Context) -> FargateTask:
+    """The task, which has not stopped meanwhile."""
+    one = task(ctx)
+    with ctx.deploying():
+        if one.status != "RUNNING":
+            raise LabError(f"The task does not run any more: {one.said()}", where=TASK)
+    return one
 
 
 def port(ctx: Context) -> int:
@@ -123,6 +133,7 @@ def ecs_runs(ctx: Context) -> Verdict:
         expected=f"HTTP 200 with tokens of the model 20m at the task's address, within {RUNNING} s",
         observed=f"it is RUNNING and {one.health}",
         look="aws ecs register-task-definition, run-task, describe-tasks",
+        not_imitated=list(ECS_NOT_IMITATED),
     )
 
 
@@ -168,7 +179,8 @@ def ecs_role(ctx: Context) -> Verdict:
     return verdict(
         not lacks and not more,
         expected="the image pulled, this secret read, this log written; no other, and nothing else",
-        observed="\n".join([*lacks, *more][:8]) or "so it is",
+        observed="\n".join([*lacks, *more][:8])
+        or f"{len(made.needed())} actions allowed that it needs, none of {len(made.beyond())} that it does not",
         look="execution-policy.json: an Action for each step, and the Resource that it is about",
     )
 
@@ -183,7 +195,7 @@ def ecs_role(ctx: Context) -> Verdict:
 )
 def ecs_secret(ctx: Context) -> Verdict:
     """Ask without the key; look for it in what was registered, on command lines and in the logs."""
-    one, secret = task(ctx), account(ctx).key
+    one, secret = running(ctx), account(ctx).key
     reply = answered(ctx, None)
     found = []
     described = endpoint(ctx).client("ecs").describe_task_definition(taskDefinition=one.definition_arn)
@@ -226,6 +238,7 @@ def ecs_logs(ctx: Context) -> Verdict:
                 said.setdefault(name, error.what)
                 continue
             if any("listening" in line for line in lines):
+                said[name] = f"{len(lines)} lines of {name}, the one that says it listens among them"
                 return True
             said[name] = f"{len(lines)} lines"
         return False
@@ -242,7 +255,7 @@ def ecs_logs(ctx: Context) -> Verdict:
     return verdict(
         True,
         expected="the lines of llama-server in /ecs/llama-server",
-        observed="so it is",
+        observed=next(words for words in said.values() if "it listens" in words),
         look="aws logs tail /ecs/llama-server",
     )
 

@@ -32,7 +32,7 @@ def images(ctx: Context) -> Verdict:
     return verdict(
         not wrong,
         expected="a tag that is not latest, or a digest, in a registry that answers",
-        observed="\n".join(wrong) or f"{len(named)} images, so it is",
+        observed="\n".join(wrong) or f"{len(named)} images, each with a version",
         look="image: in all three files",
     )
 

@@ -10,6 +10,7 @@ from llmlab.serve.api import Remote
 from llmlab.system.waiting import wait
 from llmlab.tiers.serverless.for_labs import (
     ACI_IMAGE,
+    ACI_NOT_IMITATED,
     ACI_STANDS_IN,
     ContainerGroup,
     Creation,
@@ -18,6 +19,7 @@ from llmlab.tiers.serverless.for_labs import (
     read_script,
     remarks,
     variables,
+    with_az,
 )
 
 from .stack import key
@@ -37,8 +39,9 @@ def image(ctx: Context) -> str:
 def asked(ctx: Context) -> Creation:
     """The one group that the script creates."""
     script = read_script(ctx.files / SCRIPT, variables(key(ctx)))
-    if script.problems:
-        raise LabError("\n".join(map(str, script.problems)), where=script.problems[0].where)
+    problems = (*script.problems, *with_az(script))  # az itself, where this machine has it
+    if problems:
+        raise LabError("\n".join(map(str, problems)), where=problems[0].where)
     if len(script.asked) != 1:
         raise LabError(
             f"The script creates {len(script.asked)} container groups, and one is wanted.", where=SCRIPT
@@ -95,6 +98,7 @@ def aci_runs(ctx: Context) -> Verdict:
         expected=f"HTTP 200 with tokens of the model 20m at the group's address, within {RUNNING} s",
         observed=f"{one.state} at {at}",
         look="az container show, az container logs",
+        not_imitated=list(ACI_NOT_IMITATED),
     )
 
 
@@ -109,14 +113,20 @@ def aci_runs(ctx: Context) -> Verdict:
 def aci_secret(ctx: Context) -> Verdict:
     """Ask without the key; look for it in the script, in what az shows, on command lines and in the log."""
     one, secret = group(ctx), key(ctx)
-    with Remote(one.url()) as server:
-        status = server.http.post("/v1/completions", json={"prompt": "once", "max_tokens": 1}).status_code
+    with ctx.deploying(), Remote(one.url()) as server:
+        try:
+            reply = server.http.post("/v1/completions", json={"prompt": "once", "max_tokens": 1})
+        except httpx.HTTPError as error:
+            raise LabError(
+                f"Nobody answers: {error}; the group is {one.state}", where=one.asked.where
+            ) from None
+        status, processes = reply.status_code, one.group.processes(one.name)
     found = [
         str(remark) for remark in remarks(one.asked) if remark.code in ("secret-written", "secret-shown")
     ]
     if secret in json.dumps(one.describe()):
         found.append("az container show shows the key")
-    if any(secret in process["args"] for process in one.group.processes(one.name)):
+    if any(secret in process["args"] for process in processes):
         found.append("the key stands on a command line")
     if secret in one.logs():
         found.append("the key stands in the log")

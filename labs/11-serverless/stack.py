@@ -2,13 +2,13 @@
 
 import contextlib
 import secrets
-import threading
 
 import httpx
 
 from llmlab.checks import Context, fixture
 from llmlab.errors import LabError
 from llmlab.load.users import Users
+from llmlab.system.waiting import wait
 from llmlab.tiers.kubernetes.for_labs import NAMESPACE, Applied, applied, cluster
 from llmlab.tiers.serverless.for_labs import RUN_IMAGE, cloud_run, first_of, key_secret
 
@@ -17,7 +17,7 @@ IMAGE = RUN_IMAGE
 #: The same image, whose model comes from a slow disk.
 SLOW = f"{IMAGE}-slow-disk"
 READY = 90  # seconds for a revision to become ready
-IDLE = 60  # seconds in which the last instance has to go
+IDLE = 90  # seconds in which the last instance has to go
 PATH = "/v1/completions"
 
 
@@ -94,9 +94,7 @@ def users(ctx: Context, count: int, tokens: int = 16) -> Users:
 def once(ctx: Context, count: int, tokens: int = 16):
     """So many streams that are asked for at the same moment: their samples."""
     with users(ctx, count, tokens) as them:
-        pause = threading.Event()
-        while len(them.samples) + them.open < count:
-            pause.wait(0.01)
+        wait(f"{count} requests under way", lambda: len(them.samples) + them.open >= count, 30)
         return first_of(them, count)
 
 
@@ -112,4 +110,5 @@ def zero(ctx: Context) -> None:
         raise LabError(
             f"After {IDLE} s without a request {left} instances are still there.",
             where=service(ctx).document.where,
+            fix='autoscaling.knative.dev/minScale: "0"',
         )

@@ -78,9 +78,9 @@ run.ask()
 run.instances()
 
 # %% [markdown] id="starts-text"
-# ## From nothing
+# ## From zero: the cold start
 #
-# Nobody asks, and after six seconds (here; Cloud Run takes up to fifteen minutes) the last instance goes. The next request finds nobody: the activator holds it until an instance is there.
+# Nobody asks, and after six seconds (here; Cloud Run takes up to fifteen minutes) the last instance goes: *scale to zero*. The next request finds nobody: the activator holds it until an instance is there.
 # **Predict**: how many seconds from that request to its first token?
 
 # %% id="predict-start" tags=["prediction"]
@@ -95,7 +95,7 @@ starts.plot()
 
 # %% [markdown] id="starts-after"
 # The model here is small and lies in an image that is already on the node. With seven billion parameters the part *load* alone takes longer than all of this, and *image*
-# is the time for gigabytes through a network. **Your turn**: write into `promise.toml` what you promise. The check measures three starts, and wants a promise that is kept and not ten times too long.
+# is the time for gigabytes through a network. **Your turn**: write into `promise.toml` what you promise. The check measures two cold starts, and wants a promise that is kept and not ten times too long.
 #
 # ## A burst from nothing
 #
@@ -142,10 +142,10 @@ fargate.start()
 # **Your turn**, in `task-definition.json` and `execution-policy.json`:
 #
 # - The image is `123456789012.dkr.ecr.us-east-1.amazonaws.com/llama-server:v1.0.0`. Nothing says `$PORT` here: the port is the container's own, and it has to listen on all addresses.
-# - `executionRoleArn`, because the image, the secret and the log are all read and written by ECS before your container runs.
+# - `executionRoleArn`, because ECS fetches the image and the secret and writes the log on your container's behalf.
 # - A secret's ARN ends with six characters that somebody drew; `fargate` shows it. `LLAMA_API_KEY` is the name that the server reads.
 # - Only `healthCheck` of the task definition counts, never the image's. And `CMD-SHELL` wants a shell.
-# - On SIGTERM llama-server forgets what it is doing. Containers stop in the reverse order of `dependsOn`: who stands in front can let its replies end first, within `stopTimeout`.
+# - On SIGTERM llama-server drops the replies that it is sending. Containers stop in the reverse order of `dependsOn`: who stands in front can let its replies end first, within `stopTimeout`.
 
 # %% id="task-ask"
 fargate.ask()
@@ -153,12 +153,12 @@ fargate.ask()
 # %% id="task-logs"
 fargate.logs()
 
+# %% id="task-stop"
+fargate.stop()
+
 # %% id="task-starts"
 fargate_starts = fargate.starts()
 fargate_starts
-
-# %% id="task-stop"
-fargate.stop()
 
 # %% [markdown] id="aci-text"
 # ## Container Instances: one command
@@ -183,7 +183,8 @@ aci.show()
 
 # %% [markdown] id="aci-starts-text"
 # Three platforms, three ways to begin. Cloud Run holds the request until somebody can answer it; the other two start when you say so, and whoever asks too early is told that nobody is there.
-# Neither has to fetch the image here: on the real ones that is the longest part.
+# Neither has to fetch the image here: on the real ones that is the longest part. Five seconds of Fargate's are the interval of the health check that the
+# second container waits for (`dependsOn`).
 
 # %% id="aci-starts"
 all_starts = aci.starts(beside=[starts, fargate_starts])
@@ -208,7 +209,7 @@ costs
 costs.plot()
 
 # %% [markdown] id="costs-after"
-# An instance that comes and goes is paid while it computes, and for as long as it idles before it goes. Where the requests come closer together than that, it never goes, and then its higher price a second is all that is left of the advantage.
+# An instance that comes and goes is paid while it computes, and for as long as it idles before it goes. Where the requests come closer together than that, it never goes, and then only its higher price per second is left. That is why *billed by instance* loses so early: an idle instance is kept for up to fifteen minutes.
 #
 # ## Check
 #

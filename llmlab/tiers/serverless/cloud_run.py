@@ -32,6 +32,58 @@ ACCELERATOR = "run.googleapis.com/accelerator"
 GPU = "nvidia.com/gpu"
 #: What a Cloud Run instance has of it where the file says nothing (its documentation, "Configure memory limits" and "CPU limits").
 DEFAULTS = {"cpu": "1", "memory": "512Mi"}
+#: Annotations of Cloud Run's on services and revisions (its "YAML reference"); none of them acts here.
+ANNOTATIONS = frozenset(
+    f"run.googleapis.com/{name}"
+    for name in (
+        *(
+            "launch-stage",
+            "ingress",
+            "ingress-status",
+            "operation-id",
+            "client-name",
+            "client-version",
+            "description",
+        ),
+        *(
+            "minScale",
+            "maxScale",
+            "scalingMode",
+            "manualInstanceCount",
+            "invoker-iam-disabled",
+            "default-url-disabled",
+        ),
+        *(
+            "custom-audiences",
+            "binary-authorization",
+            "binary-authorization-breakglass",
+            "iap-enabled",
+            "build-id",
+        ),
+        *(
+            "build-image-uri",
+            "build-source-location",
+            "build-function-target",
+            "build-base-image",
+            "build-name",
+        ),
+        *(
+            "execution-environment",
+            "cpu-throttling",
+            "startup-cpu-boost",
+            "container-dependencies",
+            "sessionAffinity",
+        ),
+        *("vpc-access-connector", "vpc-access-egress", "network-interfaces", "cloudsql-instances", "secrets"),
+        *(
+            "encryption-key",
+            "encryption-key-shutdown-hours",
+            "post-key-revocation-action-type",
+            "base-images",
+        ),
+        *("gpu-zonal-redundancy-disabled", "health-check-disabled", "threat-detection", "urls"),
+    )
+)
 #: What this Knative is not, of what Cloud Run is.
 NOT_IMITATED = (
     "no IAM: whoever reaches the door may ask",
@@ -76,23 +128,26 @@ class RunService:
     def port(self) -> int:
         """That $PORT says; 8080 where the file says nothing, as on Cloud Run."""
         ports = self.ingress.get("ports") or [{}]
-        return int(ports[0].get("containerPort", 8080))
+        found = _map(ports[0] if isinstance(ports, list) else {}).get("containerPort", 8080)
+        return found if isinstance(found, int) else 8080  # the API server says what is wrong with it
 
     @property
     def concurrency(self) -> int:
         """Requests that an instance gets at once; 0: as many as come, Knative's default."""
-        return int(self.template["spec"].get("containerConcurrency") or 0)
+        found = self.template["spec"].get("containerConcurrency")
+        return found if isinstance(found, int) else 0
 
     def on_port(self, port: int) -> RunService:
         """The same where the platform has chosen another port: probes of the old one follow, as Cloud Run fills them in."""
         body, before = copy.deepcopy(self.document.body), self.port
         made = replace(self, document=replace(self.document, body=body))
         ingress = made.ingress
-        ingress["ports"] = [{**(ingress.get("ports") or [{}])[0], "containerPort": port}]
+        first, *_ = ingress.get("ports") or [{}]
+        ingress["ports"] = [{**_map(first), "containerPort": port}]
         for probe in ("startupProbe", "readinessProbe", "livenessProbe"):
             for how in ("httpGet", "tcpSocket", "grpc"):
-                asked = ingress.get(probe, {}).get(how)
-                if asked and asked.get("port") == before:
+                asked = _map(_map(ingress.get(probe)).get(how))
+                if asked.get("port") == before:
                     asked["port"] = port
         return made
 
@@ -114,9 +169,15 @@ def read(folder: Path, name: str, namespace: str) -> RunService:
     :raises LabError: it is no Service of Knative's, or has no containers: with file and line.
     """
     path = folder / name
-    for document in manifests.read(folder, [name], namespaces=[namespace, *_projects(path)]):
-        if document.kind == "Service" and document.api_version.startswith(f"{API}/"):
-            return _read(document, namespace)
+    found = [
+        document
+        for document in manifests.read(folder, [name], namespaces=[namespace, *_projects(path)])
+        if document.kind == "Service" and document.api_version.startswith(f"{API}/")
+    ]
+    if len(found) > 1:
+        raise LabError(f"There are {len(found)} Services in {name}, and one is wanted.", where=found[1].where)
+    if found:
+        return _read(found[0], namespace)
     raise LabError(
         f"{name} has no Service of {API}/{VERSION} in it.",
         where=f"{name}:1",
@@ -130,7 +191,7 @@ def _projects(path: Path) -> list[str]:
 
     try:
         found = list(yaml.safe_load_all(path.read_text(encoding="utf-8")))
-    except (OSError, yaml.YAMLError):  # whoever reads it next says so better
+    except (OSError, ValueError, RecursionError, yaml.YAMLError):  # whoever reads it next says so better
         return []
     names = [
         document["metadata"].get("namespace")
@@ -168,15 +229,38 @@ def _read(document: Document, namespace: str) -> RunService:
         if not spec["nodeSelector"]:
             del spec["nodeSelector"]
     for place, container in enumerate(containers):
-        limits = (container.get("resources") or {}).get("limits") or {}
-        if isinstance(limits, dict) and GPU in limits:
+        limits = _map(_map(container.get("resources")).get("limits"))
+        if GPU in limits:
             leave(
                 f'spec.template.spec.containers[{place}].resources.limits."{GPU}"',
                 f"{GPU}: no node here has one",
             )
             del limits[GPU]
-    made = replace(document, body=body, namespace=namespace)
-    return RunService(made, tuple(aside))
+    account = spec.get("serviceAccountName")
+    if isinstance(account, str) and "@" in account:
+        leave("spec.template.spec.serviceAccountName", f"{account}: no IAM here, so nobody is anybody")
+        del spec["serviceAccountName"]
+    template = _map(_map(body.get("spec")).get("template"))
+    for where, about in (
+        ("metadata", body["metadata"]),
+        ("spec.template.metadata", template.get("metadata")),
+    ):
+        for name in _map(_map(about).get("annotations")):
+            if name.startswith("run.googleapis.com/") and name not in ANNOTATIONS:
+                leave(
+                    f'{where}.annotations."{name}"',
+                    f"{name}: no annotation of Cloud Run's that is known here",
+                )
+    made = RunService(replace(document, body=body, namespace=namespace), tuple(aside))
+    for probe in (
+        "startupProbe",
+        "livenessProbe",
+    ):  # Cloud Run fills the port in, Knative refuses them without
+        for how in ("httpGet", "tcpSocket", "grpc"):
+            asked = _map(_map(made.ingress.get(probe)).get(how))
+            if asked and "port" not in asked:
+                asked["port"] = made.port
+    return made
 
 
 def limits(service: RunService) -> tuple[float, int]:
@@ -185,10 +269,15 @@ def limits(service: RunService) -> tuple[float, int]:
 
     cpu, memory = 0.0, 0
     for container in service.containers:
-        said = DEFAULTS | ((container.get("resources") or {}).get("limits") or {})
+        said = DEFAULTS | _map(_map(container.get("resources")).get("limits"))
         cpu += float(parse_quantity(said["cpu"]))
         memory += int(parse_quantity(said["memory"]))
     return cpu, memory
+
+
+def _map(value: Any) -> dict[str, Any]:
+    """The value where it is a mapping; else an empty one: what is wrong with it the API server says better."""
+    return value if isinstance(value, dict) else {}
 
 
 def _inside(body: dict[str, Any], key: str) -> dict[str, Any]:

@@ -39,7 +39,11 @@ class LiveRun(LiveCluster):
 
     def __init__(self, lab: Bench) -> None:
         super().__init__(lab, "knative")
-        cloud_run.admits(self.cluster)
+        try:
+            cloud_run.admits(self.cluster)
+        except BaseException:
+            self.cluster.down()
+            raise
         self.key = "sk-" + secrets.token_urlsafe(18)  # that the Secret llama-api-key holds
         self._applied: Applied | None = None
         self._service: cloud_run.RunService | None = None
@@ -61,6 +65,16 @@ class LiveRun(LiveCluster):
         revision = self._revision = cloud_run.ready(one, service, within)
         lines = [f"{revision} is ready at http://{self._door().host}, port {service.port}"]
         return Said([*lines, *(f"not run here, only read: {remark}" for remark in service.aside)])
+
+    def close(self) -> None:
+        """End the cluster if it is this notebook's own; else only what was deployed."""
+        if self._applied is not None and self.cluster.attached:
+            self._applied.down()
+        self._applied = self._service = self._revision = None
+        super().close()
+
+    def _lines(self) -> list[str]:
+        return [*super()._lines(), *(f"not as on Cloud Run: {what}" for what in cloud_run.NOT_IMITATED)]
 
     @property
     def service(self) -> cloud_run.RunService:
@@ -200,9 +214,11 @@ class LiveRun(LiveCluster):
             self._zero()
             parts = starts.start(self.cluster, self.service, self._door(), self.key, 0)
             slots, made = self.service.concurrency or 1, self._door()
-            say(f"{slots} people stream")
+            say(f"{slots} people stream to one instance")
+            self._only(1)
             cpu, memory = cloud_run.limits(self.service)
             speed = _speed(Users(made.base, slots, tokens=200, host=made.host, api_key=self.key), slots)
+            self._only(None)
         found = bill.Instance(
             tokens_per_second=speed,
             slots=slots,
@@ -211,6 +227,20 @@ class LiveRun(LiveCluster):
             cold_start=sum(float(str(row[3])) for row in parts),
         )
         return found, "an instance of yours"
+
+    def _only(self, most: int | None) -> None:
+        """At most so many instances: Knative brings the next one when 70 % of the slots are taken. None: as the file says.
+
+        :raises LabError: when no revision of it becomes ready.
+        """
+        assert self._applied is not None
+        changed = (
+            self.service
+            if most is None
+            else self.service.with_annotations(min_scale="0", max_scale=str(most))
+        )
+        self._applied.apply(changed.document)
+        cloud_run.ready(self._applied, changed)
 
     def _own(self, say: Say) -> bill.Instance:
         say("a server of the lab's own, with four slots")

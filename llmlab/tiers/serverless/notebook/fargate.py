@@ -10,6 +10,7 @@ import httpx
 from ....errors import LabError
 from ....serve.api import Remote
 from ....show.bars import steps_bar
+from ....show.bench import alone
 from ....show.shown import Drawn, Said, Shown, shown
 from ...aws.endpoint import AwsEndpoint
 from .. import starts
@@ -38,6 +39,7 @@ class LiveFargate:
     """
 
     def __init__(self, lab: Bench) -> None:
+        alone(lab, LiveFargate)
         self.lab = lab  # whose files are run
         self.task: FargateTask | None = None  # that was started last
         self.account: EcsAccount | None = None  # as it was when the task started
@@ -181,7 +183,7 @@ class LiveFargate:
             f"the secret: {made.secret}",
             f"the role that is made of {TRUST} and {POLICY}: {made.role}",
             f"the log group: {made.log_group}; the image: {made.image}",
-            f"not imitated: {len(NOT_IMITATED)} things, of them first: {NOT_IMITATED[0]}",
+            *(f"not imitated: {what}" for what in NOT_IMITATED),
         ]
 
     def __repr__(self) -> str:

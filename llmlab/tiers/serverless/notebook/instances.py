@@ -12,6 +12,7 @@ import httpx
 from ....errors import LabError
 from ....serve.api import Remote
 from ....show.bars import steps_bar
+from ....show.bench import alone
 from ....show.shown import Drawn, Said, shown
 from ....system.waiting import wait
 from .. import starts
@@ -38,6 +39,7 @@ class LiveInstances:
     """
 
     def __init__(self, lab: Bench) -> None:
+        alone(lab, LiveInstances)
         self.lab = lab  # whose script is read
         self.key = "sk-" + secrets.token_urlsafe(18)  # what $LLAMA_API_KEY says
         self.group: ContainerGroup | None = None  # that was made last
@@ -127,7 +129,7 @@ class LiveInstances:
             f"emulated: {STANDS_IN}",
             f"$LLAMA_API_KEY is set, $IDENTITY is {IDENTITY}",
             f"the image: {ACI_IMAGE}; only that identity may pull it",
-            f"not imitated: {len(NOT_IMITATED)} things, of them first: {NOT_IMITATED[0]}",
+            *(f"not imitated: {what}" for what in NOT_IMITATED),
         ]
 
     def __repr__(self) -> str:
