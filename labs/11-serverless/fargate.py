@@ -133,7 +133,7 @@ def ecs_runs(ctx: Context) -> Verdict:
         expected=f"HTTP 200 with tokens of the model 20m at the task's address, within {RUNNING} s",
         observed=f"it is RUNNING and {one.health}",
         look="aws ecs register-task-definition, run-task, describe-tasks",
-        not_imitated=list(ECS_NOT_IMITATED),
+        not_imitated=" ".join(ECS_NOT_IMITATED),
     )
 
 

@@ -98,7 +98,7 @@ def aci_runs(ctx: Context) -> Verdict:
         expected=f"HTTP 200 with tokens of the model 20m at the group's address, within {RUNNING} s",
         observed=f"{one.state} at {at}",
         look="az container show, az container logs",
-        not_imitated=list(ACI_NOT_IMITATED),
+        not_imitated=" ".join(ACI_NOT_IMITATED),
     )
 
 

@@ -83,7 +83,7 @@ def run_promise(ctx: Context) -> Verdict:
     ]
     slowest = max(seen, default=float("inf"))
     before = measured(ctx)
-    usual = max(statistics.median(seen), *before) if seen else 0.0
+    usual = max([statistics.median(seen), *before]) if seen else 0.0
     good = len(seen) == 2 and slowest <= promised <= FAR * usual
     if len(seen) == 2 and before and max(before) <= promised < slowest and slowest > 2 * max(before):
         return inconclusive(
