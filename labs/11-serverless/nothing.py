@@ -29,7 +29,7 @@ def starts(ctx: Context):
 @check(
     title="Cloud Run: nobody asks, nothing runs; somebody asks, it is there",
     points=3,
-    needs=("run-serves",),
+    needs=("run-streams",),
     machine=("pods",),
     timed=True,  # the starts of all three checks are measured here
 )
