@@ -61,6 +61,9 @@ run.deploy()
 # %% id="ask"
 run.ask()
 
+# %% id="said"
+run.said()
+
 # %% [markdown] id="run-after"
 # The guide's image has no version and lies in a registry that was shut down in March 2025. `MODEL_PATH` is a name that llama-server has never read.
 #
@@ -85,6 +88,9 @@ run.instances()
 
 # %% id="predict-start" tags=["prediction"]
 lab.predict(seconds_from_zero=3)
+
+# %% id="idle"
+run.idle()
 
 # %% id="starts"
 starts = run.starts()
@@ -138,6 +144,9 @@ fargate
 # %% id="task"
 fargate.start()
 
+# %% id="describe"
+fargate.describe()
+
 # %% [markdown] id="task-after"
 # **Your turn**, in `task-definition.json` and `execution-policy.json`:
 #
@@ -180,6 +189,9 @@ aci.ask()
 
 # %% id="aci-show"
 aci.show()
+
+# %% id="aci-logs"
+aci.logs()
 
 # %% [markdown] id="aci-starts-text"
 # Three platforms, three ways to begin. Cloud Run holds the request until somebody can answer it; the other two start when you say so, and whoever asks too early is told that nobody is there.

@@ -73,11 +73,14 @@ class LiveRun(LiveCluster):
         self._applied = self._service = self._revision = None
         super().close()
 
+    def __repr__(self) -> str:
+        return "\n".join(self._lines())
+
     def _lines(self) -> list[str]:
         return [*super()._lines(), *(f"not as on Cloud Run: {what}" for what in cloud_run.NOT_IMITATED)]
 
     @property
-    def service(self) -> cloud_run.RunService:
+    def _deployed(self) -> cloud_run.RunService:
         """What was deployed.
 
         :raises LabError: nothing was.
@@ -87,7 +90,7 @@ class LiveRun(LiveCluster):
         return self._service
 
     def _door(self) -> cloud_run.RunDoor:
-        return cloud_run.door(self.cluster, self.service)
+        return cloud_run.door(self.cluster, self._deployed)
 
     @shown
     def ask(self, *, tokens: int = 8, key: bool = True, path: str = "/v1/completions") -> Said:
@@ -109,7 +112,7 @@ class LiveRun(LiveCluster):
         """The pods of your service."""
         rows = [
             (pod.metadata.name, state(pod), f"{restarts(pod)} restarts")
-            for pod in cloud_run.instances(self.cluster, self.service)
+            for pod in cloud_run.instances(self.cluster, self._deployed)
         ]
         look = self.cluster.kubectl("get", "ksvc,revisions,pods", "-n", NAMESPACE)
         return Shown(rows, [f"{len(rows)} instances; from a shell: {look}"], ("instance", "state", ""))
@@ -117,16 +120,16 @@ class LiveRun(LiveCluster):
     @shown
     def said(self) -> Said:
         """What Knative says of your service, and why its instances are not ready."""
-        found = cloud_run.conditions(cloud_run.asked(self.cluster, NAMESPACE, self.service.name))
+        found = cloud_run.conditions(cloud_run.asked(self.cluster, NAMESPACE, self._deployed.name))
         lines = [f"{kind}: {status} {words}".rstrip() for kind, (status, words) in found.items()]
-        return Said(lines + trouble(self.cluster, NAMESPACE, f"{cloud_run.API}/service={self.service.name}"))
+        return Said(lines + trouble(self.cluster, NAMESPACE, f"{cloud_run.API}/service={self._deployed.name}"))
 
     @shown
     def idle(self) -> Said:
         """Ask nothing until no instance is left."""
-        took = cloud_run.to_zero(self.cluster, self.service, IDLE)
+        took = cloud_run.to_zero(self.cluster, self._deployed, IDLE)
         if took is None:
-            left = len(cloud_run.instances(self.cluster, self.service))
+            left = len(cloud_run.instances(self.cluster, self._deployed))
             return Said([f"after {IDLE} s {left} instances are still there"])
         return Said([f"no instance after {took:.0f} s"])
 
@@ -158,14 +161,14 @@ class LiveRun(LiveCluster):
             for number in range(tries):
                 say(f"start {number + 1} of {tries}: waiting until no instance is left")
                 self._zero()
-                rows += starts.start(self.cluster, self.service, self._door(), self.key, number)
+                rows += starts.start(self.cluster, self._deployed, self._door(), self.key, number)
         return together(self.lab, rows, kubernetes=self.cluster.facts()["version"])
 
     @shown
     def burst(self, count: int = 12) -> Drawn:
         """So many streams at the same moment, from nothing: who waits, how many instances come, and when tokens do."""
         self._zero()
-        rows = starts.burst(self.cluster, self.service, self._door(), self.key, count)
+        rows = starts.burst(self.cluster, self._deployed, self._door(), self.key, count)
         table, _ = keep(
             self.lab, "burst_from_zero", starts.BURST, rows, kubernetes=self.cluster.facts()["version"]
         )
@@ -212,11 +215,11 @@ class LiveRun(LiveCluster):
                 return self._own(say), "a server of the lab's own, since no revision of yours is ready"
             say("one start from nothing")
             self._zero()
-            parts = starts.start(self.cluster, self.service, self._door(), self.key, 0)
-            slots, made = self.service.concurrency or 1, self._door()
+            parts = starts.start(self.cluster, self._deployed, self._door(), self.key, 0)
+            slots, made = self._deployed.concurrency or 1, self._door()
             say(f"{slots} people stream to one instance")
             self._only(1)
-            cpu, memory = cloud_run.limits(self.service)
+            cpu, memory = cloud_run.limits(self._deployed)
             speed = _speed(Users(made.base, slots, tokens=200, host=made.host, api_key=self.key), slots)
             self._only(None)
         found = bill.Instance(
@@ -235,9 +238,9 @@ class LiveRun(LiveCluster):
         """
         assert self._applied is not None
         changed = (
-            self.service
+            self._deployed
             if most is None
-            else self.service.with_annotations(min_scale="0", max_scale=str(most))
+            else self._deployed.with_annotations(min_scale="0", max_scale=str(most))
         )
         self._applied.apply(changed.document)
         cloud_run.ready(self._applied, changed)
@@ -255,18 +258,18 @@ class LiveRun(LiveCluster):
         """:raises LabError: when no revision of what was deployed last has become ready."""
         if self._revision is None:
             raise LabError(
-                f"No revision of {self.service.name} is ready.",
-                where=self.service.document.where,
+                f"No revision of {self._deployed.name} is ready.",
+                where=self._deployed.document.where,
                 fix="run.said(), then service.yaml, then run.deploy()",
             )
 
     def _zero(self) -> None:
         """:raises LabError: when an instance stays, or none ever came."""
         self._answering()
-        if cloud_run.to_zero(self.cluster, self.service, IDLE) is None:
+        if cloud_run.to_zero(self.cluster, self._deployed, IDLE) is None:
             raise LabError(
                 f"An instance is still there after {IDLE} s without a request.",
-                where=self.service.document.where,
+                where=self._deployed.document.where,
                 fix='autoscaling.knative.dev/minScale: "0"',
             )
 
