@@ -18,7 +18,7 @@ from llmlab.errors import LabError
 from llmlab.system import owned
 from llmlab.tiers.docker.daemon import client
 from llmlab.tiers.docker.owning import Claim
-from llmlab.tiers.serverless.ecs import policies
+from llmlab.tiers.serverless.ecs import agent, policies
 from llmlab.tiers.serverless.ecs.account import (
     ACCOUNT,
     IMAGE,
@@ -118,6 +118,37 @@ def test_a_policy_that_iam_refuses_is_named(aws):
     assert caught.value.where == "execution-policy.json"
 
 
+@pytest.fixture
+def furnish(aws):
+    def made(**more):
+        return EcsAccount.furnish(aws, **({"trust": trust(), "policies": {"execution": policy()}} | more))
+
+    return made
+
+
+class Daemon:
+    """One in which every image is there, for one architecture."""
+
+    def __init__(self, architecture):
+        self.images, self.attrs = self, {"Architecture": architecture, "RepoDigests": ["a@sha256:b"]}
+
+    def get(self, name):
+        return self
+
+
+@pytest.mark.parametrize("architecture", ["amd64", "arm64"])
+def test_the_labs_image_counts_as_pushed_for_both_architectures(aws, furnish, monkeypatch, architecture):
+    furnish()
+    monkeypatch.setattr(agent.images, "here", lambda name: True)
+    monkeypatch.setattr(agent, "client", lambda: Daemon(architecture))
+    role = agent.assume(aws, ROLE_ARN, "a")
+    for asked in agent.ARCHITECTURES:
+        agent.pull(aws, role, IMAGE, asked)
+    other = {"amd64": "ARM64", "arm64": "X86_64"}[architecture]
+    with pytest.raises(agent.TaskStopped, match="does not contain descriptor matching platform"):
+        agent.pull(aws, role, f"{REGISTRY}:mine", other)
+
+
 # What runs.
 
 needs = pytest.mark.needs("docker", "images", "kubernetes")
@@ -138,14 +169,6 @@ def images():
             client().images.build(fileobj=io.BytesIO(f"{lines}\n".encode()), tag=names[kind], labels=claim.labels, rm=True)  # fmt: skip
         yield names
     assert held(claim.name) == []
-
-
-@pytest.fixture
-def furnish(aws):
-    def made(**more):
-        return EcsAccount.furnish(aws, **({"trust": trust(), "policies": {"execution": policy()}} | more))
-
-    return made
 
 
 LOGGED = {"logDriver": "awslogs", "options": {"awslogs-group": LOG_GROUP, "awslogs-region": "us-east-1", "awslogs-stream-prefix": "llama"}}  # fmt: skip

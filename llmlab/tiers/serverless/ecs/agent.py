@@ -14,6 +14,7 @@ from typing import Any
 from ...aws.endpoint import REGION, AwsEndpoint
 from ...docker import images
 from ...docker.daemon import client, speaking
+from ...kubernetes.programs.images import ELSEWHERE
 from . import policies
 from .account import ACCOUNT
 from .task_rules import ECR
@@ -170,6 +171,8 @@ def _parameter(endpoint: AwsEndpoint, role: TaskRole, value_from: str) -> str:
 def pull(endpoint: AwsEndpoint, role: TaskRole | None, image: str, architecture: str) -> None:
     """See that an image can be had: it is in the daemon, the role may pull it, and it is for that architecture.
 
+    The lab's own image is made for the machine that it is on, and counts as pushed for both architectures.
+
     :param architecture: as a task definition names it.
     :raises TaskStopped: when not.
     """
@@ -200,6 +203,8 @@ def pull(endpoint: AwsEndpoint, role: TaskRole | None, image: str, architecture:
             f"{_PULL}: failed to resolve ref {_full(image)}: pull access denied, repository does not exist or may require "
             "authorization: server message: insufficient_scope: authorization failed"
         )
+    if _tagged(image) in ELSEWHERE:
+        return
     with speaking():
         about = client().images.get(_tagged(image)).attrs
     wanted = ARCHITECTURES.get(architecture, architecture)
