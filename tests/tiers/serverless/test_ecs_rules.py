@@ -9,6 +9,7 @@ import pytest
 
 from llmlab.errors import LabError
 from llmlab.tiers.serverless.ecs import definition, registration, rules
+from llmlab.tiers.serverless.ecs.ports import ports
 
 ROLE = "arn:aws:iam::123456789012:role/llama-execution"
 ECR = "123456789012.dkr.ecr.us-east-1.amazonaws.com/llama-server:v1.0.0"
@@ -149,6 +150,16 @@ def test_every_rule_has_a_row_and_a_source():
 def test_neither_latest_nor_no_tag_is_refused():
     assert said(changed(((*ONE, "image"), ECR.replace(":v1.0.0", ":latest")))) == []
     assert said(changed(((*ONE, "image"), ECR.replace(":v1.0.0", "")))) == []
+
+
+def test_the_ports_of_a_task_are_all_that_tcp_has_in_their_order():
+    mappings = [{"containerPortRange": "8080-8082"}, {"containerPort": 53, "protocol": "udp"}, {"containerPort": 8081}, {"containerPort": 80, "protocol": "tcp"}, {}]  # fmt: skip
+    document = changed(((*ONE, "portMappings"), mappings), ((*TWO, "portMappings"), None))
+    assert ports(document) == [8080, 8081, 8082, 80]
+    junk = [{"containerPort": None}, {"containerPortRange": "9-8"}, {"containerPort": 0}, {"containerPortRange": ""}]
+    assert ports(changed(((*ONE, "portMappings"), junk))) == [9000]
+    assert [ports(it) for it in STRANGERS.values()] == [[8080, 9000], [], [80], [80], [2000, 4317, 4318]]
+    assert ports({}) == []
 
 
 FIRELENS = {
