@@ -111,6 +111,37 @@ def test_the_account_has_what_files_name_and_the_needed_policy_gives_nothing_mor
     assert policies.excess([everything], account.beyond()) == list(account.beyond())
 
 
+def test_what_is_needed_is_what_the_definition_names():
+    logs = {"awslogs-group": "/mine", "awslogs-region": "us-east-1", "awslogs-stream-prefix": "p"}
+    document = {
+        "containerDefinitions": [
+            {"name": "a", "image": IMAGE, "secrets": [{"name": "K", "valueFrom": f"{SECRET_ARN}:key::"}], "logConfiguration": {"logDriver": "awslogs", "options": logs}},
+            {"name": "b", "image": IMAGE.replace(REPOSITORY, "team/relay"), "secrets": [{"name": "P", "valueFrom": "/llama/key"}], "logConfiguration": {"logDriver": "awslogs", "options": logs | {"awslogs-create-group": "true"}}},
+            {"name": "c", "image": "nginx:1.27"},
+        ]
+    }  # fmt: skip
+    needed = EcsAccount(key="").needed(document)
+    resources = {}
+    for action, resource in needed:
+        resources.setdefault(action, []).append(resource)
+    ecr = [f"arn:aws:ecr:us-east-1:{ACCOUNT}:repository/{name}" for name in (REPOSITORY, "team/relay")]
+    group = f"arn:aws:logs:us-east-1:{ACCOUNT}:log-group:/mine"
+    streams = [f"{group}:log-stream:p/{name}/0123456789abcdef0123456789abcdef" for name in "ab"]
+    assert resources == {
+        "ecr:GetAuthorizationToken": ["*"],
+        **dict.fromkeys(PULL, ecr),
+        "secretsmanager:GetSecretValue": [SECRET_ARN],
+        "ssm:GetParameters": [f"arn:aws:ssm:us-east-1:{ACCOUNT}:parameter/llama/key"],
+        "logs:CreateLogGroup": [group],
+        "logs:CreateLogStream": streams,
+        "logs:PutLogEvents": streams,
+    }
+    assert EcsAccount(key="").needed({"containerDefinitions": [{"name": "c", "image": "nginx:1.27"}]}) == ()
+    bound = {"StringEquals": {"aws:RequestedRegion": "us-east-1", "aws:PrincipalAccount": ACCOUNT}}
+    with_condition = policy(secret=MAY["secret"] | {"Condition": bound})
+    assert policies.decided([with_condition], "secretsmanager:GetSecretValue", SECRET_ARN, policies.CONTEXT) == "allowed"  # fmt: skip
+
+
 def test_a_policy_that_iam_refuses_is_named(aws):
     bad = {"Version": "2012-10-17", "Statement": [{"Effect": "Allow", "Action": "logs"}]}
     with pytest.raises(LabError, match="MalformedPolicyDocument") as caught:

@@ -16,7 +16,7 @@ from ...docker import images
 from ...docker.daemon import client, speaking
 from ...kubernetes.programs.images import ELSEWHERE
 from . import policies
-from .account import ACCOUNT
+from .account import ACCOUNT, PULLS, secret_of
 from .task_rules import ECR
 
 #: The architectures of a definition, by the names that images have for them.
@@ -90,8 +90,7 @@ def assume(endpoint: AwsEndpoint, arn: str, session: str) -> TaskRole:
         version = iam.get_policy(PolicyArn=attached["PolicyArn"])["Policy"]["DefaultVersionId"]
         got = iam.get_policy_version(PolicyArn=attached["PolicyArn"], VersionId=version)
         documents.append(_plain(got["PolicyVersion"]["Document"]))
-    mine = {"aws:PrincipalAccount": ACCOUNT, "aws:RequestedRegion": REGION, "aws:SecureTransport": "true"}
-    return TaskRole(name, tuple(documents), session, mine)
+    return TaskRole(name, tuple(documents), session, policies.CONTEXT)
 
 
 def registry(role: TaskRole, image: str) -> None:
@@ -154,8 +153,8 @@ def _key(text: str, key: str, asm: str) -> str:
 def _parameter(endpoint: AwsEndpoint, role: TaskRole, value_from: str) -> str:
     from botocore.exceptions import ClientError
 
-    name = value_from.partition(":parameter/")[2] or value_from.lstrip("/")
-    arn = f"arn:aws:ssm:{REGION}:{ACCOUNT}:parameter/{name}"
+    _, arn = secret_of(value_from)
+    name = arn.partition(":parameter/")[2]
     failed = f"{_INIT}: unable to retrieve secrets from ssm: service call has been retried 1 time(s)"
     if refused := role.refused("ssm:GetParameters", arn):
         raise TaskStopped(f"{failed}: AccessDeniedException: {refused}")
@@ -181,11 +180,7 @@ def pull(endpoint: AwsEndpoint, role: TaskRole | None, image: str, architecture:
     private = ECR.match(image)
     if private and role is not None:
         arn = f"arn:aws:ecr:{private['region']}:{private['account']}:repository/{private['repository']}"
-        for action in (  # the three that the ECS guide asks for, task_execution_IAM_role
-            "ecr:BatchGetImage",
-            "ecr:BatchCheckLayerAvailability",
-            "ecr:GetDownloadUrlForLayer",
-        ):
+        for action in PULLS:
             if refused := role.refused(action, arn):
                 raise TaskStopped(
                     f"{_PULL}: failed to resolve ref {image}: pull access denied, repository does not exist or may require "

@@ -13,10 +13,18 @@ from pathlib import Path
 from typing import Any, Literal
 
 from ....errors import LabError
+from ...aws.endpoint import REGION
 from . import definition
+from .account import ACCOUNT
 
 Decision = Literal["allowed", "denied", "silent"]  # denied: explicitly; silent: no statement says anything
 TASKS = "ecs-tasks.amazonaws.com"
+#: What conditions are held against when a task's role is used: the same for `decided` and `excess` of files, before anything runs.
+CONTEXT: Mapping[str, str] = {
+    "aws:PrincipalAccount": ACCOUNT,
+    "aws:RequestedRegion": REGION,
+    "aws:SecureTransport": "true",
+}
 
 
 def read(path: Path) -> dict[str, Any]:
