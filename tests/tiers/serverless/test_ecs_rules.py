@@ -156,7 +156,12 @@ def test_the_ports_of_a_task_are_all_that_tcp_has_in_their_order():
     mappings = [{"containerPortRange": "8080-8082"}, {"containerPort": 53, "protocol": "udp"}, {"containerPort": 8081}, {"containerPort": 80, "protocol": "tcp"}, {}]  # fmt: skip
     document = changed(((*ONE, "portMappings"), mappings), ((*TWO, "portMappings"), None))
     assert ports(document) == [8080, 8081, 8082, 80]
-    junk = [{"containerPort": None}, {"containerPortRange": "9-8"}, {"containerPort": 0}, {"containerPortRange": ""}]
+    junk = [
+        {"containerPort": None},
+        {"containerPortRange": "9-8"},
+        {"containerPort": 0},
+        {"containerPortRange": ""},
+    ]
     assert ports(changed(((*ONE, "portMappings"), junk))) == [9000]
     assert [ports(it) for it in STRANGERS.values()] == [[8080, 9000], [], [80], [80], [2000, 4317, 4318]]
     assert ports({}) == []

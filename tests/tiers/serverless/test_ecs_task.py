@@ -10,6 +10,7 @@ import time
 import urllib.request
 import uuid
 from datetime import datetime
+from pathlib import Path
 
 import pytest
 from dockyard import held
@@ -73,6 +74,7 @@ STAR = f"{SECRET_ARN[:-6]}??????"
         (MAY["secret"] | {"Condition": {"StringEquals": {"aws:RequestedRegion": ["eu-west-1"]}}}, "secretsmanager:GetSecretValue", SECRET_ARN, "silent"),
         (MAY["secret"] | {"Condition": {"StringNotEquals": {"aws:RequestedRegion": "eu-west-1"}}}, "secretsmanager:GetSecretValue", SECRET_ARN, "allowed"),
         (MAY["secret"] | {"Condition": {"Bool": {"aws:MultiFactorAuthPresent": True}}}, "secretsmanager:GetSecretValue", SECRET_ARN, "silent"),
+        (MAY["secret"] | {"Condition": ["aws:RequestedRegion"]}, "secretsmanager:GetSecretValue", SECRET_ARN, "silent"),
         (MAY["logs"] | {"Resource": LOGS_ARN[:-2]}, "logs:CreateLogStream", LOGS_ARN[:-1] + "log-stream:a", "silent"),
     ],
 )  # fmt: skip
@@ -109,6 +111,91 @@ def test_the_account_has_what_files_name_and_the_needed_policy_gives_nothing_mor
     assert "logs:DeleteLogGroup" in {action for action, _ in found}
     everything = {"Version": "2012-10-17", "Statement": {"Effect": "Allow", "Action": "*", "Resource": "*"}}
     assert policies.excess([everything], account.beyond()) == list(account.beyond())
+
+
+def secrets_of(name, action="secretsmanager:GetSecretValue"):
+    arn = f"arn:aws:secretsmanager:us-east-1:{ACCOUNT}:secret:{name}"
+    return policy(secret=MAY["secret"] | {"Resource": arn, "Action": action})
+
+
+def allow(action, resource="*"):
+    return policy(more={"Effect": "Allow", "Action": action, "Resource": resource})
+
+
+FOREIGN = f"arn:aws:secretsmanager:us-east-1:{ACCOUNT}:secret:billing-database-AbCdEf"
+OWNED = EcsAccount(key="", foreign=FOREIGN)
+WORKED = json.loads((Path(__file__).parents[3] / "solutions/11-serverless/execution-policy.json").read_text())
+
+
+@pytest.mark.parametrize(
+    "document",
+    [
+        WORKED,
+        policy(),
+        secrets_of("llama-api-key-??????"),
+        secrets_of("llama-api-key-*"),
+        secrets_of("llama-api-key-CJXDCG", ["secretsmanager:GetSecretValue", "secretsmanager:DescribeSecret"]),
+        secrets_of("llama-api-key-CJXDCG", "SecretsManager:GetSecretValue"),
+        # AWS's AmazonECSTaskExecutionRolePolicy in one statement, bound
+        {"Version": "2012-10-17", "Statement": {"Effect": "Allow", "Action": [*PULL, "logs:CreateLogStream", "logs:PutLogEvents", "secretsmanager:GetSecretValue"], "Resource": [MAY["pull"]["Resource"], LOGS_ARN, SECRET_ARN]}},
+        policy(logs=MAY["logs"] | {"Action": ["logs:Create*", "logs:PutLogEvents"]}),
+        allow("kms:Decrypt", f"arn:aws:kms:us-east-1:{ACCOUNT}:key/22222222-2222-3333-4444-555555555555"),
+        allow("ssm:GetParameters", f"arn:aws:ssm:us-east-1:{ACCOUNT}:parameter/llama/*"),
+        policy(more={"Effect": "Deny", "NotAction": "s3:*", "Resource": FOREIGN}),
+    ],
+)  # fmt: skip
+def test_what_is_not_too_much(document):
+    assert policies.too_much([document], OWNED) == []
+
+
+@pytest.mark.parametrize(
+    ("document", "says"),
+    [
+        (allow("dynamodb:Scan", "arn:aws:dynamodb:us-east-1:1:table/a"), "may dynamodb:Scan: "),
+        (allow(["ecr:BatchGetImage", "S3:Get*"], "arn:aws:s3:::a/*"), "may S3:Get*: "),
+        (allow("*", "arn:aws:s3:::a/*"), "may *: "),
+        (allow("s*:GetObject"), "may s*:GetObject: "),
+        (policy(more={"Effect": "Allow", "NotAction": "iam:*", "Resource": SECRET_ARN}), "NotAction iam:* in an Allow"),
+        (secrets_of("*"), "more than"),
+        (secrets_of("llama-*"), "secret:llama-* are more than"),
+        (secrets_of("llama-api-keyring-*"), "secret:llama-api-keyring-* are more than"),
+        (secrets_of("payroll-*"), "secret:payroll-* are more than"),
+        (secrets_of("hr-*", "secretsmanager:Get*"), "secret:hr-* are more than"),
+        (secrets_of("hr-*", "secretsmanager:DeleteSecret"), "secret:hr-* are more than"),
+        (policy(secret=MAY["secret"] | {"Resource": "*"}), f"may secretsmanager:GetSecretValue on {FOREIGN}"),
+        (policy(secret=MAY["secret"] | {"Resource": SECRET_ARN.replace("us-east-1", "*")}), "are more than"),
+        (policy(more={"Effect": "Allow", "Action": "secretsmanager:GetSecretValue", "NotResource": SECRET_ARN}), "NotResource"),
+        (allow("secretsmanager:DeleteSecret", FOREIGN), f"may secretsmanager:DeleteSecret on {FOREIGN}"),
+        (allow("secretsmanager:DeleteSecret", SECRET_ARN), f"may secretsmanager:DeleteSecret on {SECRET_ARN}"),
+        (policy(secret=MAY["secret"] | {"Resource": "*", "Condition": {"StringEquals": {"aws:RequestedRegion": "us-east-1"}}}), f"may secretsmanager:GetSecretValue on {FOREIGN}"),
+        (allow(PULL), "may ecr:BatchGetImage on arn:aws:ecr:us-east-1:123456789012:repository/billing"),
+    ],
+)  # fmt: skip
+def test_what_is_too_much(document, says):
+    found = policies.too_much([document], OWNED)
+    assert any(says in it for it in found), found
+
+
+@pytest.mark.parametrize(
+    ("document", "says"),
+    [
+        (trust(), None),
+        (trust(Condition={"StringEquals": {"aws:SourceAccount": ACCOUNT}}), None),
+        (trust(["ecs-tasks.amazonaws.com"]), None),
+        (trust("ec2.amazonaws.com", Effect="Deny"), None),
+        (trust(["ec2.amazonaws.com", "ecs-tasks.amazonaws.com"]), "ec2.amazonaws.com may assume the role (Service)"),
+        (trust("*"), "everybody may assume the role"),
+        (trust(Principal="*"), "everybody may assume the role"),
+        (trust(Principal={"AWS": "*", "Service": "ecs-tasks.amazonaws.com"}), "everybody may assume the role"),
+        (trust(Principal={"AWS": f"arn:aws:iam::{ACCOUNT}:root"}), f"whoever the account arn:aws:iam::{ACCOUNT}:root lets"),
+        (trust(Principal={"AWS": [ACCOUNT]}), f"whoever the account {ACCOUNT} lets"),
+        (trust(Principal={"Federated": "cognito-identity.amazonaws.com"}, Action="sts:AssumeRoleWithWebIdentity"), "(Federated)"),
+        ({"Statement": {"Effect": "Allow", "NotPrincipal": {"AWS": ACCOUNT}, "Action": "sts:*"}}, "NotPrincipal"),
+    ],
+)  # fmt: skip
+def test_who_is_trusted_beside_tasks(document, says):
+    found = policies.trusted_too_widely(document)
+    assert found == [] if says is None else says in found[0]
 
 
 def test_what_is_needed_is_what_the_definition_names():

@@ -79,12 +79,19 @@ class EcsAccount:
         `ecr:GetAuthorizationToken` knows no resource but `*`, and is not among them.
         """
         mine = f"arn:aws:logs:{REGION}:{ACCOUNT}:log-group:{self.log_group}"
-        other = f"arn:aws:logs:{REGION}:{ACCOUNT}:log-group:/ecs/billing:log-stream:a/b/c"
+        others = f"arn:aws:logs:{REGION}:{ACCOUNT}:log-group:/ecs/billing"
+        other = f"{others}:log-stream:a/b/c"
+        foreign = (self.foreign, f"arn:aws:secretsmanager:{REGION}:{ACCOUNT}:secret:payroll-Pq7rSt")
         repository, billing = (
             f"arn:aws:ecr:{REGION}:{ACCOUNT}:repository/{name}" for name in (REPOSITORY, "billing")
         )
         return (
-            ("secretsmanager:GetSecretValue", self.foreign),
+            *(
+                (f"secretsmanager:{action}", arn)
+                for action in ("GetSecretValue", "PutSecretValue", "UpdateSecret", "DeleteSecret")
+                for arn in foreign
+                if arn
+            ),
             ("secretsmanager:PutSecretValue", self.secret),
             ("secretsmanager:DeleteSecret", self.secret),
             ("secretsmanager:ListSecrets", "*"),
@@ -93,11 +100,18 @@ class EcsAccount:
             ("logs:GetLogEvents", f"{mine}:log-stream:a/b/c"),
             ("logs:DeleteLogGroup", mine),
             ("logs:DeleteLogGroup", f"{mine}:log-stream:"),
+            ("logs:DeleteLogGroup", others),
+            ("logs:GetLogEvents", other),
             ("ecr:BatchGetImage", billing),
             ("ecr:GetDownloadUrlForLayer", billing),
             ("ecr:PutImage", repository),
             ("ecr:BatchDeleteImage", repository),
+            ("ecr:DeleteRepository", repository),
+            ("ecr:PutImage", billing),
             ("ssm:GetParameters", f"arn:aws:ssm:{REGION}:{ACCOUNT}:parameter/billing"),
+            ("ssm:PutParameter", f"arn:aws:ssm:{REGION}:{ACCOUNT}:parameter/billing"),
+            ("ssm:SendCommand", f"arn:aws:ec2:{REGION}:{ACCOUNT}:instance/i-0123456789abcdef0"),
+            ("kms:ScheduleKeyDeletion", f"arn:aws:kms:{REGION}:{ACCOUNT}:key/{_NO_KEY}"),
             ("kms:Decrypt", f"arn:aws:kms:{REGION}:{ACCOUNT}:key/{_NO_KEY}"),
             ("s3:GetObject", "arn:aws:s3:::llmlab-models-of-another-team/20m.gguf"),
             ("iam:PassRole", self.role),
