@@ -120,6 +120,7 @@ ROWS = [
     ("volumes", "do not support sourcePath", [(("volumes",), [{"name": "models", "host": {"sourcePath": "/srv"}}])], [(("volumes",), [{"name": "models", "host": {}}])]),
     ("volumes", "do not support dockerVolumeConfiguration", [(("volumes",), [{"name": "models", "dockerVolumeConfiguration": {"scope": "task"}}])], [(("volumes",), [{"name": "models", "efsVolumeConfiguration": {"fileSystemId": "fs-1"}}])]),
     ("volumes", "Unknown volume 'models'.", [((*ONE, "mountPoints"), [{"sourceVolume": "models", "containerPath": "/m"}])], [(("volumes",), [{"name": "models"}]), ((*ONE, "mountPoints"), [{"sourceVolume": "models", "containerPath": "/m"}])]),
+    ("mount-points", "A mount point of container 'llama-server' has no containerPath", [(("volumes",), [{"name": "models"}]), ((*ONE, "mountPoints"), [{"sourceVolume": "models"}])], [(("volumes",), [{"name": "models"}]), ((*ONE, "mountPoints"), [{"sourceVolume": "models", "containerPath": "/m"}])]),
     ("depends-on", "Cannot depend on container 'nobody'", [((*ONE, "dependsOn"), [{"containerName": "nobody", "condition": "START"}])], [((*ONE, "dependsOn"), [{"containerName": "relay", "condition": "START"}])]),
     ("depends-on", "must have health check configured", [((*ONE, "dependsOn"), AFTER)], [((*ONE, "dependsOn"), AFTER), ((*TWO, "healthCheck"), health())]),
     ("depends-on", "cannot be an essential container", [((*TWO, "dependsOn"), [{"containerName": "llama-server", "condition": "SUCCESS"}])], [((*ONE, "dependsOn"), [{"containerName": "relay", "condition": "SUCCESS"}])]),

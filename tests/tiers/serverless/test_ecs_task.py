@@ -267,6 +267,34 @@ def test_the_labs_image_counts_as_pushed_for_both_architectures(aws, furnish, mo
         agent.pull(aws, role, f"{REGISTRY}:mine", other)
 
 
+@pytest.mark.parametrize("arn", [ROLE_ARN.rpartition("/")[0] + "/", ROLE_ARN + "x", "nobody", ROLE_ARN.replace(ACCOUNT, "111122223333")])  # fmt: skip
+def test_a_role_that_cannot_be_assumed_is_said_in_ecs_words(aws, furnish, arn):
+    furnish()
+    with pytest.raises(agent.TaskStopped, match="ECS was unable to assume the role"):
+        agent.assume(aws, arn, "a")
+
+
+def test_a_role_may_be_named_by_its_name(aws, furnish):
+    furnish()
+    assert agent.assume(aws, ROLE_ARN.rpartition("/")[2], "a").name == agent.assume(aws, ROLE_ARN, "a").name
+
+
+def test_what_botocore_refuses_of_a_name_ends_the_task_with_words(aws, furnish):
+    furnish(policies={"execution": allow(["ecr:*", "secretsmanager:*", "ssm:*", "logs:*"])})
+    role = agent.assume(aws, ROLE_ARN, "a")
+    long = {"awslogs-group": "a" * 513, "awslogs-region": "us-east-1"}
+    for call, words in (
+        (lambda: agent.secret(aws, role, f"{SECRET_ARN}:::v1"), "ValidationException: Parameter validation failed: Invalid length for parameter VersionId"),
+        (lambda: agent.secret(aws, role, ""), "invalid parameters"),
+        (lambda: agent.pull(aws, role, IMAGE.replace(REPOSITORY, "a"), "X86_64"), "not found"),
+        (lambda: agent.log_stream(aws, role, long, "a"), "failed to create Cloudwatch log stream: "),
+        (lambda: agent.log_stream(aws, role, long | {"awslogs-create-group": "true"}, "a"), "failed to satisfy constraint"),
+    ):  # fmt: skip
+        with pytest.raises(agent.TaskStopped) as caught:
+            call()
+        assert words in caught.value.reason
+
+
 # What runs.
 
 needs = pytest.mark.needs("docker", "images", "kubernetes")

@@ -64,9 +64,10 @@ class TaskRole:
 def assume(endpoint: AwsEndpoint, arn: str, session: str) -> TaskRole:
     """Assume a role for a task.
 
+    :param arn: its ARN, or its name.
     :raises TaskStopped: when there is no such role, or it does not trust ECS tasks.
     """
-    from botocore.exceptions import ClientError
+    from botocore.exceptions import ClientError, ParamValidationError
 
     iam, name = endpoint.client("iam"), arn.rpartition("/")[2]
     context = {
@@ -75,9 +76,9 @@ def assume(endpoint: AwsEndpoint, arn: str, session: str) -> TaskRole:
     }
     try:
         role = iam.get_role(RoleName=name)["Role"]
-    except ClientError:
+    except (ClientError, ParamValidationError):
         role = None
-    if role is None or role["Arn"] != arn or not policies.assumable(_plain(role["AssumeRolePolicyDocument"]), context=context):  # fmt: skip
+    if role is None or arn not in (role["Arn"], role["RoleName"]) or not policies.assumable(_plain(role["AssumeRolePolicyDocument"]), context=context):  # fmt: skip
         raise TaskStopped(
             f"ECS was unable to assume the role '{arn}' that was provided for this task. Please verify that the role being passed has"
             " the proper trust relationship and permissions and that your IAM user has permissions to pass this role."
@@ -109,7 +110,7 @@ def secret(endpoint: AwsEndpoint, role: TaskRole, value_from: str) -> str:
 
     :raises TaskStopped: when the role may not read it, it is not there, or has no such key.
     """
-    from botocore.exceptions import ClientError
+    from botocore.exceptions import ClientError, ParamValidationError
 
     asm = f"{_INIT}: unable to retrieve secret from asm"
     if ":secretsmanager:" not in value_from:
@@ -124,8 +125,8 @@ def secret(endpoint: AwsEndpoint, role: TaskRole, value_from: str) -> str:
         found = endpoint.client("secretsmanager").get_secret_value(
             SecretId=arn, **asked, **({"VersionId": version} if version else {})
         )
-    except ClientError as error:
-        found, why = None, f"{error.response['Error']['Code']}: {error.response['Error']['Message']}"
+    except (ClientError, ParamValidationError) as error:
+        found, why = None, _why(error)
     # a role that may not is not told whether the secret is there
     if refused := role.refused("secretsmanager:GetSecretValue", found["ARN"] if found else arn):
         raise TaskStopped(f"{failed}: AccessDeniedException: {refused}")
@@ -133,6 +134,12 @@ def secret(endpoint: AwsEndpoint, role: TaskRole, value_from: str) -> str:
         raise TaskStopped(f"{failed}: {why}")
     text = str(found.get("SecretString", ""))
     return _key(text, key, asm) if key else text
+
+
+def _why(error: Exception) -> str:
+    """A refusal of the API as the agent passes it on; what botocore refuses before it asks is the API's ValidationException."""
+    said = getattr(error, "response", {}).get("Error")
+    return f"{said['Code']}: {said['Message']}" if said else f"ValidationException: {' '.join(str(error).split())}"
 
 
 def _key(text: str, key: str, asm: str) -> str:
@@ -151,7 +158,7 @@ def _key(text: str, key: str, asm: str) -> str:
 
 
 def _parameter(endpoint: AwsEndpoint, role: TaskRole, value_from: str) -> str:
-    from botocore.exceptions import ClientError
+    from botocore.exceptions import ClientError, ParamValidationError
 
     _, arn = secret_of(value_from)
     name = arn.partition(":parameter/")[2]
@@ -162,7 +169,7 @@ def _parameter(endpoint: AwsEndpoint, role: TaskRole, value_from: str) -> str:
         try:
             got = endpoint.client("ssm").get_parameter(Name=candidate, WithDecryption=True)
             return str(got["Parameter"]["Value"])
-        except ClientError:
+        except (ClientError, ParamValidationError):
             continue
     raise TaskStopped(f"{failed}: invalid parameters: {value_from}")
 
@@ -175,7 +182,7 @@ def pull(endpoint: AwsEndpoint, role: TaskRole | None, image: str, architecture:
     :param architecture: as a task definition names it.
     :raises TaskStopped: when not.
     """
-    from botocore.exceptions import ClientError
+    from botocore.exceptions import ClientError, ParamValidationError
 
     private = ECR.match(image)
     if private and role is not None:
@@ -189,7 +196,7 @@ def pull(endpoint: AwsEndpoint, role: TaskRole | None, image: str, architecture:
         try:
             endpoint.client("ecr").describe_repositories(repositoryNames=[private["repository"]])
             there = private["account"] == ACCOUNT and private["region"] == REGION
-        except ClientError:
+        except (ClientError, ParamValidationError):
             there = False
         if not there or not images.here(_tagged(image)):
             raise TaskStopped(f"{_PULL}: failed to resolve ref {_tagged(image)}: not found")
@@ -212,7 +219,7 @@ def log_stream(endpoint: AwsEndpoint, role: TaskRole, options: Mapping[str, str]
 
     :raises TaskStopped: when the role may not make one, or the group is not there.
     """
-    from botocore.exceptions import ClientError
+    from botocore.exceptions import ClientError, ParamValidationError
 
     group, region = options["awslogs-group"], options["awslogs-region"]
     arn = f"arn:aws:logs:{region}:{ACCOUNT}:log-group:{group}"
@@ -224,18 +231,17 @@ def log_stream(endpoint: AwsEndpoint, role: TaskRole, options: Mapping[str, str]
             )
         try:
             logs.create_log_group(logGroupName=group)
-        except ClientError as error:
-            if error.response["Error"]["Code"] != "ResourceAlreadyExistsException":
-                raise
+        except (ClientError, ParamValidationError) as error:
+            if "ResourceAlreadyExistsException" not in (why := _why(error)):
+                raise TaskStopped(f"ResourceInitializationError: failed to validate logger args: {why}") from None
     if refused := role.refused("logs:CreateLogStream", f"{arn}:log-stream:{stream}"):
         raise TaskStopped(f"{_LOGS}api error AccessDeniedException: {refused} : exit status 1")
     try:
         if region != REGION:
             raise TaskStopped(f"{_LOGS}ResourceNotFoundException: The specified log group does not exist. : exit status 1")  # fmt: skip
         logs.create_log_stream(logGroupName=group, logStreamName=stream)
-    except ClientError as error:
-        said = error.response["Error"]
-        raise TaskStopped(f"{_LOGS}{said['Code']}: {said['Message']} : exit status 1") from None
+    except (ClientError, ParamValidationError) as error:
+        raise TaskStopped(f"{_LOGS}{_why(error)} : exit status 1") from None
     return role.refused("logs:PutLogEvents", f"{arn}:log-stream:{stream}")
 
 
