@@ -303,6 +303,23 @@ def test_whatever_else_it_holds_is_a_sentence(tmp_path, text):
     assert problems(path)
 
 
+@pytest.mark.parametrize(
+    ("value", "says"),
+    [
+        ("1" * 5000, "a number of too many digits"),
+        ("-" + "1" * 5000, "a number of too many digits"),
+        ("[" * 2000 + "]" * 2000, "nested too deeply"),
+        ('{"a":' * 900 + "1" + "}" * 900, "nested too deeply"),
+    ],
+)
+def test_numbers_and_nesting_without_end_name_their_line(tmp_path, value, says):
+    path = tmp_path / "task-definition.json"
+    path.write_text('{\n"family": "%s",\n"cpu": %s,\n"containerDefinitions": []}' % ("2" * 6000, value))
+    with pytest.raises(LabError, match=says) as caught:
+        definition.read(path).problems()
+    assert caught.value.where == "task-definition.json:3"
+
+
 def problems(path) -> list[str]:
     try:
         return [str(problem) for problem in definition.read(path).problems()]
