@@ -314,7 +314,8 @@ def test_whatever_else_it_holds_is_a_sentence(tmp_path, text):
 )
 def test_numbers_and_nesting_without_end_name_their_line(tmp_path, value, says):
     path = tmp_path / "task-definition.json"
-    path.write_text('{\n"family": "%s",\n"cpu": %s,\n"containerDefinitions": []}' % ("2" * 6000, value))
+    family = "2" * 6000
+    path.write_text(f'{{\n"family": "{family}",\n"cpu": {value},\n"containerDefinitions": []}}')
     with pytest.raises(LabError, match=says) as caught:
         definition.read(path).problems()
     assert caught.value.where == "task-definition.json:3"

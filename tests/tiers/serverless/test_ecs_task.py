@@ -11,6 +11,7 @@ import urllib.request
 import uuid
 from datetime import datetime
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from dockyard import held
@@ -20,6 +21,7 @@ from llmlab.system import owned
 from llmlab.tiers.docker.daemon import client
 from llmlab.tiers.docker.owning import Claim
 from llmlab.tiers.serverless.ecs import agent, policies
+from llmlab.tiers.serverless.ecs import task as ecs_task
 from llmlab.tiers.serverless.ecs.account import (
     ACCOUNT,
     IMAGE,
@@ -31,6 +33,7 @@ from llmlab.tiers.serverless.ecs.account import (
 )
 from llmlab.tiers.serverless.ecs.definition import TaskDefinition
 from llmlab.tiers.serverless.ecs.task import FargateTask
+from llmlab.tiers.serverless.group import ContainerState
 
 REGISTRY = IMAGE.rpartition(":")[0]
 LOGS_ARN = f"arn:aws:logs:us-east-1:{ACCOUNT}:log-group:{LOG_GROUP}:*"
@@ -295,6 +298,72 @@ def test_what_botocore_refuses_of_a_name_ends_the_task_with_words(aws, furnish):
         assert words in caught.value.reason
 
 
+def until(what, within=60.0):
+    deadline = time.monotonic() + within
+    while not (found := what()):
+        assert time.monotonic() < deadline, "in time"
+        threading.Event().wait(0.05)
+    return found
+
+
+class SlowGroup:
+    """A group whose first container takes until it is let; it notes what is done to it, in order."""
+
+    def __init__(self, label, **more):
+        self.claim, self.names, self.done = SimpleNamespace(name="claim", labels={}), (), []
+        self.reached, self.let = threading.Event(), threading.Event()
+        SLOW.append(self)
+
+    def create(self, container):
+        self.done.append("creating")
+        self.reached.set()
+        assert self.let.wait(30)
+        self.done.append("created")
+
+    def start(self, name):
+        self.done.append("started")
+
+    def state(self, name):
+        return ContainerState("running", None, False, None, None)
+
+    def follow(self, name):
+        return iter(())
+
+    def stop(self, name, grace):
+        self.done.append(f"stopped within {grace} s")
+        return 0.0, 137
+
+    def close(self):
+        self.done.append("closed")
+
+
+SLOW: list[SlowGroup] = []
+
+
+def test_a_task_that_still_makes_containers_is_closed_by_its_own_life(aws, furnish, monkeypatch):
+    furnish()
+    monkeypatch.setattr(ecs_task, "Group", SlowGroup)
+    monkeypatch.setattr(ecs_task.agent, "pull", lambda *given: None)
+    ran = task(aws, {"name": "a", "image": "nginx:1.27", "stopTimeout": 120}, executionRoleArn="")
+    try:
+        until(lambda: SLOW)
+        group = SLOW[-1]
+        assert group.reached.wait(30)
+        closing = threading.Thread(target=ran.close)
+        closing.start()
+        until(ran._stop.is_set)
+        closing.join(0.3)
+        assert group.done == ["creating"]
+    finally:
+        SLOW.pop().let.set()
+        ran.close()
+    closing.join(30)
+    assert group.done[-1] == "closed"
+    assert group.done.index("created") < group.done.index("closed")
+    assert group.done[-2:] == ["stopped within 0 s", "closed"]
+    assert ran.status == "STOPPED"
+
+
 # What runs.
 
 needs = pytest.mark.needs("docker", "images", "kubernetes")
@@ -394,14 +463,6 @@ def test_a_definition_that_is_refused_is_not_run(aws, furnish, images):
 
 
 SERVES = r"""exec perl -MIO::Socket -e '$s=IO::Socket::INET->new(Listen=>5,LocalPort=>8080,ReuseAddr=>1);$|=1;print "up\n";while($c=$s->accept){while(<$c>){last if /^\r?$/}print $c "HTTP/1.0 200 OK\r\n\r\n$ENV{API_KEY} $ENV{PART}";print "asked\n";close $c}'"""
-
-
-def until(what, within=60.0):
-    deadline = time.monotonic() + within
-    while not (found := what()):
-        assert time.monotonic() < deadline, "in time"
-        threading.Event().wait(0.05)
-    return found
 
 
 @needs

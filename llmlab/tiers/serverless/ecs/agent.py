@@ -78,7 +78,8 @@ def assume(endpoint: AwsEndpoint, arn: str, session: str) -> TaskRole:
         role = iam.get_role(RoleName=name)["Role"]
     except (ClientError, ParamValidationError):
         role = None
-    if role is None or arn not in (role["Arn"], role["RoleName"]) or not policies.assumable(_plain(role["AssumeRolePolicyDocument"]), context=context):  # fmt: skip
+    named = role is not None and arn in (role["Arn"], role["RoleName"])
+    if not named or not policies.assumable(_plain(role["AssumeRolePolicyDocument"]), context=context):
         raise TaskStopped(
             f"ECS was unable to assume the role '{arn}' that was provided for this task. Please verify that the role being passed has"
             " the proper trust relationship and permissions and that your IAM user has permissions to pass this role."
@@ -139,7 +140,11 @@ def secret(endpoint: AwsEndpoint, role: TaskRole, value_from: str) -> str:
 def _why(error: Exception) -> str:
     """A refusal of the API as the agent passes it on; what botocore refuses before it asks is the API's ValidationException."""
     said = getattr(error, "response", {}).get("Error")
-    return f"{said['Code']}: {said['Message']}" if said else f"ValidationException: {' '.join(str(error).split())}"
+    return (
+        f"{said['Code']}: {said['Message']}"
+        if said
+        else f"ValidationException: {' '.join(str(error).split())}"
+    )
 
 
 def _key(text: str, key: str, asm: str) -> str:
@@ -233,7 +238,9 @@ def log_stream(endpoint: AwsEndpoint, role: TaskRole, options: Mapping[str, str]
             logs.create_log_group(logGroupName=group)
         except (ClientError, ParamValidationError) as error:
             if "ResourceAlreadyExistsException" not in (why := _why(error)):
-                raise TaskStopped(f"ResourceInitializationError: failed to validate logger args: {why}") from None
+                raise TaskStopped(
+                    f"ResourceInitializationError: failed to validate logger args: {why}"
+                ) from None
     if refused := role.refused("logs:CreateLogStream", f"{arn}:log-stream:{stream}"):
         raise TaskStopped(f"{_LOGS}api error AccessDeniedException: {refused} : exit status 1")
     try:
