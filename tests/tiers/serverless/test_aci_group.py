@@ -265,7 +265,7 @@ def test_a_private_image_is_pulled_by_who_may(begun, registry):
 def test_what_nobody_knows_before_a_run_is_not_started():
     with pytest.raises(LabError, match=r"--image is not known before the script runs: \$\(cat name\)"):
         ContainerGroup(asked(image="$(cat name)"))
-    with pytest.raises(Unavailable, match="no Windows"):
+    with pytest.raises(LabError, match="no Windows"):
         ContainerGroup(asked("--os-type Windows"))
 
 

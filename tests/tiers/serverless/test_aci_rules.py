@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from llmlab.tiers.serverless.aci import remarks, rules
+from llmlab.errors import LabError, Unavailable
+from llmlab.tiers.serverless.aci import admission, remarks, rules
 from llmlab.tiers.serverless.aci.images import PrivateRegistry, inaccessible, reference
 from llmlab.tiers.serverless.aci.script import Creation, read_text
 
@@ -23,6 +24,7 @@ GOOD = {
     "secret": "--secure-environment-variables LLAMA_API_KEY=$LLAMA_API_KEY",
     "more": "",
 }
+AZ = "az container create -g rg -n one --image nginx:1.27 --cpu 1 --memory 1"
 #: The guide's own.
 GUIDE = """az container create \\
   --resource-group llama-rg \\
@@ -69,9 +71,12 @@ REFUSED = {
     "hub": ({"image": "--image llama-server:latest", "who": ""}, "service", "InaccessibleImage", "The image 'llama-server:latest' in container group 'llama-server' is not accessible. Please check the image and registry credential.", {"image": "--image nginx:1.27", "who": ""}),
     "not-in-the-registry": ({"image": "--image llmlab.azurecr.io/llama-server:v2"}, "service", "InaccessibleImage", "'llmlab.azurecr.io/llama-server:v2'", {}),
     "wrong-password": ({"who": "--registry-username puller --registry-password x"}, "service", "InaccessibleImage", "is not accessible", {}),
-    "wrong-identity": ({"who": "--acr-identity other"}, "service", "InaccessibleImage", "is not accessible", {"who": "--acr-identity llama-pull"}),
+    "wrong-identity": ({"who": "--acr-identity other --assign-identity other"}, "service", "InaccessibleImage", "is not accessible", {"who": "--acr-identity llama-pull --assign-identity llama-pull"}),
+    "identity-of-nobody": ({"who": "--acr-identity llama-pull"}, "service", "InvalidImageRegistryIdentity", "The identity in the 'imageRegistryCredentials' of container group 'llama-server' not found in container group identity list", {"who": "--acr-identity llama-pull --assign-identity $(az identity show)"}),
+    "identity-of-another": ({"who": "--acr-identity /subscriptions/1/a/llama-pull --assign-identity [system] /subscriptions/2/a/llama-pull"}, "service", "InvalidImageRegistryIdentity", "not found in container group identity list", {"who": "--acr-identity /subscriptions/1/a/llama-pull --assign-identity other /Subscriptions/1/A/Llama-Pull"}),
+    "identity-of-the-system": ({"who": "--acr-identity [system] --assign-identity [system]"}, "service", "InvalidImageRegistryIdentity", "not found in container group identity list", {"who": "--acr-identity $(cat id) --assign-identity"}),
     "credential-of-another": ({"who": "--registry-login-server x.azurecr.io --registry-username puller --registry-password $PASSWORD"}, "service", "InaccessibleImage", "is not accessible", {"who": "--registry-login-server llmlab.azurecr.io --registry-username puller --registry-password $PASSWORD"}),
-    "nobody": ({"who": ""}, "az", "az", "Please specify --registry-username in order to use Azure Container Registry.", {"who": "--acr-identity llama-pull"}),
+    "nobody": ({"who": ""}, "az", "az", "Please specify --registry-username in order to use Azure Container Registry.", {"who": "--acr-identity llama-pull --assign-identity llama-pull"}),
     "no-password": ({"who": "--registry-username puller"}, "az", "az", "Please specify --registry-password in order to use Azure Container Registry.", {}),
     "login-server-alone": ({"image": "--image ghcr.io/a/b:1", "who": "--registry-login-server ghcr.io"}, "az", "az", "Please specify --registry-username in order to use custom image registry.", {"image": "--image ghcr.io/a/b:1", "who": ""}),
     "identity-of-no-registry": ({"image": "--image nginx:1.27", "who": "--acr-identity i"}, "az", "az", "Failed to parse login server from image name; please explicitly specify --registry-server.", {}),
@@ -171,6 +176,21 @@ def test_why_an_image_is_not_there_is_said_or_left_open():
     assert inaccessible(with_(image="--image olaffsen/adventureworks-db:latest", who="")) is None
     assert inaccessible(with_(image="--image $(cat name)", who="")) is None
     assert inaccessible(with_(who="--acr-identity $(az identity show)"), [OURS]) is None
+
+
+@pytest.mark.parametrize(
+    ("line", "fix"),
+    [
+        ("az container create -g rg -f group.yaml", "write its options on the line"),
+        (f"{AZ} --os-type Windows", "--os-type Linux"),
+        (f"{AZ} --os-type Linux --gitrepo-url https://example.com/a.git --gitrepo-mount-path /a", "--os-type Linux without --gitrepo-url"),
+    ],
+)  # fmt: skip
+def test_what_cannot_be_run_here_is_for_the_learner_to_change(line, fix):
+    with pytest.raises(LabError) as caught:
+        admission.admit(asked(line), [], {})
+    assert not isinstance(caught.value, Unavailable)
+    assert (caught.value.fix, caught.value.where) == (fix, "aci.sh:1")
 
 
 def test_with_a_file_az_reads_nothing_else():

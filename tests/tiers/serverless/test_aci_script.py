@@ -197,6 +197,10 @@ def test_what_az_refuses_is_refused_in_its_words(line):
         (AZ + "\\\n  --cpu 4\n  --memory 16\n", 3, "--memory: command not found"),
         (AZ + "\\\n# a comment in between \\\n --cpu 4\n", 3, "--cpu: command not found"),
         (AZ + "\\ \n --cpu 4\n", 1, "unrecognized arguments:  "),  # a blank after the backslash
+        ("echo\nX=" + "$(" * 2000 + "a" + ")" * 2000, 2, "nested too deeply"),
+        ("echo\nX=" + "${A:-" * 2000 + "a" + "}" * 2000, 2, "nested too deeply"),
+        ("\n" + "A=($(" * 500 + "a" + "))" * 500, 2, "nested too deeply"),
+        ("echo\n\nX=" + '"$(' * 2000 + "a" + ')"' * 2000, 3, ""),
         ("az group list\n", None, "there is no `az container create` in it"),
         ("", None, "there is no `az container create` in it"),
     ],

@@ -9,6 +9,7 @@ import pytest
 
 from llmlab.errors import LabError
 from llmlab.tiers.serverless.ecs import definition, registration, rules
+from llmlab.tiers.serverless.ecs.ports import ports
 
 ROLE = "arn:aws:iam::123456789012:role/llama-execution"
 ECR = "123456789012.dkr.ecr.us-east-1.amazonaws.com/llama-server:v1.0.0"
@@ -119,6 +120,7 @@ ROWS = [
     ("volumes", "do not support sourcePath", [(("volumes",), [{"name": "models", "host": {"sourcePath": "/srv"}}])], [(("volumes",), [{"name": "models", "host": {}}])]),
     ("volumes", "do not support dockerVolumeConfiguration", [(("volumes",), [{"name": "models", "dockerVolumeConfiguration": {"scope": "task"}}])], [(("volumes",), [{"name": "models", "efsVolumeConfiguration": {"fileSystemId": "fs-1"}}])]),
     ("volumes", "Unknown volume 'models'.", [((*ONE, "mountPoints"), [{"sourceVolume": "models", "containerPath": "/m"}])], [(("volumes",), [{"name": "models"}]), ((*ONE, "mountPoints"), [{"sourceVolume": "models", "containerPath": "/m"}])]),
+    ("mount-points", "A mount point of container 'llama-server' has no containerPath", [(("volumes",), [{"name": "models"}]), ((*ONE, "mountPoints"), [{"sourceVolume": "models"}])], [(("volumes",), [{"name": "models"}]), ((*ONE, "mountPoints"), [{"sourceVolume": "models", "containerPath": "/m"}])]),
     ("depends-on", "Cannot depend on container 'nobody'", [((*ONE, "dependsOn"), [{"containerName": "nobody", "condition": "START"}])], [((*ONE, "dependsOn"), [{"containerName": "relay", "condition": "START"}])]),
     ("depends-on", "must have health check configured", [((*ONE, "dependsOn"), AFTER)], [((*ONE, "dependsOn"), AFTER), ((*TWO, "healthCheck"), health())]),
     ("depends-on", "cannot be an essential container", [((*TWO, "dependsOn"), [{"containerName": "llama-server", "condition": "SUCCESS"}])], [((*ONE, "dependsOn"), [{"containerName": "relay", "condition": "SUCCESS"}])]),
@@ -149,6 +151,21 @@ def test_every_rule_has_a_row_and_a_source():
 def test_neither_latest_nor_no_tag_is_refused():
     assert said(changed(((*ONE, "image"), ECR.replace(":v1.0.0", ":latest")))) == []
     assert said(changed(((*ONE, "image"), ECR.replace(":v1.0.0", "")))) == []
+
+
+def test_the_ports_of_a_task_are_all_that_tcp_has_in_their_order():
+    mappings = [{"containerPortRange": "8080-8082"}, {"containerPort": 53, "protocol": "udp"}, {"containerPort": 8081}, {"containerPort": 80, "protocol": "tcp"}, {}]  # fmt: skip
+    document = changed(((*ONE, "portMappings"), mappings), ((*TWO, "portMappings"), None))
+    assert ports(document) == [8080, 8081, 8082, 80]
+    junk = [
+        {"containerPort": None},
+        {"containerPortRange": "9-8"},
+        {"containerPort": 0},
+        {"containerPortRange": ""},
+    ]
+    assert ports(changed(((*ONE, "portMappings"), junk))) == [9000]
+    assert [ports(it) for it in STRANGERS.values()] == [[8080, 9000], [], [80], [80], [2000, 4317, 4318]]
+    assert ports({}) == []
 
 
 FIRELENS = {
@@ -284,6 +301,24 @@ def test_whatever_else_it_holds_is_a_sentence(tmp_path, text):
     path = tmp_path / "task-definition.json"
     path.write_text(text)
     assert problems(path)
+
+
+@pytest.mark.parametrize(
+    ("value", "says"),
+    [
+        ("1" * 5000, "a number of too many digits"),
+        ("-" + "1" * 5000, "a number of too many digits"),
+        ("[" * 2000 + "]" * 2000, "nested too deeply"),
+        ('{"a":' * 900 + "1" + "}" * 900, "nested too deeply"),
+    ],
+)
+def test_numbers_and_nesting_without_end_name_their_line(tmp_path, value, says):
+    path = tmp_path / "task-definition.json"
+    family = "2" * 6000
+    path.write_text(f'{{\n"family": "{family}",\n"cpu": {value},\n"containerDefinitions": []}}')
+    with pytest.raises(LabError, match=says) as caught:
+        definition.read(path).problems()
+    assert caught.value.where == "task-definition.json:3"
 
 
 def problems(path) -> list[str]:

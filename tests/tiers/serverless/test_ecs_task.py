@@ -10,6 +10,8 @@ import time
 import urllib.request
 import uuid
 from datetime import datetime
+from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from dockyard import held
@@ -18,7 +20,8 @@ from llmlab.errors import LabError
 from llmlab.system import owned
 from llmlab.tiers.docker.daemon import client
 from llmlab.tiers.docker.owning import Claim
-from llmlab.tiers.serverless.ecs import policies
+from llmlab.tiers.serverless.ecs import agent, policies
+from llmlab.tiers.serverless.ecs import task as ecs_task
 from llmlab.tiers.serverless.ecs.account import (
     ACCOUNT,
     IMAGE,
@@ -30,6 +33,7 @@ from llmlab.tiers.serverless.ecs.account import (
 )
 from llmlab.tiers.serverless.ecs.definition import TaskDefinition
 from llmlab.tiers.serverless.ecs.task import FargateTask
+from llmlab.tiers.serverless.group import ContainerState
 
 REGISTRY = IMAGE.rpartition(":")[0]
 LOGS_ARN = f"arn:aws:logs:us-east-1:{ACCOUNT}:log-group:{LOG_GROUP}:*"
@@ -73,6 +77,7 @@ STAR = f"{SECRET_ARN[:-6]}??????"
         (MAY["secret"] | {"Condition": {"StringEquals": {"aws:RequestedRegion": ["eu-west-1"]}}}, "secretsmanager:GetSecretValue", SECRET_ARN, "silent"),
         (MAY["secret"] | {"Condition": {"StringNotEquals": {"aws:RequestedRegion": "eu-west-1"}}}, "secretsmanager:GetSecretValue", SECRET_ARN, "allowed"),
         (MAY["secret"] | {"Condition": {"Bool": {"aws:MultiFactorAuthPresent": True}}}, "secretsmanager:GetSecretValue", SECRET_ARN, "silent"),
+        (MAY["secret"] | {"Condition": ["aws:RequestedRegion"]}, "secretsmanager:GetSecretValue", SECRET_ARN, "silent"),
         (MAY["logs"] | {"Resource": LOGS_ARN[:-2]}, "logs:CreateLogStream", LOGS_ARN[:-1] + "log-stream:a", "silent"),
     ],
 )  # fmt: skip
@@ -111,11 +116,252 @@ def test_the_account_has_what_files_name_and_the_needed_policy_gives_nothing_mor
     assert policies.excess([everything], account.beyond()) == list(account.beyond())
 
 
+def secrets_of(name, action="secretsmanager:GetSecretValue"):
+    arn = f"arn:aws:secretsmanager:us-east-1:{ACCOUNT}:secret:{name}"
+    return policy(secret=MAY["secret"] | {"Resource": arn, "Action": action})
+
+
+def allow(action, resource="*"):
+    return policy(more={"Effect": "Allow", "Action": action, "Resource": resource})
+
+
+FOREIGN = f"arn:aws:secretsmanager:us-east-1:{ACCOUNT}:secret:billing-database-AbCdEf"
+OWNED = EcsAccount(key="", foreign=FOREIGN)
+WORKED = json.loads((Path(__file__).parents[3] / "solutions/11-serverless/execution-policy.json").read_text())
+
+
+@pytest.mark.parametrize(
+    "document",
+    [
+        WORKED,
+        policy(),
+        secrets_of("llama-api-key-??????"),
+        secrets_of("llama-api-key-*"),
+        secrets_of("llama-api-key-CJXDCG", ["secretsmanager:GetSecretValue", "secretsmanager:DescribeSecret"]),
+        secrets_of("llama-api-key-CJXDCG", "SecretsManager:GetSecretValue"),
+        # AWS's AmazonECSTaskExecutionRolePolicy in one statement, bound
+        {"Version": "2012-10-17", "Statement": {"Effect": "Allow", "Action": [*PULL, "logs:CreateLogStream", "logs:PutLogEvents", "secretsmanager:GetSecretValue"], "Resource": [MAY["pull"]["Resource"], LOGS_ARN, SECRET_ARN]}},
+        policy(logs=MAY["logs"] | {"Action": ["logs:Create*", "logs:PutLogEvents"]}),
+        allow("kms:Decrypt", f"arn:aws:kms:us-east-1:{ACCOUNT}:key/22222222-2222-3333-4444-555555555555"),
+        allow("ssm:GetParameters", f"arn:aws:ssm:us-east-1:{ACCOUNT}:parameter/llama/*"),
+        policy(more={"Effect": "Deny", "NotAction": "s3:*", "Resource": FOREIGN}),
+    ],
+)  # fmt: skip
+def test_what_is_not_too_much(document):
+    assert policies.too_much([document], OWNED) == []
+
+
+@pytest.mark.parametrize(
+    ("document", "says"),
+    [
+        (allow("dynamodb:Scan", "arn:aws:dynamodb:us-east-1:1:table/a"), "may dynamodb:Scan: "),
+        (allow(["ecr:BatchGetImage", "S3:Get*"], "arn:aws:s3:::a/*"), "may S3:Get*: "),
+        (allow("*", "arn:aws:s3:::a/*"), "may *: "),
+        (allow("s*:GetObject"), "may s*:GetObject: "),
+        (policy(more={"Effect": "Allow", "NotAction": "iam:*", "Resource": SECRET_ARN}), "NotAction iam:* in an Allow"),
+        (secrets_of("*"), "more than"),
+        (secrets_of("llama-*"), "secret:llama-* are more than"),
+        (secrets_of("llama-api-keyring-*"), "secret:llama-api-keyring-* are more than"),
+        (secrets_of("payroll-*"), "secret:payroll-* are more than"),
+        (secrets_of("hr-*", "secretsmanager:Get*"), "secret:hr-* are more than"),
+        (secrets_of("hr-*", "secretsmanager:DeleteSecret"), "secret:hr-* are more than"),
+        (policy(secret=MAY["secret"] | {"Resource": "*"}), f"may secretsmanager:GetSecretValue on {FOREIGN}"),
+        (policy(secret=MAY["secret"] | {"Resource": SECRET_ARN.replace("us-east-1", "*")}), "are more than"),
+        (policy(more={"Effect": "Allow", "Action": "secretsmanager:GetSecretValue", "NotResource": SECRET_ARN}), "NotResource"),
+        (allow("secretsmanager:DeleteSecret", FOREIGN), f"may secretsmanager:DeleteSecret on {FOREIGN}"),
+        (allow("secretsmanager:DeleteSecret", SECRET_ARN), f"may secretsmanager:DeleteSecret on {SECRET_ARN}"),
+        (policy(secret=MAY["secret"] | {"Resource": "*", "Condition": {"StringEquals": {"aws:RequestedRegion": "us-east-1"}}}), f"may secretsmanager:GetSecretValue on {FOREIGN}"),
+        (allow(PULL), "may ecr:BatchGetImage on arn:aws:ecr:us-east-1:123456789012:repository/billing"),
+    ],
+)  # fmt: skip
+def test_what_is_too_much(document, says):
+    found = policies.too_much([document], OWNED)
+    assert any(says in it for it in found), found
+
+
+@pytest.mark.parametrize(
+    ("document", "says"),
+    [
+        (trust(), None),
+        (trust(Condition={"StringEquals": {"aws:SourceAccount": ACCOUNT}}), None),
+        (trust(["ecs-tasks.amazonaws.com"]), None),
+        (trust("ec2.amazonaws.com", Effect="Deny"), None),
+        (trust(["ec2.amazonaws.com", "ecs-tasks.amazonaws.com"]), "ec2.amazonaws.com may assume the role (Service)"),
+        (trust("*"), "everybody may assume the role"),
+        (trust(Principal="*"), "everybody may assume the role"),
+        (trust(Principal={"AWS": "*", "Service": "ecs-tasks.amazonaws.com"}), "everybody may assume the role"),
+        (trust(Principal={"AWS": f"arn:aws:iam::{ACCOUNT}:root"}), f"whoever the account arn:aws:iam::{ACCOUNT}:root lets"),
+        (trust(Principal={"AWS": [ACCOUNT]}), f"whoever the account {ACCOUNT} lets"),
+        (trust(Principal={"Federated": "cognito-identity.amazonaws.com"}, Action="sts:AssumeRoleWithWebIdentity"), "(Federated)"),
+        ({"Statement": {"Effect": "Allow", "NotPrincipal": {"AWS": ACCOUNT}, "Action": "sts:*"}}, "NotPrincipal"),
+    ],
+)  # fmt: skip
+def test_who_is_trusted_beside_tasks(document, says):
+    found = policies.trusted_too_widely(document)
+    assert found == [] if says is None else says in found[0]
+
+
+def test_what_is_needed_is_what_the_definition_names():
+    logs = {"awslogs-group": "/mine", "awslogs-region": "us-east-1", "awslogs-stream-prefix": "p"}
+    document = {
+        "containerDefinitions": [
+            {"name": "a", "image": IMAGE, "secrets": [{"name": "K", "valueFrom": f"{SECRET_ARN}:key::"}], "logConfiguration": {"logDriver": "awslogs", "options": logs}},
+            {"name": "b", "image": IMAGE.replace(REPOSITORY, "team/relay"), "secrets": [{"name": "P", "valueFrom": "/llama/key"}], "logConfiguration": {"logDriver": "awslogs", "options": logs | {"awslogs-create-group": "true"}}},
+            {"name": "c", "image": "nginx:1.27"},
+        ]
+    }  # fmt: skip
+    needed = EcsAccount(key="").needed(document)
+    resources = {}
+    for action, resource in needed:
+        resources.setdefault(action, []).append(resource)
+    ecr = [f"arn:aws:ecr:us-east-1:{ACCOUNT}:repository/{name}" for name in (REPOSITORY, "team/relay")]
+    group = f"arn:aws:logs:us-east-1:{ACCOUNT}:log-group:/mine"
+    streams = [f"{group}:log-stream:p/{name}/0123456789abcdef0123456789abcdef" for name in "ab"]
+    assert resources == {
+        "ecr:GetAuthorizationToken": ["*"],
+        **dict.fromkeys(PULL, ecr),
+        "secretsmanager:GetSecretValue": [SECRET_ARN],
+        "ssm:GetParameters": [f"arn:aws:ssm:us-east-1:{ACCOUNT}:parameter/llama/key"],
+        "logs:CreateLogGroup": [group],
+        "logs:CreateLogStream": streams,
+        "logs:PutLogEvents": streams,
+    }
+    assert EcsAccount(key="").needed({"containerDefinitions": [{"name": "c", "image": "nginx:1.27"}]}) == ()
+    bound = {"StringEquals": {"aws:RequestedRegion": "us-east-1", "aws:PrincipalAccount": ACCOUNT}}
+    with_condition = policy(secret=MAY["secret"] | {"Condition": bound})
+    assert policies.decided([with_condition], "secretsmanager:GetSecretValue", SECRET_ARN, policies.CONTEXT) == "allowed"  # fmt: skip
+
+
 def test_a_policy_that_iam_refuses_is_named(aws):
     bad = {"Version": "2012-10-17", "Statement": [{"Effect": "Allow", "Action": "logs"}]}
     with pytest.raises(LabError, match="MalformedPolicyDocument") as caught:
         EcsAccount.furnish(aws, trust=trust(), policies={"execution-policy.json": bad})
     assert caught.value.where == "execution-policy.json"
+
+
+@pytest.fixture
+def furnish(aws):
+    def made(**more):
+        return EcsAccount.furnish(aws, **({"trust": trust(), "policies": {"execution": policy()}} | more))
+
+    return made
+
+
+class Daemon:
+    """One in which every image is there, for one architecture."""
+
+    def __init__(self, architecture):
+        self.images, self.attrs = self, {"Architecture": architecture, "RepoDigests": ["a@sha256:b"]}
+
+    def get(self, name):
+        return self
+
+
+@pytest.mark.parametrize("architecture", ["amd64", "arm64"])
+def test_the_labs_image_counts_as_pushed_for_both_architectures(aws, furnish, monkeypatch, architecture):
+    furnish()
+    monkeypatch.setattr(agent.images, "here", lambda name: True)
+    monkeypatch.setattr(agent, "client", lambda: Daemon(architecture))
+    role = agent.assume(aws, ROLE_ARN, "a")
+    for asked in agent.ARCHITECTURES:
+        agent.pull(aws, role, IMAGE, asked)
+    other = {"amd64": "ARM64", "arm64": "X86_64"}[architecture]
+    with pytest.raises(agent.TaskStopped, match="does not contain descriptor matching platform"):
+        agent.pull(aws, role, f"{REGISTRY}:mine", other)
+
+
+@pytest.mark.parametrize("arn", [ROLE_ARN.rpartition("/")[0] + "/", ROLE_ARN + "x", "nobody", ROLE_ARN.replace(ACCOUNT, "111122223333")])  # fmt: skip
+def test_a_role_that_cannot_be_assumed_is_said_in_ecs_words(aws, furnish, arn):
+    furnish()
+    with pytest.raises(agent.TaskStopped, match="ECS was unable to assume the role"):
+        agent.assume(aws, arn, "a")
+
+
+def test_a_role_may_be_named_by_its_name(aws, furnish):
+    furnish()
+    assert agent.assume(aws, ROLE_ARN.rpartition("/")[2], "a").name == agent.assume(aws, ROLE_ARN, "a").name
+
+
+def test_what_botocore_refuses_of_a_name_ends_the_task_with_words(aws, furnish):
+    furnish(policies={"execution": allow(["ecr:*", "secretsmanager:*", "ssm:*", "logs:*"])})
+    role = agent.assume(aws, ROLE_ARN, "a")
+    long = {"awslogs-group": "a" * 513, "awslogs-region": "us-east-1"}
+    for call, words in (
+        (lambda: agent.secret(aws, role, f"{SECRET_ARN}:::v1"), "ValidationException: Parameter validation failed: Invalid length for parameter VersionId"),
+        (lambda: agent.secret(aws, role, ""), "invalid parameters"),
+        (lambda: agent.pull(aws, role, IMAGE.replace(REPOSITORY, "a"), "X86_64"), "not found"),
+        (lambda: agent.log_stream(aws, role, long, "a"), "failed to create Cloudwatch log stream: "),
+        (lambda: agent.log_stream(aws, role, long | {"awslogs-create-group": "true"}, "a"), "failed to satisfy constraint"),
+    ):  # fmt: skip
+        with pytest.raises(agent.TaskStopped) as caught:
+            call()
+        assert words in caught.value.reason
+
+
+def until(what, within=60.0):
+    deadline = time.monotonic() + within
+    while not (found := what()):
+        assert time.monotonic() < deadline, "in time"
+        threading.Event().wait(0.05)
+    return found
+
+
+class SlowGroup:
+    """A group whose first container takes until it is let; it notes what is done to it, in order."""
+
+    def __init__(self, label, **more):
+        self.claim, self.names, self.done = SimpleNamespace(name="claim", labels={}), (), []
+        self.reached, self.let = threading.Event(), threading.Event()
+        SLOW.append(self)
+
+    def create(self, container):
+        self.done.append("creating")
+        self.reached.set()
+        assert self.let.wait(30)
+        self.done.append("created")
+
+    def start(self, name):
+        self.done.append("started")
+
+    def state(self, name):
+        return ContainerState("running", None, False, None, None)
+
+    def follow(self, name):
+        return iter(())
+
+    def stop(self, name, grace):
+        self.done.append(f"stopped within {grace} s")
+        return 0.0, 137
+
+    def close(self):
+        self.done.append("closed")
+
+
+SLOW: list[SlowGroup] = []
+
+
+def test_a_task_that_still_makes_containers_is_closed_by_its_own_life(aws, furnish, monkeypatch):
+    furnish()
+    monkeypatch.setattr(ecs_task, "Group", SlowGroup)
+    monkeypatch.setattr(ecs_task.agent, "pull", lambda *given: None)
+    ran = task(aws, {"name": "a", "image": "nginx:1.27", "stopTimeout": 120}, executionRoleArn="")
+    try:
+        until(lambda: SLOW)
+        group = SLOW[-1]
+        assert group.reached.wait(30)
+        closing = threading.Thread(target=ran.close)
+        closing.start()
+        until(ran._stop.is_set)
+        closing.join(0.3)
+        assert group.done == ["creating"]
+    finally:
+        SLOW.pop().let.set()
+        ran.close()
+    closing.join(30)
+    assert group.done[-1] == "closed"
+    assert group.done.index("created") < group.done.index("closed")
+    assert group.done[-2:] == ["stopped within 0 s", "closed"]
+    assert ran.status == "STOPPED"
 
 
 # What runs.
@@ -138,14 +384,6 @@ def images():
             client().images.build(fileobj=io.BytesIO(f"{lines}\n".encode()), tag=names[kind], labels=claim.labels, rm=True)  # fmt: skip
         yield names
     assert held(claim.name) == []
-
-
-@pytest.fixture
-def furnish(aws):
-    def made(**more):
-        return EcsAccount.furnish(aws, **({"trust": trust(), "policies": {"execution": policy()}} | more))
-
-    return made
 
 
 LOGGED = {"logDriver": "awslogs", "options": {"awslogs-group": LOG_GROUP, "awslogs-region": "us-east-1", "awslogs-stream-prefix": "llama"}}  # fmt: skip
@@ -225,14 +463,6 @@ def test_a_definition_that_is_refused_is_not_run(aws, furnish, images):
 
 
 SERVES = r"""exec perl -MIO::Socket -e '$s=IO::Socket::INET->new(Listen=>5,LocalPort=>8080,ReuseAddr=>1);$|=1;print "up\n";while($c=$s->accept){while(<$c>){last if /^\r?$/}print $c "HTTP/1.0 200 OK\r\n\r\n$ENV{API_KEY} $ENV{PART}";print "asked\n";close $c}'"""
-
-
-def until(what, within=60.0):
-    deadline = time.monotonic() + within
-    while not (found := what()):
-        assert time.monotonic() < deadline, "in time"
-        threading.Event().wait(0.05)
-    return found
 
 
 @needs

@@ -59,9 +59,11 @@ def admit(asked: Creation, registries: Sequence[PrivateRegistry], shares: Mappin
         one = found[0]
         raise LabError(f"({one.code}) {one.what}", where=one.where, fix=one.neighbour)
     if asked.file:
-        raise Unavailable(NO_FILE, where=asked.where, fix="write its options on the line")
-    if asked.os_type == "Windows" or asked.gitrepo_url:
-        raise Unavailable(NEITHER, where=asked.where)
+        raise LabError(NO_FILE, where=asked.where, fix="write its options on the line")
+    if asked.os_type == "Windows":
+        raise LabError(NEITHER, where=asked.where, fix="--os-type Linux")
+    if asked.gitrepo_url:
+        raise LabError(NEITHER, where=asked.where, fix="--os-type Linux without --gitrepo-url")
     for option, text in asked.unknown.items():
         if option in USED:
             raise LabError(

@@ -76,6 +76,23 @@ def inaccessible(asked: Creation, registries: Sequence[PrivateRegistry] = ()) ->
     return None
 
 
+def strange_identity(asked: Creation) -> bool:
+    """Whether the identity that is to pull is none of the group's own, as far as both are known.
+
+    A system-assigned one does not count: it comes with the group, after the pull (MicrosoftDocs/azure-docs#117644).
+    """
+    if not asked.acr_identity or {"acr_identity", "assign_identity"} & set(asked.unknown):
+        return False
+    own = [it for it in asked.assign_identity or () if it.lower() != "[system]"]
+    return not any(_same(str(asked.acr_identity), it) for it in own)
+
+
+def _same(one: str, other: str) -> bool:
+    """Whether two names mean one identity: resource ids in any case, or the last part of one."""
+    one, other = one.lower(), other.lower()
+    return one == other if "/" in one and "/" in other else one.rpartition("/")[2] == other.rpartition("/")[2]
+
+
 def _of_ours(asked: Creation, at: Reference, registry: PrivateRegistry) -> str | None:
     name = f"{at.repository}:{at.tag}"
     if asked.acr_identity:

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from .images import PrivateRegistry, inaccessible
+from .images import PrivateRegistry, inaccessible, strange_identity
 from .script import Creation
 
 By = Literal["az", "service", "nobody"]
@@ -117,7 +117,7 @@ def _credentials(asked: Creation, said: Callable[[str, str], AciFinding]) -> Ite
     """custom.py, _create_image_registry_credentials, with nobody at the keyboard whom it could ask."""
     image = asked.image or ""
     azure = ".azurecr.io" in image.split("/")[0]
-    with_name = "--registry-username $ACR_USERNAME --registry-password $ACR_PASSWORD, or --acr-identity NAME"
+    with_name = "--registry-username $ACR_USERNAME --registry-password $ACR_PASSWORD, or --acr-identity NAME --assign-identity NAME"
     if asked.acr_identity:
         if not asked.registry_login_server and not azure:
             what = (
@@ -214,7 +214,17 @@ def _names(asked: Creation, said: Callable[[str, str, str, str, bool], AciFindin
 
 
 def _image(asked: Creation, registries: Sequence[PrivateRegistry]) -> Iterator[AciFinding]:
-    if asked.image and (why := inaccessible(asked, registries)):
+    if strange_identity(asked):
+        yield AciFinding(
+            "InvalidImageRegistryIdentity",
+            f"The identity in the 'imageRegistryCredentials' of container group '{asked.name}' not found in container group "
+            "identity list",
+            "service",
+            asked.where,
+            "MicrosoftDocs/azure-docs#117644",
+            '--assign-identity "$IDENTITY", the same one as --acr-identity',
+        )
+    elif asked.image and (why := inaccessible(asked, registries)):
         yield AciFinding(
             "InaccessibleImage",
             f"The image '{asked.image}' in container group '{asked.name}' is not accessible. "

@@ -12,6 +12,7 @@ from collections.abc import Iterator, Mapping
 from .cursor import Cursor
 from .words import ASSIGNMENT, Fields, Reading, Statement, Unreadable, Word, only_a_run, word
 
+DEEPEST = 30  # substitutions within substitutions
 NAME = re.compile(r"[A-Za-z_]\w*", re.ASCII)
 #: After these, a variable may have been set where nobody can see it.
 HIDDEN = frozenset({"source", ".", "eval", "read", "mapfile", "readarray", "getopts"})
@@ -53,10 +54,18 @@ def read(text: str, environment: Mapping[str, str]) -> Reading:
 
 
 class _Shell(Cursor):
-    """One pass over the text."""
+    """One pass over the text. `depth`: in how many `$(…)` and `${…}` it stands.
 
-    def __init__(self, text: str, variables: dict[str, Word], line: int = 1, hidden: bool = False) -> None:
+    :raises Unreadable: where that is more than any script has a use for.
+    """
+
+    def __init__(
+        self, text: str, variables: dict[str, Word], line: int = 1, hidden: bool = False, depth: int = 0
+    ) -> None:
         super().__init__(text, line)
+        if depth > DEEPEST:
+            raise Unreadable(line, "it is nested too deeply to be read")
+        self.depth = depth
         self.variables = variables
         self.arrays: dict[str, list[Word]] = {}
         self.hidden = hidden  # whether unseen hands may have set variables
@@ -191,7 +200,7 @@ class _Shell(Cursor):
 
     def _array(self, start: str, inside: str) -> None:
         """`NAME=(…)` and `NAME+=(…)`."""
-        nested = _Shell(inside, self.variables, self.line, self.hidden)
+        nested = _Shell(inside, self.variables, self.line, self.hidden, self.depth + 1)
         nested.arrays = self.arrays
         items: list[Word] = []
         while nested.at < len(nested.text):
@@ -260,7 +269,7 @@ class _Shell(Cursor):
 
     def _substituted(self, whole: str, inner: str, line: int) -> Word:
         """A command whose output is put there: it is read for what it asks of `az`, not run."""
-        nested = _Shell(inner, dict(self.variables), line, self.hidden)
+        nested = _Shell(inner, dict(self.variables), line, self.hidden, self.depth + 1)
         nested.arrays = dict(self.arrays)
         self._inner += nested.statements()
         return only_a_run(whole)
@@ -278,7 +287,8 @@ class _Shell(Cursor):
         if how.endswith("?"):
             self.unset.append((self.line, name))
             return Word()
-        (given,) = _Shell(f'"{otherwise}"', self.variables, self.line, self.hidden)._word() or (Word(),)
+        inner = _Shell(f'"{otherwise}"', self.variables, self.line, self.hidden, self.depth + 1)
+        (given,) = inner._word() or (Word(),)
         if how.endswith("="):
             self.variables[name] = given
         return given

@@ -14,8 +14,9 @@ from typing import Any
 from ...aws.endpoint import REGION, AwsEndpoint
 from ...docker import images
 from ...docker.daemon import client, speaking
+from ...kubernetes.programs.images import ELSEWHERE
 from . import policies
-from .account import ACCOUNT
+from .account import ACCOUNT, PULLS, secret_of
 from .task_rules import ECR
 
 #: The architectures of a definition, by the names that images have for them.
@@ -63,9 +64,10 @@ class TaskRole:
 def assume(endpoint: AwsEndpoint, arn: str, session: str) -> TaskRole:
     """Assume a role for a task.
 
+    :param arn: its ARN, or its name.
     :raises TaskStopped: when there is no such role, or it does not trust ECS tasks.
     """
-    from botocore.exceptions import ClientError
+    from botocore.exceptions import ClientError, ParamValidationError
 
     iam, name = endpoint.client("iam"), arn.rpartition("/")[2]
     context = {
@@ -74,9 +76,10 @@ def assume(endpoint: AwsEndpoint, arn: str, session: str) -> TaskRole:
     }
     try:
         role = iam.get_role(RoleName=name)["Role"]
-    except ClientError:
+    except (ClientError, ParamValidationError):
         role = None
-    if role is None or role["Arn"] != arn or not policies.assumable(_plain(role["AssumeRolePolicyDocument"]), context=context):  # fmt: skip
+    named = role is not None and arn in (role["Arn"], role["RoleName"])
+    if not named or not policies.assumable(_plain(role["AssumeRolePolicyDocument"]), context=context):
         raise TaskStopped(
             f"ECS was unable to assume the role '{arn}' that was provided for this task. Please verify that the role being passed has"
             " the proper trust relationship and permissions and that your IAM user has permissions to pass this role."
@@ -89,8 +92,7 @@ def assume(endpoint: AwsEndpoint, arn: str, session: str) -> TaskRole:
         version = iam.get_policy(PolicyArn=attached["PolicyArn"])["Policy"]["DefaultVersionId"]
         got = iam.get_policy_version(PolicyArn=attached["PolicyArn"], VersionId=version)
         documents.append(_plain(got["PolicyVersion"]["Document"]))
-    mine = {"aws:PrincipalAccount": ACCOUNT, "aws:RequestedRegion": REGION, "aws:SecureTransport": "true"}
-    return TaskRole(name, tuple(documents), session, mine)
+    return TaskRole(name, tuple(documents), session, policies.CONTEXT)
 
 
 def registry(role: TaskRole, image: str) -> None:
@@ -109,7 +111,7 @@ def secret(endpoint: AwsEndpoint, role: TaskRole, value_from: str) -> str:
 
     :raises TaskStopped: when the role may not read it, it is not there, or has no such key.
     """
-    from botocore.exceptions import ClientError
+    from botocore.exceptions import ClientError, ParamValidationError
 
     asm = f"{_INIT}: unable to retrieve secret from asm"
     if ":secretsmanager:" not in value_from:
@@ -124,8 +126,8 @@ def secret(endpoint: AwsEndpoint, role: TaskRole, value_from: str) -> str:
         found = endpoint.client("secretsmanager").get_secret_value(
             SecretId=arn, **asked, **({"VersionId": version} if version else {})
         )
-    except ClientError as error:
-        found, why = None, f"{error.response['Error']['Code']}: {error.response['Error']['Message']}"
+    except (ClientError, ParamValidationError) as error:
+        found, why = None, _why(error)
     # a role that may not is not told whether the secret is there
     if refused := role.refused("secretsmanager:GetSecretValue", found["ARN"] if found else arn):
         raise TaskStopped(f"{failed}: AccessDeniedException: {refused}")
@@ -133,6 +135,16 @@ def secret(endpoint: AwsEndpoint, role: TaskRole, value_from: str) -> str:
         raise TaskStopped(f"{failed}: {why}")
     text = str(found.get("SecretString", ""))
     return _key(text, key, asm) if key else text
+
+
+def _why(error: Exception) -> str:
+    """A refusal of the API as the agent passes it on; what botocore refuses before it asks is the API's ValidationException."""
+    said = getattr(error, "response", {}).get("Error")
+    return (
+        f"{said['Code']}: {said['Message']}"
+        if said
+        else f"ValidationException: {' '.join(str(error).split())}"
+    )
 
 
 def _key(text: str, key: str, asm: str) -> str:
@@ -151,10 +163,10 @@ def _key(text: str, key: str, asm: str) -> str:
 
 
 def _parameter(endpoint: AwsEndpoint, role: TaskRole, value_from: str) -> str:
-    from botocore.exceptions import ClientError
+    from botocore.exceptions import ClientError, ParamValidationError
 
-    name = value_from.partition(":parameter/")[2] or value_from.lstrip("/")
-    arn = f"arn:aws:ssm:{REGION}:{ACCOUNT}:parameter/{name}"
+    _, arn = secret_of(value_from)
+    name = arn.partition(":parameter/")[2]
     failed = f"{_INIT}: unable to retrieve secrets from ssm: service call has been retried 1 time(s)"
     if refused := role.refused("ssm:GetParameters", arn):
         raise TaskStopped(f"{failed}: AccessDeniedException: {refused}")
@@ -162,7 +174,7 @@ def _parameter(endpoint: AwsEndpoint, role: TaskRole, value_from: str) -> str:
         try:
             got = endpoint.client("ssm").get_parameter(Name=candidate, WithDecryption=True)
             return str(got["Parameter"]["Value"])
-        except ClientError:
+        except (ClientError, ParamValidationError):
             continue
     raise TaskStopped(f"{failed}: invalid parameters: {value_from}")
 
@@ -170,19 +182,17 @@ def _parameter(endpoint: AwsEndpoint, role: TaskRole, value_from: str) -> str:
 def pull(endpoint: AwsEndpoint, role: TaskRole | None, image: str, architecture: str) -> None:
     """See that an image can be had: it is in the daemon, the role may pull it, and it is for that architecture.
 
+    The lab's own image is made for the machine that it is on, and counts as pushed for both architectures.
+
     :param architecture: as a task definition names it.
     :raises TaskStopped: when not.
     """
-    from botocore.exceptions import ClientError
+    from botocore.exceptions import ClientError, ParamValidationError
 
     private = ECR.match(image)
     if private and role is not None:
         arn = f"arn:aws:ecr:{private['region']}:{private['account']}:repository/{private['repository']}"
-        for action in (  # the three that the ECS guide asks for, task_execution_IAM_role
-            "ecr:BatchGetImage",
-            "ecr:BatchCheckLayerAvailability",
-            "ecr:GetDownloadUrlForLayer",
-        ):
+        for action in PULLS:
             if refused := role.refused(action, arn):
                 raise TaskStopped(
                     f"{_PULL}: failed to resolve ref {image}: pull access denied, repository does not exist or may require "
@@ -191,7 +201,7 @@ def pull(endpoint: AwsEndpoint, role: TaskRole | None, image: str, architecture:
         try:
             endpoint.client("ecr").describe_repositories(repositoryNames=[private["repository"]])
             there = private["account"] == ACCOUNT and private["region"] == REGION
-        except ClientError:
+        except (ClientError, ParamValidationError):
             there = False
         if not there or not images.here(_tagged(image)):
             raise TaskStopped(f"{_PULL}: failed to resolve ref {_tagged(image)}: not found")
@@ -200,6 +210,8 @@ def pull(endpoint: AwsEndpoint, role: TaskRole | None, image: str, architecture:
             f"{_PULL}: failed to resolve ref {_full(image)}: pull access denied, repository does not exist or may require "
             "authorization: server message: insufficient_scope: authorization failed"
         )
+    if _tagged(image) in ELSEWHERE:
+        return
     with speaking():
         about = client().images.get(_tagged(image)).attrs
     wanted = ARCHITECTURES.get(architecture, architecture)
@@ -212,7 +224,7 @@ def log_stream(endpoint: AwsEndpoint, role: TaskRole, options: Mapping[str, str]
 
     :raises TaskStopped: when the role may not make one, or the group is not there.
     """
-    from botocore.exceptions import ClientError
+    from botocore.exceptions import ClientError, ParamValidationError
 
     group, region = options["awslogs-group"], options["awslogs-region"]
     arn = f"arn:aws:logs:{region}:{ACCOUNT}:log-group:{group}"
@@ -224,18 +236,19 @@ def log_stream(endpoint: AwsEndpoint, role: TaskRole, options: Mapping[str, str]
             )
         try:
             logs.create_log_group(logGroupName=group)
-        except ClientError as error:
-            if error.response["Error"]["Code"] != "ResourceAlreadyExistsException":
-                raise
+        except (ClientError, ParamValidationError) as error:
+            if "ResourceAlreadyExistsException" not in (why := _why(error)):
+                raise TaskStopped(
+                    f"ResourceInitializationError: failed to validate logger args: {why}"
+                ) from None
     if refused := role.refused("logs:CreateLogStream", f"{arn}:log-stream:{stream}"):
         raise TaskStopped(f"{_LOGS}api error AccessDeniedException: {refused} : exit status 1")
     try:
         if region != REGION:
             raise TaskStopped(f"{_LOGS}ResourceNotFoundException: The specified log group does not exist. : exit status 1")  # fmt: skip
         logs.create_log_stream(logGroupName=group, logStreamName=stream)
-    except ClientError as error:
-        said = error.response["Error"]
-        raise TaskStopped(f"{_LOGS}{said['Code']}: {said['Message']} : exit status 1") from None
+    except (ClientError, ParamValidationError) as error:
+        raise TaskStopped(f"{_LOGS}{_why(error)} : exit status 1") from None
     return role.refused("logs:PutLogEvents", f"{arn}:log-stream:{stream}")
 
 

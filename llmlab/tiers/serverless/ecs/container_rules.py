@@ -7,6 +7,7 @@ import re
 from typing import Any
 
 from .definition import Place
+from .ports import span
 from .rule import Found, containers, given, rule
 
 _NAME = re.compile(r"[A-Za-z0-9_-]{1,255}")
@@ -49,7 +50,7 @@ def _ports(document: dict[str, Any]) -> Found:
             if mapping.get("containerPortRange"):
                 if port is not None or host is not None:
                     yield "cannot specify both single port and port range", at
-                ports = _range(mapping["containerPortRange"])
+                ports = span(mapping["containerPortRange"])
                 if not ports:
                     yield "Invalid 'containerPortRange' setting", (*at, "containerPortRange")
             elif port is None or not 1 <= port <= 65535:
@@ -65,13 +66,6 @@ def _ports(document: dict[str, Any]) -> Found:
             if twice:
                 yield f"container port is used multiple times in task: {twice[0]}/{protocol}", at
             taken |= {(it, protocol): container.get("name", "") for it in ports}
-
-
-def _range(text: str) -> range:
-    """The ports of `8000-8010`; none where it is not that."""
-    found = re.fullmatch(r"(\d{1,5})-(\d{1,5})", text)
-    first, last = (int(found[1]), int(found[2])) if found else (0, 0)
-    return range(first, last + 1) if 1 <= first < last <= 65535 else range(0)
 
 
 @rule("logs", "doc using_awslogs, API_LogConfiguration; seen")

@@ -15,6 +15,7 @@ from ..validators import EcsShape, Problem
 #: Where a value is: keys of objects and places in lists.
 Place = tuple[str | int, ...]
 _TOKEN = re.compile(r'"(?:[^"\\]|\\.)*"|[{}\[\],:]|[^\s{}\[\],:"]+')
+DEEPEST = 100  # brackets within brackets; a task definition has 8 at most
 _NAMED = re.compile(r'(?:for parameter|parameter in) ([A-Za-z][\w.\[\]]*)(?:: "([^"]*)")?')
 
 
@@ -50,14 +51,36 @@ def read(path: Path) -> TaskDefinition:
         raise LabError(
             f"{path.name} cannot be read: {error.strerror}.", where=path.name, fix="llmlab reset"
         ) from None
+    if line := _too_deep(text):
+        raise LabError(f"{path.name} is nested too deeply to be read.", where=f"{path.name}:{line}")
     try:
         document = json.loads(text)
     except json.JSONDecodeError as error:
         line, hint = _hint(text, error)
         raise LabError(f"{path.name} is no JSON: {error.msg}.{hint}", where=f"{path.name}:{line}") from None
-    except RecursionError:
-        raise LabError(f"{path.name} is nested too deeply to be read.", where=path.name) from None
+    except ValueError:  # Python reads no number of more digits than it is told
+        where = f"{path.name}:{_line_of_a_long_number(text)}"
+        raise LabError(f"{path.name} has a number of too many digits to be read.", where=where) from None
     return TaskDefinition(path.name, document, _lines(text))
+
+
+def _too_deep(text: str) -> int | None:
+    """The line on which more brackets are open than any document has a use for."""
+    depth = 0
+    for match in _TOKEN.finditer(text):
+        depth += (match.group() in "{[") - (match.group() in "}]")
+        if depth > DEEPEST:
+            return text.count("\n", 0, match.start()) + 1
+    return None
+
+
+def _line_of_a_long_number(text: str) -> int:
+    """The line of the longest number, text apart."""
+    longest = max(
+        (match for match in _TOKEN.finditer(text) if not match.group().startswith('"')),
+        key=lambda match: len(match.group()),
+    )
+    return text.count("\n", 0, longest.start()) + 1
 
 
 def _lines(text: str) -> dict[Place, int]:

@@ -13,6 +13,8 @@ NOT_IMITATED = (
     "The task's cores and memory bound each container that says less, not all of them together; a machine gives no more cores than it has.",
     "The writable layer is not bounded: ephemeralStorage is checked and not enforced.",
     "Nothing is pulled: an image that is in the local daemon counts as pushed, and a start takes none of Fargate's minutes.",
+    "The lab's own image counts as pushed for X86_64 and for ARM64: it is made for the machine that it is on, whatever runtimePlatform"
+    " says.",
     "A container finds no credentials of the task role, no metadata endpoint and no ECS variables.",
     "Nobody asks whether the caller may pass the roles (iam:PassRole); resource policies and permission boundaries are not evaluated.",
     "There is no cluster and no service: describe-tasks knows nothing of it, an unhealthy task is not replaced, no load balancer asks it.",

@@ -148,11 +148,15 @@ class FargateTask:
         self._stop.set()
 
     def close(self) -> None:
-        """End it now, without grace; may be called twice."""
+        """End it now, without grace; may be called twice.
+
+        Containers are pulled away from a task that is stopping; one that still makes them ends itself at its next look, as nothing
+        that it makes after its claim was closed would be removed.
+        """
         if self._thread.is_alive():
             self._parts.grace = 0
             self.stop()
-            if self.group is not None:
+            if self.status in ("STOPPING", "STOPPED") and self.group is not None:
                 self.group.close()
             self._thread.join(60)
 

@@ -171,6 +171,15 @@ def _volumes(document: dict[str, Any]) -> Found:
                 yield words, (*place, "mountPoints", number)
 
 
+@rule("mount-points", "doc API_MountPoint", ours=True)
+def _mounts(document: dict[str, Any]) -> Found:
+    for container, place in containers(document):
+        for number, mount in enumerate(container.get("mountPoints") or ()):
+            if not mount.get("containerPath"):
+                words = f"A mount point of container '{container.get('name')}' has no containerPath"
+                yield words, (*place, "mountPoints", number)
+
+
 @rule("ephemeral-storage", "seen: probed in August 2026; 20 GiB come without it")
 def _storage(document: dict[str, Any]) -> Found:
     size = (document.get("ephemeralStorage") or {}).get("sizeInGiB")
