@@ -5,7 +5,7 @@ import json
 
 import httpx
 
-from llmlab.checks import Context, Verdict, check, fixture, verdict
+from llmlab.checks import Context, Verdict, check, failed, fixture, verdict
 from llmlab.errors import LabError
 from llmlab.load.users import Users
 from llmlab.serve.api import Remote
@@ -19,6 +19,7 @@ from llmlab.tiers.serverless.for_labs import (
     FargateTask,
     in_docker,
     policies,
+    ports,
     read_task,
 )
 
@@ -69,20 +70,47 @@ def running(ctx: Context) -> FargateTask:
     return one
 
 
-def port(ctx: Context) -> int:
-    """Where the task is asked: the first port that a container of it maps.
+def mapped(ctx: Context) -> list[int]:
+    """The ports that the task's containers map, in the order of the file.
 
     :raises LabError: when none does.
     """
     definition = read_task(ctx.files / TASK)
-    for container in definition.document["containerDefinitions"]:
-        for mapping in container.get("portMappings") or ():
-            return int(mapping["containerPort"])
-    raise LabError(
-        "No container maps a port.",
-        where=definition.where(("containerDefinitions",)),
-        fix='"portMappings": [{"containerPort": 8080}]',
-    )
+    found = ports(definition.document)
+    if not found:
+        raise LabError(
+            "No container maps a port.",
+            where=definition.where(("containerDefinitions",)),
+            fix='"portMappings": [{"containerPort": 8080}]',
+        )
+    return found
+
+
+@fixture
+def port(ctx: Context) -> int:
+    """The first of them that answers `/health` with 200; other ports may be for other things.
+
+    :raises LabError: when none does in time.
+    """
+    one = task(ctx)
+
+    def open_one() -> int | None:
+        if one.status != "RUNNING":
+            raise LabError(f"The task has stopped: {one.stopped_reason}", where=TASK)
+        for number in mapped(ctx):
+            with Remote(f"http://{one.address}:{number}") as server:
+                if server.health() == 200:
+                    return number
+        return None
+
+    try:
+        return wait("a port that answers /health with 200", open_one, RUNNING)
+    except LabError as error:
+        where = "; ".join(
+            f"{name}: {part.status} {part.reason}".strip() for name, part in one.containers.items()
+        )
+        tried = ", ".join(map(str, mapped(ctx)))
+        raise LabError(f"{error.what}\nmapped: {tried}; {where}", where=error.where or TASK) from None
 
 
 def url(ctx: Context) -> str:
@@ -110,23 +138,15 @@ def answered(ctx: Context, key: str | None) -> httpx.Response | None:
 )
 def ecs_runs(ctx: Context) -> Verdict:
     """Register the definition, run it with the role that the policies make, and ask for tokens at the task's own address."""
-    one = task(ctx)
-    said = "nothing"
-
-    def ready() -> bool:
-        nonlocal said
-        if one.status != "RUNNING":
-            raise LabError(f"The task has stopped: {one.stopped_reason}", where=TASK)
-        reply = answered(ctx, account(ctx).key)
-        said = "no answer" if reply is None else f"HTTP {reply.status_code} {reply.text[:120]}"
-        return reply is not None and reply.status_code == 200
-
-    with ctx.deploying():
-        try:
-            wait("an answer", ready, RUNNING)
-        except LabError as error:
-            where = "; ".join(f"{name}: {part.state}" for name, part in one.containers.items())
-            raise LabError(f"{said}; {error.what}\n{where}", where=error.where) from None
+    one, number = task(ctx), port(ctx)
+    reply = answered(ctx, account(ctx).key)
+    said = "no answer" if reply is None else f"HTTP {reply.status_code} {reply.text[:120]}"
+    if reply is None or reply.status_code != 200:
+        return failed(
+            expected=f"HTTP 200 with tokens of the model 20m at port {number} of the task's address",
+            observed=said,
+            look="fargate.logs()",
+        )
     ctx.prove_at(url(ctx), model="20m", key=account(ctx).key)
     return verdict(
         True,
@@ -169,18 +189,22 @@ def ecs_role(ctx: Context) -> Verdict:
     """Evaluate the policy: what ECS does with it, and what nobody should be able to."""
     made = account(ctx)
     with ctx.deploying():
-        document = policies.read(ctx.files / POLICY)
+        document, trust = policies.read(ctx.files / POLICY), policies.read(ctx.files / TRUST)
+        definition = read_task(ctx.files / TASK)
+        if definition.problems():
+            raise LabError("\n".join(map(str, definition.problems())), where=TASK)
+    needed = made.needed(definition.document)
     lacks = [
         f"may not {action} on {resource}"
-        for action, resource in made.needed()
-        if policies.decided([document], action, resource) != "allowed"
+        for action, resource in needed
+        if policies.decided([document], action, resource, policies.CONTEXT) != "allowed"
     ]
-    more = [f"may {action} on {resource}" for action, resource in policies.excess([document], made.beyond())]
+    more = [*policies.too_much([document], made), *policies.trusted_too_widely(trust)]
     return verdict(
         not lacks and not more,
         expected="the image pulled, this secret read, this log written; no other, and nothing else",
         observed="\n".join([*lacks, *more][:8])
-        or f"{len(made.needed())} actions allowed that it needs, none of {len(made.beyond())} that it does not",
+        or f"the {len(needed)} actions that it needs are allowed, and none that it does not",
         look="execution-policy.json: an Action for each step, and the Resource that it is about",
     )
 
@@ -270,13 +294,13 @@ def ecs_logs(ctx: Context) -> Verdict:
 )
 def ecs_ends(ctx: Context) -> Verdict:
     """Four people stream; nobody new comes any more, as when a load balancer has taken the task out; then it is stopped."""
-    account(ctx)
+    number = port(ctx)
     with (
         ctx.deploying(),
         FargateTask(read_task(ctx.files / TASK), endpoint(ctx), say=ctx.say) as one,
     ):
         one.wait("RUNNING", within=RUNNING)
-        at, key = f"http://{one.address}:{port(ctx)}", account(ctx).key
+        at, key = f"http://{one.address}:{number}", account(ctx).key
         with Remote(at, key=key) as server:
             wait("its health", lambda: server.health() == 200, RUNNING)
         with Users(at, PEOPLE, tokens=400, timeout=90, api_key=key) as them:

@@ -53,10 +53,10 @@ class AwsEndpoint:
     """
 
     def __init__(self) -> None:
-        self.port = free_port()
-        self.url = f"http://127.0.0.1:{self.port}"
+        self.port = free_port()  # where it listens
+        self.url = f"http://127.0.0.1:{self.port}"  # what AWS_ENDPOINT_URL says
         self._scratch = Scratch("folder of a local AWS")
-        self.folder = self._scratch.path
+        self.folder = self._scratch.path  # its own, for its log
         self._log = self.folder / "moto.log"
         try:
             self._process = Process(

@@ -18,6 +18,7 @@ from .ecs.definition import TaskDefinition
 from .ecs.definition import read as read_task
 from .ecs.imitated import NOT_IMITATED as ECS_NOT_IMITATED
 from .ecs.imitated import STANDS_IN as ECS_STANDS_IN
+from .ecs.ports import ports
 from .ecs.task import FargateTask
 from .given import ACI_IMAGE, ECS_IMAGE, RUN_IMAGE, acr, in_docker, key_secret, variables
 from .starts import first_of
@@ -43,6 +44,7 @@ __all__ = [
     "in_docker",
     "key_secret",
     "policies",
+    "ports",
     "read_script",
     "read_task",
     "reference",

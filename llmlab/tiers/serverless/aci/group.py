@@ -49,14 +49,15 @@ class ContainerGroup:
         self.registries, self.shares, self.backoff = tuple(registries), dict(shares or {}), backoff
         admission.admit(asked, self.registries, self.shares)
         self.asked = asked
-        self.restart_count = 0
-        self.current = AciState("Waiting", "Pending")
-        self.previous: AciState | None = None
+        self.restart_count = 0  # how often its container was started again
+        self.current = AciState("Waiting", "Pending")  # how its container is
+        self.previous: AciState | None = None  # how it was before it was started again
         self._events: list[AciEvent] = []
         self._lock = threading.RLock()
         self._ending = threading.Event()  # of the run that goes on; each has its own
         self._stopped = self._closed = False
         self._secrets: Scratch | None = None
+        #: What holds its container.
         self.group = Group(
             f"container group {asked.name}", cpus=asked.cpu, memory=int(asked.memory * GB), say=say
         )

@@ -85,11 +85,12 @@ class Creation:
     `unknown`: options of whose value only a run of the script could tell a part, with that part.
     """
 
-    where: str
-    values: Mapping[str, Any]
+    where: str  # file and line of the command
+    values: Mapping[str, Any]  # each option's, as az would have it
+    #: Of each option that stands there, its words.
     given: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
-    written: frozenset[str] = frozenset()
-    unknown: Mapping[str, str] = field(default_factory=dict)
+    written: frozenset[str] = frozenset()  # words that stand in the script itself
+    unknown: Mapping[str, str] = field(default_factory=dict)  # option → what of it only a run could tell
 
     def __getattr__(self, name: str) -> Any:
         if name == "values" or name not in self.values:
@@ -122,11 +123,11 @@ class Script:
     `not_run`: commands that are no `az`, and that nobody runs here.
     """
 
-    asked: tuple[Creation, ...]
-    az: tuple[ScriptLine, ...]
-    not_run: tuple[ScriptLine, ...]
-    problems: tuple[Problem, ...]
-    remarks: tuple[Problem, ...]
+    asked: tuple[Creation, ...]  # the container groups that it creates
+    az: tuple[ScriptLine, ...]  # all its az commands
+    not_run: tuple[ScriptLine, ...]  # its other commands
+    problems: tuple[Problem, ...]  # what the shell or az refuses
+    remarks: tuple[Problem, ...]  # what both take, and perhaps nobody meant
 
 
 def read(path: Path, environment: Mapping[str, str] | None = None) -> Script:

@@ -28,11 +28,11 @@ PULLS = ("ecr:BatchGetImage", "ecr:BatchCheckLayerAvailability", "ecr:GetDownloa
 class EcsAccount:
     """What is in it, by the names that a task definition uses, and what only the lab knows: the key."""
 
-    key: str
-    secret: str = SECRET_ARN
-    role: str = ROLE_ARN
-    image: str = IMAGE
-    log_group: str = LOG_GROUP
+    key: str  # what the secret holds
+    secret: str = SECRET_ARN  # its ARN
+    role: str = ROLE_ARN  # the execution role's ARN
+    image: str = IMAGE  # in the account's registry
+    log_group: str = LOG_GROUP  # its name
     foreign: str = ""  # ARN of a secret of another team's
 
     @classmethod

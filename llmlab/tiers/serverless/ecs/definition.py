@@ -23,9 +23,9 @@ _NAMED = re.compile(r'(?:for parameter|parameter in) ([A-Za-z][\w.\[\]]*)(?:: "(
 class TaskDefinition:
     """What a file says, and on which line."""
 
-    file: str
+    file: str  # the file's name
     document: Any  # an object, where `problems` finds nothing
-    lines: Mapping[Place, int] = field(repr=False, default_factory=dict)
+    lines: Mapping[Place, int] = field(repr=False, default_factory=dict)  # where each value stands
 
     def where(self, place: Place = ()) -> str:
         """`task-definition.json:12`, the line of a value, or of the nearest that is there around it."""

@@ -36,20 +36,20 @@ class FargateTask:
     """
 
     def __init__(self, definition: TaskDefinition, endpoint: AwsEndpoint, *, say: Say = quiet) -> None:
-        self.definition_arn = register(definition, endpoint)
+        self.definition_arn = register(definition, endpoint)  # of what was registered
         self._document: dict[str, Any] = definition.document
         self._platform = self._document.get("runtimePlatform") or {}
         if str(self._platform.get("operatingSystemFamily")).startswith("WIN"):
             raise LabError("Windows containers cannot be run here.", where=definition.file)
-        self.id = uuid.uuid4().hex
-        self.arn = f"arn:aws:ecs:{REGION}:{ACCOUNT}:task/default/{self.id}"
-        self.status = "PROVISIONING"
+        self.id = uuid.uuid4().hex  # the last part of its ARN
+        self.arn = f"arn:aws:ecs:{REGION}:{ACCOUNT}:task/default/{self.id}"  # of the task
+        self.status = "PROVISIONING"  # PROVISIONING | PENDING | RUNNING | STOPPING | STOPPED
         self.history: list[tuple[str, float]] = [(self.status, time.monotonic())]  # states, with the clock's seconds  # fmt: skip
-        self.stopped_reason = ""
-        self.stop_code = ""
+        self.stopped_reason = ""  # why it has stopped, in ECS's words
+        self.stop_code = ""  # TaskFailedToStart | EssentialContainerExited | UserInitiated
         self.log_trouble: dict[str, str] = {}  # a container → why its lines are lost
         self.output: dict[str, bytes] = {}  # a container → all that it wrote, once the task has stopped
-        self.group: Group | None = None
+        self.group: Group | None = None  # its containers; None: none was made yet
         self._parts = TaskContainers(self._document["containerDefinitions"])
         self._containers = self._parts.definitions
         self._endpoint, self._say = endpoint, say

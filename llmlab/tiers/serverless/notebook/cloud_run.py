@@ -122,7 +122,9 @@ class LiveRun(LiveCluster):
         """What Knative says of your service, and why its instances are not ready."""
         found = cloud_run.conditions(cloud_run.asked(self.cluster, NAMESPACE, self._deployed.name))
         lines = [f"{kind}: {status} {words}".rstrip() for kind, (status, words) in found.items()]
-        return Said(lines + trouble(self.cluster, NAMESPACE, f"{cloud_run.API}/service={self._deployed.name}"))
+        return Said(
+            lines + trouble(self.cluster, NAMESPACE, f"{cloud_run.API}/service={self._deployed.name}")
+        )
 
     @shown
     def idle(self) -> Said:

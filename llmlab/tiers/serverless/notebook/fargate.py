@@ -16,8 +16,9 @@ from ...aws.endpoint import AwsEndpoint
 from .. import starts
 from ..ecs import policies
 from ..ecs.account import EcsAccount
-from ..ecs.definition import read
+from ..ecs.definition import TaskDefinition, read
 from ..ecs.imitated import NOT_IMITATED, STANDS_IN
+from ..ecs.ports import ports
 from ..ecs.task import FargateTask
 from ..given import ECS_IMAGE, in_docker
 from .together import together
@@ -77,11 +78,15 @@ class LiveFargate:
         return Shown(rows, [f"the task: {task.said()}, health {task.health}"], ("container", "state", ""))
 
     @shown
-    def ask(self, *, tokens: int = 8, key: bool = True, port: int = 8080) -> Said:
-        """One request at the task's own address, and what came of it."""
+    def ask(self, *, tokens: int = 8, key: bool = True, port: int | None = None) -> Said:
+        """One request at the task's own address, and what came of it.
+
+        :param port: None: the first that the task definition maps.
+        """
         task, account = self._task(), self.account
         assert account is not None
-        with Remote(f"http://{task.address}:{port}", key=account.key if key else None) as server:
+        at = port or self._port(read(self.lab.files / TASK))
+        with Remote(f"http://{task.address}:{at}", key=account.key if key else None) as server:
             try:
                 reply = server.http.post(
                     "/v1/completions", json={"prompt": "once upon a time", "max_tokens": tokens}
@@ -129,11 +134,7 @@ class LiveFargate:
         if self.account is None:
             raise LabError("No task was started.", fix="fargate.start()")
         definition = read(files / TASK)
-        port = next(
-            int(mapping["containerPort"])
-            for container in definition.document["containerDefinitions"]
-            for mapping in container.get("portMappings") or ()
-        )
+        port = self._port(definition)
 
         def look() -> tuple[dict[str, bool], str | None]:
             if self.task is None:
@@ -150,6 +151,14 @@ class LiveFargate:
             return over, address
 
         return starts.started("Fargate (emulated)", number, port, self.account.key, look)
+
+    @staticmethod
+    def _port(definition: TaskDefinition) -> int:
+        """:raises LabError: when no container maps one."""
+        found = ports(definition.document)
+        if not found:
+            raise LabError("No container maps a port.", where=definition.where(), fix='"portMappings"')
+        return found[0]
 
     def _task(self) -> FargateTask:
         """:raises LabError: when there is none."""
