@@ -67,7 +67,8 @@ class EcsAccount:
     def needed(self, document: Mapping[str, Any]) -> Sequence[tuple[str, str]]:
         """Actions and resources without which ECS cannot pull a definition's images, read its secrets and write its logs.
 
-        Of what it names, each once: a log stream is `prefix/container/task`, a pull is three actions on the repository.
+        Of what it names, each once: a log stream is `prefix/container/task`, a pull is three actions on the repository. None, where it
+        names nothing of an account's.
 
         :param document: a task definition that was registered.
         """
