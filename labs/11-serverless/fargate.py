@@ -179,37 +179,6 @@ def ecs_health(ctx: Context) -> Verdict:
 
 
 @check(
-    title="Fargate: the role may do what the task needs, and nothing more",
-    points=3,
-    machine=("docker",),
-    realism="emulated",
-    stands_in=ECS_STANDS_IN,
-)
-def ecs_role(ctx: Context) -> Verdict:
-    """Evaluate the policy: what ECS does with it, and what nobody should be able to."""
-    made = account(ctx)
-    with ctx.deploying():
-        document, trust = policies.read(ctx.files / POLICY), policies.read(ctx.files / TRUST)
-        definition = read_task(ctx.files / TASK)
-        if definition.problems():
-            raise LabError("\n".join(map(str, definition.problems())), where=TASK)
-    needed = made.needed(definition.document)
-    lacks = [
-        f"may not {action} on {resource}"
-        for action, resource in needed
-        if policies.decided([document], action, resource, policies.CONTEXT) != "allowed"
-    ]
-    more = [*policies.too_much([document], made), *policies.trusted_too_widely(trust)]
-    return verdict(
-        not lacks and not more,
-        expected="the image pulled, this secret read, this log written; no other, and nothing else",
-        observed="\n".join([*lacks, *more][:8])
-        or f"the {len(needed)} actions that it needs are allowed, and none that it does not",
-        look="execution-policy.json: an Action for each step, and the Resource that it is about",
-    )
-
-
-@check(
     title="Fargate: the key comes from Secrets Manager, and stands nowhere else",
     points=2,
     needs=STARTED,
