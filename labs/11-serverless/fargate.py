@@ -63,7 +63,7 @@ def task(ctx: Context):
 
 def running(ctx: Context) -> FargateTask:
     """The task, which has not stopped meanwhile."""
-    one = task(ctx)
+    one: FargateTask = task(ctx)
     with ctx.deploying():
         if one.status != "RUNNING":
             raise LabError(f"The task does not run any more: {one.said()}", where=TASK)

@@ -3,9 +3,9 @@
 import re
 
 from llmlab.checks import Context, Verdict, check, verdict
-from llmlab.tiers.serverless.for_labs import reference
+from llmlab.tiers.serverless.for_labs import read_task, reference
 
-from .fargate import TASK, read_task
+from .fargate import TASK
 from .instances import SCRIPT, asked
 from .stack import SERVICE, service
 

@@ -117,8 +117,7 @@ def promise(ctx: Context) -> float:
     with ctx.deploying():
         try:
             found = tomllib.loads(path.read_text(encoding="utf-8")).get("first_token_from_zero")
-            number = isinstance(found, int | float) and not isinstance(found, bool)
-            seconds = float(found) if number else None
+            seconds = float(found) if isinstance(found, int | float) and not isinstance(found, bool) else None
         except OSError:
             raise LabError("promise.toml is missing.", where="promise.toml", fix="llmlab reset") from None
         except (ValueError, RecursionError, OverflowError) as error:
