@@ -155,9 +155,8 @@ def test_every_image_has_a_full_name_of_its_own():
     full = [image.reference for image in images.CATALOGUE]
     assert len(set(full)) == len(full)
     ours = ("docker.io/library/", "docker.io/llmlab/", "docker.io/models/")
-    elsewhere = tuple(
-        name.partition(":")[0] for name in images.ELSEWHERE
-    )  # as other registries call one of them
+    # as three other registries call one of them
+    elsewhere = tuple(name.partition(":")[0] for name in images.ELSEWHERE)
     assert all(name.startswith((*ours, *elsewhere)) for name in full)
     assert images.named("llama-server").reference == "docker.io/library/llama-server:v1.0.0"
     assert all(images.named(image.reference) is image for image in images.CATALOGUE)

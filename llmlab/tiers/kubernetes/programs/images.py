@@ -38,7 +38,8 @@ class ClusterImage:
     @property
     def reference(self) -> str:
         """Its full name: containerd knows no short ones."""
-        if "." in self.name.split("/")[0]:
+        host, slash, _ = self.name.partition("/")
+        if slash and "." in host:
             return self.name
         return f"docker.io/{self.name if '/' in self.name else f'library/{self.name}'}"
 
@@ -295,7 +296,7 @@ def _archive(image: ClusterImage, say: Say) -> Path:
     files = image.files(say)
     key = hashlib.sha256(
         json.dumps(
-            [image.name, dict(image.config), {path: _mark(what) for path, what in files.items()}]
+            [image.reference, dict(image.config), {path: _mark(what) for path, what in files.items()}]
         ).encode()
     )
     label = image.name.replace("/", "-").replace(":", "-")
