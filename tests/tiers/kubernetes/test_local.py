@@ -86,12 +86,18 @@ def test_real_servers_answer_behind_a_service(local, tmp_path):
     with Applied(local, server(tmp_path)) as one:
         one.up()
         one.ready(40)
-        reply = httpx.post(
-            f"{local.address('inference', 'llama')}/completion",
-            json={"prompt": "a", "n_predict": 2},
-            timeout=30,
-            trust_env=False,
-        )
+        url = f"{local.address('inference', 'llama')}/completion"
+
+        def answer():
+            try:
+                body, patience = {"prompt": "a", "n_predict": 2}, httpx.Timeout(30, connect=3)
+                return httpx.post(url, json=body, timeout=patience, trust_env=False)
+            except (
+                httpx.ConnectTimeout
+            ):  # begun before kube-proxy had heard of the pods: such a one hangs for good
+                return None
+
+        reply = wait("an answer", answer, 30)
         assert reply.json()["tokens_predicted"] == 2
         pods = {pod.metadata.name for pod in ready_pods(local, "inference")}
         assert endpoints(local, "inference", "llama") == dict.fromkeys(pods, True)
