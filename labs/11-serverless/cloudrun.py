@@ -192,7 +192,6 @@ def run_streams(ctx: Context) -> Verdict:
 )
 def run_ends(ctx: Context) -> Verdict:
     """Four people stream long replies while the service gets another revision and the old instances end."""
-
     one, asked = stack(ctx), service(ctx)
     with ctx.deploying():
         try:

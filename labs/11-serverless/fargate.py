@@ -273,7 +273,8 @@ def ecs_ends(ctx: Context) -> Verdict:
         with Remote(at, key=key) as server:
             wait("its health", lambda: server.health() == 200, RUNNING)
         with Users(at, PEOPLE, tokens=400, timeout=90, api_key=key) as them:
-            wait("four streams", lambda: them.open == PEOPLE, 20)
+            # with tokens coming, so that none of their connections is only on its way when the task is told to stop
+            wait("four streams", lambda: them.open == PEOPLE and them.tokens >= PEOPLE, 60)
             them.set(0)
             one.stop()
             samples = them.stop(GRACE)

@@ -73,6 +73,11 @@ class Users:
         return self._live.open
 
     @property
+    def tokens(self) -> int:
+        """Pieces of replies that have come so far."""
+        return self._live.tokens
+
+    @property
     def failed(self) -> list[Sample]:
         """Those that were not answered in full, so far."""
         return [sample for sample in list(self.samples) if not sample.ok]

@@ -1,4 +1,4 @@
-"""What the role of an instance may do: its policies, asked with moto's own evaluation of IAM policies."""
+"""What the role of an instance may do, by its policies."""
 
 from __future__ import annotations
 
@@ -6,7 +6,11 @@ import json
 from collections.abc import Sequence
 from typing import Any
 
-from .endpoint import AwsEndpoint
+from .endpoint import REGION, AwsEndpoint
+from .evaluation import decided
+
+#: What conditions are held against.
+CONTEXT = {"aws:RequestedRegion": REGION, "aws:SecureTransport": "true"}
 
 
 def policies(endpoint: AwsEndpoint, profile: dict[str, Any] | None) -> list[dict[str, Any]] | None:
@@ -33,10 +37,7 @@ def policies(endpoint: AwsEndpoint, profile: dict[str, Any] | None) -> list[dict
 
 def allowed(documents: Sequence[dict[str, Any]], action: str, resource: str) -> bool:
     """Whether these policies together permit an action on a resource; a denial wins."""
-    from moto.iam.access_control import IAMPolicy, PermissionResult
-
-    said = [IAMPolicy(json.dumps(document)).is_action_permitted(action, resource) for document in documents]
-    return PermissionResult.DENIED not in said and PermissionResult.PERMITTED in said
+    return decided(documents, action, resource, CONTEXT) == "allowed"
 
 
 def _plain(document: Any) -> dict[str, Any]:

@@ -15,7 +15,7 @@ import httpx
 from ...errors import LabError
 from ...system.named_client import named_client
 from ...system.waiting import wait
-from ..kubernetes.addons.knative import DOMAIN, DOOR, DOOR_NAMESPACE, NAMESPACE
+from ..kubernetes.addons.knative import DOMAIN, DOOR, DOOR_NAMESPACE
 from ..kubernetes.manifests import manifests
 from ..kubernetes.manifests.applied import Applied
 from ..kubernetes.manifests.manifests import Document
@@ -33,57 +33,17 @@ GPU = "nvidia.com/gpu"
 #: What a Cloud Run instance has of it where the file says nothing (its documentation, "Configure memory limits" and "CPU limits").
 DEFAULTS = {"cpu": "1", "memory": "512Mi"}
 #: Annotations of Cloud Run's on services and revisions (its "YAML reference"); none of them acts here.
-ANNOTATIONS = frozenset(
-    f"run.googleapis.com/{name}"
-    for name in (
-        *(
-            "launch-stage",
-            "ingress",
-            "ingress-status",
-            "operation-id",
-            "client-name",
-            "client-version",
-            "description",
-        ),
-        *(
-            "minScale",
-            "maxScale",
-            "scalingMode",
-            "manualInstanceCount",
-            "invoker-iam-disabled",
-            "default-url-disabled",
-        ),
-        *(
-            "custom-audiences",
-            "binary-authorization",
-            "binary-authorization-breakglass",
-            "iap-enabled",
-            "build-id",
-        ),
-        *(
-            "build-image-uri",
-            "build-source-location",
-            "build-function-target",
-            "build-base-image",
-            "build-name",
-        ),
-        *(
-            "execution-environment",
-            "cpu-throttling",
-            "startup-cpu-boost",
-            "container-dependencies",
-            "sessionAffinity",
-        ),
-        *("vpc-access-connector", "vpc-access-egress", "network-interfaces", "cloudsql-instances", "secrets"),
-        *(
-            "encryption-key",
-            "encryption-key-shutdown-hours",
-            "post-key-revocation-action-type",
-            "base-images",
-        ),
-        *("gpu-zonal-redundancy-disabled", "health-check-disabled", "threat-detection", "urls"),
-    )
-)
+_NAMES = (
+    "launch-stage", "ingress", "ingress-status", "operation-id", "client-name", "client-version", "description",
+    "minScale", "maxScale", "scalingMode", "manualInstanceCount", "invoker-iam-disabled", "default-url-disabled",
+    "custom-audiences", "binary-authorization", "binary-authorization-breakglass", "iap-enabled", "build-id",
+    "build-image-uri", "build-source-location", "build-function-target", "build-base-image", "build-name",
+    "execution-environment", "cpu-throttling", "startup-cpu-boost", "container-dependencies", "sessionAffinity",
+    "vpc-access-connector", "vpc-access-egress", "network-interfaces", "cloudsql-instances", "secrets", "encryption-key",
+    "encryption-key-shutdown-hours", "post-key-revocation-action-type", "base-images", "gpu-zonal-redundancy-disabled",
+    "health-check-disabled", "threat-detection", "urls",
+)  # fmt: skip
+ANNOTATIONS = frozenset(f"run.googleapis.com/{name}" for name in _NAMES)
 #: What this Knative is not, of what Cloud Run is.
 NOT_IMITATED = (
     "no IAM: whoever reaches the door may ask",
@@ -444,32 +404,3 @@ def to_zero(cluster: Cluster, service: RunService, within: float = 60) -> float 
     except LabError:
         return None
     return monotonic() - began
-
-
-def end_instances(cluster: Cluster, service: RunService) -> None:
-    """Take every pod away at once, those that are draining as well: so that the next start finds the machine free."""
-    from kubernetes import client
-
-    assert service.document.namespace is not None
-    client.CoreV1Api(cluster.api).delete_collection_namespaced_pod(
-        service.document.namespace,
-        label_selector=f"{API}/service={service.name}",
-        grace_period_seconds=0,
-    )
-
-
-__all__ = [
-    "NAMESPACE",
-    "NOT_IMITATED",
-    "RunDoor",
-    "RunService",
-    "admits",
-    "asked",
-    "conditions",
-    "door",
-    "end_instances",
-    "instances",
-    "read",
-    "ready",
-    "to_zero",
-]

@@ -12,13 +12,10 @@ import math
 import tomllib
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from typing import Any
 
-from ... import machine
 from ...errors import LabError
 from ...load import arrivals
-from ...records.schema import Table
 from ...system.paths import course_dir
 
 HOUR = 3600.0
@@ -246,31 +243,6 @@ def rows(
             cost = dollars(plan, server, tokens, rate)
             made.append([hourly, plan.name, cost, found.instances, found.cold, plan.stays, plan.priced])
     return made
-
-
-def table(
-    server: Instance,
-    tokens: float,
-    per_hour: Sequence[float],
-    some: Sequence[Pricing] | None = None,
-    *,
-    lab: str | None = None,
-) -> Table:
-    """The same as a record, which `figures.costs` draws."""
-    note = (
-        f"One instance: {server.tokens_per_second:,.6g} tokens/s with {server.slots} slots busy, {server.vcpu:g} cores, "
-        f"{server.gib:g} GiB, {server.cold_start:.3g} s from nothing to a token; {tokens:g} output tokens a request"
-    )
-    return Table(
-        kind="costs",
-        created=datetime.now(UTC).isoformat(timespec="seconds"),
-        machine=machine.describe(),
-        columns=COLUMNS,
-        rows=rows(server, tokens, per_hour, some),
-        versions={},
-        lab=lab,
-        note=note,
-    )
 
 
 def crossing(

@@ -63,8 +63,9 @@ def test_without_a_way_out_of_the_door_nothing_is_reached():
         ([{"Effect": "Allow", "Action": "s3:*", "Resource": "*"}], True, True),
         ([{"Effect": "Allow", "Action": "*", "Resource": "*"}, {"Effect": "Deny", "Action": "s3:Put*", "Resource": "*"}], True, False),
         ([{"Effect": "Allow", "Action": "s3:GetObject", "Resource": "arn:aws:s3:::other/*"}], False, False),
+        ([{"Effect": "Allow", "Action": "s3:???Object", "Resource": "arn:aws:s3:::?/?"}], True, True),
     ],
-    ids=["exact", "wide", "denied", "another-bucket"],
+    ids=["exact", "wide", "denied", "another-bucket", "question-marks"],
 )  # fmt: skip
 def test_what_a_role_may_do(aws, statements, read, write):
     iam = aws.client("iam")

@@ -1,8 +1,6 @@
 """IAM policies evaluated as IAM does it: what a role may do, who may assume it, and what it may do beyond what it must.
 
-Not moto's own evaluation: that cannot read `?` in a resource (as in `secret:NAME-??????`, AWS's own example), nor NotResource, and takes
-an Allow whose condition does not hold for a denial. Source: IAM user guide, policy evaluation logic and policy elements.
-Not evaluated: policy variables, numbers and dates in conditions (they do not hold), permission boundaries, resource policies.
+How a policy is evaluated is `aws.evaluation`.
 """
 
 from __future__ import annotations
@@ -10,14 +8,15 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 from ....errors import LabError
 from ...aws.endpoint import REGION
+from ...aws.evaluation import concerns, holds, matches, statements
+from ...aws.evaluation import decided as decided
 from . import definition
 from .account import ACCOUNT, EcsAccount
 
-Decision = Literal["allowed", "denied", "silent"]  # denied: explicitly; silent: no statement says anything
 TASKS = "ecs-tasks.amazonaws.com"
 #: What conditions are held against when a task's role is used: the same for `decided` and `excess` of files, before anything runs.
 CONTEXT: Mapping[str, str] = {
@@ -38,27 +37,6 @@ def read(path: Path) -> dict[str, Any]:
     return found
 
 
-def decided(
-    documents: Sequence[Mapping[str, Any]],
-    action: str,
-    resource: str,
-    context: Mapping[str, str] | None = None,
-) -> Decision:
-    """What policies together say of an action on a resource; an explicit denial wins.
-
-    :param context: condition keys and their values; keys in any case.
-    """
-    known = {key.lower(): value for key, value in (context or {}).items()}
-    effects = [
-        statement.get("Effect")
-        for statement in _statements(documents)
-        if _concerns(statement, "Action", action, fold=True)
-        and _concerns(statement, "Resource", resource)
-        and _holds(statement.get("Condition") or {}, known)
-    ]
-    return "denied" if "Deny" in effects else "allowed" if "Allow" in effects else "silent"
-
-
 def assumable(
     trust: Mapping[str, Any], service: str = TASKS, context: Mapping[str, str] | None = None
 ) -> bool:
@@ -66,10 +44,10 @@ def assumable(
     known = {key.lower(): value for key, value in (context or {}).items()}
     effects = [
         statement.get("Effect")
-        for statement in _statements([trust])
-        if _concerns(statement, "Action", "sts:AssumeRole", fold=True)
+        for statement in statements([trust])
+        if concerns(statement, "Action", "sts:AssumeRole", fold=True)
         and _is(statement.get("Principal"), service)
-        and _holds(statement.get("Condition") or {}, known)
+        and holds(statement.get("Condition") or {}, known)
     ]
     return "Allow" in effects and "Deny" not in effects
 
@@ -93,7 +71,7 @@ def too_much(documents: Sequence[Mapping[str, Any]], account: EcsAccount) -> lis
     The probes of `account.beyond()`, and what no probe finds because it has a name that nobody guessed: other services, other secrets.
     """
     found: list[str] = []
-    for statement in _statements(documents):
+    for statement in statements(documents):
         if statement.get("Effect") != "Allow":
             continue
         if "NotAction" in statement:
@@ -103,7 +81,7 @@ def too_much(documents: Sequence[Mapping[str, Any]], account: EcsAccount) -> lis
         for action in map(str, _list(statement.get("Action"))):
             if action.partition(":")[0].lower() not in SERVICES:
                 found.append(f"may {action}: to start a task takes actions of {', '.join(SERVICES)} only")
-        if any(_concerns(statement, "Action", action, fold=True) for action in ON_SECRETS):
+        if any(concerns(statement, "Action", action, fold=True) for action in ON_SECRETS):
             found += _secrets(statement, account.secret)
     probed = excess(documents, account.beyond(), CONTEXT)
     return list(dict.fromkeys([*found, *(f"may {action} on {resource}" for action, resource in probed)]))
@@ -121,7 +99,7 @@ def _secrets(statement: Mapping[str, Any], secret: str) -> Iterator[str]:
         yield f"NotResource {_shown(statement['NotResource'])} in an Allow takes in every other secret there is"
     for resource in map(str, _list(statement.get("Resource"))):
         kind = resource.split(":")[2:3]
-        if kind and not _any(kind, "secretsmanager"):  # of another service: the statement has several
+        if kind and not matches(kind, "secretsmanager"):  # of another service: the statement has several
             continue
         if not resource.startswith(own) or resource[len(own) :][:1] not in ("", "-", "?", "*"):
             yield f"the secrets of {resource} are more than {own}-??????"
@@ -130,8 +108,8 @@ def _secrets(statement: Mapping[str, Any], secret: str) -> Iterator[str]:
 def trusted_too_widely(trust: Mapping[str, Any]) -> list[str]:
     """Who may assume a role beside ECS tasks, a sentence each; none: nobody."""
     found = []
-    for statement in _statements([trust]):
-        taken = any(_concerns(statement, "Action", f"sts:{action}", fold=True) for action in ASSUMED_BY)
+    for statement in statements([trust]):
+        taken = any(concerns(statement, "Action", f"sts:{action}", fold=True) for action in ASSUMED_BY)
         if statement.get("Effect") != "Allow" or not taken:
             continue
         if "NotPrincipal" in statement:
@@ -163,63 +141,7 @@ def _shown(value: Any) -> str:
     return ", ".join(map(str, _list(value)))
 
 
-def _statements(documents: Sequence[Mapping[str, Any]]) -> Iterator[Mapping[str, Any]]:
-    for document in documents:
-        found = document.get("Statement") or []
-        for statement in found if isinstance(found, list) else [found]:
-            if isinstance(statement, Mapping):
-                yield statement
-
-
-def _concerns(statement: Mapping[str, Any], element: str, value: str, *, fold: bool = False) -> bool:
-    """Whether a statement's Action or Resource (or NotAction, NotResource) takes a value in; a trust policy has no Resource."""
-    if f"Not{element}" in statement:
-        return not _any(statement[f"Not{element}"], value, fold=fold)
-    return _any(statement.get(element, []), value, fold=fold)
-
-
 def _is(principal: Any, service: str) -> bool:
     if isinstance(principal, Mapping):
         principal = principal.get("Service") or []
     return service in (principal if isinstance(principal, list) else [principal])
-
-
-def _any(patterns: Any, value: str, *, fold: bool = False) -> bool:
-    """Whether one of the patterns (`*` any text, `?` one character) is the value."""
-    flags = re.IGNORECASE if fold else 0
-    return any(
-        re.fullmatch(re.escape(str(it)).replace(r"\*", ".*").replace(r"\?", "."), value, flags | re.DOTALL)
-        for it in (patterns if isinstance(patterns, list) else [patterns])
-    )
-
-
-def _holds(condition: Any, context: Mapping[str, str]) -> bool:
-    """Whether all operators of a condition hold for all their keys; what is no condition does not."""
-    if not isinstance(condition, Mapping) or not all(isinstance(it, Mapping) for it in condition.values()):
-        return False
-    return all(
-        _compare(operator, context.get(key.lower()), values if isinstance(values, list) else [values])
-        for operator, wanted in condition.items()
-        for key, values in wanted.items()
-    )
-
-
-def _compare(operator: str, actual: str | None, values: list[Any]) -> bool:
-    name = operator.rpartition(":")[2]  # ForAnyValue and ForAllValues: our keys have one value each
-    texts = [str(value).lower() if isinstance(value, bool) else str(value) for value in values]
-    if name == "Null":
-        return (actual is None) == ("true" in texts)
-    name, if_exists = name.removesuffix("IfExists"), name.endswith("IfExists")
-    negated = "Not" in name
-    if actual is None:
-        return if_exists or negated
-    match name.replace("Not", ""):
-        case "StringEquals":
-            same = actual in texts
-        case "StringEqualsIgnoreCase" | "Bool":
-            same = actual.lower() in [text.lower() for text in texts]
-        case "StringLike" | "ArnLike" | "ArnEquals":
-            same = _any(texts, actual)
-        case _:
-            return False
-    return same != negated
