@@ -54,6 +54,7 @@ END_TO_END = Mark(PURPLE, "^", "-")
 DECODING = Mark(BLUE, "o", "-", "")
 FAILED = Mark(VERMILLION, "x")
 SLO_LIMIT = Mark(VERMILLION, "", (0, (6, 2, 1, 2)))
+GUESS = Mark(VERMILLION, "^", (0, (1, 1.6)))
 SLOTS = Mark(INK, "", (0, (2, 2)))
 # Things of one kind (servers, quotas, loads) in order; never more than these in one figure without repeats.
 SERIES = (
@@ -180,6 +181,31 @@ def draw_points(
                 zorder=5,
                 clip_on=False,
             )
+
+
+def mark_guess(axes: Axes, guess: Any, *, along: str = "x", name: bool = True) -> None:
+    """The reader's own guess as a dotted line with a triangle at its foot; nothing where it is no number inside the axes.
+
+    :param along: "x": a value of the x axis (the line is upright); "y": of the y axis.
+    :param name: whether "your guess" stands at the line (in one of the panels is enough).
+    """
+    if isinstance(guess, bool) or not isinstance(guess, int | float) or not np.isfinite(guess):
+        return
+    upright = along == "x"
+    low, high = sorted(axes.get_xlim() if upright else axes.get_ylim())
+    if not low <= guess <= high:
+        return
+    (axes.axvline if upright else axes.axhline)(
+        guess, color=GUESS.colour, linestyle=GUESS.dash, linewidth=1.4, zorder=2.2
+    )
+    foot = axes.get_xaxis_transform() if upright else axes.get_yaxis_transform()
+    where = (guess, 0.0) if upright else (0.0, guess)
+    axes.plot(*where, marker="^" if upright else ">", markersize=8, color=GUESS.colour, transform=foot,
+              clip_on=False, zorder=5)  # fmt: skip
+    if name:
+        place = (guess, 0.98) if upright else (0.01, guess)
+        axes.annotate("your guess", place, xycoords=foot, xytext=(4, 0 if upright else 3), textcoords="offset points",
+                      color=GUESS.ink, fontsize=9, va="top" if upright else "bottom", ha="left", zorder=5)  # fmt: skip
 
 
 def spread(places: Sequence[float], gap: float, *, low: float = 0.0, high: float = 1.0) -> list[float]:

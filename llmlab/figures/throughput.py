@@ -31,6 +31,7 @@ from .style import (
     finish,
     from_zero,
     label_ends,
+    mark_guess,
     new_figure,
     series,
     x_at,
@@ -50,12 +51,13 @@ class _Curve:
     dash: Dash = "-"
 
 
-def throughput(record: Record, slo: stats.SLO | None = None) -> Picture:
+def throughput(record: Record, slo: stats.SLO | None = None, *, guess: float | None = None) -> Picture:
     """Tokens per second (above) and latency percentiles (below) against concurrency, or against offered rate.
 
     Points are medians over repeats with bars from the lowest to the highest; the number of slots is a
     vertical line. With one server: end-to-end and first-token time, p50 and p95; with several: end-to-end
-    p95 of each. With `slo`, its limits and (one server) the throughput of the requests that met it.
+    p95 of each. With `slo`, its limits and (one server) the throughput of the requests that met it. With
+    `guess`, a load that the reader named beforehand, marked.
 
     :raises LabError: when the record holds no run with samples.
     """
@@ -91,6 +93,8 @@ def throughput(record: Record, slo: stats.SLO | None = None) -> Picture:
         label_ends(panel, ends)
     if closed:
         _slots(upper, lower, sorted({record.servers[i].slots for i in servers}))
+    for panel in (upper, lower):
+        mark_guess(panel, guess, name=panel is upper)
 
     out = [words.spread_line(runs, [p.runs for line in lines for p in line.points])]
     if ideal:

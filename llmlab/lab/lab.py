@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from .. import tier
+from ..course import journal as notes
 from ..course import progress
 from ..course.info import LabInfo, all_labs, find_lab
 from ..errors import LabError
@@ -17,6 +18,7 @@ from ..serve import Server, Spec
 from ..serve.ports import port_holder
 from ..show.elsewhere import Elsewhere
 from ..show.measured import Measured
+from ..show.shown import Said
 from ..system.paths import course_dir
 from ..tiers.process.notebook import LiveServer
 
@@ -184,6 +186,14 @@ class Lab:
             )
         if not only:
             progress.note_result(self.info, self.files, self.result)
+        failing = self.result.failing
+        notes.note(
+            self.files,
+            "check",
+            done=f"lab.check({', '.join(map(repr, only))})",
+            observed=f"{self.result.points:g} of {self.result.max_points:g} points"
+            + (f", failed: {', '.join(failing)}" if failing else ""),
+        )
         return self.result
 
     def hint(self, check: str | None = None) -> Hint:
@@ -195,7 +205,9 @@ class Lab:
             result = self.result or progress.last_result(self.files)
             failing = result.failing if result else []
             check = failing[0] if failing else next(iter(read_hints(path)))
-        return next_hint(path, progress.work_folder(self.files) / "hints.json", check)
+        hint = next_hint(path, progress.work_folder(self.files) / "hints.json", check)
+        notes.note(self.files, check, done=f"hint {hint.shown} of {len(hint.steps)}")
+        return hint
 
     def answer(self, **answers: Any) -> None:
         """Keep an answer to a question of this lab; None takes it back. `check` compares it with what it measures."""
@@ -221,9 +233,29 @@ class Lab:
 
     def predict(self, **guesses: Any) -> str:
         """Keep a guess made before a measurement. Nobody grades it; being wrong is how it teaches."""
-        path = progress.work_folder(self.files) / "predictions.json"
-        progress.write_json(path, progress.read_json(path) | guesses)
+        for name, value in guesses.items():
+            notes.note(self.files, name, predicted=_scalar(value))
         return "noted: " + ", ".join(f"{name} = {value}" for name, value in guesses.items())
+
+    def guess(self, name: str) -> Any:
+        """The newest prediction of this name, None where there is none: what a figure marks as yours."""
+        return notes.guess(self.files, name)
+
+    def compare(self, **measured: Any) -> Said:
+        """What was measured beside what `predict` kept under the same name: "you said 2, measured 1.6"."""
+        lines = []
+        for name, value in measured.items():
+            seen, guess = _scalar(value), self.guess(name)
+            if seen is None:  # a grader runs the notebook, or nothing was measured
+                lines.append(f"{name}: nothing was measured here")
+                continue
+            notes.note(self.files, name, predicted=guess, observed=seen)
+            lines.append(notes.answer(name, guess, seen))
+        return Said(lines)
+
+    def journal(self) -> notes.Journal:
+        """What you guessed, did and saw in this lab, in the order in which it happened."""
+        return notes.Journal(f"Lab {self.info.number}: {self.info.title}", notes.read(self.files))
 
     def machine(self) -> Shown:
         """What this machine can run, and the command that brings what is missing (`llmlab doctor`)."""
@@ -301,3 +333,10 @@ def _plain(value: object) -> bool:
     if isinstance(value, list | tuple):
         return all(part is None or type(part) in (bool, int, float, str) for part in value)
     return value is None or (type(value) in (bool, int, float, str) and value == value)
+
+
+def _scalar(value: object) -> float | int | str | bool | None:
+    """A number, text or truth, also one of numpy's; None for what is none of those, or not a number."""
+    if hasattr(value, "item") and not isinstance(value, Elsewhere):
+        value = value.item()
+    return value if isinstance(value, bool | int | float | str) and value == value else None

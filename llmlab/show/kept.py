@@ -6,6 +6,7 @@ import re
 from datetime import UTC, datetime
 from pathlib import Path
 
+from ..course import journal
 from ..records.schema import Cell, Record, Table
 from .bench import Bench
 
@@ -44,4 +45,18 @@ def store(record: Record | Table, folder: Path) -> Path:
     stamp = re.sub(r"[^0-9T]", "", datetime.now(UTC).isoformat(timespec="milliseconds")[:-6])
     path = folder / f"{stamp}-{record.kind}.json"
     write(record, path)
+    journal.note(
+        folder.parent, record.kind, done=f"measured: {record.kind}", observed=_seen(record), record=path.name
+    )
     return path
+
+
+def _seen(record: Record | Table) -> str:
+    """What was measured, in a few words."""
+    from ..records import stats
+
+    if isinstance(record, Table):
+        return f"{len(record.rows)} rows"
+    failed = sum(len(stats.failed(run)) for run in record.runs)
+    speeds = [stats.tokens_per_second(run) for run in record.runs]
+    return f"{len(record.runs)} runs, at most {max(speeds, default=0):.0f} tokens/s, {failed} requests failed"

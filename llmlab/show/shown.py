@@ -70,12 +70,12 @@ class Drawn:
     :param lines: what it says as text.
     """
 
-    def __init__(self, table: Table, draw: Callable[[Table], Picture], lines: Sequence[str]) -> None:
+    def __init__(self, table: Table, draw: Callable[..., Picture], lines: Sequence[str]) -> None:
         self.table, self._draw, self.lines = table, draw, list(lines)
 
-    def plot(self) -> Picture:
-        """The figure."""
-        return self._draw(self.table)
+    def plot(self, **options: Any) -> Picture:
+        """The figure; some take `guess=lab.guess("name")` and mark it."""
+        return self._draw(self.table, **options)
 
     def __repr__(self) -> str:
         return "\n".join(self.lines)
