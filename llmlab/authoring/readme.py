@@ -18,7 +18,7 @@ def table(course: Path) -> str:
     rows = ["| | lab | minutes | needs | you learn to |", "|---|---|---|---|---|"]
     for info in all_labs(course):
         needs = ", ".join(info.needs)
-        link = f"[{info.title}](labs/{info.name}/lab.ipynb)"
+        link = f"[{info.title}](labs/{info.name}/{info.notebook.name})"
         rows.append(f"| {info.number} | {link} | {info.minutes} | {needs} | {info.objectives[0]} |")
     return "\n".join(rows)
 

@@ -81,7 +81,7 @@ class Source:
     @property
     def learner_path(self) -> Path:
         """Where the learner's notebook belongs."""
-        return self.path.parent.parent.parent / "labs" / self.name / "lab.ipynb"
+        return self.path.parent.parent.parent / "labs" / self.name / f"{self.name}.ipynb"
 
     @property
     def solution_path(self) -> Path:

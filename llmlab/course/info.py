@@ -50,6 +50,10 @@ from ..system import typed
 from ..system.paths import course_dir
 
 
+#: What a lab's notebook is called in a solution's folder, in older courses, and in what learners hand in.
+OTHER_NOTEBOOK = "lab.ipynb"
+
+
 @dataclass(frozen=True, slots=True)
 class LateRule:
     """What handing in late costs: the table `[late]` of lab.toml.
@@ -90,6 +94,16 @@ class LabInfo:
     def name(self) -> str:
         """`NN-slug`, as its folder is called."""
         return f"{self.number}-{self.slug}"
+
+    @property
+    def notebook(self) -> Path:
+        """The learner's notebook."""
+        return self.notebook_in(self.folder)
+
+    def notebook_in(self, folder: Path) -> Path:
+        """This lab's notebook in a folder: called after the lab, so that tabs can be told apart; else `lab.ipynb`."""
+        own = folder / f"{self.name}.ipynb"
+        return folder / OTHER_NOTEBOOK if not own.exists() and (folder / OTHER_NOTEBOOK).exists() else own
 
     @property
     def solution(self) -> Path:

@@ -22,7 +22,7 @@ Value = float | int | str | bool | None
 MAX_BYTES = 4 << 20  # of a journal: one that is longer is not read further
 
 
-class Entry(Struct, frozen=True, kw_only=True, omit_defaults=True):
+class Noted(Struct, frozen=True, kw_only=True, omit_defaults=True):
     """One line of the journal. Of the four parts only those are there that the entry has."""
 
     at: str  # ISO 8601, UTC
@@ -69,12 +69,12 @@ def note(
     observed: Value = None,
     restored: str | None = None,
     record: str | None = None,
-) -> Entry:
+) -> Noted:
     """Write an entry at the end of the journal of these files. A folder that cannot be written to is no reason to fail.
 
     :param files: the folder in which the learner works.
     """
-    entry = Entry(
+    entry = Noted(
         at=datetime.now(UTC).isoformat(timespec="seconds"),
         what=what,
         predicted=predicted,
@@ -95,13 +95,13 @@ def note(
     return entry
 
 
-def read(files: Path) -> list[Entry]:
+def read(files: Path) -> list[Noted]:
     """All entries, oldest first; a line that is none (cut off by a full disk, or edited) is left out."""
     entries = []
     with contextlib.suppress(OSError), _path(files).open("rb") as lines:
         for line in lines.read(MAX_BYTES).splitlines():
             with contextlib.suppress(msgspec.MsgspecError):
-                entries.append(msgspec.json.decode(line, type=Entry))
+                entries.append(msgspec.json.decode(line, type=Noted))
     return entries
 
 
@@ -139,7 +139,7 @@ class Journal:
     :param entries: oldest first.
     """
 
-    def __init__(self, title: str, entries: Sequence[Entry]) -> None:
+    def __init__(self, title: str, entries: Sequence[Noted]) -> None:
         self.title, self.entries = title, list(entries)
 
     def lines(self) -> list[str]:

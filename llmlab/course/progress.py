@@ -93,7 +93,7 @@ def index_page(course: Path) -> str:
             if not found.met:
                 lacking[name] = found
         lines.append(
-            f"| {info.number} | [{info.title}]({info.name}/lab.ipynb) | {info.minutes} | "
+            f"| {info.number} | [{info.title}]({info.name}/{info.notebook.name}) | {info.minutes} | "
             f"{', '.join(marks) or '–'} | {standing(info)} |"
         )
     if lacking:

@@ -62,7 +62,7 @@ def run_notebook(
     """
     process = box.popen(["-m", "llmlab.grade.inside"])  # starts while papermill, once, is imported
     papermill = _papermill()
-    notebook = copy.deepcopy(_template(info.folder / "lab.ipynb"))
+    notebook = copy.deepcopy(_template(info.notebook))
     answer_cells = set()
     for cell in notebook.cells:
         if "answer" in cell.metadata.get("tags", []):

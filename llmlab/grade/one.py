@@ -86,8 +86,11 @@ def fingerprint(info: LabInfo, taken: Taken, seeds: Mapping[str, int], rules: Ru
     """The same when the same submission would be graded in the same way again."""
     parts = (__version__, taken.sha256, sorted(seeds.items()), rules, info.artifacts, info.points)
     digest = hashlib.sha256(repr(parts).encode())
-    for name in ("checks.py", "lab.ipynb"):  # of lab.toml only what is above: a new title is no reason
-        digest.update((info.folder / name).read_bytes())
+    for path in (
+        info.folder / "checks.py",
+        info.notebook,
+    ):  # of lab.toml only what is above: a new title is no reason
+        digest.update(path.read_bytes())
     for path in files_of(info.folder)[1:]:  # the parts that checks.py may be made of
         digest.update(path.name.encode() + b"\0" + path.read_bytes())
     return digest.hexdigest()

@@ -144,5 +144,5 @@ def hidden_inputs(graded: Graded) -> list[tuple[str, str]]:
 
 def handing_in(info: LabInfo) -> str:
     """What a submission of this lab should hold."""
-    files = _names((*info.artifacts, "lab.ipynb")) if info.artifacts else "lab.ipynb"
+    files = _names((*info.artifacts, info.notebook.name))
     return f"Hand in the lab's folder, or a zip of it, with {files}."

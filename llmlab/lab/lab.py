@@ -79,7 +79,7 @@ class Lab:
                 raise LabError(
                     "This folder is no lab.",
                     where=str(cwd),
-                    fix='open labs/NN-slug/lab.ipynb, or name the lab: Lab.here("NN-slug")',
+                    fix='open labs/NN-slug/NN-slug.ipynb, or name the lab: Lab.here("NN-slug")',
                 )
             info = find_lab(name, course)
             files = info.folder
@@ -229,7 +229,7 @@ class Lab:
         """The answers given so far, kept or standing in the notebook's answer cells."""
         from ..submissions.answers import answers
 
-        return answers(progress.work_folder(self.files) / "answers.json", self.files / "lab.ipynb")
+        return answers(progress.work_folder(self.files) / "answers.json", self.info.notebook_in(self.files))
 
     def predict(self, **guesses: Any) -> str:
         """Keep a guess made before a measurement. Nobody grades it; being wrong is how it teaches."""

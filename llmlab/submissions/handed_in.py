@@ -13,7 +13,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from ..course.info import LabInfo
+from ..course.info import OTHER_NOTEBOOK, LabInfo
 from ..errors import LabError
 from .class_folder import (
     OTHER_ARCHIVES,
@@ -221,7 +221,7 @@ def _is_one(folder: Path, info: LabInfo) -> bool:
         return True
     notebooks = [path for path in found if _suffix(path) == ".ipynb"]
     own = (
-        any(path.name.casefold() in declared | {"lab.ipynb"} for path in found)
+        any(path.name.casefold() in declared | {OTHER_NOTEBOOK, info.notebook.name} for path in found)
         or any((folder / name).exists() for name in info.artifacts)
         or (
             len(notebooks) == 1 and piece_of(notebooks[0], folder=False) is None

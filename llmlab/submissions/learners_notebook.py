@@ -22,7 +22,7 @@ _SUFFIXES = (".ipynb", ".ipynb.txt", ".ipynb.json")
 
 def template_of(info: LabInfo) -> dict[str, Cell]:
     """The cells of the lab's own notebook by their ids, in order."""
-    path = info.folder / "lab.ipynb"
+    path = info.notebook
     try:
         return {cell.id: cell for cell in cells_of(path.read_bytes())[0]}
     except OSError as problem:

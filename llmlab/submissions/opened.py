@@ -10,7 +10,7 @@ import tempfile
 import warnings
 from pathlib import Path
 
-from ..course.info import LabInfo
+from ..course.info import OTHER_NOTEBOOK, LabInfo
 from ..errors import LabError
 
 
@@ -21,7 +21,8 @@ def opened(submission: Path, info: LabInfo) -> Path:
     # What a grader gives is taken out already, and empty for a lab without files to hand in.
     taken_out = bool(os.environ.get("LLMLAB_GRADING"))
     if submission.is_dir() and (
-        taken_out or any((submission / name).exists() for name in (*info.artifacts, "lab.ipynb"))
+        taken_out
+        or any((submission / name).exists() for name in (*info.artifacts, info.notebook.name, OTHER_NOTEBOOK))
     ):
         return submission.resolve()
     from .submission import take
@@ -33,7 +34,7 @@ def opened(submission: Path, info: LabInfo) -> Path:
         {"cell_type": "code", "metadata": {"tags": ["answer"]}, "source": source}
         for source in taken.cells.values()
     ]
-    (taken.folder / "lab.ipynb").write_text(
+    (taken.folder / OTHER_NOTEBOOK).write_text(
         json.dumps({"cells": cells}), encoding="utf-8"
     )  # where answers are read
     for remark in taken.remarks:

@@ -75,7 +75,11 @@ def write(course: Path, text: str) -> Path:
 
 
 def notebook(course: Path, part: str) -> dict[str, Any]:
-    return json.loads((course / part / "01-demo" / "lab.ipynb").read_text())  # type: ignore[no-any-return]
+    return json.loads(path_of(course, part).read_text())  # type: ignore[no-any-return]
+
+
+def path_of(course: Path, part: str) -> Path:
+    return course / part / "01-demo" / ("01-demo.ipynb" if part == "labs" else "lab.ipynb")
 
 
 def cells(course: Path, part: str) -> dict[str, dict[str, Any]]:
@@ -265,7 +269,7 @@ def test_a_solution_that_fails_names_the_line(course: Path) -> None:
     error = caught.value
     assert "ValueError: no knee" in error.what
     assert (error.where or "").endswith("lab.py:12")
-    assert not (course / "labs" / "01-demo" / "lab.ipynb").exists()
+    assert not (course / "labs" / "01-demo" / "01-demo.ipynb").exists()
 
 
 def test_an_output_that_cannot_be_the_same_twice_is_refused(course: Path) -> None:
@@ -317,7 +321,7 @@ def test_drift_says_what_differs(course: Path, part: str, change: Any, what: str
     authoring.build(course, execute=False)
     book = notebook(course, part)
     change(book)
-    path = course / part / "01-demo" / "lab.ipynb"
+    path = path_of(course, part)
     path.write_text(json.dumps(book))
     found = drift(course)
     assert any(what in difference and str(path) in difference for difference in found), found
@@ -327,7 +331,7 @@ def test_drift_says_what_differs(course: Path, part: str, change: Any, what: str
 
 def test_other_formatting_broken_files_and_missing_sources_are_drift(course: Path) -> None:
     authoring.build(course, execute=False)
-    path = course / "labs" / "01-demo" / "lab.ipynb"
+    path = course / "labs" / "01-demo" / "01-demo.ipynb"
     path.write_text(json.dumps(json.loads(path.read_text())))
     assert any("bytes differ (formatting)" in difference for difference in drift(course))
     path.write_text("{")

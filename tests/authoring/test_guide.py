@@ -160,7 +160,7 @@ def course(tmp_path):
     assert made.returncode == 0, made.stderr
     submissions, solution = tmp_path / "submissions", tmp_path / "solutions" / "01-one-server"
     (submissions / "alice").mkdir(parents=True)
-    for name in ("server.toml", "lab.ipynb"):
+    for name in ("server.toml", "01-one-server.ipynb"):
         shutil.copy(tmp_path / "labs" / "01-one-server" / name, submissions / "alice")
     shutil.copy(solution / "lab.ipynb", submissions / "ben.ipynb")
     (tmp_path / "zoe").mkdir()

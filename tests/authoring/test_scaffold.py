@@ -130,8 +130,8 @@ def test_from_a_shell_in_an_empty_folder(tmp_path):
     line = [sys.executable, "-m", "llmlab", "author", "new", "20-a"]
     done = subprocess.run(line, cwd=tmp_path, env=env, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
-    assert done.stdout.splitlines()[0] == "labs/20-a/checks.py"
-    assert (tmp_path / "labs" / "20-a" / "lab.ipynb").is_file()
+    assert done.stdout.splitlines()[0] == "labs/20-a/20-a.ipynb"
+    assert (tmp_path / "labs" / "20-a" / "20-a.ipynb").is_file()
     again = subprocess.run(line, cwd=tmp_path, env=env, capture_output=True, text=True)
     assert (again.returncode, again.stdout) == (1, "")
     assert "✘ There is a 20-a already" in again.stderr
@@ -150,7 +150,7 @@ def test_a_readme_has_a_table_of_labs_where_it_wants_one(tmp_path, monkeypatch, 
     (tmp_path / "README.md").write_text(f"# Mine\n{readme.BEGIN}\n{readme.END}\n")
     assert main(["author", "build", "--check"]) == 1
     assert main(["author", "new", "21-b"]) == 0
-    assert "| 21 | [B](labs/21-b/lab.ipynb)" in (tmp_path / "README.md").read_text()
+    assert "| 21 | [B](labs/21-b/21-b.ipynb)" in (tmp_path / "README.md").read_text()
     (tmp_path / "README.md").write_text(f"# Mine\n{readme.BEGIN}\n")
     assert main(["author", "build", "--check"]) == 1
     assert "lost the marks" in capsys.readouterr().err

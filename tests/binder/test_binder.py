@@ -156,7 +156,7 @@ def test_postbuild_leaves_a_course_with_its_models(built: tuple[Path, dict[str, 
 @pytest.mark.timeout(600)
 def test_the_first_lab_runs_there(built: tuple[Path, dict[str, str]]) -> None:
     repo, environment = built
-    (notebook,) = (repo / "labs").glob("00-*/lab.ipynb")
+    (notebook,) = (repo / "labs").glob("00-*/*.ipynb")
     done = subprocess.run(
         [
             repo / "binder" / "start",

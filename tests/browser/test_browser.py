@@ -14,7 +14,7 @@ import pytest
 from llmlab import doctor
 
 COURSE = Path(__file__).resolve().parents[2]
-NOTEBOOK = "labs/01-one-server/lab.ipynb"
+NOTEBOOK = "labs/01-one-server/01-one-server.ipynb"
 FLAGS = [
     "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking",
     "--disable-component-update", "--disable-sync",
@@ -134,7 +134,7 @@ def test_mend_the_file_press_check_see_green(page, course):
     page.keyboard.press("Control+A")
     page.keyboard.insert_text((COURSE / "solutions/01-one-server/server.toml").read_text())
     page.keyboard.press("Control+S")
-    page.locator(".lm-TabBar-tab", has_text="lab.ipynb").first.click()
+    page.locator(".lm-TabBar-tab", has_text="01-one-server.ipynb").first.click()
     answer = page.locator(".jp-Cell", has_text="lab.answer(knee=None)").locator(".cm-content")
     answer.scroll_into_view_if_needed()
     answer.click()

@@ -223,7 +223,7 @@ def test_refused_says_why_and_what_to_hand_in():
     text = page(room.refused("Bob")).text
     assert "Bob, you have 0 of 12 points." in text
     assert "Nothing in what you handed in could be graded: the zip unpacks to 40 GB." in text
-    assert "with server.toml and lab.ipynb." in text
+    assert "with server.toml and 01-one-server.ipynb." in text
 
 
 def test_a_grader_error_is_nobodys_zero():

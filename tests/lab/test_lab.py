@@ -110,7 +110,7 @@ def test_answers_predictions_and_reset(lab):
 
 
 def test_an_answer_in_a_notebook_that_was_only_copied_counts(lab):
-    shutil.copy(lab.info.solution / "lab.ipynb", lab.files / "lab.ipynb")
+    shutil.copy(lab.info.solution / "lab.ipynb", lab.info.notebook)
     assert lab.answers() == {"knee": 4}
     lab.answer(knee=3)  # given later, so it stands
     assert lab.answers() == {"knee": 3}
@@ -179,4 +179,4 @@ def test_the_index_page_shows_progress(lab, course):
     page = index_page(course)
     for info in all_labs(course):
         assert info.title in page
-        assert f"{info.name}/lab.ipynb" in page
+        assert f"{info.name}/{info.name}.ipynb" in page

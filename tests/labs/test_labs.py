@@ -119,7 +119,7 @@ def test_papermill_runs_the_starter_and_exactly_its_named_checks_fail(info, file
     line = [
         "-m",
         "papermill",
-        f"labs/{info.name}/lab.ipynb",
+        f"labs/{info.name}/{info.notebook.name}",
         str(out),
         "-p",
         "submission",

@@ -23,7 +23,7 @@ from llmlab.submissions.handed_in import handed_in, learners_in
 from llmlab.submissions.submission import take
 
 COURSE = Path(__file__).resolve().parents[2]
-LAB = (COURSE / "labs" / "01-one-server" / "lab.ipynb").read_text("utf-8")
+LAB = (COURSE / "labs" / "01-one-server" / "01-one-server.ipynb").read_text("utf-8")
 
 
 @dataclass(frozen=True)

@@ -15,7 +15,7 @@ from llmlab.submissions.handed_in import Submission, handed_in, key_of, learners
 from llmlab.submissions.submission import take
 
 COURSE = Path(__file__).resolve().parents[2]
-LAB = (COURSE / "labs" / "01-one-server" / "lab.ipynb").read_bytes()
+LAB = (COURSE / "labs" / "01-one-server" / "01-one-server.ipynb").read_bytes()
 SERVER = b"[flags]\n"
 OLD, NEW = 1_700_000_000, 1_710_000_000
 

@@ -145,7 +145,7 @@ def sources() -> Iterator[tuple[str, str]]:
     for path in sorted([*COURSE.glob("tests/**/*.py"), *COURSE.glob("solutions/*/lab.py")]):
         if path != Path(__file__):
             yield str(path.relative_to(COURSE)), path.read_text("utf-8")
-    for path in sorted(COURSE.glob("labs/*/lab.ipynb")):
+    for path in sorted(COURSE.glob("labs/*/*.ipynb")):
         cells = json.loads(path.read_text("utf-8"))["cells"]
         code = ["".join(cell["source"]) for cell in cells if cell["cell_type"] == "code"]
         yield str(path.relative_to(COURSE)), "\n".join(code)
@@ -168,8 +168,8 @@ def test_every_method_of_a_notebooks_object_is_called_somewhere(called):
 
 def test_the_reading_sees_what_is_there(called):
     """It would prove nothing if it saw no call, or every one."""
-    assert ("LiveCluster", "apply") in called["labs/06-pod-to-service/lab.ipynb"]
-    assert ("LiveApplied", "endpoints") in called["labs/06-pod-to-service/lab.ipynb"]
+    assert ("LiveCluster", "apply") in called["labs/06-pod-to-service/06-pod-to-service.ipynb"]
+    assert ("LiveApplied", "endpoints") in called["labs/06-pod-to-service/06-pod-to-service.ipynb"]
     assert ("Timeline", "plot") in called["solutions/06-pod-to-service/lab.py"]
     assert ("LiveProject", "scale") in called["tests/tiers/compose/test_compose.py"]
     text = "lab.stop()\nedge = lab.edge()\nother.map()\nedge.ask('DE')\n"
