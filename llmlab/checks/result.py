@@ -2,26 +2,17 @@
 
 from __future__ import annotations
 
-import html
-
 from msgspec import Struct, field
 
 SCHEMA = "llmlab/result/1"
 
-#: status -> (symbol, word); colour is only the third cue.
+#: status -> (symbol, word).
 SIGNS = {
     "passed": ("✔", "passed"),
     "failed": ("✘", "failed"),
     "skipped": ("–", "skipped"),
     "inconclusive": ("?", "inconclusive"),
     "error": ("!", "grader error"),
-}
-_COLOURS = {
-    "passed": "#00734F",
-    "failed": "#B34A00",
-    "skipped": "#666",
-    "inconclusive": "#7A5C00",
-    "error": "#9A3070",
 }
 
 
@@ -118,10 +109,6 @@ class Result(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
                 out.append(f"    observed: {outcome.evidence.observed}")
                 if outcome.evidence.look:
                     out.append(f"    look:     {outcome.evidence.look}")
-        if self.failing:
-            out.append(
-                f'Hint: lab.hint("{self.failing[0]}"), or in a shell: llmlab hint {self.lab[:2]} {self.failing[0]}'
-            )
         return out
 
     def __str__(self) -> str:
@@ -129,33 +116,3 @@ class Result(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
 
     def __repr__(self) -> str:
         return str(self)
-
-    def _repr_html_(self) -> str:
-        rows = []
-        for outcome in self.outcomes:
-            sign, word = SIGNS[outcome.status]
-            more = ""
-            if outcome.status != "passed":
-                parts = [html.escape(outcome.reason)] if outcome.reason else []
-                if outcome.evidence:
-                    parts.append(f"<b>expected</b> {html.escape(outcome.evidence.expected)}")
-                    parts.append(f"<b>observed</b> {html.escape(outcome.evidence.observed)}")
-                    if outcome.evidence.look:
-                        parts.append(
-                            f"<b>see it yourself</b> <code>{html.escape(outcome.evidence.look)}</code>"
-                        )
-                more = "<br>" + "<br>".join(parts)
-            elif outcome.evidence:
-                more = f"<br><small>{html.escape(outcome.evidence.observed)}</small>"
-            badge = ""
-            if outcome.realism != "real":
-                badge = (
-                    f" <small>[{outcome.realism}: {html.escape(outcome.stands_in or 'form only')}]</small>"
-                )
-            rows.append(
-                f'<li style="list-style:none;margin:.4em 0"><span style="color:{_COLOURS[outcome.status]};font-weight:bold">'
-                f"{sign} {word}</span> <code>{outcome.check}</code> {html.escape(outcome.title)}"
-                f" ({outcome.points:g}/{outcome.max_points:g}){badge}{more}</li>"
-            )
-        head = f"<b>Lab {html.escape(self.lab)}: {self.points:g} of {self.max_points:g} points</b>"
-        return f'<div role="status">{head}<ul style="padding-left:.5em">{"".join(rows)}</ul></div>'

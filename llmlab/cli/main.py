@@ -205,7 +205,7 @@ def _check(args: argparse.Namespace) -> int:
     lab = Lab.here(info.name, submission=args.files or info.folder, seed=args.seed)
     result = lab.check(*args.check, quiet=args.json or not sys.stdout.isatty())
     if args.json:
-        print_json(msgspec.to_builtins(result) | {"passed": result.passed, "failing": result.failing})
+        print_json(msgspec.to_builtins(result.result) | {"passed": result.passed, "failing": result.failing})
     else:
         print(result)
     return 0 if result.passed else 1

@@ -49,7 +49,6 @@ from ..errors import LabError
 from ..system import typed
 from ..system.paths import course_dir
 
-
 #: What a lab's notebook is called in a solution's folder, in older courses, and in what learners hand in.
 OTHER_NOTEBOOK = "lab.ipynb"
 

@@ -42,10 +42,17 @@ def note_opened(info: LabInfo, files: Path) -> None:
         write_index_quietly(info.folder.parent.parent)
 
 
-def note_result(info: LabInfo, files: Path, result: Result) -> None:
-    """Keep the last and the best score."""
+def note_result(info: LabInfo, files: Path, result: Result, *, complete: bool = True) -> None:
+    """Keep what each check said last, and, of a complete run, the last and the best score."""
     path = work_folder(files) / "progress.json"
     state = read_json(path)
+    state["checks"] = {
+        **(state["checks"] if isinstance(state.get("checks"), dict) and not complete else {}),
+        **{outcome.check: outcome.status for outcome in result.outcomes},
+    }
+    if not complete:
+        write_json(path, state)
+        return
     best = max(float(state.get("best", 0)), result.points)
     state |= {"points": result.points, "best": best, "passed": result.passed, "checked": result.created}
     write_json(path, state)
@@ -59,6 +66,28 @@ def last_result(files: Path) -> Result | None:
         return msgspec.json.decode((work_folder(files) / "result.json").read_bytes(), type=Result)
     except (OSError, msgspec.MsgspecError):
         return None
+
+
+def done(course: Path) -> tuple[int, int]:
+    """How many labs of the course are done, and how many there are."""
+    labs = all_labs(course)
+    return sum(bool(read_json(work_folder(lab.folder) / "progress.json").get("passed")) for lab in labs), len(
+        labs
+    )
+
+
+def so_far(info: LabInfo, files: Path) -> str:
+    """What stands on these files, in words: points, and the checks that passed when each was last looked at."""
+    state = read_json(work_folder(files) / "progress.json")
+    checks = state.get("checks")
+    passed = (
+        [name for name, status in checks.items() if status == "passed"] if isinstance(checks, dict) else []
+    )
+    if state.get("passed"):
+        return f"✔ done, {state.get('best', 0):g} of {info.points:g} points"
+    if not checks:
+        return f"{info.points:g} points, not checked yet"
+    return f"so far {state.get('best', 0):g} of {info.points:g} points; passed: {', '.join(passed) or 'nothing yet'}"
 
 
 def standing(info: LabInfo) -> str:

@@ -18,6 +18,7 @@ from typing import Any
 
 import msgspec
 
+from ..checks.page import page
 from ..checks.result import Result
 from ..checks.talk import Ended, converse
 from ..course.info import LabInfo
@@ -136,7 +137,11 @@ def show_verdict(notebook: Any, result: Result) -> None:
     for cell in notebook.cells:
         for output in cell.get("outputs", ()):
             if VERDICT in output.get("data", {}):
-                output["data"] = {"text/plain": str(result), "text/html": result._repr_html_()}
+                said = output["data"][VERDICT]
+                only = said.get("only") if isinstance(said, dict) else None  # of a cell that checks a few
+                shown = [outcome for outcome in result.outcomes if not only or outcome.check in only]
+                part = msgspec.structs.replace(result, outcomes=shown)
+                output["data"] = {"text/plain": str(part), "text/html": page(part)}
 
 
 def write_notebook(notebook: Any, path: Path) -> None:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from .. import tier
 from ..course import journal as notes
 from ..course import progress
+from ..course.checked import AllPassed, Checked
 from ..course.info import LabInfo, all_labs, find_lab
 from ..errors import LabError
 from ..serve import Server, Spec
@@ -23,7 +24,6 @@ from ..system.paths import course_dir
 from ..tiers.process.notebook import LiveServer
 
 if TYPE_CHECKING:
-    from ..checks import Result
     from ..course.hints import Hint
     from ..show.bench import Closes
     from ..show.shown import Shown
@@ -50,7 +50,7 @@ class Lab:
         self.seed = seed  # what hidden inputs are drawn from
         self.running: LiveServer | None = None  # what `serve()` has started
         self.last: Measured | None = None  # what was measured last
-        self.result: Result | None = None  # of the last `check()`
+        self.result: Checked | None = None  # of the last `check()`
         self.opened: list[Closes] = []  # what the tiers' methods have opened; `stop()` closes it
         atexit.register(self.stop)
 
@@ -159,7 +159,7 @@ class Lab:
 
     # -- check, hint, reset -------------------------------------------------------------------------
 
-    def check(self, *only: str, quiet: bool = False) -> Result:
+    def check(self, *only: str, quiet: bool = False) -> Checked:
         """Deploy the files afresh in a process of its own and probe what runs; returns the result.
 
         What this notebook serves is stopped first: two servers on one machine would disturb each other's figures.
@@ -169,13 +169,13 @@ class Lab:
 
         self.stop()
         if os.environ.get("LLMLAB_GRADING"):
-            return Deferred()  # type: ignore[return-value]
+            return Deferred(only)  # type: ignore[return-value]
         names = [check.name for check in checks.load_checks(self.info.folder)]
         for name in only:
             if name not in names:
                 raise LabError(f"This lab has no check {name!r}.", fix="there are " + ", ".join(names))
         with check_bar(len(only) or len(names), quiet=quiet) as event:
-            self.result = checks.run(
+            result = checks.run(
                 self.info.folder,
                 self.files,
                 artifacts=self.info.artifacts,
@@ -184,16 +184,16 @@ class Lab:
                 only=only,
                 on_event=event,
             )
-        if not only:
-            progress.note_result(self.info, self.files, self.result)
-        failing = self.result.failing
+        progress.note_result(self.info, self.files, result, complete=not only)
+        failing = result.failing
         notes.note(
             self.files,
             "check",
             done=f"lab.check({', '.join(map(repr, only))})",
-            observed=f"{self.result.points:g} of {self.result.max_points:g} points"
+            observed=f"{result.points:g} of {result.max_points:g} points"
             + (f", failed: {', '.join(failing)}" if failing else ""),
         )
+        self.result = Checked(result, self.info, complete=not only)
         return self.result
 
     def hint(self, check: str | None = None) -> Hint:
@@ -202,7 +202,9 @@ class Lab:
 
         path = self.info.folder / "hints.md"
         if check is None:
-            result = self.result or progress.last_result(self.files)
+            result = self.result.result if self.result else progress.last_result(self.files)
+            if result is not None and result.passed:
+                return AllPassed(self.info)
             failing = result.failing if result else []
             check = failing[0] if failing else next(iter(read_hints(path)))
         hint = next_hint(path, progress.work_folder(self.files) / "hints.json", check)
@@ -292,12 +294,16 @@ class Lab:
         return f"Lab {self.info.number}: {self.info.title} ({self.info.minutes} min), files in {self.files}"
 
     def _repr_html_(self) -> str:
-        goals = "".join(f"<li>{goal}</li>" for goal in self.info.objectives)
-        names = ", ".join(f"<code>{name}</code>" for name in self.info.artifacts)
-        edit = f"You edit {names}." if names else "There is nothing to edit here."
+        from .at_hand import buttons, links
+
+        edit = (
+            f"You edit {links(self.files, self.info.artifacts)}."
+            if self.info.artifacts
+            else "There is nothing to edit here."
+        )
         return (
-            f"<b>Lab {self.info.number}: {self.info.title}</b> · {self.info.minutes} minutes<br>"
-            f"When you are done you can:<ul>{goals}</ul>{edit}"
+            f"<b>Lab {self.info.number}: {self.info.title}</b> · {self.info.minutes} minutes · {progress.so_far(self.info, self.files)}"
+            f"<br>{edit}{buttons(self.files, self.info.artifacts)}"
         )
 
 
@@ -306,11 +312,14 @@ class Deferred:
 
     failing: tuple[str, ...] = ()
 
+    def __init__(self, only: tuple[str, ...] = ()) -> None:
+        self.only = only  # the checks that the cell asks for; none: all of them
+
     def __repr__(self) -> str:
         return "The grader deploys and probes these files itself; its verdict will stand here."
 
     def _repr_mimebundle_(self, **_: object) -> dict[str, Any]:
-        return {"text/plain": repr(self), VERDICT: {}}
+        return {"text/plain": repr(self), VERDICT: {"only": list(self.only)}}
 
 
 def _bound(

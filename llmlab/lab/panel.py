@@ -17,7 +17,7 @@ import ipywidgets as widgets
 from ..errors import LabError
 
 if TYPE_CHECKING:
-    from ..checks import Result
+    from ..course.checked import Checked
     from ..course.hints import Hint
     from ..course.info import LabInfo
     from ..load import Progress
@@ -35,7 +35,7 @@ class Buttons(Protocol):
     def serve(self) -> LiveServer:
         """Start what server.toml describes."""
 
-    def check(self, *, quiet: bool) -> Result:
+    def check(self, *, quiet: bool) -> Checked:
         """Deploy the files afresh and probe what runs."""
 
     def hint(self) -> Hint:

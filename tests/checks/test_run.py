@@ -14,6 +14,7 @@ import pytest
 
 from llmlab import checks
 from llmlab.checks import Context, DeploymentFailed, check, failed, fixture, inconclusive, passed
+from llmlab.checks.page import page
 from llmlab.checks.run import run_here, snapshot
 from llmlab.errors import LabError, Unavailable
 from llmlab.tiers.process.probes import ratio_interval
@@ -162,7 +163,7 @@ def test_html_escapes_what_a_learner_wrote(tmp_path):
         return failed(expected="<b>", observed="<script>alert(1)</script>")
 
     result = checks.Result(lab="90-trial", created="", seed=0, outcomes=run_here([sly], context(tmp_path)))
-    assert "<script>" not in result._repr_html_()
+    assert "<script>" not in page(result)
 
 
 def test_checks_run_in_another_process_and_get_only_declared_files(tmp_path):

@@ -10,6 +10,7 @@ import pytest
 
 from llmlab import doctor
 from llmlab.checks import Context, Evidence, check, failed, inconclusive, passed
+from llmlab.checks.page import page
 from llmlab.checks.run import run_here
 from llmlab.course.info import LateRule
 from llmlab.grade.manual import Manual, ManualCheck
@@ -208,4 +209,4 @@ def test_a_hidden_input_is_kept_and_never_shown_by_a_result():
     assert "hidden" not in verdict.data
     for status in ("passed", "failed", "inconclusive"):
         result = room.graded(knee=room.outcome("knee", status, hidden=room.SECRET)).result
-        assert room.SECRET not in str(result) + repr(result) + result._repr_html_()
+        assert room.SECRET not in str(result) + repr(result) + page(result)

@@ -1,0 +1,75 @@
+"""A lab's files and a terminal, one click away: JupyterLab's own commands as buttons in a cell's output.
+
+JupyterLab runs the command of a button with `data-commandlinker-command` in the output of a cell that was run here; no extension
+is needed (https://jupyterlab.readthedocs.io/en/stable/user/interface.html). Elsewhere (VS Code, a saved page) the links stay.
+"""
+
+from __future__ import annotations
+
+import html
+import json
+import os
+from collections.abc import Sequence
+from pathlib import Path
+
+import psutil
+
+
+def jupyter_root() -> Path | None:
+    """The folder that the Jupyter server of this kernel shows at its top; None where there is no such server.
+
+    Every running server leaves a file with its process and its folder (`jupyter server list`); ours is an ancestor of this kernel.
+    """
+    from jupyter_server.serverapp import list_running_servers
+
+    try:
+        ancestors = {process.pid for process in psutil.Process().parents()}
+        servers = list(list_running_servers())
+    except (OSError, psutil.Error, ValueError):
+        return None
+    roots = [server.get("root_dir") for server in servers if server.get("pid") in ancestors]
+    return Path(roots[0]) if roots and roots[0] else None
+
+
+def _button(label: str, command: str, arguments: dict[str, object], tip: str) -> str:
+    return (
+        f'<button type="button" class="jp-Button jp-mod-styled" style="margin-right:.5em;width:auto" title="{html.escape(tip)}" '
+        f'data-commandlinker-command="{command}" data-commandlinker-args="{html.escape(json.dumps(arguments))}">'
+        f"{html.escape(label)}</button>"
+    )
+
+
+def buttons(files: Path, artifacts: Sequence[str]) -> str:
+    """A button a file that opens it beside the notebook, and one for a terminal in this folder; "" where no JupyterLab can be found."""
+    root = None if os.environ.get("LLMLAB_GRADING") else jupyter_root()
+    if root is None or not files.resolve().is_relative_to(root.resolve()):
+        return ""
+    folder = files.resolve().relative_to(root.resolve())
+    out = [
+        _button(
+            f"{name} beside",
+            "docmanager:open",
+            {"path": (folder / name).as_posix(), "factory": "Editor", "options": {"mode": "split-right"}},
+            f"Open {name} in an editor at the right of this notebook",
+        )
+        for name in artifacts
+        if (files / name).is_file()
+    ]
+    out.append(
+        _button(
+            "terminal here",
+            "terminal:create-new",
+            {"cwd": folder.as_posix()},
+            "Open a terminal in this lab's folder",
+        )
+    )
+    return f'<div style="margin:.5em 0">{"".join(out)}</div>'
+
+
+def links(files: Path, artifacts: Sequence[str]) -> str:
+    """The lab's files as links: `server.toml`, …"""
+    return ", ".join(
+        f'<a href="{html.escape(name)}"><code>{html.escape(name)}</code></a>'
+        for name in artifacts
+        if (files / name).is_file()
+    )
