@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -10,6 +11,7 @@ from typing import Any
 import msgspec
 
 from ..checks import Result
+from ..checks.page import bar
 from ..system.paths import replace_file
 from .info import LabInfo, all_labs
 
@@ -86,7 +88,7 @@ def so_far(info: LabInfo, files: Path) -> str:
     if state.get("passed"):
         return f"✔ done, {state.get('best', 0):g} of {info.points:g} points"
     if not checks:
-        return f"{info.points:g} points, not checked yet"
+        return f"{info.points:g} point{'s' if info.points != 1 else ''}, not checked yet"
     return f"so far {state.get('best', 0):g} of {info.points:g} points; passed: {', '.join(passed) or 'nothing yet'}"
 
 
@@ -100,41 +102,98 @@ def standing(info: LabInfo) -> str:
     return "opened" if state else "–"
 
 
+#: The course in four parts: the name of each, and the number of its last lab.
+BLOCKS = (
+    ("One server", "02"),
+    ("Containers and a machine of its own", "05"),
+    ("Kubernetes", "09"),
+    ("Clouds and regions", "14"),
+)
+
+
+def blocks(course: Path) -> list[tuple[str, list[LabInfo]]]:
+    """The labs that are there, by part of the course; those of an instructor's own come last."""
+    left, out = all_labs(course), []
+    for name, last in (*BLOCKS, ("More labs", "99")):
+        own = [lab for lab in left if lab.number <= last]
+        left = [lab for lab in left if lab.number > last]
+        if own:
+            out.append((name, own))
+    return out
+
+
+def in_hours(minutes: int) -> str:
+    """`1 h 35 min`."""
+    hours, rest = divmod(minutes, 60)
+    return " ".join(filter(None, [f"{hours} h" if hours else "", f"{rest} min" if rest or not hours else ""]))
+
+
 def index_page(course: Path) -> str:
     """The course's front page in Markdown: every lab with its minutes, needs and the learner's progress."""
     from ..doctor import need
 
+    finished, total = done(course)
+    labs = all_labs(course)
+    here = next((lab for lab in labs if standing(lab) != "✔ done"), None)
     lines = [
-        "# llmlab",
+        "# llmlab: deploy LLM servers, and prove it",
         "",
-        "Every lab starts a real server, measures it, and checks what really runs. "
-        "Start at the top; each lab says what to read next.",
+        "Every lab starts a real server, measures it, and checks what really runs. For people who use a shell and read "
+        "Python; no GPU is needed.",
         "",
-        "| | lab | minutes | needs | your progress |",
-        "|---|---|---|---|---|",
     ]
+    if here is not None:
+        word = "Go on with" if finished or standing(here) != "–" else "Start"
+        lines.append(f"**[{word} lab {here.number}: {here.title} →]({here.name}/{here.notebook.name})**")
+    lines += ["", f"{bar(finished, total)} labs done, {in_hours(sum(lab.minutes for lab in labs))} in all."]
     lacking = {}
-    for info in all_labs(course):
-        marks = []
-        for name in info.needs:
-            found = need(name)
-            marks.append(name if found.met else f"{name} (missing)")
-            if not found.met:
-                lacking[name] = found
-        lines.append(
-            f"| {info.number} | [{info.title}]({info.name}/{info.notebook.name}) | {info.minutes} | "
-            f"{', '.join(marks) or '–'} | {standing(info)} |"
-        )
+    for name, own in blocks(course):
+        count = sum(standing(lab) == "✔ done" for lab in own)
+        lines += [
+            "",
+            f"## {name}",
+            "",
+            f"{bar(count, len(own), 2 * len(own))} · {in_hours(sum(lab.minutes for lab in own))}",
+            "",
+            "| lab | title | minutes | needs | your progress |",
+            "|---|---|---|---|---|",
+        ]
+        for info in own:
+            marks = []
+            for what in info.needs:
+                found = need(what)
+                marks.append(what if found.met else f"{what} (missing)")
+                if not found.met:
+                    lacking[what] = found
+            lines.append(
+                f"| {info.number} | [{info.title}]({info.name}/{info.notebook.name}) | {info.minutes} | "
+                f"{', '.join(marks) or '–'} | {standing(info)} |"
+            )
     if lacking:
-        lines += ["", "**Missing on this machine**", ""]
-        lines += [f"- {lack.name}: {lack.detail}. Bring it: `{lack.mend}`" for lack in lacking.values()]
+        lines += ["", "## Missing on this machine", ""]
+        lines += [f"- **{lack.name}**: {lack.detail}. {_bring(lack.mend)}" for lack in lacking.values()]
+        lines += ["", "The labs that need none of these run here as they are."]
     lines += [
         "",
-        "In a terminal: `llmlab doctor` (what this machine can run), `llmlab check 01`, `llmlab hint 01`, "
-        "`llmlab clean --list` (what is still running).",
+        "## In a terminal",
+        "",
+        "- `llmlab doctor`: what this machine can run",
+        "- `llmlab check 01`, `llmlab hint 01`: the same as in the notebook",
+        "- `llmlab clean --list`: what is still running",
+        "",
+        "You teach a class: [the instructor's guide](instructors.md).",
         "",
     ]
     return "\n".join(lines)
+
+
+def _bring(mend: str) -> str:
+    """The command alone in a code span, so that it can be copied; what is said about it stands after it."""
+    found = re.fullmatch(r"(.+?)((?:\s+\(|, (?:or|then) ).*)?", mend)
+    command, more = (found[1], found[2] or "") if found else (mend, "")
+    if not re.match(r"(?:sudo|uv|llmlab|unset|apt-get|brew|xcode-select|docker|dockerd)\b", command):
+        return f"Bring it: {mend}"
+    return f"Bring it: `{command}`{re.sub(r'^ +', ' ', more)}"
 
 
 def write_index(course: Path) -> Path:

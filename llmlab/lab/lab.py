@@ -294,7 +294,7 @@ class Lab:
         return f"Lab {self.info.number}: {self.info.title} ({self.info.minutes} min), files in {self.files}"
 
     def _repr_html_(self) -> str:
-        from .at_hand import buttons, links
+        from ..show.at_hand import buttons, links
 
         edit = (
             f"You edit {links(self.files, self.info.artifacts)}."
