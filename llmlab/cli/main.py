@@ -14,6 +14,7 @@ from typing import Any
 from .. import __version__
 from ..errors import LabError
 from ..show.terminal import print_json, say, table
+from .support import note_error
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -37,6 +38,10 @@ def _parser() -> argparse.ArgumentParser:
         return command
 
     verb("doctor", "what this machine can run, what is missing, and the command that brings it")
+    command = verb(
+        "support", "write one file for whoever helps you: versions, needs, the last error; no keys, no names"
+    )
+    command.add_argument("--out", help="where (default: llmlab-support.json in this folder)")
     verb("labs", "the labs with their minutes, needs and your progress")
     command = verb("check", "deploy your files for a lab afresh and probe what runs")
     command.add_argument("lab", help="number or name, e.g. 01")
@@ -133,6 +138,7 @@ _HERE = {
     "fetch": "llmlab.cli.fetch:run",
     "grade": "llmlab.cli.grade:run",
     "author": "llmlab.cli.author:run",
+    "support": "llmlab.cli.support:run",
 }
 
 
@@ -153,6 +159,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             return open_course(browser=not args.no_browser, port=args.port, lab=not args.no_lab)
         return _run(args)
     except LabError as error:
+        note_error(error)
         if getattr(args, "json", False):
             print(
                 json.dumps(
@@ -165,6 +172,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         print("interrupted", file=sys.stderr)
         return 130
+    except Exception as error:
+        note_error(error)
+        raise
 
 
 def _labs(args: argparse.Namespace) -> int:

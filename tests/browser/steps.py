@@ -1,0 +1,39 @@
+"""What one does in JupyterLab again and again."""
+
+from __future__ import annotations
+
+import re
+
+SHOWN = ".jp-NotebookPanel:not(.lm-mod-hidden)"  # of several that are open, the one in sight
+
+
+def idle(page) -> None:
+    """The kernel is attached and has nothing to do (the status bar is right where the toolbar is early)."""
+    page.get_by_text(re.compile(r"\| Idle$")).first.wait_for(timeout=300_000)
+
+
+def run_all(page) -> None:
+    page.get_by_role("menuitem", name="Run", exact=True).click()
+    page.get_by_role("menuitem", name="Run All Cells", exact=True).click()
+
+
+def run_cell(page, text: str, *, wait: bool = True):
+    """Put the cursor into the cell that holds this text and press Shift+Enter; gives the cell."""
+    cell = page.locator(f"{SHOWN} .jp-CodeCell", has_text=text).first
+    cell.scroll_into_view_if_needed()
+    cell.locator(".cm-content").first.click()
+    page.keyboard.press("Shift+Enter")
+    if wait:
+        cell.get_by_text(re.compile(r"^\[\d+\]:$")).first.wait_for(timeout=400_000)
+    return cell
+
+
+def open_notebook(page, address: str, path: str) -> None:
+    base, token = address.split("/lab/")[0], address.split("token=")[1]
+    page.goto(f"{base}/lab/tree/{path}?token={token}", wait_until="domcontentloaded")
+    page.locator(f"{SHOWN} .jp-Cell").first.wait_for()
+    idle(page)
+
+
+def tab(page, name: str) -> None:
+    page.locator(".lm-TabBar-tab", has_text=name).first.click()

@@ -1,0 +1,135 @@
+"""From `llmlab` to the first figure, and lab 12 from red to green, by what the pages themselves lead to."""
+
+from __future__ import annotations
+
+import re
+import shutil
+import subprocess
+import time
+from pathlib import Path
+
+import pytest
+from browser.steps import SHOWN, idle, open_notebook, run_all, run_cell, tab
+
+from llmlab.system.paths import cache_dir
+from llmlab.system.waiting import wait
+
+COURSE = Path(__file__).resolve().parents[2]
+AXE = "4.14.1"
+
+pytestmark = [
+    pytest.mark.needs("browser", "process", "edge", "node"),
+    pytest.mark.timeout(900),
+    pytest.mark.usefixtures("picture"),
+]
+
+
+@pytest.fixture(scope="module")
+def axe():
+    """axe-core (https://github.com/dequelabs/axe-core), fetched once into the cache."""
+    folder = cache_dir() / "tests" / f"axe-core-{AXE}"
+    script = folder / "node_modules" / "axe-core" / "axe.min.js"
+    if not script.exists():
+        line = [
+            "npm",
+            "install",
+            "--silent",
+            "--no-audit",
+            "--no-fund",
+            "--prefix",
+            folder,
+            f"axe-core@{AXE}",
+        ]
+        subprocess.run(line, check=True, timeout=120)
+    return script.read_text("utf-8")
+
+
+def findings(page, axe: str, part: str) -> list[str]:
+    """What axe-core finds in a part of the page, as `rule: element`."""
+    page.evaluate(axe)
+    # JupyterLab's own frame (landmarks, headings of other cells) is not ours to judge.
+    options = {
+        "rules": {
+            "region": {"enabled": False},
+            "heading-order": {"enabled": False},
+            "page-has-heading-one": {"enabled": False},
+        }
+    }
+    found = page.evaluate("([part, options]) => axe.run(part, options)", [part, options])
+    return [f"{rule['id']}: {node['html'][:200]}" for rule in found["violations"] for node in rule["nodes"]]
+
+
+def test_from_the_index_to_the_first_figure(page, address, axe):
+    began = time.monotonic()
+    page.goto(address, wait_until="domcontentloaded")
+    preview = page.locator(".jp-MarkdownViewer")
+    start = preview.get_by_role("link", name=re.compile("Start lab 00"))
+    start.wait_for()
+    assert findings(page, axe, ".jp-MarkdownViewer") == []
+    start.click()
+    page.locator(".jp-Notebook .jp-Cell").first.wait_for()
+    idle(page)
+    run_all(page)
+    picture = page.locator(".jp-OutputArea-output img").first
+    picture.wait_for(timeout=300_000)
+    assert picture.get_attribute("alt")
+    print(f"from the index to the first figure: {time.monotonic() - began:.0f} s")
+    idle(page)
+
+
+def test_the_index_follows_without_being_opened_again(page, course):
+    checked = page.locator(".jp-OutputArea-output", has_text="Next lab:")
+    checked.first.wait_for(timeout=300_000)
+    tab(page, "index.md")
+    page.locator(".jp-MarkdownViewer").get_by_text("Go on with lab 01").wait_for(timeout=30_000)
+
+
+def test_the_files_and_a_terminal_are_at_hand(page):
+    tab(page, "00-start-here.ipynb")
+    cell = page.locator(f"{SHOWN} .jp-CodeCell", has_text="Lab.here(").first
+    cell.get_by_role("button", name="server.toml beside").click()
+    page.locator(".jp-FileEditor .cm-content", has_text="ctx-size").wait_for()
+    assert cell.is_visible(), "the notebook is still in sight"
+    cell.get_by_role("button", name="terminal here").click()
+    page.locator(".jp-Terminal .xterm-screen").wait_for()
+    page.wait_for_function("document.querySelector('.jp-Terminal')?.contains(document.activeElement)")
+    page.keyboard.type("llmlab --version > said.txt; pwd >> said.txt\n")
+
+
+def test_the_terminal_knows_llmlab(course):
+    said = course / "labs" / "00-start-here" / "said.txt"
+    wait("two lines of the terminal", lambda: said.exists() and said.read_text().count("\n") == 2, 60)
+    assert re.match(r"llmlab \d", said.read_text())
+    assert said.read_text().strip().endswith("00-start-here")
+
+
+def test_lab_12_from_red_to_green_by_following_next(page, address, course, axe):
+    began = time.monotonic()
+    open_notebook(page, address, "labs/12-edge/12-edge.ipynb")
+    run_cell(page, "submission = None")
+    run_cell(page, "Lab.here(")
+    cell = run_cell(page, re.compile(r"^\s*(\[[ \d*]*\]:)?\s*lab\.check\(\)\s*$"))
+    page.get_by_text("Next:").first.wait_for(timeout=300_000)
+    red = cell.locator(".jp-OutputArea-output", has_text="Next:")
+    assert "0 of 37 points" in red.inner_text()
+    assert red.inner_text().count("emulated:") == 1
+    first = red.locator("code").first.inner_text()
+    assert first == "starts"
+    assert findings(page, axe, f"{SHOWN} .jp-CodeCell .jp-OutputArea") == []
+    link = red.get_by_role("link", name=re.compile(r"worker\.js")).first
+    link.click()
+    page.locator(".jp-FileEditor .cm-content").wait_for()
+    for name in ("worker.js", "worker.capnp"):
+        shutil.copy(COURSE / "solutions" / "12-edge" / name, course / "labs" / "12-edge" / name)
+    tab(page, "12-edge.ipynb")
+    run_cell(page, re.compile(r"^\s*(\[[ \d*]*\]:)?\s*lab\.check\(\)"), wait=False)
+    following = page.get_by_role("link", name=re.compile("13 · Three regions"))
+    following.wait_for(timeout=400_000)
+    assert "37 of 37 points" in cell.inner_text()
+    print(f"lab 12 from red to green: {time.monotonic() - began:.0f} s")
+    following.click()
+    page.locator(".lm-TabBar-tab", has_text="13-regions.ipynb").wait_for()
+
+
+def test_the_console_has_no_errors(page):
+    assert page.errors == []
