@@ -41,6 +41,7 @@ class Shown:
     :param notes: the lines below.
     :param heads: what the columns are called.
     :param drawing: HTML between the two.
+    :param values: figures of the same, by name, for `lab.compare`.
     """
 
     def __init__(
@@ -50,8 +51,14 @@ class Shown:
         heads: tuple[str, str, str] = ("", "the file says", "what runs"),
         *,
         drawing: str = "",
+        values: Mapping[str, Cell] | None = None,
     ) -> None:
         self.rows, self.notes, self.heads, self.drawing = rows, notes, heads, drawing
+        self._values = dict(values or {})
+
+    def value(self, name: str) -> Cell:
+        """A figure of it by its name; None where nothing of that name was measured."""
+        return self._values.get(name)
 
     def __repr__(self) -> str:
         wide = max(len(row[0]) for row in self.rows) if self.rows else 0
