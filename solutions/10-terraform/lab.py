@@ -271,7 +271,7 @@ front.ask(key=False)
 front.ask("Once upon a time")
 
 # %% [markdown] id="drift-text" tags=["prediction"]
-# ## Three in the morning
+# ## Changed by hand
 #
 # Somebody helps out by hand: another health check, and port 22 open to everybody. **Predict**: which of the two does the next
 # plan show?

@@ -159,7 +159,7 @@ class LiveInfra:
             table,
             figures.applying,
             [f"{len(steps)} resources in {last:.0f} s", *self.project.state()],
-            {"slowest": slowest and _kind(slowest.address)},
+            {"slowest": _kind(slowest.address) if slowest else None},
         )
 
     @shown
