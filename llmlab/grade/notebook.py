@@ -132,11 +132,17 @@ def read_answers(text: str) -> tuple[Answers, list[str]]:
 
 
 def show_verdict(notebook: Any, result: Result) -> None:
-    """Put what the grader found where the notebook's own `lab.check()` stands."""
-    for cell in notebook.cells:
-        for output in cell.get("outputs", ()):
-            if VERDICT in output.get("data", {}):
-                output["data"] = {"text/plain": str(result), "text/html": result._repr_html_()}
+    """Put what the grader found where the notebook's last `lab.check()` stands; the ones before it, after single steps, point there."""
+    places = [
+        output
+        for cell in notebook.cells
+        for output in cell.get("outputs", ())
+        if VERDICT in output.get("data", {})
+    ]
+    for output in places[:-1]:
+        output["data"] = {"text/plain": "The grader's verdict stands at the last check of this notebook."}
+    for output in places[-1:]:
+        output["data"] = {"text/plain": str(result), "text/html": result._repr_html_()}
 
 
 def write_notebook(notebook: Any, path: Path) -> None:
