@@ -213,16 +213,28 @@ fargate.start()
 fargate.describe()
 
 # %% [markdown] id="task-after"
-# **Your turn: a task.** In `task-definition.json` and `execution-policy.json`, about sixty lines; start with image, command and role,
-# and run `fargate.start()` after each step (ECS:
-# [task definition](https://docs.aws.amazon.com/AmazonECS/latest/developerguide/task_definition_parameters.html),
-# [execution role](https://docs.aws.amazon.com/AmazonECS/latest/developerguide/task_execution_IAM_role.html)):
+# **Your turn: the role.** In `execution-policy.json`: ECS gets a token and pulls the image from ECR, reads one secret, makes a log stream
+# and writes into it, all as the
+# [execution role](https://docs.aws.amazon.com/AmazonECS/latest/developerguide/task_execution_IAM_role.html). Allow these actions, each on
+# the one thing that it is for; only the token has no resource but `*`. The lines that `fargate` printed above have the ARNs.
+
+# %% id="check-role"
+lab.check("ecs-role")
+
+# %% [markdown] id="definition-text"
+# **Your turn: a task.** In `task-definition.json`, about sixty lines; start with image, command and role, and run `fargate.start()`
+# below after each step
+# ([task definition parameters](https://docs.aws.amazon.com/AmazonECS/latest/developerguide/task_definition_parameters.html)):
 #
 # - The image is `123456789012.dkr.ecr.us-east-1.amazonaws.com/llama-server:v1.0.0`. Nothing says `$PORT` here: the port is the container's own, and it has to listen on all addresses.
-# - `executionRoleArn`, because ECS fetches the image and the secret and writes the log on your container's behalf.
+# - `executionRoleArn`: the role that `fargate` shows.
 # - A secret's ARN ends with six random characters; `fargate` shows it. `LLAMA_API_KEY` is the name that the server reads.
 # - Only `healthCheck` of the task definition counts, never the image's. And `CMD-SHELL` wants a shell.
 # - On SIGTERM llama-server drops the replies that it is sending. Containers stop in the reverse order of `dependsOn`: a proxy in front can let its replies end first, within `stopTimeout`.
+
+# %% id="task-again"
+fargate = lab.fargate()
+fargate.start()
 
 # %% id="task-ask"
 fargate.ask()
@@ -238,7 +250,7 @@ fargate_starts = fargate.starts()
 fargate_starts
 
 # %% id="check-fargate"
-lab.check("ecs-runs", "ecs-role", "ecs-health", "ecs-secret", "ecs-logs")
+lab.check("ecs-runs", "ecs-health", "ecs-secret", "ecs-logs")
 
 # %% [markdown] id="aci-text"
 # ## Container Instances: one command
