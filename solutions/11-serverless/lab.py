@@ -217,6 +217,8 @@ fargate.describe()
 # and writes into it, all as the
 # [execution role](https://docs.aws.amazon.com/AmazonECS/latest/developerguide/task_execution_IAM_role.html). Allow these actions, each on
 # the one thing that it is for; only the token has no resource but `*`. The lines that `fargate` printed above have the ARNs.
+# A secret's ARN ends with six random characters, which the guide left out: write the whole one into `task-definition.json` too, since
+# the role must allow what the definition names.
 
 # %% id="check-role"
 lab.check("ecs-role")
@@ -228,7 +230,7 @@ lab.check("ecs-role")
 #
 # - The image is `123456789012.dkr.ecr.us-east-1.amazonaws.com/llama-server:v1.0.0`. Nothing says `$PORT` here: the port is the container's own, and it has to listen on all addresses.
 # - `executionRoleArn`: the role that `fargate` shows.
-# - A secret's ARN ends with six random characters; `fargate` shows it. `LLAMA_API_KEY` is the name that the server reads.
+# - `LLAMA_API_KEY` is the name under which the server reads its key.
 # - Only `healthCheck` of the task definition counts, never the image's. And `CMD-SHELL` wants a shell.
 # - On SIGTERM llama-server drops the replies that it is sending. Containers stop in the reverse order of `dependsOn`: a proxy in front can let its replies end first, within `stopTimeout`.
 
