@@ -124,7 +124,7 @@ states.plot()
 # | `readinessProbe` | may it get requests now? | no requests |
 # | `livenessProbe` | does it hang? | killed |
 #
-# **Your turn: probes.** Give the server the time it needs, and still have one that hangs restarted within 45 s (on our clock). Then run
+# **Your turn: probes.** In [deployment.yaml](deployment.yaml), give the server the time it needs, and still have one that hangs restarted within 45 s (on our clock). Then run
 # the cells from `cluster.timeline` on again: your bar should become ready once, without a restart. The checks `slow` and `wedged` take
 # a minute, so the one at the end looks at them.
 #
@@ -148,7 +148,7 @@ app.endpoints("llama-server")
 # %% [markdown] id="who-after"
 # `app: llama-server` is a label of the first set only. The GPU pods were Ready, and idle.
 #
-# **Your turn: the Service.** Make it find both sets, and nothing else: not the pods of the Job.
+# **Your turn: the Service.** In [service.yaml](service.yaml), make it find both sets, and nothing else: not the pods of the Job.
 
 # %% id="check-service"
 lab.check("filled", "ready", "both-sets")

@@ -81,8 +81,8 @@ front.ask("/v1/models")
 # The *Gateway API* says most of this in fields that a schema knows, and answers: each object's `status` says whether a
 # controller has taken it, and why not. `front.said()` reads that for you and names the line.
 #
-# **Your turn: a door.** Take `ingress.yaml` out of `kustomization.yaml` and put your four files in. Begin with `gateway.yaml` and
-# `httproute.yaml`; each says at its top what it is for, and `front.kubectl("explain gateway.spec.listeners")` (or `httproute.spec.rules`,
+# **Your turn: a door.** Take `ingress.yaml` out of [kustomization.yaml](kustomization.yaml) and put your four files in. Begin with
+# [gateway.yaml](gateway.yaml) and [httproute.yaml](httproute.yaml); each says at its top what it is for, and `front.kubectl("explain gateway.spec.listeners")` (or `httproute.spec.rules`,
 # `backendtrafficpolicy.spec`) what a field is. Then run the cells above again.
 #
 # - A file with comments only is an empty one: put `policies.yaml` and `networkpolicy.yaml` in when they hold something.
@@ -127,7 +127,7 @@ ways.plot(guess=lab.guess("milliseconds_added_by_the_door"))
 # [`BackendTrafficPolicy`](https://gateway.envoyproxy.io/docs/tasks/traffic/local-rate-limit/), which name the route that they are for in `targetRefs`. A policy whose route is not there is accepted by the
 # API server, and does nothing for ever: its status stays empty.
 #
-# **Your turn: keys and limits.** In `policies.yaml`: `apiKeyAuth` with the Secret `api-keys`, and a local `rateLimit` of 60 a minute for each client.
+# **Your turn: keys and limits.** In [policies.yaml](policies.yaml): `apiKeyAuth` with the Secret `api-keys`, and a local `rateLimit` of 60 a minute for each client.
 #
 # - Without `sanitize: true` the servers get to see the clients' keys.
 # - A limit for each value of a header (`type: Distinct`) holds for nobody who does not send the header. And the limit looks at
@@ -241,7 +241,7 @@ canary.plot()
 # Keys and limits are at the door. A pod of another namespace asks the servers directly, and needs neither.
 #
 # **Your turn: no other way in.** A [NetworkPolicy](https://kubernetes.io/docs/concepts/services-networking/network-policies/) says who
-# may; write it into `networkpolicy.yaml`. Its dashes matter: two items in `from` are two ways in, two selectors in *one* item must both
+# may; write it into [networkpolicy.yaml](networkpolicy.yaml). Its dashes matter: two items in `from` are two ways in, two selectors in *one* item must both
 # fit. And it speaks of pods: their port is 8080, whatever the Service says. Nothing in the course's own cluster enforces it (that is the network plugin's part), so the check reads it as such a plugin would, and says so.
 #
 # ## Check

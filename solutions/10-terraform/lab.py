@@ -142,7 +142,7 @@ infra.quick()
 # A test that passes has told you nothing yet. Here the same tests run on three stacks with one thing broken in each: optional
 # session tokens (IMDSv1), an idle timeout of 60 s, a health check that asks for `/`. Each has to be noticed.
 #
-# **Your turn**, in `tests/stack.tftest.hcl`: an `assert` for each of the three. The mocked values are given. The check `tests` does the
+# **Your turn**, in [tests/stack.tftest.hcl](tests/stack.tftest.hcl): an `assert` for each of the three. The mocked values are given. The check `tests` does the
 # same at the end of this lab.
 
 # %% id="mutants"

@@ -82,7 +82,7 @@ run.said()
 # %% [markdown] id="run-after"
 # The guide's image has no version and lies in a registry that was shut down in March 2025. `MODEL_PATH` is a name that llama-server has never read.
 #
-# **Your turn: a service that answers.** In `service.yaml`, about thirty lines
+# **Your turn: a service that answers.** In [service.yaml](service.yaml), about thirty lines
 # ([Cloud Run's container contract](https://cloud.google.com/run/docs/container-contract)); then run the cells from `run.deploy()` on
 # again, until `run.ask()` says 200.
 #
@@ -125,7 +125,7 @@ starts.plot(guess=lab.guess("seconds_from_zero"))
 # here is small and lies in an image that is already on the node. With seven billion parameters the part *load* alone takes longer than
 # all of this, and *image* is the time for gigabytes through a network.
 #
-# **Your turn: a promise.** Write into `promise.toml` what you promise. The check measures two cold starts, and wants a promise that is kept and not ten times too long.
+# **Your turn: a promise.** Write into [promise.toml](promise.toml) what you promise. The check measures two cold starts, and wants a promise that is kept and not ten times too long.
 #
 # ## A burst from nothing
 #
@@ -213,7 +213,7 @@ fargate.start()
 fargate.describe()
 
 # %% [markdown] id="task-after"
-# **Your turn: the role.** In `execution-policy.json`: ECS gets a token and pulls the image from ECR, reads one secret, makes a log stream
+# **Your turn: the role.** In [execution-policy.json](execution-policy.json): ECS gets a token and pulls the image from ECR, reads one secret, makes a log stream
 # and writes into it, all as the
 # [execution role](https://docs.aws.amazon.com/AmazonECS/latest/developerguide/task_execution_IAM_role.html). Allow these actions, each on
 # the one thing that it is for; only the token has no resource but `*`. The lines that `fargate` printed above have the ARNs.
@@ -224,7 +224,7 @@ fargate.describe()
 lab.check("ecs-role")
 
 # %% [markdown] id="definition-text"
-# **Your turn: a task.** In `task-definition.json`, about sixty lines; start with image, command and role, and run `fargate.start()`
+# **Your turn: a task.** In [task-definition.json](task-definition.json), about sixty lines; start with image, command and role, and run `fargate.start()`
 # below after each step
 # ([task definition parameters](https://docs.aws.amazon.com/AmazonECS/latest/developerguide/task_definition_parameters.html)):
 #
@@ -267,7 +267,7 @@ aci
 aci.create()
 
 # %% [markdown] id="create-after"
-# **Your turn: a command.** In `aci.sh` ([`az container create`](https://learn.microsoft.com/en-us/cli/azure/container#az-container-create)):
+# **Your turn: a command.** In [aci.sh](aci.sh) ([`az container create`](https://learn.microsoft.com/en-us/cli/azure/container#az-container-create)):
 # `--os-type`, which has had no default since November 2024; an image that lies in a registry that lets you in; an address with the
 # port; the key without writing it down. `--command-line` replaces the entrypoint, and no shell reads it.
 

@@ -40,9 +40,9 @@ lab
 # `lab.regions()` starts three regions, each with an address, a proxy and a real llama-server, and puts distances between them and
 # their users: light in fibre, there and back. Three files lead users there, and they are yours:
 #
-# - `llama.zone` is what the name server says: PowerDNS, whose `LUA` records can ask the regions how they are
-# - `haproxy-global.cfg` is the proxy at the entry of every region, the same file everywhere
-# - `regions.yaml` has the numbers of both, once, and what you promise
+# - [llama.zone](llama.zone) is what the name server says: PowerDNS, whose `LUA` records can ask the regions how they are
+# - [haproxy-global.cfg](haproxy-global.cfg) is the proxy at the entry of every region, the same file everywhere
+# - [regions.yaml](regions.yaml) has the numbers of both, once, and what you promise
 #
 # Save a file, and the next call of `regions` puts it into force. A check ends the regions; `regions = lab.regions()` starts them again.
 #
