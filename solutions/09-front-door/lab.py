@@ -85,7 +85,6 @@ front.ask("/v1/models")
 # [gateway.yaml](gateway.yaml) and [httproute.yaml](httproute.yaml); each says at its top what it is for, and `front.kubectl("explain gateway.spec.listeners")` (or `httproute.spec.rules`,
 # `backendtrafficpolicy.spec`) what a field is. Then run the cells above again.
 #
-# - A file with comments only is an empty one: put `policies.yaml` and `networkpolicy.yaml` in when they hold something.
 # - A route without `sectionName` in its `parentRefs` belongs to all listeners: the one that redirects and the one that serves need one each.
 # - `/metrics`, `/slots` and `/props` are the servers' own: who asks, what is asked, and how they are run. The guide's path `/` lets everybody read them.
 
