@@ -1,4 +1,4 @@
-# The guide's. What it refers to and does not declare it leaves to you, and nothing here listens yet.
+# The guide's, and below it three parts that are given. What is referred to and not declared is yours, and nothing here listens yet.
 
 provider "aws" {
   region = "us-east-1"
@@ -71,4 +71,56 @@ resource "aws_lb_target_group" "llama_tg" {
     timeout             = 5
     interval            = 30
   }
+}
+
+# Given: the role of a server, with its trust policy (EC2 may hand it to instances). What the role may do, and the instance profile
+# that carries it, are yours.
+
+data "aws_iam_policy_document" "assume" {
+  statement {
+    actions = ["sts:AssumeRole"]
+
+    principals {
+      type        = "Service"
+      identifiers = ["ec2.amazonaws.com"]
+    }
+  }
+}
+
+resource "aws_iam_role" "llama_role" {
+  name               = "llama-server"
+  assume_role_policy = data.aws_iam_policy_document.assume.json
+}
+
+# Given: one rule, as a resource of its own. A rule can name a group instead of addresses: referenced_security_group_id.
+
+resource "aws_vpc_security_group_ingress_rule" "https" {
+  security_group_id = aws_security_group.alb_sg.id
+  description       = "HTTPS from anywhere"
+  cidr_ipv4         = "0.0.0.0/0"
+  ip_protocol       = "tcp"
+  from_port         = 443
+  to_port           = 443
+}
+
+# Given, and not finished: what a server is made from. The group that starts servers from it is yours.
+
+resource "aws_launch_template" "llama_template" {
+  name_prefix            = "llama-server-"
+  instance_type          = "m7i.xlarge"
+  vpc_security_group_ids = [aws_security_group.llama_sg.id]
+  update_default_version = true
+
+  # user-data.sh with ${bucket}, ${model} and ${secret} filled in, in Base64, as EC2 wants it.
+  user_data = base64encode(templatefile("${path.module}/user-data.sh", {
+    bucket = var.model_bucket
+    model  = var.model
+    secret = var.secret
+  }))
+
+  iam_instance_profile {
+    arn = aws_iam_instance_profile.llama_profile.arn
+  }
+
+  # Yours: image_id, metadata_options, block_device_mappings, tag_specifications.
 }

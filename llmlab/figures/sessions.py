@@ -12,15 +12,27 @@ from ..records.schema import Record, Run
 from . import words
 from .picture import Picture
 from .points import Metric, Point, chosen, server_names
-from .style import Mark, draw_points, dress, finish, from_zero, label_ends, new_figure, series, x_at
+from .style import (
+    Mark,
+    draw_points,
+    dress,
+    finish,
+    from_zero,
+    label_ends,
+    mark_guess,
+    new_figure,
+    series,
+    x_at,
+)
 
 
-def sessions(record: Record, slo: stats.SLO | None = None) -> Picture:
+def sessions(record: Record, slo: stats.SLO | None = None, *, guess: Any = None) -> Picture:
     """The share of prompt tokens found in the cache (above) and the time to first token, p50 (below), by turn.
 
     One line a server or label; medians over repeats with bars from the lowest to the highest. With `slo`, each line says what
     share of its requests kept it.
 
+    :param guess: the percentage of cached tokens that the reader predicted; marked.
     :raises LabError: when the record holds no run of sessions.
     """
     runs = chosen(record, lambda run: run.plan.pattern == "sessions", what="runs of sessions")
@@ -53,6 +65,7 @@ def sessions(record: Record, slo: stats.SLO | None = None) -> Picture:
             ends.append((spans[-1].median, _label(name, own, slo) if axes is upper else name, mark))
         from_zero(axes, 100.0 if axes is upper else top, headroom=1.08)
         label_ends(axes, ends, gap=0.2 if slo is not None and axes is upper else 0.085)
+    mark_guess(upper, guess, along="y")
     data = {"lines": [_numbers(name, own, turns, slo) for name, own in lines.items()]}
     return finish(
         figure,

@@ -133,7 +133,7 @@ def read_answers(text: str) -> tuple[Answers, list[str]]:
 
 
 def show_verdict(notebook: Any, result: Result) -> None:
-    """Put what the grader found where the notebook's own `lab.check()` stands."""
+    """Put what the grader found where the notebook's own `lab.check()` stands; of a cell that checks a few, those."""
     for cell in notebook.cells:
         for output in cell.get("outputs", ()):
             if VERDICT in output.get("data", {}):

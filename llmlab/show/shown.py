@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import functools
 import html
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from ..errors import LabError
-from ..records.schema import Table
+from ..records.schema import Cell, Table
 
 if TYPE_CHECKING:
     from ..figures import Picture
@@ -17,10 +17,18 @@ T = TypeVar("T")
 
 
 class Said:
-    """What a tool said, as lines."""
+    """What a tool said, as lines.
 
-    def __init__(self, lines: Sequence[str]) -> None:
+    :param values: figures of the same, by name, for `lab.compare`.
+    """
+
+    def __init__(self, lines: Sequence[str], values: Mapping[str, Cell] | None = None) -> None:
         self.lines = list(lines)  # what was said
+        self._values = dict(values or {})
+
+    def value(self, name: str) -> Cell:
+        """A figure of it by its name; None where nothing of that name was measured."""
+        return self._values.get(name)
 
     def __repr__(self) -> str:
         return "\n".join(self.lines)
@@ -33,6 +41,7 @@ class Shown:
     :param notes: the lines below.
     :param heads: what the columns are called.
     :param drawing: HTML between the two.
+    :param values: figures of the same, by name, for `lab.compare`.
     """
 
     def __init__(
@@ -42,8 +51,14 @@ class Shown:
         heads: tuple[str, str, str] = ("", "the file says", "what runs"),
         *,
         drawing: str = "",
+        values: Mapping[str, Cell] | None = None,
     ) -> None:
         self.rows, self.notes, self.heads, self.drawing = rows, notes, heads, drawing
+        self._values = dict(values or {})
+
+    def value(self, name: str) -> Cell:
+        """A figure of it by its name; None where nothing of that name was measured."""
+        return self._values.get(name)
 
     def __repr__(self) -> str:
         wide = max(len(row[0]) for row in self.rows) if self.rows else 0
@@ -68,10 +83,25 @@ class Drawn:
 
     :param table: what `plot()` draws.
     :param lines: what it says as text.
+    :param values: figures of the same, by name, for `lab.compare`.
     """
 
-    def __init__(self, table: Table, draw: Callable[..., Picture], lines: Sequence[str]) -> None:
+    def __init__(
+        self,
+        table: Table,
+        draw: Callable[..., Picture],
+        lines: Sequence[str],
+        values: Mapping[str, Cell] | None = None,
+    ) -> None:
         self.table, self._draw, self.lines = table, draw, list(lines)
+        self._values = dict(values or {})
+
+    def value(self, name: str) -> Cell:
+        """A figure of it by its name; None where it could not be measured.
+
+        :raises KeyError: when it has none of that name.
+        """
+        return self._values[name]
 
     def plot(self, **options: Any) -> Picture:
         """The figure; some take `guess=lab.guess("name")` and mark it."""

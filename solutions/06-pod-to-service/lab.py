@@ -36,11 +36,22 @@ lab
 # %% [markdown] id="cluster-text"
 # ## A cluster of your own
 #
-# Ten seconds, and it is gone with this notebook. To keep one for the whole course, type `llmlab cluster up` in a terminal first.
+# It starts in ten seconds and ends with this notebook. To keep one for the whole course, type `uv run llmlab cluster up` in a terminal
+# first. A check ends what this notebook has opened; `cluster = lab.cluster("storage")` opens it again.
 
 # %% id="cluster"
 cluster = lab.cluster("storage")
 cluster
+
+# %% [markdown] id="graded"
+# ## What is graded
+#
+# - `filled`, `verified`: somebody fills the volume with the right models, and nobody serves a wrong one
+# - `ready`, `both-sets`: three replicas answer, and the Service leads to every ready pod of both sets
+# - `slow`, `wedged`: a model that loads slowly gets the time, and a server that hangs is started again within 45 s
+# - `models`, `rollout`: `/v1/models` lists what `models.ini` says, and a changed `models.ini` replaces the pods
+# - `admitted`, `confined`, `threads`: the namespace admits confined pods only, yours are confined, with as many threads as CPUs
+# - `spread`: three nodes, one replica on each, also after a rollout
 
 # %% [markdown] id="apply-text" tags=["prediction"]
 # ## The guide's files, applied
@@ -53,16 +64,30 @@ lab.predict(ready_after_15_s=3)
 
 # %% id="apply"
 app = cluster.apply()
-app.ready(within=15)
+ready = app.ready(within=15)
+ready
+
+# %% id="apply-compare"
+lab.compare(ready_after_15_s=ready.value("llama-server"))
 
 # %% id="why"
 app.pods()
 
 # %% [markdown] id="why-after"
-# A claim asks for a class of storage, and somebody's provisioner must know that class: `efs-sc` is one company's. Take yours
-# from `cluster.kubectl("get storageclass")`. Then comes the next question, which the guide never asks: **who fills the volume?**
-# Everybody mounts it read-only. `loader.yaml` is empty, and its comment says what is at hand.
+# A [claim](https://kubernetes.io/docs/concepts/storage/persistent-volumes/) asks for a class of storage, and somebody's provisioner must
+# know that class: `efs-sc` exists on AWS only. Take yours from `cluster.kubectl("get storageclass")`, or name none and get the
+# default. Then comes the next question, which the guide never asks: **who fills the volume?** Everybody mounts it read-only.
 #
+# **Your turn: storage.** In [pvc.yaml](pvc.yaml): a class that exists, and an access mode with which one pod writes and the others
+# read. [loader.yaml](loader.yaml) holds a finished [Job](https://kubernetes.io/docs/concepts/workloads/controllers/job/) that copies
+# one model, with a comment at each line that is not obvious. Add the second model: a container beside the first one, its mount, its
+# volume. A server that starts before its model is there ends at once, so let an *init container* of `deployment.yaml` wait for it:
+# `fetch --wait` is made for that.
+
+# %% id="check-filled"
+lab.check("filled")
+
+# %% [markdown] id="probes-text"
 # ## Alive, ready, or only slow?
 #
 # Large models come over networks, and load for minutes. Until then llama-server answers `/health` with 503. The guide's
@@ -77,15 +102,21 @@ app.pods()
 lab.predict(restarts=0)
 
 # %% id="timeline"
+cluster = lab.cluster("storage")
 states = cluster.timeline(40)
 states
+
+# %% id="timeline-compare"
+lab.compare(restarts=states.value("guide"))
 
 # %% id="timeline-figure" tags=["figure"]
 states.plot()
 
 # %% [markdown] id="timeline-after"
-# It is killed just before it would have been ready, every time, and after each time Kubernetes waits longer. A longer
-# `initialDelaySeconds` would help until the model grows. Three probes ask three questions:
+# A bar is a pod, a colour a state; the number in it counts the restarts. The guide's server never becomes ready: it is killed just
+# before it would have been, and after each time Kubernetes waits longer. A longer `initialDelaySeconds` would help until the model
+# grows. Three [probes](https://kubernetes.io/docs/tasks/configure-pod-container/configure-liveness-readiness-startup-probes/) ask three
+# questions:
 #
 # | probe | asks | when it fails |
 # |---|---|---|
@@ -93,8 +124,9 @@ states.plot()
 # | `readinessProbe` | may it get requests now? | no requests |
 # | `livenessProbe` | does it hang? | killed |
 #
-# **Your turn.** Give the server the time it needs, and still have one that hangs restarted within 45 s (on our clock). Then run
-# the two cells above again.
+# **Your turn: probes.** In [deployment.yaml](deployment.yaml), give the server the time it needs, and still have one that hangs restarted within 45 s (on our clock). Then run
+# the cells from `cluster.timeline` on again: your bar should become ready once, without a restart. The checks `slow` and `wedged` take
+# a minute, so the one at the end looks at them.
 #
 # A late answer is no hang. `/health` is answered in a millisecond, also with every slot busy; but when more connections than its slots
 # and four arrive at the same moment, some of them, and `/health` with them, can wait for seconds until a stream ends (llama-server
@@ -114,40 +146,66 @@ app.ready(within=25)
 app.endpoints("llama-server")
 
 # %% [markdown] id="who-after"
-# `app: llama-server` is a label of the first set only. The GPU pods were Ready, and idle. Make the Service find both, and
-# nothing else.
+# `app: llama-server` is a label of the first set only. The GPU pods were Ready, and idle.
 #
+# **Your turn: the Service.** In [service.yaml](service.yaml), make it find both sets, and nothing else: not the pods of the Job.
+
+# %% id="check-service"
+lab.check("filled", "ready", "both-sets")
+
+# %% [markdown] id="models-text"
 # ## Which models?
 #
 # The guide's ConfigMap lists models in a JSON that nothing mounts and nothing reads. llama-server has a *router*: started
 # with `--models-preset FILE` and without `-m`, it reads an INI and starts a server for each model. `models.ini` has the
-# beginnings of one: call the models `chat` and `small`. Two things are new then.
+# beginnings of one.
+#
+# **Your turn: a router.** Call the models `chat` and `small`, and mount the file as a ConfigMap. Two things are new then.
 #
 # - The router's `/health` is green from its first moment, whatever its models do. `/props?model=chat&autoload=false` says 503
 #   while `chat` loads and 200 when it has.
 # - A file is read once. When it changes, the pods must too. `configMapGenerator` in `kustomization.yaml` gives a ConfigMap a name
 #   that ends in a hash of its content.
+#
+# And give each server as many `threads` as the pod has CPUs (lab 02 shows why).
 
 # %% id="models"
+cluster = lab.cluster("storage")
+app = cluster.apply()
+app.ready(within=25)
 app.models("llama-server")
+
+# %% id="check-models"
+lab.check("filled", "ready", "models", "threads")
 
 # %% [markdown] id="confined-text"
 # ## Nobody, with nothing
 #
-# A namespace can refuse pods that could do harm: the label `pod-security.kubernetes.io/enforce: restricted`. What it asks for
-# is not decoration: the grader reads user, capabilities and seccomp of your processes from the node. `gpu.yaml` shows one way.
+# A namespace can refuse pods that could do harm: the label `pod-security.kubernetes.io/enforce: restricted`
+# ([Pod Security Standards](https://kubernetes.io/docs/concepts/security/pod-security-standards/)). These rules are checked for real: the
+# grader reads user, capabilities and seccomp of your processes from the node.
 #
-# And give it as many `threads` as it has CPUs: lab 02's figure has not changed.
+# **Your turn: confined.** The label in `namespace.yaml`; in `deployment.yaml` what `gpu.yaml` and `loader.yaml` show at both levels, pod
+# and container.
 
 # %% id="confined"
+cluster = lab.cluster("storage")
+app = cluster.apply()
 cluster.kubectl("get namespace inference --show-labels")
+
+# %% id="check-confined"
+lab.check("admitted", "filled", "ready", "confined")
 
 # %% [markdown] id="spread-text"
 # ## One node is no place for three
 #
 # The guide *prefers* that replicas avoid each other. A preference is one vote among many. The grader tries three (simulated)
-# nodes, two of which are busy and marked `PreferNoSchedule`, and rolls out three times. Look up
-# `topologySpreadConstraints`, and what `matchLabelKeys` is for.
+# nodes, two of which are busy and marked `PreferNoSchedule`, and rolls out three times.
+#
+# **Your turn: spread.** A
+# [`topologySpreadConstraints`](https://kubernetes.io/docs/concepts/scheduling-eviction/topology-spread-constraints/) is a rule where the
+# affinity is a wish. During a rollout old and new pods are there together: `matchLabelKeys` says whose are counted. The check `spread`
+# is part of the one below.
 #
 # ## Check
 #
@@ -172,5 +230,5 @@ lab.stop()
 # ## Next
 #
 # [07 · Change without loss](../07-change-without-loss/lab.ipynb): roll out, drain and scale the same servers without losing a
-# request. To read on: the Kubernetes documentation on *Configure Liveness, Readiness and Startup Probes*, *Pod Security Standards*
-# and *Pod Topology Spread Constraints*.
+# request. To read on: [how ConfigMaps are generated](https://kubernetes.io/docs/tasks/manage-kubernetes-objects/kustomization/) by
+# Kustomize, and llama-server's [manual](https://github.com/ggml-org/llama.cpp/tree/master/tools/server).

@@ -203,6 +203,12 @@ def test_sessions_say_what_was_in_the_cache_turn_by_turn() -> None:
     assert "0 % of the first turn's prompt tokens were in the cache, 67 % of the last one's" in picture.alt
 
 
+def test_sessions_mark_the_guessed_percentage() -> None:
+    plain = figures.sessions(factory.talks())
+    assert figures.sessions(factory.talks(), guess=40).png != plain.png
+    assert figures.sessions(factory.talks(), guess=None).png == plain.png
+
+
 def test_sessions_are_drawn_from_sessions_alone() -> None:
     with pytest.raises(LabError, match="holds no runs of sessions"):
         figures.sessions(factory.sweep())

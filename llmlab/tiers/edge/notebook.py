@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import html
 import secrets
+import statistics
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -16,7 +17,7 @@ from ...records.schema import Cell
 from ...show.bars import steps_bar
 from ...show.bench import alone
 from ...show.kept import keep
-from ...show.shown import Drawn, Said, Shown
+from ...show.shown import Drawn, NothingToShow, Said, Shown, shown
 from ...system.local_client import local_client
 from . import figures
 from .probes import Country, countries
@@ -75,6 +76,7 @@ class LiveEdge:
             {"country": country} if country else {},
         )
         mark, began = self.world.mark(), time.monotonic()
+        answer = "cut off"
         self._mark = mark
         body = {"prompt": "Once upon a time", "max_tokens": tokens, "ignore_eos": True, "stream": stream}
         try:
@@ -85,17 +87,21 @@ class LiveEdge:
                 first = 0.0
                 for _ in reply.iter_bytes():
                     first = first or time.monotonic() - began
-            said = f"HTTP {reply.status_code}, first byte after {first:.2f} s, all of it after {time.monotonic() - began:.2f} s"
+            answer = f"HTTP {reply.status_code}"
+            said = (
+                f"{answer}, first byte after {first:.2f} s, all of it after {time.monotonic() - began:.2f} s"
+            )
         except httpx.HTTPError as error:
             said = f"cut off after {time.monotonic() - began:.2f} s: {error}"
         except LabError as error:
-            return Said(error.lines())
+            return NothingToShow(error.lines())
+        took = time.monotonic() - began
         asked = [
             request.region
             for request in self.world.seen(mark, least=1, within=0.5)
             if request.method == "POST"
         ]
-        return Said([said, f"asked: {', '.join(asked) or 'nobody'}"])
+        return Said([said, f"asked: {', '.join(asked) or 'nobody'}"], {"answer": answer, "seconds": took})
 
     def seen(self) -> Shown:
         """What reached the regions since the last `ask`: where, what, with which key."""
@@ -105,36 +111,35 @@ class LiveEdge:
         ]
         return Shown(rows, [], ("region", "request", "key"))
 
-    def map(self) -> Drawn | Said:
+    @shown
+    def map(self) -> Drawn:
         """A user of every country asks, through the guide's worker and through yours: who reached which region."""
         rows: list[list[Cell]] = []
-        try:
-            with self._start(self.lab.info.starter / CONFIG) as guide, steps_bar("user") as say:
-                for name, edge in (("the guide's", guide), ("yours", self._now())):
-                    for country in countries():
-                        say(f"{name}: {country.code}")
-                        rows.append(
-                            [
-                                name,
-                                country.code,
-                                country.column,
-                                country.row,
-                                self._reached(edge, country),
-                                country.home,
-                            ]
-                        )
-        except LabError as error:
-            return Said(error.lines())
+        with self._start(self.lab.info.starter / CONFIG) as guide, steps_bar("user") as say:
+            for name, edge in (("the guide's", guide), ("yours", self._now())):
+                for country in countries():
+                    say(f"{name}: {country.code}")
+                    rows.append(
+                        [
+                            name,
+                            country.code,
+                            country.column,
+                            country.row,
+                            self._reached(edge, country),
+                            country.home,
+                        ]
+                    )
         columns = dict.fromkeys(("set", "country", "column", "row", "region", "home"), "")
         columns |= {"set": "whose worker", "region": "reached", "home": "where its users belong"}
         table, _ = keep(self.lab, "origins", columns, rows)
-        lines = []
+        lines, values = [], {}
         for name in ("the guide's", "yours"):
             own = [row for row in rows if row[0] == name]
+            values[name] = sum(row[4] != row[5] for row in own)
             lines.append(
-                f"{name}: {sum(row[4] != row[5] for row in own)} of {len(own)} countries sent elsewhere than to their region"
+                f"{name}: {values[name]} of {len(own)} countries sent elsewhere than to their region"
             )
-        return Drawn(table, figures.origins, lines)
+        return Drawn(table, figures.origins, lines, values)
 
     def _reached(self, edge: Edge, country: Country) -> str:
         mark = self.world.mark()
@@ -144,7 +149,7 @@ class LiveEdge:
         return seen[0].region if seen else ""
 
     def added(self) -> Drawn | Said:
-        """The first byte of a small reply from the US: asked directly and through your worker, in turn."""
+        """The first byte of a small reply from the US: asked directly and through your worker, alternating."""
         rows: list[list[Cell]] = []
         us = next(country for country in countries() if country.code == "US")
         headers = {"authorization": f"Bearer {self.world.key}"}
@@ -160,15 +165,17 @@ class LiveEdge:
                     if turn >= 2:  # the first open connections
                         rows += [["directly", 1000 * (half - at)], ["through the edge", 1000 * (done - half)]]
         except (LabError, httpx.HTTPError) as error:
-            return Said(error.lines() if isinstance(error, LabError) else [str(error)])
+            return NothingToShow(error.lines() if isinstance(error, LabError) else [str(error)])
         table, _ = keep(
             self.lab, "edge-latency", {"path": "which way", "ms": "to the whole small reply"}, rows
         )
-        lines = []
-        for name in ("directly", "through the edge"):
-            values = sorted(float(row[1] or 0) for row in rows if row[0] == name)
-            lines.append(f"{name}: {values[REPEATS // 2]:.1f} ms at the median")
-        return Drawn(table, figures.added, lines)
+        medians = {
+            name: statistics.median(float(row[1] or 0) for row in rows if row[0] == name)
+            for name in ("directly", "through the edge")
+        }
+        lines = [f"{name}: {median:.1f} ms at the median" for name, median in medians.items()]
+        values = {"added ms": medians["through the edge"] - medians["directly"]}
+        return Drawn(table, figures.added, lines, values)
 
     def close(self) -> None:
         """End it; may be called twice."""

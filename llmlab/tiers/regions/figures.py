@@ -25,6 +25,7 @@ from ...figures.style import (
     Mark,
     dress,
     finish,
+    mark_guess,
     new_figure,
     series,
 )
@@ -43,9 +44,10 @@ PARTS = {"check": ORANGE, "checks": ORANGE, "TTL": SKY, "client": PURPLE}
 Row = dict[str, Any]
 
 
-def policies(table: Table) -> Picture:
+def policies(table: Table, *, guess: Any = None) -> Picture:
     """A panel for each continent: the share of its users' requests that took so long or less, a line for each policy.
 
+    :param guess: milliseconds that the reader predicted; marked.
     :raises LabError: when nobody was served.
     """
     rows = table.dicts()
@@ -73,6 +75,7 @@ def policies(table: Table) -> Picture:
         axes.set_xlim(0, top)
         axes.set_ylim(0, 1.03)
         axes.set_yticks([0, 0.5, 1], ["0 %", "50 %", "100 %"])
+        mark_guess(axes, guess, name=axes is panels[0])
     panels[len(panels) - 2].set_xlabel("milliseconds to a small reply", fontsize=10, color=INK)
     figure.legend(
         lines.values(), lines, loc="outside lower center", ncols=5, frameon=False, fontsize=9, labelcolor=INK
@@ -87,9 +90,10 @@ def policies(table: Table) -> Picture:
     )
 
 
-def incident(table: Table) -> Picture:
+def incident(table: Table, *, guess: Any = None) -> Picture:
     """Above, each request of the first incident by who asked and who answered; below, the prediction part by part, and what was measured.
 
+    :param guess: seconds that the reader predicted; marked below.
     :raises LabError: when nothing was lost.
     """
     rows = table.dicts()
@@ -150,6 +154,7 @@ def incident(table: Table) -> Picture:
     lower.set_yticks([0, 1], ["measured", "predicted,\nat most"])
     lower.set_ylim(-0.6, 1.75)
     lower.set_xlim(-1.7, limit)
+    mark_guess(lower, guess)
     _legend(figure)
     total = sum(seconds for _, seconds in parts)
     spread = f"{min(taken):.1f} to {max(taken):.1f} s in {len(taken)}" if taken else "in none"
@@ -181,9 +186,7 @@ def flapping(table: Table) -> Picture:
     panels[-1].set_xlabel("seconds from the first refusal", fontsize=10, color=INK)
     _legend(figure)
     said = "; ".join(f"{name}: came back {words.count(count, 'time')}" for name, count in back.items())
-    caption = (
-        f"{region}'s server refuses and serves in turn while the ground is grey, and then stays up. {said}."
-    )
+    caption = f"{region}'s server alternately refuses and serves while the ground is grey, and then stays up. {said}."
     return finish(figure, alt=f"A flapping region. {caption}", caption=caption, data={"returns": back})
 
 

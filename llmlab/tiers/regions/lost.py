@@ -61,7 +61,10 @@ class Lost(Drawn):
             f"measured, until the last of {' and '.join(self.near)} was served again: {said}",
             f"the region was left, and came back: {', '.join(back)}",
         ]
-        super().__init__(table, figures.incident, lines)
+        worst = max(took)
+        super().__init__(
+            table, figures.incident, lines, {"seconds": worst if math.isfinite(worst) else "never"}
+        )
 
     def seen(self) -> Shown:
         """Bytes of the residents, and of all others, at each region, in all these incidents."""

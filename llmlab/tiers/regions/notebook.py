@@ -103,7 +103,7 @@ class LiveRegions:
 
     @shown
     def policies(self) -> Drawn:
-        """Users of each continent under each policy and under yours, in turn: how long a small reply takes."""
+        """Users of each continent under each policy and under yours, one after the other: how long a small reply takes."""
         rows: list[list[Cell]] = []
         mine = self._now()
         kinds = [kind for kind in self.globe.users if kind != RESIDENTS]
@@ -124,7 +124,7 @@ class LiveRegions:
             "region": "that answered",
         }
         table = self._keep("policies", columns, rows)
-        lines = []
+        lines, worst = [], None
         for said in [*POLICIES.values(), YOURS]:
             medians = [
                 statistics.median(own)
@@ -133,7 +133,8 @@ class LiveRegions:
             ]
             if medians:
                 lines.append(f"{said}: {min(medians):.0f} to {max(medians):.0f} ms, the continents' medians")
-        return Drawn(table, figures.policies, lines)
+                worst = max(medians) if said == POLICIES["closest"] else worst
+        return Drawn(table, figures.policies, lines, {"worst median ms, closest": worst})
 
     # -- incidents -------------------------------------------------------------------------------------
 
@@ -191,13 +192,14 @@ class LiveRegions:
         rows += [["returned", name, "", 0.0, float(count), region, 0, 0] for name, count in back.items()]
         table = self._keep("incident", COLUMNS, rows, note=f"{region} flapping")
         lines = [f"{name}: {region} was left, and came back {times(count)}" for name, count in back.items()]
-        return Drawn(table, figures.flapping, lines)
+        return Drawn(table, figures.flapping, lines, back)
 
     @shown
     def survivors(self, lost: str = "us") -> Drawn:
-        """More requests than two regions can serve, with three regions and with two: through the guide's routing and yours, in turn."""
+        """More requests than two regions can serve, with three regions and with two: through the guide's routing and yours, alternating."""
         mine, lines = self._now(), []
         rows: list[list[Cell]] = []
+        told: dict[str, Cell] = {}
         with Routing(self.globe, self.lab.info.starter) as guide, steps_bar("step") as say:
             for left in ("three regions", "two regions"):
                 if left == "three regions":
@@ -212,6 +214,7 @@ class LiveRegions:
                 for name, loads in found.items():
                     own = [row for load in loads for row in load.rows]
                     rows += [[name, left, row.status, row.took] for row in own]
+                    told[f"{name}, {left}"] = 100 * sum(row.status == 429 for row in own) / max(1, len(own))
                     p95 = Load(own).p95()
                     said = f"p95 {p95:.2f} s" if math.isfinite(p95) else "nobody served"
                     lines.append(
@@ -225,7 +228,8 @@ class LiveRegions:
             "status": "HTTP, 0 without a reply",
             "took": "s",
         }
-        return Drawn(self._keep("survivors", columns, rows, note=f"without {lost}"), figures.survivors, lines)
+        table = self._keep("survivors", columns, rows, note=f"without {lost}")
+        return Drawn(table, figures.survivors, lines, told)
 
     @shown
     def lose_all(self) -> Said:

@@ -187,6 +187,12 @@ def test_ways_are_compared_by_their_medians():
     assert "Each way: 21 requests with a token, one run." in picture.caption
 
 
+def test_the_guess_is_marked_as_so_much_more_than_the_direct_way():
+    table = made("ways", WAYS)
+    assert figures.ways(table, guess=1).png != figures.ways(table).png
+    assert figures.ways(table, guess=9_000).png == figures.ways(table).png  # beyond the axis
+
+
 def test_p95_of_few_requests_is_left_out_and_said():
     picture = draw("ways, one")
     assert picture.data["ways"][0]["p95"] is None

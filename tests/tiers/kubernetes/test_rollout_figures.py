@@ -8,6 +8,7 @@ import pytest
 from llmlab.errors import LabError
 from llmlab.records.schema import Table
 from llmlab.tiers.kubernetes.figures import rollouts
+from llmlab.tiers.kubernetes.notebook.rollouts import Scaling
 
 
 def table(kind: str, columns: str, rows: list[list[object]]) -> Table:
@@ -56,6 +57,17 @@ def test_replicas_and_waiting_are_weighed_by_time():
     assert (guide["mean"], guide["most"], guide["waited"]) == (4.0, 4, 0.0)
     assert (yours["mean"], yours["most"], yours["waited"]) == (pytest.approx(3.6), 4, 8.0)
     assert "yours: 3.6 replicas on average, at most 4, users waited 8 s in all" in drawn.alt
+
+
+def test_the_guess_of_replicas_is_marked_and_answered():
+    rows = [
+        [whose, at, wanted, 2, 1, 0]
+        for whose in ("guide", "yours")
+        for at, wanted in ((0.0, 2), (4.0, 3), (9.0, 4))
+    ]
+    trace = Scaling(table("scaling", "set at wanted ready users waiting", rows), quiet=5.0)
+    assert trace.value("guide") == 3  # at the end of the time with one user
+    assert trace.plot(guess=2).png != trace.plot().png
 
 
 @pytest.mark.parametrize("draw", ["rollouts", "scaling"])

@@ -56,6 +56,16 @@ def test_a_median_for_each_continent_and_policy():
     assert drawn.data["medians"] == {"all to us": {"EU": 210.0}, "yours": {"EU": 20.0}}
 
 
+def test_a_guess_is_marked_where_its_axis_is():
+    rows = requests("yours", (-1, "us"), (0.5, ""), (3, "eu"), (9, "us"))
+    rows += [["promised", "yours", "", 0, 5.5, "", 0, 0], ["event", "", "", 6.0, None, "us", 0, 0]]
+    lost = table("incident", COLUMNS, rows, "us cut off")
+    assert figures.incident(lost, guess=4).png != figures.incident(lost).png
+    assert figures.incident(lost, guess=400).png == figures.incident(lost).png  # beyond the axis
+    asked = table("policies", "policy users ms region", [["yours", "EU", ms, "eu"] for ms in (20, 30, 40)])
+    assert figures.policies(asked, guess=25).png != figures.policies(asked).png
+
+
 @pytest.mark.parametrize("name", ["policies", "incident", "flapping", "survivors"])
 def test_nothing_to_draw_is_said(name):
     with pytest.raises(LabError, match="Nothing to draw"):

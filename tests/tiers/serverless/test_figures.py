@@ -80,6 +80,13 @@ def test_nothing_to_draw_is_said(name):
             getattr(figures, FUNCTIONS[name])(other)
 
 
+@pytest.mark.parametrize(("kind", "guess"), [("cold_starts", 2.5), ("burst_from_zero", 2), ("costs", 100)])
+def test_a_guess_is_marked_inside_the_axes_and_nowhere_else(kind, guess):
+    drawing = getattr(figures, FUNCTIONS[kind])
+    assert drawing(CASES[kind], guess=guess).png != draw(kind).png
+    assert drawing(CASES[kind], guess=10**9).png == draw(kind).png
+
+
 def test_nothing_but_tries_in_vain_is_nothing_to_draw():
     with pytest.raises(LabError, match="no try brought a token"):
         figures.cold_starts(made("cold_starts", [["x", 0, "load", None]]))

@@ -6,6 +6,7 @@ What Terraform refuses is shown, not raised, so that the cells after it still ru
 from __future__ import annotations
 
 import html
+import re
 import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
@@ -84,7 +85,12 @@ class LiveInfra:
             rows,
         )
         lines = [f"{len(found.nodes)} resources, {len(found.edges)} references"]
-        return Drawn(table, figures.resources, lines + [f"not declared: {name}" for name in found.missing])
+        return Drawn(
+            table,
+            figures.resources,
+            lines + [f"not declared: {name}" for name in found.missing],
+            {"not declared": len(found.missing)},
+        )
 
     @shown
     def quick(self) -> Shown:
@@ -148,8 +154,12 @@ class LiveInfra:
             self.lab, "apply", {"address": "resource", "action": "what", "from": "s", "to": "s"}, rows
         )
         last = max((step.end or 0 for step in steps), default=0)
+        slowest = max(steps, key=lambda step: (step.end or step.begin) - step.begin, default=None)
         return Drawn(
-            table, figures.applying, [f"{len(steps)} resources in {last:.0f} s", *self.project.state()]
+            table,
+            figures.applying,
+            [f"{len(steps)} resources in {last:.0f} s", *self.project.state()],
+            {"slowest": _kind(slowest.address) if slowest else None},
         )
 
     @shown
@@ -302,12 +312,15 @@ class LiveInfra:
         )
         with steps_bar("step"):
             left = self.project.changes()
+        changed = {"the health check": "aws_lb_target_group", "port 22": "aws_security_group"}
+        seen = [what for what, kind in changed.items() if any(_kind(address) == kind for address in left)]
         return Said(
             [
                 "changed by hand: the health check's path; port 22 of the servers, open to everybody",
                 "the plan:",
             ]
-            + ([f"  would change {address}" for address in left] or ["  No changes."])
+            + ([f"  would change {address}" for address in left] or ["  No changes."]),
+            {"the plan shows": " and ".join(seen) or "nothing"},
         )
 
     @shown
@@ -337,3 +350,8 @@ class LiveInfra:
 
     def _repr_html_(self) -> str:
         return "".join(f"<p>{html.escape(line)}</p>" for line in self._lines())
+
+
+def _kind(address: str) -> str:
+    """The type of a resource by its address: `aws_lb` of `module.door.aws_lb.server[0]`."""
+    return re.sub(r"\[[^]]*\]", "", address).split(".")[-2]

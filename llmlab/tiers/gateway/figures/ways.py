@@ -13,7 +13,7 @@ from matplotlib.ticker import FuncFormatter, MaxNLocator
 
 from ....figures import words
 from ....figures.picture import Picture
-from ....figures.style import BLUE, INK, ORANGE, RULE, SKY, dress, finish, new_figure
+from ....figures.style import BLUE, INK, ORANGE, RULE, SKY, dress, finish, mark_guess, new_figure
 from ....figures.words import count
 from ....records import stats
 from ....records.schema import Table
@@ -22,11 +22,12 @@ from .cells import number, rows_of, setting, short
 FAR = 1.6  # the axis ends at so many times the highest p95, or median; what is farther is counted at the edge
 
 
-def ways(table: Table) -> Picture:
+def ways(table: Table, *, guess: Any = None) -> Picture:
     """Time to the first token by way, a lane each: requests as dots, p50 and p95 marked; left of 0, the median time to connect.
 
     0 is the moment at which a request is sent, so connecting comes before it. The time to the first token has no part of it.
 
+    :param guess: milliseconds more than the first way that the reader predicted; marked.
     :raises LabError: when nobody was asked, or no way brought a token.
     """
     rows = rows_of(table, "ways", "no way was measured")
@@ -47,6 +48,8 @@ def ways(table: Table) -> Picture:
     axes.grid(False)
     axes.grid(True, axis="x", color=RULE, linewidth=0.8)
     high = _scale(axes, lanes)
+    if base is not None and isinstance(guess, int | float):
+        mark_guess(axes, 1000 * base + guess)
     for place, lane in enumerate(lanes):
         _lane(axes, place, lane, high)
     axes.axvline(0, color=INK, linewidth=1, zorder=4)

@@ -7,7 +7,7 @@ import threading
 import time
 import uuid
 from collections.abc import Callable
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import httpx
 import msgspec
@@ -89,7 +89,7 @@ def burst(busy: DoorClient, calm: DoorClient, info: ServerInfo) -> list[list[Cel
 
 
 def ways(direct: str, kept: DoorClient, fresh: DoorClient, say: Say) -> list[list[Cell]]:
-    """A server asked in turn without the door, through one connection of the door, and through a new one each time: as rows of `WAYS`.
+    """A server asked alternately without the door, through one connection of the door, and through a new one each time: as rows of `WAYS`.
 
     :param direct: the server's URL.
     """
@@ -189,11 +189,22 @@ class Balanced:
     def __init__(self, record: Record) -> None:
         self.record = record  # what was measured
 
-    def plot(self) -> Picture:
-        """Cached tokens and TTFT, turn by turn, a line for each."""
+    def plot(self, *, guess: Any = None) -> Picture:
+        """Cached tokens and TTFT, turn by turn, a line for each.
+
+        :param guess: the percentage of cached tokens, as predicted; marked.
+        """
         from ....figures import sessions
 
-        return sessions(self.record, self.slo)
+        return sessions(self.record, self.slo, guess=guess)
+
+    def value(self, name: str) -> float | None:
+        """The percentage of all prompt tokens that was found in a cache, under the policy of this name. None: nothing is known."""
+        from ....figures import sessions
+
+        lines = sessions(self.record, self.slo).data["lines"]
+        share = {str(line["name"]): line["cached_share"] for line in lines}.get(name)
+        return None if share is None else 100 * float(share)
 
     def __repr__(self) -> str:
         from ....figures import sessions

@@ -23,6 +23,7 @@ from ....figures.style import (
     dress,
     finish,
     from_zero,
+    mark_guess,
     new_figure,
 )
 from ....records.schema import Table
@@ -106,9 +107,10 @@ def rollouts(table: Table) -> Picture:
     return finish(figure, alt=alt, caption=caption, data=data)
 
 
-def scaling(table: Table) -> Picture:
+def scaling(table: Table, *, guess: Any = None) -> Picture:
     """Replicas (above) and users (below) over time: one column for each set, on the same scales.
 
+    :param guess: replicas that the reader predicted for one user of the guide's; marked.
     :raises LabError: when the table holds nothing.
     """
     rows = table.dicts()
@@ -131,6 +133,7 @@ def scaling(table: Table) -> Picture:
         axes.yaxis.set_major_locator(MaxNLocator(nbins=5, integer=True))
     for axes in grid[1]:
         axes.set_xlim(0, max(_number(row["at"]) for row in rows))
+    mark_guess(grid[0][0], guess, along="y")
     handles = [
         Line2D([], [], color=BLUE, linestyle=(0, (4, 1.5)), label="replicas wanted"),
         Patch(facecolor=GREEN, alpha=0.55, label="replicas ready"),

@@ -9,6 +9,7 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from ....errors import LabError
+from ....records.schema import Cell
 from ....show.bench import alone
 from ....show.shown import Drawn, Said, Shown
 from ..drivers import choose, hold
@@ -110,9 +111,10 @@ class LiveCluster:
         return scaling(self)
 
     def kubectl(self, line: str) -> Said:
-        """What `kubectl LINE` prints in this cluster."""
+        """What `kubectl LINE` prints in this cluster; `.value("number")` where that is a number."""
         try:
-            return Said(self.cluster.run_kubectl(*shlex.split(line)).rstrip().splitlines())
+            text = self.cluster.run_kubectl(*shlex.split(line)).rstrip()
+            return Said(text.splitlines(), {"number": float(text)} if text.isdecimal() else None)
         except LabError as error:
             return Said(error.lines())
 
@@ -171,20 +173,25 @@ class LiveApplied:
             self.refused = error
 
     def ready(self, within: float = 60) -> Said:
-        """Wait until everything is rolled out: how it went."""
+        """Wait until everything is rolled out: how it went; `.value(NAME)` is how many pods of a Deployment are ready then."""
         if self.refused or self.applied is None:
             return self._no()
         try:
             self.applied.ready(within)
         except LabError as error:
-            return Said(error.lines())
-        return Said(
-            [
-                f"{document.kind} {document.name}: ready"
-                for document in self.applied.documents
-                if document.kind in ("Deployment", "Job")
-            ]
-        )
+            return Said(error.lines(), self._ready(self.applied))
+        lines = [
+            f"{document.kind} {document.name}: ready"
+            for document in self.applied.documents
+            if document.kind in ("Deployment", "Job")
+        ]
+        return Said(lines, self._ready(self.applied))
+
+    def _ready(self, applied: Applied) -> dict[str, Cell]:
+        from ..probes.rollouts import replicas
+
+        found = [document for document in applied.documents if document.kind == "Deployment"]
+        return {document.name: replicas(self.cluster, document).ready for document in found}
 
     def pods(self) -> Shown | Said:
         """`kubectl get pods`."""
@@ -248,7 +255,9 @@ class LiveApplied:
             return self._no()
         from .rollouts import evictions
 
-        return Shown(evictions(self._live), [], ("pod", "eviction", "answer"))
+        rows = evictions(self._live)
+        gone = sum(word == "goes" for _, word, _ in rows)
+        return Shown(rows, [], ("pod", "eviction", "answer"), values={"gone": gone})
 
     def address(self, service: str) -> str:
         """Where a Service answers.

@@ -52,14 +52,24 @@ SCALING = {
 class Scaling:
     """What two autoscalers made of the same users."""
 
-    def __init__(self, table: Table) -> None:
+    def __init__(self, table: Table, quiet: float) -> None:
         self.table = table  # what it draws
+        self.quiet = quiet  # seconds with one user at the beginning
 
-    def plot(self) -> Picture:
-        """Replicas above, users below; the guide's on the left, yours on the right."""
+    def plot(self, *, guess: Any = None) -> Picture:
+        """Replicas above, users below; the guide's on the left, yours on the right.
+
+        :param guess: replicas for one user of the guide's, as predicted; marked.
+        """
         from ..figures.rollouts import scaling
 
-        return scaling(self.table)
+        return scaling(self.table, guess=guess)
+
+    def value(self, name: str) -> Cell:
+        """How many replicas one user had at the end of the first part: of the `guide`'s autoscaler, or of `yours`."""
+        rows = [row for row in self.table.dicts() if row["set"] == name]
+        alone = [row["wanted"] for row in rows if float(row["at"] or 0) < self.quiet]
+        return alone[-1] if alone else None
 
     def __repr__(self) -> str:
         from ..figures.rollouts import scaling
@@ -106,11 +116,12 @@ def rollouts(cluster: Held) -> Drawn:
                 for sample in crowd.stop()
             ]
     table = _kept(cluster, "rollouts", ROLLOUT, rows)
-    lines = []
+    lines, failed = [], {}
     for whose in SETS:
         own = [row for row in table.dicts() if row["set"] == whose and row["what"] == "request"]
-        lines.append(f"{whose}: {sum(not row['ok'] for row in own)} of {len(own)} requests failed")
-    return Drawn(table, draw, lines)
+        failed[whose] = sum(not row["ok"] for row in own)
+        lines.append(f"{whose}: {failed[whose]} of {len(own)} requests failed")
+    return Drawn(table, draw, lines, failed)
 
 
 def scaling(cluster: Held) -> Scaling:
@@ -143,7 +154,7 @@ def scaling(cluster: Held) -> Scaling:
                 open_now = sum(sent <= at < over for sent, _, over in spans)
                 waiting = sum(sent <= at < first for sent, first, _ in spans)
                 rows.append([whose, at, wanted, ready, open_now, waiting])
-    return Scaling(_kept(cluster, "scaling", SCALING, rows))
+    return Scaling(_kept(cluster, "scaling", SCALING, rows), quiet)
 
 
 def _over(stack: Applied) -> bool:

@@ -56,6 +56,13 @@ class Timeline:
 
         return states(self.table)
 
+    def value(self, name: str) -> Cell:
+        """How often a pod was started again: the `guide`'s, or `yours`. None: it was not seen."""
+        from ..figures.states import states
+
+        pods = {str(pod["set"]): int(pod["restarts"]) for pod in states(self.table).data["pods"]}
+        return pods.get(name)
+
     def __repr__(self) -> str:
         from ..figures.states import states
 

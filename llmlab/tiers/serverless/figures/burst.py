@@ -11,18 +11,19 @@ from matplotlib.patches import Patch
 from matplotlib.ticker import MaxNLocator
 
 from ....figures.picture import Picture
-from ....figures.style import BLUE, FIRST_TOKEN, GREEN, INK, dress, finish, from_zero, new_figure
+from ....figures.style import BLUE, FIRST_TOKEN, GREEN, INK, dress, finish, from_zero, mark_guess, new_figure
 from ....figures.words import count, seconds
 from ....records.schema import Table
 from .cells import number, rows_of, setting
 
 
-def burst(table: Table) -> Picture:
+def burst(table: Table, *, guess: Any = None) -> Picture:
     """Three lanes over the seconds since the burst: requests that wait for a first token, instances that are ready, first tokens.
 
     Each row is one look: `requests_waiting` and `instances_ready` as they were then, `answered` how many requests had a first token by
     then. A mark stands at the look that first saw the token, so it is late by no more than the time between two looks.
 
+    :param guess: instances that the reader predicted; marked.
     :raises LabError: when nobody looked.
     """
     rows = sorted(
@@ -53,6 +54,7 @@ def burst(table: Table) -> Picture:
     _steps(grid[1], at, ready, BLUE, "")
     dress(grid[1], quantity=f"Instances that are ready: at most {data['instances_most']}")
     from_zero(grid[1], max(ready))
+    mark_guess(grid[1], guess, along="y")
     for axes in grid[:2]:
         axes.yaxis.set_major_locator(MaxNLocator(nbins=4, integer=True))
     lined = first_ready is not None and first_ready > at[0]

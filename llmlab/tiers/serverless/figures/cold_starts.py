@@ -22,6 +22,7 @@ from ....figures.style import (
     YELLOW,
     dress,
     finish,
+    mark_guess,
     new_figure,
 )
 from ....figures.words import count, seconds, sentence_list
@@ -40,12 +41,13 @@ PARTS = {
 }
 
 
-def cold_starts(table: Table) -> Picture:
+def cold_starts(table: Table, *, guess: Any = None) -> Picture:
     """Seconds from the request to the first token, a bar a platform: its parts' medians, and a line from the lowest to the highest total.
 
     A try in which a part has no time got no token: it is counted in the caption and not drawn. A part that no try of a platform has is
     not there. Medians of parts need not add up to the median of the totals, which is the tick on the line.
 
+    :param guess: seconds in all that the reader predicted; marked.
     :raises LabError: when nobody tried, or no try brought a token.
     """
     rows = rows_of(table, "cold_starts", "no cold start was measured")
@@ -66,6 +68,7 @@ def cold_starts(table: Table) -> Picture:
     axes.set_yticks(range(len(platforms)), [textwrap.fill(str(it["platform"]), 22) for it in platforms])
     axes.set_ylim(len(platforms) - 0.45, -0.55)
     axes.set_xlim(0, 1.05 * max(max(it["high"], sum(it["parts"].values())) for it in drawn))
+    mark_guess(axes, guess)
     used = [part for part in parts if any(part in it["parts"] for it in drawn)]
     handles = [Patch(facecolor=_look(part)[0], hatch=_look(part)[1], edgecolor="white", label=part) for part in used]  # fmt: skip
     handles.append(

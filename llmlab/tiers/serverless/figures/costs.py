@@ -9,7 +9,7 @@ from matplotlib.axes import Axes
 from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
 from ....figures.picture import Picture
-from ....figures.style import BLACK, INK, RULE, SERIES, dress, finish, new_figure
+from ....figures.style import BLACK, INK, RULE, SERIES, dress, finish, mark_guess, new_figure
 from ....figures.words import count, sentence_list
 from ....records.schema import Table
 from .cells import number, rows_of, setting
@@ -27,11 +27,12 @@ APART = 0.055  # of the axis' height: labels of crossings are at least so far fr
 Curve = list[tuple[float, float]]
 
 
-def costs(table: Table) -> Picture:
+def costs(table: Table, *, guess: Any = None) -> Picture:
     """US dollars for a million output tokens by requests an hour, both axes logarithmic; a ring where a plan stops being the cheaper one.
 
     A ring stands where a plan that scales to zero begins to cost more than the cheapest of those that stay, read between two rows.
 
+    :param guess: requests an hour that the reader predicted; marked.
     :raises LabError: when nothing was computed.
     """
     rows = rows_of(table, "costs", "no plan was computed")
@@ -64,6 +65,7 @@ def costs(table: Table) -> Picture:
         axis.set_minor_formatter(NullFormatter())
     axes.margins(x=0.02, y=0.06)
     _rings(axes, plans)
+    mark_guess(axes, guess)
     figure.legend(
         loc="outside lower center", ncols=2, frameon=False, fontsize=9.5, labelcolor=INK, handlelength=3.4
     )

@@ -153,7 +153,10 @@ class LiveRun(LiveCluster):
             samples = them.stop()
         good = sum(sample.status == 200 for sample in samples)
         whole = sum(sample.ok for sample in samples)
-        return Said([f"{len(samples)} streams: {good} said HTTP 200, {whole} came to their last event"])
+        return Said(
+            [f"{len(samples)} streams: {good} said HTTP 200, {whole} came to their last event"],
+            {"whole": whole},
+        )
 
     @shown
     def starts(self, tries: int = 3) -> Drawn:
@@ -178,7 +181,7 @@ class LiveRun(LiveCluster):
         last = next((row["at"] for row in looks if row["answered"] == looks[-1]["answered"]), 0.0)
         most = max(row["instances_ready"] for row in looks)
         line = f"{looks[-1]['answered']:.0f} of {count} answered, the last first token after {last:.1f} s, {most:.0f} instances"
-        return Drawn(table, figures.burst, [line])
+        return Drawn(table, figures.burst, [line], {"instances": most})
 
     @shown
     def costs(self, tokens: int = 300) -> Drawn:
@@ -194,7 +197,7 @@ class LiveRun(LiveCluster):
         )
         table, _ = keep(self.lab, "costs", bill.COLUMNS, rows, note=note)
         staying = [plan for plan in bill.plans(server) if plan.stays]
-        lines = [note]
+        lines, crossings = [note], {}
         for plan in bill.plans(server):
             if plan.stays:
                 continue
@@ -204,8 +207,9 @@ class LiveRun(LiveCluster):
                 if found
                 else "never dearer than one that stays"
             )
+            crossings[plan.name] = min(found, default=None)
             lines.append(f"{plan.name}: {words}")
-        return Drawn(table, figures.costs, lines)
+        return Drawn(table, figures.costs, lines, crossings)
 
     def _measured(self) -> tuple[bill.Instance, str]:
         """One instance under load: its tokens a second, one start from nothing, and whose it was.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import statistics
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
@@ -15,7 +16,9 @@ if TYPE_CHECKING:
 
 
 def together(lab: Bench, rows: list[list[Cell]], beside: Sequence[Drawn] = (), **version: str) -> Drawn:
-    """A table of starts, saved, with those of other platforms before them; its lines are each platform's totals, in seconds."""
+    """A table of starts, saved, with those of other platforms before them; its lines are each platform's totals, in seconds, and its
+    values their medians.
+    """
     before = [
         list(row.values()) for drawn in beside if isinstance(drawn, Drawn) for row in drawn.table.dicts()
     ]
@@ -28,4 +31,7 @@ def together(lab: Bench, rows: list[list[Cell]], beside: Sequence[Drawn] = (), *
         f"{platform}, from nothing to the first token: {', '.join(f'{total:.2f} s' for total in tries.values())}"
         for platform, tries in totals.items()
     ]
-    return Drawn(table, figures.cold_starts, lines)
+    medians: dict[str, Cell] = {
+        platform: statistics.median(tries.values()) for platform, tries in totals.items()
+    }
+    return Drawn(table, figures.cold_starts, lines, medians)
