@@ -150,6 +150,21 @@ def test_waiting_for_a_late_client_counts_as_latency() -> None:
     assert min(figures.latency_cdf(record).data["runs"][0]["ttft_s"]) > 5
 
 
+def test_a_guess_of_seconds_is_marked_in_the_panel_of_the_first_token(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    seen = []
+    finish = style.finish
+    monkeypatch.setattr(
+        sys.modules["llmlab.figures.latency"], "finish", lambda f, **more: seen.append(f) or finish(f, **more)
+    )
+    figures.latency_cdf(factory.sweep(), guess=0.1)
+    figures.latency_cdf(factory.sweep(), guess=1e6)  # outside the axes
+    figures.latency_cdf(factory.sweep())
+    said = [[t.get_text() for t in axes.texts].count("your guess") for f in seen for axes in f.axes]
+    assert said == [1, 0, 0, 0, 0, 0]
+
+
 def test_failed_requests_never_arrive_in_a_cdf() -> None:
     picture = figures.latency_cdf(factory.record([factory.run(concurrency=4, requests=40, fail=(3, 9))]))
     run = picture.data["runs"][0]
