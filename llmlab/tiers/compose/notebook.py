@@ -31,7 +31,7 @@ WORK = {"binder": (12, 3, 30), "laptop": (12, 6, 40), "workstation": (24, 8, 60)
 POLICIES = {"round robin": 8001, "least connections": 8002, "consistent hash, bounded": 8003}
 
 
-class Shares(Drawn):
+class PolicyShares(Drawn):
     """Requests and prefix-cache hits of each replica, by policy."""
 
     def hits(self, policy: str) -> float | None:
@@ -200,14 +200,14 @@ class LiveProject:
 
     # -- shares ---------------------------------------------------------------------------------------
 
-    def shares(self) -> Shares:
+    def shares(self) -> PolicyShares:
         """Users who come back with the same prompt, through your door: requests and cache hits of each replica.
 
         Drawn: share and hit rate of each.
         """
         return self._shares({"yours": self.url})
 
-    def policies(self) -> Shares:
+    def policies(self) -> PolicyShares:
         """The same through each of the doors of policies/compose.yaml.
 
         :raises LabError: when this is another project.
@@ -222,7 +222,7 @@ class LiveProject:
             doors[name] = address
         return self._shares(doors)
 
-    def _shares(self, doors: dict[str, str]) -> Shares:
+    def _shares(self, doors: dict[str, str]) -> PolicyShares:
         from .figures.shares import shares
 
         users, times, _ = WORK[self.profile]
@@ -250,7 +250,7 @@ class LiveProject:
                 rows.append([policy, shown, answered[name], *moved.values()])
         note = f"{users} users, each {times} times again with a prompt of 120 words"
         table, _ = keep(self.lab, "shares", SHARES, rows, note=note)
-        found = Shares(table, shares, [])
+        found = PolicyShares(table, shares, [])
         for chosen in dict.fromkeys(map(str, table.column("policy"))):
             counts = ", ".join(str(row["requests"]) for row in table.dicts() if row["policy"] == chosen)
             found.lines.append(

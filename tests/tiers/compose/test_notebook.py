@@ -8,7 +8,7 @@ import pytest
 
 from llmlab.load.target import target
 from llmlab.serve import Server, Spec
-from llmlab.tiers.compose.notebook import LiveProject, Shares
+from llmlab.tiers.compose.notebook import LiveProject, PolicyShares
 
 
 def container(name: str, health: str | None) -> SimpleNamespace:
@@ -55,7 +55,7 @@ def test_hits_are_cached_of_all_prompt_tokens():
     ]
     columns = ("policy", "replica", "requests", "prompt_tokens", "cached_tokens")
     table = SimpleNamespace(dicts=lambda: [dict(zip(columns, row, strict=True)) for row in rows])
-    found = Shares(table, None, [])
+    found = PolicyShares(table, None, [])
     assert found.hits("yours") == 0.25
     assert found.hits("other") is None
     assert found.hits("none") is None
