@@ -161,7 +161,10 @@ def knee(ctx: Context) -> Verdict:
         seed=ctx.seed,
         say=ctx.say,
     )
-    observed = f"waiting in {found.at[1]:.0%} of looks with {answer} users, in {found.above[1]:.0%} with {answer + 1}"
+    observed = (
+        f"somebody waited in {100 * found.at[1]:.0f} % of samples with {answer} users, "
+        f"in {100 * found.above[1]:.0f} % with {answer + 1}"
+    )
     own = own_knee(ctx.records())
     if own is not None:
         observed += f"; in your own record waiting begins after {own}"

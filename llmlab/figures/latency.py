@@ -14,7 +14,7 @@ from ..records.stats import SLO, Array, percentile
 from . import words
 from .picture import Picture
 from .points import chosen, end_to_end, first_token, server_names
-from .style import INK, SLO_LIMIT, Mark, dress, finish, new_figure, series, spread
+from .style import INK, SLO_LIMIT, Mark, dress, finish, mark_guess, new_figure, series, spread
 
 PANELS: tuple[tuple[str, str, Callable[[Run], Array]], ...] = (
     ("ttft", "Time to first token", first_token),
@@ -25,11 +25,12 @@ PANELS: tuple[tuple[str, str, Callable[[Run], Array]], ...] = (
 HALO = {"boxstyle": "round,pad=0.15", "facecolor": "white", "edgecolor": "none", "alpha": 0.85}
 
 
-def latency_cdf(record: Record, slo: SLO | None = None) -> Picture:
+def latency_cdf(record: Record, slo: SLO | None = None, *, guess: float | None = None) -> Picture:
     """Share of requests answered within a time: to first token (left), end-to-end (right); one line per run.
 
     Time counts from when a request was due. A failed request never arrives, so a run with failures ends below
-    100 %. Repeats of one plan share colour and name. `slo` limits are drawn as vertical lines.
+    100 %. Repeats of one plan share colour and name. `slo` limits are drawn as vertical lines, and so is `guess`, the seconds
+    to the first token that the reader named beforehand.
 
     :raises LabError: when the record holds no run with samples.
     """
@@ -72,6 +73,7 @@ def latency_cdf(record: Record, slo: SLO | None = None) -> Picture:
                 zorder=6,
             )
     first = panels[0]
+    mark_guess(first, guess)
     first.set_ylim(0, 1.03)
     first.yaxis.set_major_locator(FixedLocator([0, 0.25, 0.5, 0.75, 0.95, 1]))
     first.yaxis.set_major_formatter(FuncFormatter(lambda v, _: f"{100 * v:.0f} %"))

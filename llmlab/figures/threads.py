@@ -13,17 +13,28 @@ from ..records.schema import Record, Run
 from . import words
 from .picture import Picture
 from .points import Series, chosen, gather, speed
-from .style import Mark, draw_points, dress, finish, from_zero, label_ends, new_figure, series, x_at
+from .style import (
+    Mark,
+    draw_points,
+    dress,
+    finish,
+    from_zero,
+    label_ends,
+    mark_guess,
+    new_figure,
+    series,
+    x_at,
+)
 
 NO_CLIFF = 1.15  # a smaller loss than this is within the noise of a laptop
 
 
-def threads(record: Record) -> Picture:
+def threads(record: Record, *, guess: float | None = None) -> Picture:
     """Tokens per second against the thread count, one line per CPU quota; best points and cliffs are named.
 
     The cliff of a line is its best speed divided by its speed at the most threads measured. Points are
     medians over repeats with bars from the lowest to the highest. Runs that left it to the
-    engine are not drawn.
+    engine are not drawn. With `guess`, a number of threads that the reader named beforehand, marked.
 
     :raises LabError: when no run states its threads.
     """
@@ -54,6 +65,7 @@ def threads(record: Record) -> Picture:
         [(_mids(line)[-1], _end_label(line), mark) for line, mark in zip(lines, marks, strict=True)],
         gap=0.2,
     )
+    mark_guess(axes, guess)
     data = {"quotas": [_numbers(line, quota) for line, quota in zip(lines, quotas, strict=True)]}
     return finish(figure, alt=_alt(lines), data=data, caption=_caption(record, runs, lines))
 

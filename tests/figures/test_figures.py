@@ -8,6 +8,7 @@ import sys
 import time
 from itertools import pairwise
 from pathlib import Path
+from typing import Any
 
 import factory
 import msgspec
@@ -148,6 +149,29 @@ def test_waiting_for_a_late_client_counts_as_latency() -> None:
     record = factory.record([msgspec.structs.replace(run, samples=late)])
     assert min(figures.throughput(record).data["servers"][0]["ttft_p50_s"]) > 5
     assert min(figures.latency_cdf(record).data["runs"][0]["ttft_s"]) > 5
+
+
+@pytest.mark.parametrize(
+    ("module", "draw", "inside", "panels"),
+    [
+        ("latency", lambda **guess: figures.latency_cdf(factory.sweep(), **guess), 0.1, [1, 0]),
+        ("threads", lambda **guess: figures.threads(factory.thread_sweep(), **guess), 2, [1]),
+    ],
+)
+def test_a_guess_is_marked_in_the_panel_whose_axis_it_lies_on(
+    module: str, draw: Any, inside: float, panels: list[int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen: list[Any] = []
+    finish = style.finish
+    monkeypatch.setattr(
+        sys.modules[f"llmlab.figures.{module}"],
+        "finish",
+        lambda f, **more: seen.append(f) or finish(f, **more),
+    )
+    for guess in ({"guess": inside}, {"guess": 1e6}, {"guess": "none"}, {}):
+        draw(**guess)
+    said = [[[t.get_text() for t in axes.texts].count("your guess") for axes in f.axes] for f in seen]
+    assert said == [panels, *[[0] * len(panels)] * 3]
 
 
 def test_failed_requests_never_arrive_in_a_cdf() -> None:

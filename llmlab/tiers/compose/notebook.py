@@ -31,6 +31,17 @@ WORK = {"binder": (12, 3, 30), "laptop": (12, 6, 40), "workstation": (24, 8, 60)
 POLICIES = {"round robin": 8001, "least connections": 8002, "consistent hash, bounded": 8003}
 
 
+class PolicyShares(Drawn):
+    """Requests and prefix-cache hits of each replica, by policy."""
+
+    def hits(self, policy: str) -> float | None:
+        """The share of the prompt tokens that a policy's replicas found in their caches, 0 to 1; None when nothing was counted."""
+        own = [row for row in self.table.dicts() if row["policy"] == policy]
+        cached = sum(int(row["cached_tokens"] or 0) for row in own)
+        prompt = sum(int(row["prompt_tokens"] or 0) for row in own) + cached
+        return cached / prompt if prompt else None
+
+
 class LiveProject:
     """A Compose project of this notebook. It ends with `lab.stop()`, when the file is brought up again, and with the kernel.
 
@@ -87,6 +98,11 @@ class LiveProject:
     def url(self) -> str:
         """Where its door answers."""
         return self._door
+
+    @property
+    def replicas(self) -> int:
+        """How many containers run llama-server now."""
+        return len(self.fleet.replicas())
 
     def ps(self) -> Shown:
         """Its containers: service, how it is, where it is published."""
@@ -184,14 +200,14 @@ class LiveProject:
 
     # -- shares ---------------------------------------------------------------------------------------
 
-    def shares(self) -> Drawn:
+    def shares(self) -> PolicyShares:
         """Users who come back with the same prompt, through your door: requests and cache hits of each replica.
 
         Drawn: share and hit rate of each.
         """
         return self._shares({"yours": self.url})
 
-    def policies(self) -> Drawn:
+    def policies(self) -> PolicyShares:
         """The same through each of the doors of policies/compose.yaml.
 
         :raises LabError: when this is another project.
@@ -206,7 +222,7 @@ class LiveProject:
             doors[name] = address
         return self._shares(doors)
 
-    def _shares(self, doors: dict[str, str]) -> Drawn:
+    def _shares(self, doors: dict[str, str]) -> PolicyShares:
         from .figures.shares import shares
 
         users, times, _ = WORK[self.profile]
@@ -234,16 +250,13 @@ class LiveProject:
                 rows.append([policy, shown, answered[name], *moved.values()])
         note = f"{users} users, each {times} times again with a prompt of 120 words"
         table, _ = keep(self.lab, "shares", SHARES, rows, note=note)
-        lines = []
-        for chosen in dict.fromkeys(table.column("policy")):
-            own = [row for row in table.dicts() if row["policy"] == chosen]
-            cached = sum(int(row["cached_tokens"] or 0) for row in own)
-            prompt = sum(int(row["prompt_tokens"] or 0) for row in own) + cached
-            counts = ", ".join(str(row["requests"]) for row in own)
-            lines.append(
-                f"{chosen}: {counts} requests by replica; {cached / max(1, prompt):.0%} of prompt tokens from the cache"
+        found = PolicyShares(table, shares, [])
+        for chosen in dict.fromkeys(map(str, table.column("policy"))):
+            counts = ", ".join(str(row["requests"]) for row in table.dicts() if row["policy"] == chosen)
+            found.lines.append(
+                f"{chosen}: {counts} requests by replica; {found.hits(chosen) or 0:.0%} of prompt tokens from the cache"
             )
-        return Drawn(table, shares, lines)
+        return found
 
     def _ready(self, address: str) -> tuple[bool | None, str]:
         return (True, "") if opens(address, self.fleet.opening()) else (None, "it has no replica yet")

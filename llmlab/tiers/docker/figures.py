@@ -9,7 +9,20 @@ from matplotlib.axes import Axes
 
 from ...errors import LabError
 from ...figures.picture import Picture
-from ...figures.style import GREEN, INK, ORANGE, QUIET, SKY, Mark, dress, finish, new_figure, readable, series
+from ...figures.style import (
+    GREEN,
+    INK,
+    ORANGE,
+    QUIET,
+    SKY,
+    Mark,
+    dress,
+    finish,
+    mark_guess,
+    new_figure,
+    readable,
+    series,
+)
 from ...records.schema import Table
 from ...records.stats import Spread
 
@@ -19,9 +32,10 @@ COLD, WARM = Mark(ORANGE, "s", "-", "////"), Mark(SKY, "o")
 ANSWERS, HEALTHY = Mark(GREEN, "o"), Mark(INK, "D")
 
 
-def images(tables: Sequence[Table]) -> Picture:
+def images(tables: Sequence[Table], *, guess: float | None = None) -> Picture:
     """One row per image in each of three panels (four where speed was measured); see `tiers.docker.survey`.
 
+    :param guess: seconds of a build that the reader named beforehand, marked in the panel of the builds.
     :raises LabError: when a table is no survey of an image.
     """
     if not tables or any(table.kind != "image" for table in tables):
@@ -34,6 +48,7 @@ def images(tables: Sequence[Table]) -> Picture:
     axes = figure.subplots(panels, 1)
     _sizes(axes[0], shown)
     _bars(axes[1], shown, "Build (seconds, logarithmic)", "build", (("cold", COLD), ("warm", WARM)))
+    mark_guess(axes[1], guess)
     _starts(axes[2], shown)
     if speeds:
         _speeds(axes[3], shown)

@@ -128,11 +128,11 @@ class MeasuredImage:
         ]
         return MeasuredImage(*self.tables, *more)
 
-    def plot(self) -> Picture:
-        """Size by layer, build times and start times."""
+    def plot(self, *, guess: float | None = None) -> Picture:
+        """Size by layer, build times (with `guess`, seconds that the reader named beforehand, marked) and start times."""
         from .figures import images
 
-        return images(self.tables)
+        return images(self.tables, guess=guess)
 
     def __repr__(self) -> str:
         lines = []

@@ -9,7 +9,7 @@ from matplotlib.axes import Axes
 from ...errors import LabError
 from ...figures import words
 from ...figures.picture import Picture
-from ...figures.style import BLUE, INK, ORANGE, QUIET, SLO_LIMIT, Mark, dress, finish, new_figure
+from ...figures.style import BLUE, INK, ORANGE, QUIET, SLO_LIMIT, Mark, dress, finish, mark_guess, new_figure
 from ...records.schema import Table
 
 OVERALL = "overall"  # the directive column of the rows that hold a unit's total
@@ -22,13 +22,14 @@ PAPER = {
 }  # behind text, so that no grid line runs through it
 
 
-def exposure(table: Table, *, bound: float | None = None) -> Picture:
+def exposure(table: Table, *, bound: float | None = None, guess: float | None = None) -> Picture:
     """Two bars a directive, the first unit of the table above the second; the totals in a panel of their own.
 
     Directives are those of `systemd-analyze security`, tests of one directive added up. Those that leave nothing open
     in either unit are not drawn.
 
     :param bound: a total that must not be exceeded, drawn as a line.
+    :param guess: a total that the reader named beforehand, marked.
     :raises LabError: when the table is of another kind, or has not exactly two units.
     """
     rows = table.dicts()
@@ -48,6 +49,7 @@ def exposure(table: Table, *, bound: float | None = None) -> Picture:
     figure = new_figure(7.2, 2.2 + ROW * len(order))
     top, below = figure.subplots(2, 1, height_ratios=[1.1, ROW * len(order) + 0.5])
     _totals(top, units, totals, bound)
+    mark_guess(top, guess)
     _directives(below, order, shares)
     closed = [n for n in order if shares[n][0] > 0 and shares[n][1] == 0]
     data = {

@@ -34,10 +34,11 @@ class Printed:
 
     :param text: all of it.
     :param code: with which the command ended.
+    :param value: what it says as a number, where it says one.
     """
 
-    def __init__(self, text: str, code: int = 0) -> None:
-        self.text, self.code = text.strip(), code
+    def __init__(self, text: str, code: int = 0, value: int | None = None) -> None:
+        self.text, self.code, self.value = text.strip(), code, value
 
     def __repr__(self) -> str:
         ended = f"\n(exit code {self.code})" if self.code else ""
@@ -58,13 +59,14 @@ class Exposed(Printed):
         self.table, self.path = table, path
         totals = {row["unit"]: row["exposure"] for row in table.dicts() if row["directive"] == "overall"}
         self.overall = float(totals[YOURS] or 0)  # of the learner's unit, 0 to 10
+        self.guide = float(totals[GUIDE] or 0)  # of the guide's
         super().__init__(f"{YOURS}: {self.overall} of 10; {GUIDE}: {totals[GUIDE]}")
 
-    def plot(self, *, bound: float | None = None) -> Picture:
-        """What each directive leaves open, the guide's unit beside the learner's."""
+    def plot(self, *, bound: float | None = None, guess: float | None = None) -> Picture:
+        """What each directive leaves open, the guide's unit beside the learner's; with `guess`, a total that was named beforehand."""
         from . import figures
 
-        return figures.exposure(self.table, bound=bound)
+        return figures.exposure(self.table, bound=bound, guess=guess)
 
 
 class LiveMachine:
@@ -113,16 +115,16 @@ class LiveMachine:
         return Printed("\n".join([head + (f" ({', '.join(failed[:3])})" if failed else ""), done.said]))
 
     def ask(self, key: str | None = None) -> Printed:
-        """Ask for a completion from outside the machine, with the machine's key or another; "" asks without."""
+        """Ask for a completion from outside the machine, with the machine's key or another; "" asks without. `.value`: the status."""
         code = units.status(self.machine, self.key if key is None else key or None)
-        return Printed(units.heard(code))
+        return Printed(units.heard(code), value=code)
 
     def status(self) -> Printed:
         """The state of the service, and the last lines of its journal."""
         return Printed(units.last_words(self.machine))
 
     def changes(self) -> Printed:
-        """Run install.sh again and say what that changed."""
+        """Run install.sh again and say what that changed. `.value`: how many things."""
         self._fresh()
         before = units.snapshot(self.machine)
         done = self.machine.install()
@@ -130,7 +132,8 @@ class LiveMachine:
             return Printed(str(done.problem), done.code)
         changes = before.changes(units.snapshot(self.machine))
         more = [f"and {len(changes) - 12} more"] if len(changes) > 12 else []
-        return Printed("\n".join([*changes[:12], *more]) or f"nothing of {len(before.files):,} files changed")
+        said = "\n".join([*changes[:12], *more]) or f"nothing of {len(before.files):,} files changed"
+        return Printed(said, value=len(changes))
 
     def quadlet(self) -> Printed:
         """What Podman's generator makes of llama.container: the command that its service would run."""

@@ -69,6 +69,25 @@ BOARD = table(
 DRAW = {"shares": lambda: shares(THREE), "panels": lambda: panels(BOARD)}
 
 
+def test_a_guess_of_hits_is_marked_on_the_right(monkeypatch):
+    seen = []
+    module = sys.modules["llmlab.tiers.compose.figures.shares"]
+    finish = style.finish
+    monkeypatch.setattr(
+        module, "finish", lambda figure, **more: seen.append(figure) or finish(figure, **more)
+    )
+    shares(THREE, guess=0.33)
+    shares(THREE, guess="half")
+    shares(THREE, guess=33)
+    shares(THREE)
+    said = [
+        [text.get_text() for text in axes.texts].count("your\nguess")
+        for figure in seen
+        for axes in figure.axes
+    ]
+    assert said == [0, 1, 0, 0, 0, 0, 0, 0]
+
+
 @pytest.mark.parametrize("name", DRAW)
 def test_the_same_table_gives_the_same_bytes_and_words_with_numbers(name: str) -> None:
     picture = DRAW[name]()

@@ -8,7 +8,7 @@ import pytest
 
 from llmlab.load.target import target
 from llmlab.serve import Server, Spec
-from llmlab.tiers.compose.notebook import LiveProject
+from llmlab.tiers.compose.notebook import LiveProject, PolicyShares
 
 
 def container(name: str, health: str | None) -> SimpleNamespace:
@@ -41,6 +41,24 @@ def test_ps_shows_each_container_and_the_line_for_a_shell(stack):
     ]
     assert "docker compose -p llmlab-1 ps" in repr(shown)
     assert "2 containers, the door answers at http://127.0.0.1:1" in repr(stack)
+
+
+def test_replicas_counts_those_that_run(stack):
+    assert stack.replicas == 1
+
+
+def test_hits_are_cached_of_all_prompt_tokens():
+    rows = [
+        ["yours", "replica 1", 3, 60, 20],
+        ["yours", "replica 2", 3, 0, 0],
+        ["other", "replica 1", 0, 0, 0],
+    ]
+    columns = ("policy", "replica", "requests", "prompt_tokens", "cached_tokens")
+    table = SimpleNamespace(dicts=lambda: [dict(zip(columns, row, strict=True)) for row in rows])
+    found = PolicyShares(table, None, [])
+    assert found.hits("yours") == 0.25
+    assert found.hits("other") is None
+    assert found.hits("none") is None
 
 
 def test_each_alert_that_fires_is_named_once(stack):

@@ -46,6 +46,21 @@ def survey(name: str, *, starts: bool = True, speed: float | None = None) -> Tab
     )
 
 
+def test_a_guess_of_seconds_is_marked_in_the_panel_of_the_builds(monkeypatch):
+    seen = []
+    finish = figures.finish
+    monkeypatch.setattr(
+        figures, "finish", lambda figure, **more: seen.append(figure) or finish(figure, **more)
+    )
+    for guess in ({"guess": 5}, {"guess": "soon"}, {}):
+        figures.images([survey("mine")], **guess)
+    said = [
+        [[text.get_text() for text in axes.texts].count("your guess") for axes in figure.axes]
+        for figure in seen
+    ]
+    assert said == [[0, 1, 0], [0, 0, 0], [0, 0, 0]]
+
+
 def test_it_says_sizes_builds_and_starts_in_words_and_numbers():
     picture = figures.images([survey("theirs", starts=False), survey("mine")])
     assert "theirs: 94 MB in 3 layers" in picture.alt

@@ -39,6 +39,21 @@ TWO = (
 )
 
 
+def test_a_guess_of_the_total_is_marked_beside_the_totals(monkeypatch):
+    seen = []
+    finish = figures.finish
+    monkeypatch.setattr(
+        figures, "finish", lambda figure, **more: seen.append(figure) or finish(figure, **more)
+    )
+    for guess in ({"guess": 5}, {"guess": 11}, {"guess": "much"}, {}):
+        figures.exposure(table(*TWO), bound=2.5, **guess)
+    said = [
+        [[text.get_text() for text in axes.texts].count("your guess") for axes in figure.axes]
+        for figure in seen
+    ]
+    assert said == [[1, 0], [0, 0], [0, 0], [0, 0]]
+
+
 def test_tests_of_one_directive_are_added_up_and_what_was_never_open_is_left_out():
     picture = figures.exposure(table(*TWO), bound=2.5)
     assert picture.data["overall"] == [9.0, 1.1]

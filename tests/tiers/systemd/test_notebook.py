@@ -39,6 +39,18 @@ def test_a_command_runs_in_the_folder_of_the_files_and_its_code_is_shown(machine
     assert repr(machine.run("false", timeout=5)) == "cd /root/lab && false within 5 s\n(exit code 2)"
 
 
+def test_what_an_answer_and_a_second_run_say_as_numbers(machine, monkeypatch):
+    snapshots = iter([["a", "b"], []])
+    before = SimpleNamespace(files={}, changes=lambda _: next(snapshots))
+    monkeypatch.setattr(notebook.units, "status", lambda *_: 401)
+    monkeypatch.setattr(notebook.units, "snapshot", lambda _: before)
+    monkeypatch.setattr(LiveMachine, "_fresh", lambda _: None)
+    machine.machine.install = lambda: SimpleNamespace(problem=None)
+    assert (machine.ask("wrong").value, repr(machine.ask("wrong"))) == (401, "port 8080 answers 401")
+    assert machine.changes().value == 2
+    assert machine.changes().value == 0
+
+
 def test_it_ends_with_its_block(machine):
     with machine as inside:
         assert "10.0.0.2:8080" in repr(inside)

@@ -9,18 +9,19 @@ from matplotlib.axes import Axes
 from ....errors import LabError
 from ....figures import words
 from ....figures.picture import Picture
-from ....figures.style import INK, QUIET, dress, finish, new_figure, series
+from ....figures.style import GUESS, INK, QUIET, dress, finish, mark_guess, new_figure, series
 from ....records.schema import Table
 
 HATCHES = ("", "////", "....", "\\\\\\\\", "xxxx")
 MOST = 5  # replicas whose bars can still be told apart
 
 
-def shares(table: Table) -> Picture:
+def shares(table: Table, *, guess: float | None = None) -> Picture:
     """Left: each replica's share of the requests; right: the share of prompt tokens that it found in its cache.
 
     Dashed on the left: what each would get if all got the same. On the right a black line over each group is the policy's
-    hit rate over all replicas: cached / (cached + computed) prompt tokens, by llama-server's counters.
+    hit rate over all replicas: cached / (cached + computed) prompt tokens, by llama-server's counters. With `guess`, a hit rate
+    (0 to 1) that the reader named beforehand, marked on the right.
 
     :raises LabError: when the table holds no requests, or more than five replicas.
     """
@@ -60,6 +61,17 @@ def shares(table: Table) -> Picture:
             fontsize=9.5,
             color=INK,
             zorder=6,
+        )
+    if isinstance(guess, int | float) and 0 <= guess <= 1:
+        mark_guess(right, 100.0 * guess, along="y", name=False)
+        right.text(  # beside the panel: inside it the bars are in the way
+            1.01,
+            100.0 * guess,
+            "your\nguess",
+            transform=right.get_yaxis_transform(),
+            va="center",
+            fontsize=9,
+            color=GUESS.ink,
         )
     for axes in (left, right):
         axes.set_xticks(range(len(policies)), [_wrapped(name) for name in policies])
