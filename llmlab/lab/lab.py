@@ -13,7 +13,7 @@ from .. import tier
 from ..course import journal as notes
 from ..course import progress
 from ..course.info import LabInfo, all_labs, find_lab
-from ..errors import LabError
+from ..errors import LabError, stoppable
 from ..serve import Server, Spec
 from ..serve.ports import port_holder
 from ..show.elsewhere import Elsewhere
@@ -112,6 +112,7 @@ class Lab:
 
     # -- serve and measure --------------------------------------------------------------------------
 
+    @stoppable()
     def serve(self, name: str | Spec = "server.toml") -> LiveServer:
         """Start what a file of this lab describes, as `llmlab.serve.Spec.read` reads it; what ran before is stopped."""
         self.stop()
@@ -133,6 +134,7 @@ class Lab:
             server, records=self.files / "records", profile=profile(), lab=self.info.name, seed=self.seed
         )
 
+    @stoppable()
     def sweep(self, threads: list[int], cpus: list[float | None], **options: Any) -> Measured:
         """Tokens/s at every thread count under every CPU quota (None: no quota); `repeats` interleaved rounds."""
         from ..load.sweep import sweep
@@ -159,6 +161,7 @@ class Lab:
 
     # -- check, hint, reset -------------------------------------------------------------------------
 
+    @stoppable()
     def check(self, *only: str, quiet: bool = False) -> Result:
         """Deploy the files afresh in a process of its own and probe what runs; returns the result.
 
@@ -318,6 +321,7 @@ def _bound(
 ) -> Callable[..., Any]:
     """`make` as a method of the lab, with its own words and arguments; what it gives is held."""
 
+    @stoppable()
     def method(*words: Any, **options: Any) -> Any:
         made = make(lab, *words, **options)
         hold(made)

@@ -13,6 +13,7 @@ from ...errors import LabError
 from ...load import closed, measure, poisson, trace
 from ...load.target import Target
 from ...records.schema import Cell, Plan
+from ...show.face import Face
 from ...show.kept import keep, store
 from ...show.measured import Measured
 from ...show.shown import Drawn, Said, Shown
@@ -31,7 +32,7 @@ WORK = {"binder": (12, 3, 30), "laptop": (12, 6, 40), "workstation": (24, 8, 60)
 POLICIES = {"round robin": 8001, "least connections": 8002, "consistent hash, bounded": 8003}
 
 
-class LiveProject:
+class LiveProject(Face, what="The stack", again="stack = lab.up({self.file!r})"):
     """A Compose project of this notebook. It ends with `lab.stop()`, when the file is brought up again, and with the kernel.
 
     :param file: a file of the lab; the model, the key and the given files are put beside it.

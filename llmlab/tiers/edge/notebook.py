@@ -15,6 +15,7 @@ from ...errors import LabError
 from ...records.schema import Cell
 from ...show.bars import steps_bar
 from ...show.bench import alone
+from ...show.face import Face
 from ...show.kept import keep
 from ...show.shown import Drawn, Said, Shown
 from ...system.local_client import local_client
@@ -30,7 +31,7 @@ CONFIG = "worker.capnp"
 REPEATS = 40
 
 
-class LiveEdge:
+class LiveEdge(Face, what="The edge", again="edge = lab.edge()"):
     """Three regions and the worker in front of them. The worker is started anew from its file whenever something is asked of it.
     Opening it again ends the one before.
 
@@ -42,10 +43,15 @@ class LiveEdge:
         self.lab = lab  # whose worker it is
         self.key = "sk-client-" + secrets.token_hex(6)  # what clients are let in with
         with steps_bar("step") as say:
-            self.world = World(say=say)
+            self._world = World(say=say)
         self._text: tuple[str, ...] = ()
         self._edge: Edge | None = None
         self._mark = self.world.mark()
+
+    @property
+    def world(self) -> World:
+        """Its three regions, which can be killed, hung and restored."""
+        return self._world
 
     def _now(self) -> Edge:
         """The worker as its files are now.
@@ -174,7 +180,7 @@ class LiveEdge:
         """End it; may be called twice."""
         if self._edge is not None:
             self._edge.close()
-        self.world.close()
+        self._world.close()
 
     def _lines(self) -> list[str]:
         lines = [f"{name}: {HOSTS[name]}, a llama-server with its own key" for name in HOSTS]
