@@ -201,8 +201,6 @@ REAL = {
     "edge": ("12", lambda lab: [lab.edge()]),
     "regions": ("13", lambda lab: [regions := lab.regions(), regions.lose("us", "cut off", 1)]),
 }
-#: Those that take longer than half a minute to open.
-LONG = ("build", "up", "cloud_run")
 
 
 def cases() -> list[object]:
@@ -212,7 +210,7 @@ def cases() -> list[object]:
             *find_lab(number, COURSE).needs,
             "docker" if name in ("fargate", "container_instances") else "process",
         }
-        marks = [pytest.mark.needs(*sorted(needs)), *([pytest.mark.full] if name in LONG else [])]
+        marks = pytest.mark.needs(*sorted(needs))
         found.append(pytest.param(name, marks=marks, id=name))
     return found
 
