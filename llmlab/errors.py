@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import contextlib
+import ctypes
+import threading
 from collections.abc import Iterator
 
 
@@ -75,3 +77,9 @@ def stoppable() -> Iterator[None]:
         raise
     except KeyboardInterrupt:
         raise Stopped from None
+
+
+def interrupt(thread: threading.Thread) -> None:
+    """Interrupt work in another thread, as Ctrl-C does it in the main one: `Stopped` is raised there, at its next step in Python."""
+    if thread.ident is not None and thread.is_alive():
+        ctypes.pythonapi.PyThreadState_SetAsyncExc(ctypes.c_ulong(thread.ident), ctypes.py_object(Stopped))

@@ -278,6 +278,12 @@ class Lab:
 
         return reset(self.info, self.files)
 
+    def undo(self) -> list[str]:
+        """Put back your files as they were before the last `reset`; what is there now is kept below `.llmlab/before-undo-…`."""
+        from ..course.reset import undo
+
+        return undo(self.files)
+
     def show(self) -> Shown:
         """What the file describes, beside what really runs."""
         from ..tiers.process.notebook import describe_lab
