@@ -21,6 +21,7 @@ from ..show.measured import Measured
 from ..show.shown import Said
 from ..system.paths import course_dir
 from ..tiers.process.notebook import LiveServer
+from . import needs
 
 if TYPE_CHECKING:
     from ..checks import Result
@@ -173,6 +174,7 @@ class Lab:
         self.stop()
         if os.environ.get("LLMLAB_GRADING"):
             return Deferred()  # type: ignore[return-value]
+        needs.refuse(self.info)
         names = [check.name for check in checks.load_checks(self.info.folder)]
         for name in only:
             if name not in names:
@@ -298,7 +300,8 @@ class Lab:
         return Panel(self)
 
     def __repr__(self) -> str:
-        return f"Lab {self.info.number}: {self.info.title} ({self.info.minutes} min), files in {self.files}"
+        line = f"Lab {self.info.number}: {self.info.title} ({self.info.minutes} min), files in {self.files}"
+        return "\n".join([line, *needs.said(self.info)])
 
     def _repr_html_(self) -> str:
         goals = "".join(f"<li>{goal}</li>" for goal in self.info.objectives)
@@ -306,7 +309,7 @@ class Lab:
         edit = f"You edit {names}." if names else "There is nothing to edit here."
         return (
             f"<b>Lab {self.info.number}: {self.info.title}</b> · {self.info.minutes} minutes<br>"
-            f"When you are done you can:<ul>{goals}</ul>{edit}"
+            f"When you are done you can:<ul>{goals}</ul>{edit}{needs.missing_html(self.info)}"
         )
 
 
