@@ -10,7 +10,8 @@ from typing import Any
 import msgspec
 
 from ..checks import Result
-from ..system.paths import replace_file
+from ..errors import LabError
+from ..system.paths import replace_file, writing
 from .info import LabInfo, all_labs
 
 
@@ -29,8 +30,12 @@ def read_json(path: Path) -> dict[str, Any]:
 
 
 def write_json(path: Path, data: dict[str, Any]) -> None:
-    """Write it whole or not at all."""
-    replace_file(path, (json.dumps(data, indent=1, ensure_ascii=False) + "\n").encode())
+    """Write it whole or not at all.
+
+    :raises LabError: when the folder cannot be written to.
+    """
+    with writing(path.parent):
+        replace_file(path, (json.dumps(data, indent=1, ensure_ascii=False) + "\n").encode())
 
 
 def note_opened(info: LabInfo, files: Path) -> None:
@@ -109,11 +114,15 @@ def index_page(course: Path) -> str:
 
 
 def write_index(course: Path) -> Path:
-    """Write `labs/index.md`, which JupyterLab opens on."""
+    """Write `labs/index.md`, which JupyterLab opens on.
+
+    :raises LabError: when it cannot be written.
+    """
     path = course / "labs" / "index.md"
     text = index_page(course)
-    if not path.exists() or path.read_text(encoding="utf-8") != text:
-        path.write_text(text, encoding="utf-8")
+    with writing(path.parent):
+        if not path.exists() or path.read_text(encoding="utf-8") != text:
+            path.write_text(text, encoding="utf-8")
     return path
 
 
@@ -122,5 +131,5 @@ def write_index_quietly(course: Path) -> None:
     try:
         if (course / "labs" / "index.md").exists():
             write_index(course)
-    except OSError:
+    except (OSError, LabError):
         pass

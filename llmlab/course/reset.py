@@ -8,6 +8,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from ..errors import LabError
+from ..system.paths import writing
 from . import progress
 from .info import LabInfo
 
@@ -28,15 +29,16 @@ def undo(files: Path) -> list[str]:
     if folder is None:
         raise LabError("There is no reset to undo: no file of yours was replaced.", where=str(work))
     keep = work / f"before-undo-{_stamp()}"
-    done = []
-    for source in sorted(path for path in folder.rglob("*") if path.is_file()):
-        name = source.relative_to(folder)
-        target = (work if name.as_posix() in NOTES else files) / name
-        if target.exists() and target.read_bytes() != source.read_bytes():
-            _put(target, keep / name)
-        _put(source, target)
-        done += [] if target.is_relative_to(work) else [name.as_posix()]
-    shutil.rmtree(folder)
+    done: list[str] = []
+    with writing(files):
+        for source in sorted(path for path in folder.rglob("*") if path.is_file()):
+            name = source.relative_to(folder)
+            target = (work if name.as_posix() in NOTES else files) / name
+            if target.exists() and target.read_bytes() != source.read_bytes():
+                _put(target, keep / name)
+            _put(source, target)
+            done += [] if target.is_relative_to(work) else [name.as_posix()]
+        shutil.rmtree(folder)
     return done
 
 
@@ -56,20 +58,21 @@ def reset(info: LabInfo, files: Path) -> list[str]:
     """Put a lab's starter files back, byte for byte, keeping what was there; also forget answers and hints seen."""
     work = progress.work_folder(files)
     keep = work / f"before-reset-{_stamp()}"
-    done = []
-    for name in info.artifacts:
-        source, target = info.starter / name, files / name
-        if not source.is_file():
-            raise LabError(
-                f"The starter's {name} is missing.", where=str(source), fix="git checkout -- solutions"
-            )
-        if target.exists() and target.read_bytes() != source.read_bytes():
-            (keep / name).parent.mkdir(parents=True, exist_ok=True)
-            shutil.copy2(target, keep / name)
-        _put(source, target)
-        done.append(name)
-    for name in NOTES:
-        if (work / name).exists():
-            keep.mkdir(parents=True, exist_ok=True)
-            (work / name).replace(keep / name)
+    done: list[str] = []
+    with writing(files):
+        for name in info.artifacts:
+            source, target = info.starter / name, files / name
+            if not source.is_file():
+                raise LabError(
+                    f"The starter's {name} is missing.", where=str(source), fix="git checkout -- solutions"
+                )
+            if target.exists() and target.read_bytes() != source.read_bytes():
+                (keep / name).parent.mkdir(parents=True, exist_ok=True)
+                shutil.copy2(target, keep / name)
+            _put(source, target)
+            done.append(name)
+        for name in NOTES:
+            if (work / name).exists():
+                keep.mkdir(parents=True, exist_ok=True)
+                (work / name).replace(keep / name)
     return done
