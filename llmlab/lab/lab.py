@@ -214,8 +214,8 @@ class Lab:
         notes.note(self.files, check, done=f"hint {hint.shown} of {len(hint.steps)}")
         return hint
 
-    def answer(self, **answers: Any) -> None:
-        """Keep an answer to a question of this lab; None takes it back. `check` compares it with what it measures."""
+    def answer(self, **answers: Any) -> Said | None:
+        """Keep an answer to a question of this lab; None takes it back, and says so. `check` compares it with what it measures."""
         for name, value in answers.items():
             if len(str(value)) > MAX_ANSWER:
                 raise LabError(
@@ -229,6 +229,12 @@ class Lab:
         path = progress.work_folder(self.files) / "answers.json"
         kept = progress.read_json(path) | answers
         progress.write_json(path, {key: value for key, value in kept.items() if value is not None})
+        left = [name for name, value in answers.items() if value is None]
+        return (
+            Said([f"{name}: no answer yet; put a number in the place of None" for name in left])
+            if left
+            else None
+        )
 
     def answers(self) -> dict[str, Any]:
         """The answers given so far, kept or standing in the notebook's answer cells."""

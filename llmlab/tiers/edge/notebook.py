@@ -80,11 +80,12 @@ class LiveEdge(Face, what="The edge", again="edge = lab.edge()"):
             (other.cf for other in countries() if other.code == country),
             {"country": country} if country else {},
         )
-        mark, began = self.world.mark(), time.monotonic()
+        mark, began, wrote = self.world.mark(), time.monotonic(), 0
         self._mark = mark
         body = {"prompt": "Once upon a time", "max_tokens": tokens, "ignore_eos": True, "stream": stream}
         try:
             edge = self._now()
+            wrote = edge.log.stat().st_size
             with contextlib.closing(
                 edge.stream(edge.build("POST", "/v1/completions", cf=cf, key="" if key else None, json=body))
             ) as reply:
@@ -101,7 +102,11 @@ class LiveEdge(Face, what="The edge", again="edge = lab.edge()"):
             for request in self.world.seen(mark, least=1, within=0.5)
             if request.method == "POST"
         ]
-        return Said([said, f"asked: {', '.join(asked) or 'nobody'}"])
+        uncaught = edge.uncaught(wrote)
+        return Said(
+            [said, f"asked: {', '.join(asked) or 'nobody'}"]
+            + ([f"the worker's log: {uncaught}"] if uncaught else [])
+        )
 
     def seen(self) -> Shown:
         """What reached the regions since the last `ask`: where, what, with which key."""
