@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
+import ctypes
+import threading
+from collections.abc import Iterator
+
 
 class LabError(Exception):
     """Something the user can mend.
@@ -45,3 +50,36 @@ class LabError(Exception):
 
 class Unavailable(LabError):
     """The machine's trouble, not that of the learner's files: a daemon that is gone, a full disk. Costs nobody points."""
+
+
+class Stopped(KeyboardInterrupt):
+    """The learner has interrupted the work of a cell, and it has been ended. Shown as one line, never as a traceback."""
+
+    what = "stopped by you; nothing of it runs any more. Run the cell again."
+
+    def __str__(self) -> str:
+        return self.what
+
+    def _render_traceback_(self) -> list[str]:
+        """IPython shows this line instead of a traceback."""
+        return [f"✘ {self.what}"]
+
+
+@contextlib.contextmanager
+def stoppable() -> Iterator[None]:
+    """Round work that ends itself when it is interrupted (Interrupt in a notebook, Ctrl-C in a shell); may be nested.
+
+    :raises Stopped: instead of the KeyboardInterrupt.
+    """
+    try:
+        yield
+    except Stopped:
+        raise
+    except KeyboardInterrupt:
+        raise Stopped from None
+
+
+def interrupt(thread: threading.Thread) -> None:
+    """Interrupt work in another thread, as Ctrl-C does it in the main one: `Stopped` is raised there, at its next step in Python."""
+    if thread.ident is not None and thread.is_alive():
+        ctypes.pythonapi.PyThreadState_SetAsyncExc(ctypes.c_ulong(thread.ident), ctypes.py_object(Stopped))

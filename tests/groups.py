@@ -22,6 +22,7 @@ LONGEST = (
     "tests/tiers/kubernetes/test_addons.py", "tests/tiers/gateway/", "tests/tiers/serverless/test_knative", "tests/binder", "lab 03", "lab 05", "tests/tiers/kubernetes", "tests/grade",
 )  # fmt: skip
 LABS = "tests/labs/test_labs.py"
+AFTER_REGIONS = "::test_what_was_open_works_or_says_how_to_open_it_again[regions]"
 
 
 def group_of(test: str) -> str:
@@ -30,7 +31,8 @@ def group_of(test: str) -> str:
     lab = None
     if path == LABS and (found := re.search(r"\[(.+)\]$", rest)):
         lab = _lab_of_fault().get(found[1]) or found[1].partition("-")[0]
-    if lab == "13" or path.startswith(("tests/tiers/regions/test_globe", "tests/tiers/regions/test_routing")):
+    regions = ("tests/tiers/regions/test_globe", "tests/tiers/regions/test_routing")
+    if lab == "13" or path.startswith(regions) or test.endswith(AFTER_REGIONS):
         return "regions"
     if lab in ("00", "01", "02"):
         return "labs that measure"  # by turns: side by side they would wait for each other

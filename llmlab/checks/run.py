@@ -15,6 +15,7 @@ import subprocess
 import sys
 import tempfile
 import time
+import tomllib
 import traceback
 from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
@@ -180,9 +181,13 @@ def run_here(
     context: Context,
     *,
     problems: Sequence[str] = (),
+    needs: Sequence[str] = (),
     emit: Callable[[Event], None] = lambda _: None,
 ) -> list[Outcome]:
-    """Run checks in this process, in order; each gets exactly one outcome."""
+    """Run checks in this process, in order; each gets exactly one outcome.
+
+    :param needs: of the whole lab. Where the machine lacks one, a check that can therefore not be made is skipped.
+    """
     outcomes: dict[str, Outcome] = {}
     for check in checks:
         emit({"event": "start", "check": check.name, "title": check.title})
@@ -209,13 +214,18 @@ def run_here(
                 status, evidence = "failed", _does_not_run(str(error))
             except Unavailable as error:
                 reason = str(error)
+                lacking = _lacking(needs)
             except LabError as error:
                 if context.blames(error):  # a line of theirs, met outside of a deployment
                     status, evidence = "failed", _does_not_run(context.words(error))
+                elif lacking := _lacking(needs):
+                    reason = str(error)
                 else:
                     reason = traceback.format_exc(limit=-4)
             except Exception:  # a bug of ours must cost the learner nothing, and be seen
                 reason = traceback.format_exc(limit=-4)
+        if status == "error" and lacking:  # no fault of the grader's
+            status, reason = "skipped", "; ".join(lacking.values())
         outcomes[check.name] = Outcome(
             check=check.name,
             title=check.title,
@@ -251,6 +261,15 @@ def _lacking(needs: Sequence[str]) -> dict[str, str]:
     }
 
 
+def _needs(lab: Path | None) -> list[str]:
+    """Those of a lab's lab.toml; none where it cannot be read."""
+    try:
+        found = tomllib.loads((lab / "lab.toml").read_text(encoding="utf-8")) if lab else {}
+    except (OSError, ValueError):
+        return []
+    return [str(name) for name in found.get("needs", ())]
+
+
 def main() -> None:
     """The grader's process: one order on stdin, events on stdout; ends when stdin does."""
     from .. import engine, machine
@@ -279,7 +298,7 @@ def main() -> None:
         checks = [check for check in checks if check.name in order["only"]]
     emit({"event": "plan", "checks": [msgspec.to_builtins(_unreached(check)) for check in checks]})
     try:
-        outcomes = run_here(checks, context, problems=order["problems"], emit=emit)
+        outcomes = run_here(checks, context, problems=order["problems"], needs=_needs(context.lab), emit=emit)
     finally:
         context.close()
     result = Result(

@@ -226,7 +226,8 @@ def _hint(args: argparse.Namespace) -> int:
     from ..lab import Lab
 
     info = find_lab(args.lab)
-    print(Lab.here(info.name, submission=info.folder).hint(args.check))
+    hint = Lab.here(info.name, submission=info.folder).hint(args.check)
+    print(f"{hint.check}\n{hint}")
     return 0
 
 

@@ -11,6 +11,7 @@ import re
 from pathlib import Path
 
 from ..errors import LabError
+from ..system.paths import writing
 
 
 def read_hints(path: Path) -> dict[str, list[str]]:
@@ -78,6 +79,7 @@ def next_hint(hints: Path, seen: Path, check: str) -> Hint:
         except ValueError:
             counts = {}
     shown = min(counts.get(check, 0) + 1, len(ladder[check]))
-    seen.parent.mkdir(parents=True, exist_ok=True)
-    seen.write_text(json.dumps(counts | {check: shown}))
+    with writing(seen.parent):
+        seen.parent.mkdir(parents=True, exist_ok=True)
+        seen.write_text(json.dumps(counts | {check: shown}))
     return Hint(check, ladder[check], shown)

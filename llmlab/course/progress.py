@@ -12,7 +12,8 @@ import msgspec
 
 from ..checks import Result
 from ..checks.page import bar
-from ..system.paths import replace_file
+from ..errors import LabError
+from ..system.paths import replace_file, writing
 from .info import LabInfo, all_labs
 
 
@@ -31,8 +32,12 @@ def read_json(path: Path) -> dict[str, Any]:
 
 
 def write_json(path: Path, data: dict[str, Any]) -> None:
-    """Write it whole or not at all."""
-    replace_file(path, (json.dumps(data, indent=1, ensure_ascii=False) + "\n").encode())
+    """Write it whole or not at all.
+
+    :raises LabError: when the folder cannot be written to.
+    """
+    with writing(path.parent):
+        replace_file(path, (json.dumps(data, indent=1, ensure_ascii=False) + "\n").encode())
 
 
 def note_opened(info: LabInfo, files: Path) -> None:
@@ -197,11 +202,15 @@ def _bring(mend: str) -> str:
 
 
 def write_index(course: Path) -> Path:
-    """Write `labs/index.md`, which JupyterLab opens on."""
+    """Write `labs/index.md`, which JupyterLab opens on.
+
+    :raises LabError: when it cannot be written.
+    """
     path = course / "labs" / "index.md"
     text = index_page(course)
-    if not path.exists() or path.read_text(encoding="utf-8") != text:
-        path.write_text(text, encoding="utf-8")
+    with writing(path.parent):
+        if not path.exists() or path.read_text(encoding="utf-8") != text:
+            path.write_text(text, encoding="utf-8")
     return path
 
 
@@ -210,5 +219,5 @@ def write_index_quietly(course: Path) -> None:
     try:
         if (course / "labs" / "index.md").exists():
             write_index(course)
-    except OSError:
+    except (OSError, LabError):
         pass

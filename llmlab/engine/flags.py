@@ -265,6 +265,8 @@ def _word(flag: Flag, name: str, value: Scalar, source: str | None) -> str:
         raise LabError(
             f"{name} has an empty or unusable value.", where=source, fix=f"{name} = … ({flag.hint})"
         )
+    if isinstance(value, str) and _takes_numbers(flag) and not _is_number(word):
+        raise LabError(f"{name} must be a number, not {word!r}.", where=source, fix=f"{name} = 4")
     # llama-server also takes 1/0, true/false and enabled/disabled where it lists on and off
     aliases = {"1", "0", "-1", "true", "false", "enabled", "disabled"} if "on" in flag.choices else set()
     if flag.choices and "," not in word and word not in {*flag.choices, *aliases}:
@@ -274,3 +276,16 @@ def _word(flag: Flag, name: str, value: Scalar, source: str | None) -> str:
             f"{name} cannot be {word!r}.", where=source, fix=f"one of {', '.join(flag.choices)}{hint}"
         )
     return word
+
+
+def _takes_numbers(flag: Flag) -> bool:
+    """Whether its value is a number and no word: its default, as `--help` has it, is one."""
+    return flag.hint == "N" and re.search(r"default: -?\d", flag.help) is not None
+
+
+def _is_number(word: str) -> bool:
+    try:
+        float(word)
+    except ValueError:
+        return False
+    return True

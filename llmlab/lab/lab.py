@@ -14,7 +14,7 @@ from ..course import journal as notes
 from ..course import progress
 from ..course.checked import AllPassed, Checked
 from ..course.info import LabInfo, all_labs, find_lab
-from ..errors import LabError
+from ..errors import LabError, stoppable
 from ..serve import Server, Spec
 from ..serve.ports import port_holder
 from ..show.elsewhere import Elsewhere
@@ -22,6 +22,7 @@ from ..show.measured import Measured
 from ..show.shown import Said
 from ..system.paths import course_dir
 from ..tiers.process.notebook import LiveServer
+from . import needs
 
 if TYPE_CHECKING:
     from ..course.hints import Hint
@@ -112,6 +113,7 @@ class Lab:
 
     # -- serve and measure --------------------------------------------------------------------------
 
+    @stoppable()
     def serve(self, name: str | Spec = "server.toml") -> LiveServer:
         """Start what a file of this lab describes, as `llmlab.serve.Spec.read` reads it; what ran before is stopped."""
         self.stop()
@@ -133,6 +135,7 @@ class Lab:
             server, records=self.files / "records", profile=profile(), lab=self.info.name, seed=self.seed
         )
 
+    @stoppable()
     def sweep(self, threads: list[int], cpus: list[float | None], **options: Any) -> Measured:
         """Tokens/s at every thread count under every CPU quota (None: no quota); `repeats` interleaved rounds."""
         from ..load.sweep import sweep
@@ -159,6 +162,7 @@ class Lab:
 
     # -- check, hint, reset -------------------------------------------------------------------------
 
+    @stoppable()
     def check(self, *only: str, quiet: bool = False) -> Checked:
         """Deploy the files afresh in a process of its own and probe what runs; returns the result.
 
@@ -170,6 +174,7 @@ class Lab:
         self.stop()
         if os.environ.get("LLMLAB_GRADING"):
             return Deferred(only)  # type: ignore[return-value]
+        needs.refuse(self.info)
         names = [check.name for check in checks.load_checks(self.info.folder)]
         for name in only:
             if name not in names:
@@ -211,8 +216,8 @@ class Lab:
         notes.note(self.files, check, done=f"hint {hint.shown} of {len(hint.steps)}")
         return hint
 
-    def answer(self, **answers: Any) -> None:
-        """Keep an answer to a question of this lab; None takes it back. `check` compares it with what it measures."""
+    def answer(self, **answers: Any) -> Said | None:
+        """Keep an answer to a question of this lab; None takes it back, and says so. `check` compares it with what it measures."""
         for name, value in answers.items():
             if len(str(value)) > MAX_ANSWER:
                 raise LabError(
@@ -226,6 +231,12 @@ class Lab:
         path = progress.work_folder(self.files) / "answers.json"
         kept = progress.read_json(path) | answers
         progress.write_json(path, {key: value for key, value in kept.items() if value is not None})
+        left = [name for name, value in answers.items() if value is None]
+        return (
+            Said([f"{name}: no answer yet; put a number in the place of None" for name in left])
+            if left
+            else None
+        )
 
     def answers(self) -> dict[str, Any]:
         """The answers given so far, kept or standing in the notebook's answer cells."""
@@ -277,6 +288,12 @@ class Lab:
 
         return reset(self.info, self.files)
 
+    def undo(self) -> list[str]:
+        """Put back your files as they were before the last `reset`; what is there now is kept below `.llmlab/before-undo-…`."""
+        from ..course.reset import undo
+
+        return undo(self.files)
+
     def show(self) -> Shown:
         """What the file describes, beside what really runs."""
         from ..tiers.process.notebook import describe_lab
@@ -291,7 +308,8 @@ class Lab:
         return Panel(self)
 
     def __repr__(self) -> str:
-        return f"Lab {self.info.number}: {self.info.title} ({self.info.minutes} min), files in {self.files}"
+        line = f"Lab {self.info.number}: {self.info.title} ({self.info.minutes} min), files in {self.files}"
+        return "\n".join([line, *needs.said(self.info)])
 
     def _repr_html_(self) -> str:
         from ..show.at_hand import buttons, links
@@ -303,7 +321,7 @@ class Lab:
         )
         return (
             f"<b>Lab {self.info.number}: {self.info.title}</b> · {self.info.minutes} minutes · {progress.so_far(self.info, self.files)}"
-            f"<br>{edit}{buttons(self.files, self.info.artifacts)}"
+            f"<br>{edit}{buttons(self.files, self.info.artifacts)}{needs.missing_html(self.info)}"
         )
 
 
@@ -327,6 +345,7 @@ def _bound(
 ) -> Callable[..., Any]:
     """`make` as a method of the lab, with its own words and arguments; what it gives is held."""
 
+    @stoppable()
     def method(*words: Any, **options: Any) -> Any:
         made = make(lab, *words, **options)
         hold(made)

@@ -7,14 +7,19 @@ Work runs in a thread of its own, because a running cell blocks widget messages;
 from __future__ import annotations
 
 import html
+import secrets
 import threading
 import time
 from collections.abc import Callable
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
 import ipywidgets as widgets
 
-from ..errors import LabError
+from ..course.progress import work_folder
+from ..course.reset import kept
+from ..errors import LabError, Stopped, interrupt
+from ..show.bars import drawn_by
 
 if TYPE_CHECKING:
     from ..course.checked import Checked
@@ -29,13 +34,14 @@ class Buttons(Protocol):
     """What the buttons call: a lab."""
 
     info: LabInfo
+    files: Path
     running: LiveServer | None
     last: Measured | None
 
     def serve(self) -> LiveServer:
         """Start what server.toml describes."""
 
-    def check(self, *, quiet: bool) -> Checked:
+    def check(self) -> Checked:
         """Deploy the files afresh and probe what runs."""
 
     def hint(self) -> Hint:
@@ -49,16 +55,20 @@ class Buttons(Protocol):
 
 
 class Panel(widgets.VBox):  # type: ignore[misc]
-    """Start, load, check, hint, reset, stop; a status line, a chart, and the last result."""
+    """Start, load, check, hint, reset, stop; a status line, a bar, a chart, and the last result."""
 
     def __init__(self, lab: Buttons) -> None:
         self.lab = lab  # what its buttons call
-        self.status = widgets.HTML('<div role="status">ready</div>')  # one line: what goes on
+        self.status = widgets.HTML("ready")  # one line: what goes on
+        self.bar = widgets.HTML("")  # how far it is
         self.chart = widgets.HTML("")  # tokens a second while it is loaded
         self.output = widgets.HTML("")  # the last result
         self._points: list[tuple[float, float]] = []
         self._drawn = 0.0
         self._worker: threading.Thread | None = None
+        self._where = ""  # how far a load is, for when it is stopped
+        self._stopped = False  # whether Stop was pressed while it worked
+        self._asked = False  # whether Reset was pressed once
         self._buttons = {
             name: self._button(name, tip, work, icon)
             for name, tip, work, icon in (
@@ -66,41 +76,63 @@ class Panel(widgets.VBox):  # type: ignore[misc]
                 ("Load", "Load it at concurrency 1, 2, 4 and 8", self._load, "tachometer"),
                 ("Check", "Deploy the files afresh and probe what runs", self._check, "check"),
                 ("Hint", "The next hint for the first failed check", self._hint, "lightbulb-o"),
-                ("Reset", "Put the starter files back (yours are kept)", self._reset, "undo"),
+                ("Reset", "Put the starter files back (yours are kept); asks first", self._reset, "undo"),
             )
         }
         if not lab.info.artifacts:
             self._buttons["Reset"].disabled = True
-        stop = widgets.Button(description="Stop", tooltip="Stop the server now", icon="stop")
-        stop.on_click(lambda _: self._stop())
-        row = widgets.HBox([*self._buttons.values(), stop])
-        super().__init__([row, self.status, self.chart, self.output])
+        self._halt = self._made("Stop", "Stop what is at work; when nothing is, the server", "stop")
+        self._halt.on_click(lambda _: self._stop())
+        row = widgets.HBox([*self._buttons.values(), self._halt])
+        row.layout.flex_flow = "row wrap"
+        super().__init__([row, self.status, self.bar, self.chart, self.output, _live_region(self.status)])
+
+    @staticmethod
+    def _made(name: str, tip: str, icon: str) -> widgets.Button:
+        return widgets.Button(description=name, tooltip=tip, icon=icon, layout={"width": "auto"})
 
     def _button(self, name: str, tip: str, work: Callable[[], None], icon: str) -> widgets.Button:
-        button = widgets.Button(description=name, tooltip=tip, icon=icon)
+        button = self._made(name, tip, icon)
         button.on_click(lambda _: self._run(name, work))
         return button
 
+    def _at_work(self) -> bool:
+        return self._worker is not None and self._worker.is_alive()
+
     def _run(self, name: str, work: Callable[[], None]) -> None:
-        if self._worker is not None and self._worker.is_alive():
+        if self._at_work():
             return
-        for button in self._buttons.values():
-            button.disabled = True
+        # The pressed one stays enabled: a button that is disabled loses the keyboard's focus. A second press does nothing.
+        for label, button in self._buttons.items():
+            button.disabled = label != name
+        self._asked = self._asked and name == "Reset"
+        self._where = self.bar.value = self.chart.value = self.output.value = ""
         self._say(f"{name} …")
 
         def guarded() -> None:
             try:
-                work()
+                with drawn_by(self._show_bar):
+                    work()
+            except Stopped:
+                self._say(f"{name}: stopped by you{self._where}; nothing of it runs any more")
+                self.bar.value = self.chart.value = ""
             except LabError as error:
                 self._say(f"{name}: {error.what}")
                 self.output.value = f"<pre>{html.escape(str(error))}</pre>"
             except Exception as error:  # a thread's traceback would be lost in the kernel's log
                 self._say(f"{name}: {type(error).__name__}: {error}")
+
+        def work_and_wake() -> None:
+            try:
+                guarded()
+            except Stopped:  # it came when the work was done
+                self._say(f"{name}: stopped by you")
             finally:
                 for label, button in self._buttons.items():
                     button.disabled = label == "Reset" and not self.lab.info.artifacts
 
-        self._worker = threading.Thread(target=guarded, name=f"llmlab-{name}", daemon=True)
+        self._stopped = False
+        self._worker = threading.Thread(target=work_and_wake, name=f"llmlab-{name}", daemon=True)
         self._worker.start()
 
     def wait(self, timeout: float = 600) -> None:
@@ -109,11 +141,14 @@ class Panel(widgets.VBox):  # type: ignore[misc]
             self._worker.join(timeout)
 
     def press(self, name: str) -> None:
-        """Press a button from code: "Start", "Load", "Check", "Hint" or "Reset"."""
-        self._buttons[name].click()
+        """Press a button from code: "Start", "Load", "Check", "Hint", "Reset" or "Stop"."""
+        (self._halt if name == "Stop" else self._buttons[name]).click()
 
     def _say(self, text: str) -> None:
-        self.status.value = f'<div role="status">{html.escape(text)}</div>'
+        self.status.value = html.escape(text)
+
+    def _show_bar(self, page: str) -> None:
+        self.bar.value = page
 
     def _start(self) -> None:
         live = self.lab.serve()
@@ -126,12 +161,13 @@ class Panel(widgets.VBox):  # type: ignore[misc]
         began = time.monotonic()
 
         def event(progress: Progress) -> None:
+            self._where = f" at run {progress.run + 1} of {progress.runs}, no record is kept"
             self._points.append((time.monotonic() - began, progress.tokens_per_second))
             self._draw(progress)
 
         live.listeners.append(event)
         try:
-            self.lab.last = live.load(concurrency=[1, 2, 4, 8], quiet=True)
+            self.lab.last = live.load(concurrency=[1, 2, 4, 8])
         finally:
             live.listeners.remove(event)
         self._say(live.status())
@@ -148,7 +184,7 @@ class Panel(widgets.VBox):  # type: ignore[misc]
         self.chart.value = live(self._points, label=f"run {progress.run + 1} of {progress.runs}").html
 
     def _check(self) -> None:
-        result = self.lab.check(quiet=True)
+        result = self.lab.check()
         self.output.value = result._repr_html_()
         self._say(f"{'✔ all checks passed' if result.passed else '✘ ' + ', '.join(result.failing)}")
 
@@ -157,11 +193,32 @@ class Panel(widgets.VBox):  # type: ignore[misc]
         self._say("hint")
 
     def _reset(self) -> None:
-        names: list[str] = self.lab.reset()
-        self._say(f"starter files are back: {', '.join(names)}")
-        self.output.value = ""
+        if not self._asked:
+            self._asked = True
+            self._say(
+                f"Press Reset again to put the starter files back; yours are kept in {work_folder(self.lab.files)}"
+            )
+            return
+        self._asked = False
+        before = kept(self.lab.files)
+        names = ", ".join(self.lab.reset())
+        folder = kept(self.lab.files)
+        if folder == before:
+            self._say(f"The starter files are back: {names}. None of yours was different.")
+            return
+        self._say(f"The starter files are back: {names}. Yours are in {folder}.")
+        self.output.value = (
+            f"<p>Close or revert the open tab of {html.escape(names)}: it still shows your text, and would save it again.</p>"
+            "<p><code>lab.undo()</code> puts your files back.</p>"
+        )
 
     def _stop(self) -> None:
+        if self._worker is not None and self._at_work():
+            if not self._stopped:  # a second one would cut short how the first one ends what runs
+                self._stopped = True
+                self._say("stopping …")
+                interrupt(self._worker)
+            return
         self.lab.stop()
         self._say("○ llama-server stopped")
 
@@ -173,3 +230,21 @@ class Panel(widgets.VBox):  # type: ignore[misc]
         if isinstance(data, dict):
             data["text/plain"] = text
         return bundle
+
+
+def _live_region(status: widgets.HTML) -> widgets.Output:
+    """What makes the element of a widget a live region, so that a screen reader says each new text.
+
+    An HTML widget's element stays while its value is replaced inside of it. ipywidgets sets no `role`: a line of script does, once.
+    """
+    name = f"llmlab-status-{secrets.token_hex(4)}"
+    status.add_class(name)
+    script = f"""
+const mark = (left) => {{
+  const found = document.querySelector(".{name}");
+  if (found) {{ found.setAttribute("role", "status"); found.setAttribute("aria-atomic", "true"); }}
+  else if (left > 0) setTimeout(mark, 100, left - 1);
+}};
+mark(100);"""
+    data = {"application/javascript": script, "text/plain": ""}
+    return widgets.Output(outputs=({"output_type": "display_data", "data": data, "metadata": {}},))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import platform
 import threading
 from collections.abc import Callable, Sequence
@@ -13,6 +14,7 @@ from time import monotonic
 from .. import machine
 from ..errors import LabError
 from ..records.schema import Counters, Noise, Plan, Record, Run, Sample, Throttle
+from ..system import owned
 from . import metrics, turn
 from .process import Worker
 from .protocol import Done, Order, Setup, Tick
@@ -214,7 +216,7 @@ def _judge(plan: Plan, done: Done, shares: machine.Shares) -> Noise:
     limited = bool(reasons)
     noisy = shares.foreign is not None and shares.foreign > FOREIGN
     if noisy:
-        reasons.append(f"other programs took {shares.foreign:.0%} of the machine's CPU")
+        reasons.append(f"other programs took {shares.foreign:.0%} of the machine's CPU{_neighbours()}")
     return Noise(
         foreign_cpu=shares.foreign,
         server_cpu=shares.server,
@@ -224,6 +226,18 @@ def _judge(plan: Plan, done: Done, shares: machine.Shares) -> Noise:
         noisy=noisy,
         reason="; ".join(reasons) or None,
     )
+
+
+def _neighbours() -> str:
+    """Other servers of this user that another notebook or grader runs meanwhile, for the sentence on noise."""
+    found = [
+        entry.label
+        for entry in owned.entries()
+        if entry.owner_alive
+        and entry.data["owner"]["pid"] != os.getpid()
+        and entry.label.startswith("llama-server")
+    ]
+    return f" (running beside this: {', '.join(found)}, of another notebook or check)" if found else ""
 
 
 def _dispatch(plan: Plan, samples: list[Sample]) -> float:

@@ -63,7 +63,8 @@ def parse_size(text: str | int, *, where: str) -> int:
 def line_of(text: str, key: str) -> int | None:
     """The line (from 1) on which a TOML key is set: tomllib does not say."""
     for number, line in enumerate(text.splitlines(), 1):
-        if re.match(rf"""\s*(?:["']?){re.escape(key)}(?:["']?)\s*=|\s*\[{re.escape(key)}\]""", line):
+        name = re.escape(key).replace(r"\-", "[-_]")  # llama-server reads ctx_size as ctx-size
+        if re.match(rf"""\s*(?:["']?){name}(?:["']?)\s*=|\s*\[{name}\]""", line):
             return number
     return None
 
@@ -106,6 +107,12 @@ def _words(trouble: typed.Trouble, file: str) -> tuple[str, str]:
     if above == ["limits"]:
         return f"{trouble.shown} is not a size.", 'write it like "512M" or "2G"'
     return f"{key} cannot be {trouble.shown}.", "text, a number, true or false"
+
+
+def _plain(flags: Mapping[str, Value]) -> Mapping[str, Value]:
+    """The flags with dashes, as llama-server lists them; as they are where one stands there twice, which the engine refuses."""
+    plain = {name.replace("_", "-"): value for name, value in flags.items()}
+    return plain if len(plain) == len(flags) else flags
 
 
 def _may_set(name: str, where: str) -> None:
@@ -191,7 +198,7 @@ class Spec:
         memory = None if limits.memory is None else parse_size(limits.memory, where=where("memory"))
         return cls(
             model=read.model,
-            flags=read.flags,
+            flags=_plain(read.flags),
             device=read.device,
             engine=read.engine,
             limits=Limits(cpus=limits.cpus, memory=memory),

@@ -1,12 +1,13 @@
 """Progress while something runs.
 
 A bar is one output updated in place in a notebook (a widget would leave nothing readable in an executed one, a text bar
-hundreds of lines), and tqdm in a shell; it ends with one plain line.
+hundreds of lines), tqdm in a shell, and inside `drawn_by` HTML that a function gets; it ends with one plain line.
 """
 
 from __future__ import annotations
 
 import contextlib
+import contextvars
 import html
 import sys
 import time
@@ -19,15 +20,27 @@ if TYPE_CHECKING:
     from ..load import Progress
 
 
-class _NotebookBar:
-    """A bar that is one output, updated in place: an executed notebook keeps only its last line."""
+#: What gets the bars of this thread as HTML; None: they are shown where they are made.
+_DRAWS: contextvars.ContextVar[Callable[[str], None] | None] = contextvars.ContextVar("draws", default=None)
 
-    def __init__(self, total: int, unit: str) -> None:
-        from IPython.display import display
 
+@contextlib.contextmanager
+def drawn_by(draw: Callable[[str], None]) -> Iterator[None]:
+    """Every bar of this thread goes to a function, as HTML; also one that is `quiet`."""
+    token = _DRAWS.set(draw)
+    try:
+        yield
+    finally:
+        _DRAWS.reset(token)
+
+
+class _PageBar:
+    """A bar as HTML, and the plain text of the same."""
+
+    def __init__(self, total: int, unit: str, put: Callable[[str, str], None]) -> None:
         self.total, self.unit, self.began = total, unit, time.monotonic()
+        self._put = put
         self._shown = 0.0
-        self._handle: Any = display(_Html("", ""), display_id=True)  # type: ignore[no-untyped-call]
 
     def show(self, done: int, text: str) -> None:
         """Where it stands; drawn at most four times a second, because each update is a message to the browser."""
@@ -39,12 +52,22 @@ class _NotebookBar:
         )  # without: a bar that only says "at work"
         text = f"{text} ({done} of {self.total})" if self.total else text
         bar = f'<progress {known}aria-label="{html.escape(self.unit)}s done"></progress> '
-        self._handle.update(_Html(bar + html.escape(text), text))
+        self._put(bar + html.escape(text), text)
 
     def close(self, done: int) -> None:
         """The one line that stays."""
         text = f"{done} {self.unit}{'s' if done != 1 else ''} in {time.monotonic() - self.began:.1f} s"
-        self._handle.update(_Html(f"<small>{html.escape(text)}</small>", text))
+        self._put(f"<small>{html.escape(text)}</small>", text)
+
+
+class _NotebookBar(_PageBar):
+    """A bar that is one output, updated in place: an executed notebook keeps only its last line."""
+
+    def __init__(self, total: int, unit: str) -> None:
+        from IPython.display import display
+
+        handle: Any = display(_Html("", ""), display_id=True)  # type: ignore[no-untyped-call]
+        super().__init__(total, unit, lambda page, text: handle.update(_Html(page, text)))
 
 
 class _Html:
@@ -84,9 +107,14 @@ class _Count:
 
     def __init__(self, total: int, unit: str, *, quiet: bool) -> None:
         self.done = 0
-        self._bar = (
-            _NotebookBar(total, unit) if _in_notebook() and not quiet else _Terminal(total, unit, quiet=quiet)
-        )
+        draw = _DRAWS.get()
+        self._bar: _PageBar | _Terminal
+        if draw is not None:
+            self._bar = _PageBar(total, unit, lambda page, _: draw(page))
+        elif _in_notebook() and not quiet:
+            self._bar = _NotebookBar(total, unit)
+        else:
+            self._bar = _Terminal(total, unit, quiet=quiet)
 
     def show(self, text: str, done: int | None = None) -> None:
         self.done = self.done if done is None else done

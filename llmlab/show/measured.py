@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import html
+import math
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -57,7 +58,10 @@ class Measured:
         return drawers[kind](self.record, **options)
 
     def table(self) -> pd.DataFrame:
-        """One row a run: what was asked, tokens/s, TTFT, TPOT and end-to-end latency in ms, failures."""
+        """One row a run: what was asked, tokens/s, TTFT, TPOT and end-to-end latency in ms, failures.
+
+        A number that there is none of is NaN (no request was answered). The column `noisy` is there when a run was disturbed.
+        """
         import pandas as pd
 
         from ..records import stats
@@ -97,7 +101,11 @@ class Measured:
                 "noisy" if run.noise.noisy else "client-limited" if run.noise.client_limited else ""
             )
             rows.append(row)
-        return pd.DataFrame(rows)
+        frame = pd.DataFrame(rows)
+        if not any(row["noisy"] for row in rows):
+            frame = frame.drop(columns="noisy", errors="ignore")
+        # A column in which every run has failed is one of missing numbers, not of Nones.
+        return frame.fillna(value=math.nan).infer_objects()
 
     def lines(self) -> list[str]:
         """One plain line a run, as the progress bar leaves them behind."""
@@ -121,7 +129,11 @@ class Measured:
 
     def _repr_html_(self) -> str:
         where = f"<br><small>record: {html.escape(str(self.path))}</small>" if self.path else ""
-        return str(self.table().to_html(index=False, border=0, na_rep="")) + where
+        frame, note = self.table(), ""
+        if "noisy" in frame and (frame["noisy"] == "noisy").all():
+            frame = frame.drop(columns="noisy")
+            note = "<br><small>every run was noisy: other programs used the CPU; run it again when less is going on</small>"
+        return str(frame.to_html(index=False, border=0, na_rep="–")) + note + where
 
 
 def describe(plan: Plan) -> str:

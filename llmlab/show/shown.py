@@ -130,4 +130,5 @@ def shown(method: Callable[..., T]) -> Callable[..., T | NothingToShow]:
         except LabError as error:
             return NothingToShow(error.lines())
 
+    quiet.shows = True  # type: ignore[attr-defined]
     return quiet

@@ -5,9 +5,11 @@ Nothing here creates a folder until it is asked for one that will be written to.
 
 from __future__ import annotations
 
+import contextlib
 import os
 import sys
 import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 
 from ..errors import LabError
@@ -23,11 +25,34 @@ def _base(env: str, linux: str, mac: str) -> Path:
     return (Path(root) if root else Path.home() / linux) / "llmlab"
 
 
+@contextlib.contextmanager
+def writing(
+    folder: Path, fix: str = "copy the course to a folder of your own and open it there"
+) -> Iterator[None]:
+    """Round what writes below a folder of the learner's.
+
+    :param fix: what to do about a folder that cannot be written to.
+    :raises LabError: when it cannot be written to.
+    """
+    try:
+        yield
+    except OSError as error:
+        raise LabError(
+            f"Cannot write to {folder}: {error.strerror or error}.",
+            where=str(error.filename) if error.filename else None,
+            fix=fix,
+        ) from None
+
+
+def _made(variable: str, path: Path) -> Path:
+    with writing(path, f"{variable}=… names a folder of your own"):
+        path.mkdir(parents=True, exist_ok=True)
+    return path
+
+
 def cache_dir() -> Path:
     """Downloads and builds, keyed by version; `LLMLAB_CACHE` moves it."""
-    path = _base("LLMLAB_CACHE", ".cache", "Caches")
-    path.mkdir(parents=True, exist_ok=True)
-    return path
+    return _made("LLMLAB_CACHE", _base("LLMLAB_CACHE", ".cache", "Caches"))
 
 
 def shared_cache_dirs() -> list[Path]:
@@ -65,9 +90,7 @@ def replace_file(path: Path, data: bytes) -> None:
 
 def state_dir() -> Path:
     """What is running and what was measured; `LLMLAB_STATE` moves it."""
-    path = _base("LLMLAB_STATE", ".local/state", "Application Support")
-    path.mkdir(parents=True, exist_ok=True)
-    return path
+    return _made("LLMLAB_STATE", _base("LLMLAB_STATE", ".local/state", "Application Support"))
 
 
 def course_dir(start: Path | None = None) -> Path:

@@ -159,5 +159,5 @@ lab.stop()
 # %% [markdown] id="next" tags=["next"]
 # ## Next
 #
-# [01 · One honest server](../01-one-server/lab.ipynb): a flag line that starts, answers, pleases every linter, and still
+# [01 · One honest server](../01-one-server/01-one-server.ipynb): a flag line that starts, answers, pleases every linter, and still
 # turns its users away.

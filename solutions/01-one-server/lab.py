@@ -242,5 +242,5 @@ lab.stop()
 # %% [markdown] id="next" tags=["next"]
 # ## Next
 #
-# [02 · Budgets](../02-budgets/lab.ipynb): the same server on one CPU and 192 MiB, where one wrong number makes it many
+# [02 · Budgets](../02-budgets/02-budgets.ipynb): the same server on one CPU and 192 MiB, where one wrong number makes it many
 # times slower and another gets it killed.

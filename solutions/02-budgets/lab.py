@@ -167,6 +167,6 @@ lab.stop()
 # %% [markdown] id="next" tags=["next"]
 # ## Next
 #
-# [03 · Container image](../03-container-image/lab.ipynb) puts this server into an image that runs anywhere. To read on:
+# [03 · Container image](../03-container-image/03-container-image.ipynb) puts this server into an image that runs anywhere. To read on:
 # [CFS bandwidth control](https://docs.kernel.org/scheduler/sched-bwc.html) in the kernel's documentation, and
 # `llama-server --help` from `--threads` down.

@@ -232,4 +232,4 @@ lab.stop()
 # %% [markdown] id="next" tags=["next"]
 # ## Next
 #
-# [04 · Compose](../04-compose/lab.ipynb): three of these behind one door, with eyes open.
+# [04 · Compose](../04-compose/04-compose.ipynb): three of these behind one door, with eyes open.

@@ -316,6 +316,6 @@ lab.stop()
 # %% [markdown] id="next" tags=["next"]
 # ## Next
 #
-# [05 · Bare metal](../05-bare-metal/lab.ipynb) installs the same server as a hardened systemd unit, without a container.
+# [05 · Bare metal](../05-bare-metal/05-bare-metal.ipynb) installs the same server as a hardened systemd unit, without a container.
 # To read on: HAProxy's [configuration manual](https://docs.haproxy.org/3.0/configuration.html) on `server-template`, `observe`
 # and `queue`.

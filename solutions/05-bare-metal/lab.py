@@ -313,5 +313,5 @@ lab.stop()
 # %% [markdown] id="next" tags=["next"]
 # ## Next
 #
-# [06 · Pod to service](../06-pod-to-service/lab.ipynb) asks the same of a cluster. To read on:
+# [06 · Pod to service](../06-pod-to-service/06-pod-to-service.ipynb) asks the same of a cluster. To read on:
 # `systemd.exec(5)` from *Sandboxing* on, and run `systemd-analyze security` on a machine of yours.

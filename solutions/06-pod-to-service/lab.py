@@ -229,6 +229,6 @@ lab.stop()
 # %% [markdown] id="next" tags=["next"]
 # ## Next
 #
-# [07 · Change without loss](../07-change-without-loss/lab.ipynb): roll out, drain and scale the same servers without losing a
+# [07 · Change without loss](../07-change-without-loss/07-change-without-loss.ipynb): roll out, drain and scale the same servers without losing a
 # request. To read on: [how ConfigMaps are generated](https://kubernetes.io/docs/tasks/manage-kubernetes-objects/kustomization/) by
 # Kustomize, and llama-server's [manual](https://github.com/ggml-org/llama.cpp/tree/master/tools/server).

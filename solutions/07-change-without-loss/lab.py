@@ -190,7 +190,7 @@ trace.plot(guess=lab.guess("replicas_for_one_user"))
 # users who wait for a first token. On the left one user is enough to bring replicas, and eight bring no more: a server that decodes is
 # busy, for one user as for eight, with all the CPU it may have, or all of the GPU. That says *that* there is work, not *how much*. What
 # says how much is the number of requests, in a slot or waiting for one. (Some wait even when there is a slot for everybody: the Service
-# picks a pod at random, whether it is busy or not. [Lab 09](../09-front-door/lab.ipynb) puts something better there.)
+# picks a pod at random, whether it is busy or not. [Lab 09](../09-front-door/09-front-door.ipynb) puts something better there.)
 #
 # **Your turn: scale on requests.** Write a KEDA [`ScaledObject`](https://keda.sh/docs/latest/scalers/prometheus/);
 # [autoscaler.yaml](autoscaler.yaml) names the metrics. It puts a HorizontalPodAutoscaler in place whose
@@ -225,5 +225,5 @@ lab.stop()
 # %% [markdown] id="next" tags=["next"]
 # ## Next
 #
-# [08 · GPUs you do not own](../08-gpus/lab.ipynb): where the scheduler puts what a CPU cannot run. To read on:
+# [08 · GPUs you do not own](../08-gpus/08-gpus.ipynb): where the scheduler puts what a CPU cannot run. To read on:
 # [Disruptions](https://kubernetes.io/docs/concepts/workloads/pods/disruptions/) in the Kubernetes documentation.

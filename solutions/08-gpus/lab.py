@@ -224,5 +224,5 @@ offload(lab)
 # %% [markdown] id="next" tags=["next"]
 # ## Next
 #
-# [09 · The front door](../09-front-door/lab.ipynb): who gets in, to which model, and how many at a time. To read on: the pages
+# [09 · The front door](../09-front-door/09-front-door.ipynb): who gets in, to which model, and how many at a time. To read on: the pages
 # of Kubernetes' and NVIDIA's documentation that are linked above.

@@ -265,7 +265,7 @@ lab.stop()
 # %% [markdown] id="next" tags=["next"]
 # ## Next
 #
-# [10 · Terraform](../10-terraform/lab.ipynb): the same servers on a cloud that somebody has to pay for. To read on: the Gateway API's
+# [10 · Terraform](../10-terraform/10-terraform.ipynb): the same servers on a cloud that somebody has to pay for. To read on: the Gateway API's
 # [GEP-1742](https://gateway-api.sigs.k8s.io/geps/gep-1742/) on timeouts; Envoy's
 # [FAQ on timeouts](https://www.envoyproxy.io/docs/envoy/latest/faq/configuration/timeouts); the Gateway API inference extension, which makes an InferencePool of what the
 # picker does here; `docs/front-door.md` in this repository has what was seen of the rest.

@@ -339,7 +339,7 @@ lab.stop()
 # %% [markdown] id="next" tags=["next"]
 # ## Next
 #
-# [11 · Serverless containers](../11-serverless/lab.ipynb): the same server where somebody else decides when it runs.
+# [11 · Serverless containers](../11-serverless/11-serverless.ipynb): the same server where somebody else decides when it runs.
 # To read on: AWS on [security groups](https://docs.aws.amazon.com/vpc/latest/userguide/vpc-security-groups.html) and on
 # [user data](https://docs.aws.amazon.com/AWSEC2/latest/UserGuide/user-data.html).
 # The same files go to a real account: with its credentials, your own domain, bucket, secret and

@@ -322,5 +322,5 @@ lab.stop()
 # %% [markdown] id="next" tags=["next"]
 # ## Next
 #
-# [12 · Edge](../12-edge/lab.ipynb): a worker in front, close to the users. To read on: Knative's
+# [12 · Edge](../12-edge/12-edge.ipynb): a worker in front, close to the users. To read on: Knative's
 # [autoscaling](https://knative.dev/docs/serving/autoscaling/); `docs/serverless.md` in this repository has what was seen of the rest.

@@ -274,5 +274,5 @@ lab.stop()
 # %% [markdown] id="next" tags=["next"]
 # ## Next
 #
-# [13 · Three regions, one name](../13-regions/lab.ipynb): the same without a worker, by DNS and proxies. To read on: Cloudflare's
+# [13 · Three regions, one name](../13-regions/13-regions.ipynb): the same without a worker, by DNS and proxies. To read on: Cloudflare's
 # [Load Balancing](https://developers.cloudflare.com/load-balancing/), whose steering policies are the bought form of what you wrote.

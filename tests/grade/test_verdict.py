@@ -21,7 +21,9 @@ def outcome(name):
 
 def test_each_check_cell_shows_the_verdict_on_what_it_asks_for():
     notebook = v4.new_notebook(cells=[deferred("door"), v4.new_markdown_cell("text"), deferred()])
-    show_verdict(notebook, Result(lab="01-tiny", created="", seed=0, outcomes=[outcome("door"), outcome("knee")]))
+    show_verdict(
+        notebook, Result(lab="01-tiny", created="", seed=0, outcomes=[outcome("door"), outcome("knee")])
+    )
     first, last = (cell.outputs[0]["data"] for cell in notebook.cells if cell.cell_type == "code")
     assert "1 of 1 points" in first["text/plain"]
     assert "knee" not in first["text/plain"] + first["text/html"]

@@ -13,6 +13,7 @@ from ...errors import LabError
 from ...load import closed, measure, poisson, trace
 from ...load.target import Target
 from ...records.schema import Cell, Plan
+from ...show.face import Face
 from ...show.kept import keep, store
 from ...show.measured import Measured
 from ...show.shown import Drawn, Said, Shown
@@ -42,7 +43,7 @@ class PolicyShares(Drawn):
         return cached / prompt if prompt else None
 
 
-class LiveProject:
+class LiveProject(Face, what="The stack", again="stack = lab.up({self.file!r})"):
     """A Compose project of this notebook. It ends with `lab.stop()`, when the file is brought up again, and with the kernel.
 
     :param file: a file of the lab; the model, the key and the given files are put beside it.

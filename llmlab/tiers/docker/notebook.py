@@ -14,6 +14,7 @@ from ... import models
 from ...errors import LabError
 from ...records.store import read_table
 from ...show.bars import steps_bar
+from ...show.face import Face
 from ...show.shown import Shown
 from ...system.local_client import local_client
 from ...system.paths import course_dir
@@ -34,7 +35,7 @@ PORT = 8080  # what the labs' images listen on inside
 STARTS = {"binder": 1, "laptop": 3, "workstation": 5}
 
 
-class LiveBuild:
+class LiveBuild(Face, what="The image", again="image = lab.build({self.dockerfile!r})"):
     """An image built from one of the lab's files; removed with `lab.stop()` (what was built stays in Docker's cache).
 
     :param dockerfile: a file of the lab; its folder is the context of the build.
@@ -147,7 +148,7 @@ class MeasuredImage:
         return "\n".join(lines)
 
 
-class LiveContainer:
+class LiveContainer(Face, what="The container", again="container = {self._line}"):
     """A container of this notebook. One that ended is shown with its last lines: that is what one learns from.
 
     :param image: what `lab.build()` gave, or an image's name.
@@ -168,6 +169,8 @@ class LiveContainer:
         **options: Any,
     ) -> None:
         self._tag = image.tag if isinstance(image, LiveBuild) else image
+        words = [f"lab.build({image.dockerfile!r})" if isinstance(image, LiveBuild) else repr(image)]
+        self._line = f"lab.run({', '.join([*words, *map(repr, arguments)])})"  # that opens it again
         found = models.get(options.pop("model", "tiny"))
         self._arguments, self._models = arguments, found.path.parent
         options |= {"publish": PORT, "mounts": {found.path.parent: "/models"}}

@@ -16,6 +16,7 @@ from ...errors import LabError
 from ...records.schema import Cell
 from ...show.bars import steps_bar
 from ...show.bench import alone
+from ...show.face import Face
 from ...show.kept import keep
 from ...show.shown import Drawn, NothingToShow, Said, Shown, shown
 from ...system.local_client import local_client
@@ -31,7 +32,7 @@ CONFIG = "worker.capnp"
 REPEATS = 40
 
 
-class LiveEdge:
+class LiveEdge(Face, what="The edge", again="edge = lab.edge()"):
     """Three regions and the worker in front of them. The worker is started anew from its file whenever something is asked of it.
     Opening it again ends the one before.
 
@@ -43,10 +44,15 @@ class LiveEdge:
         self.lab = lab  # whose worker it is
         self.key = "sk-client-" + secrets.token_hex(6)  # what clients are let in with
         with steps_bar("step") as say:
-            self.world = World(say=say)
+            self._world = World(say=say)
         self._text: tuple[str, ...] = ()
         self._edge: Edge | None = None
         self._mark = self.world.mark()
+
+    @property
+    def world(self) -> World:
+        """Its three regions, which can be killed, hung and restored."""
+        return self._world
 
     def _now(self) -> Edge:
         """The worker as its files are now.
@@ -75,12 +81,13 @@ class LiveEdge:
             (other.cf for other in countries() if other.code == country),
             {"country": country} if country else {},
         )
-        mark, began = self.world.mark(), time.monotonic()
+        mark, began, wrote = self.world.mark(), time.monotonic(), 0
         answer = "cut off"
         self._mark = mark
         body = {"prompt": "Once upon a time", "max_tokens": tokens, "ignore_eos": True, "stream": stream}
         try:
             edge = self._now()
+            wrote = edge.log.stat().st_size
             with contextlib.closing(
                 edge.stream(edge.build("POST", "/v1/completions", cf=cf, key="" if key else None, json=body))
             ) as reply:
@@ -101,7 +108,10 @@ class LiveEdge:
             for request in self.world.seen(mark, least=1, within=0.5)
             if request.method == "POST"
         ]
-        return Said([said, f"asked: {', '.join(asked) or 'nobody'}"], {"answer": answer, "seconds": took})
+        lines = [said, f"asked: {', '.join(asked) or 'nobody'}"]
+        uncaught = edge.uncaught(wrote)
+        lines += [f"the worker's log: {uncaught}"] if uncaught else []
+        return Said(lines, {"answer": answer, "seconds": took})
 
     def seen(self) -> Shown:
         """What reached the regions since the last `ask`: where, what, with which key."""
@@ -181,7 +191,7 @@ class LiveEdge:
         """End it; may be called twice."""
         if self._edge is not None:
             self._edge.close()
-        self.world.close()
+        self._world.close()
 
     def _lines(self) -> list[str]:
         lines = [f"{name}: {HOSTS[name]}, a llama-server with its own key" for name in HOSTS]

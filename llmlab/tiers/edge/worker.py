@@ -23,6 +23,8 @@ from . import visitor, workerd
 
 GEOGRAPHY = "x-lab-cf"  # the header in which a request says what `request.cf` is
 WITHIN = 20
+#: `…: error: Uncaught exception: workerd/jsg/value.h:1456: failed: remote.jsg.TypeError: …`
+_UNCAUGHT = re.compile(r"[Uu]ncaught exception\W+(?:.*\bjsg\.)?(.*)")
 _MISSING = re.compile(r'No such module "([^"]+)"\.?\s+imported from "([^"]+)"')
 
 
@@ -119,6 +121,15 @@ class Runtime:
         return [line[:300] for line in self.log.read_text(errors="replace").splitlines() if line.strip()][
             -lines:
         ]
+
+    def uncaught(self, since: int) -> str:
+        """The last exception that nobody caught, as the runtime wrote it after so many bytes of its log; empty: none."""
+        with self.log.open("rb") as log:
+            log.seek(since)
+            lines = log.read().decode(errors="replace").splitlines()
+        found = [_UNCAUGHT.search(line) for line in lines]
+        words = [match[1] for match in found if match]
+        return words[-1][:300] if words else ""
 
     def close(self) -> None:
         """End it; may be called twice."""

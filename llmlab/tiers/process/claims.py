@@ -55,7 +55,7 @@ def judge_knee(
     rounds: list[tuple[float, float]] = []
     for turn in range(budget):
         found = learner()
-        say(f"waiting in {found[0]:.0%} and {found[1]:.0%} of looks")
+        say(f"waiting in {found[0]:.0%} and {found[1]:.0%} of samples")
         if turn == 0 and (_plainly_right(found) or _plainly_wrong(found)):
             rounds.append(found)
             break

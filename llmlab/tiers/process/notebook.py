@@ -12,6 +12,7 @@ from ...errors import LabError
 from ...load.target import target
 from ...records.schema import Plan
 from ...serve import Server, Spec
+from ...show.face import Face
 from ...show.kept import store
 from ...show.measured import Measured
 from ...show.shown import Shown
@@ -19,11 +20,18 @@ from ...show.shown import Shown
 if TYPE_CHECKING:
     from ...load import SLO, Progress
 
+#: What a server that has ended still says, and what only a running one can be asked (of `llmlab.Server`).
+SAYS = ("status", "notes", "__repr__", "_repr_html_")
+ASKS = (
+    "complete", "counters_since", "drain", "get", "http", "info", "listening", "metrics", "post", "props", "rss", "slots", "throttle",
+)  # fmt: skip
 #: Requests per stream and tokens per request, by profile: how much work a lab does, never what it teaches.
 WORK = {"binder": (4, 32), "laptop": (8, 48), "workstation": (16, 64)}
 
 
-class LiveServer:
+class LiveServer(
+    Face, what="The server", again='server = lab.serve("server.toml")', works=[*SAYS], ends="stop"
+):
     """A running server of this notebook. All of `llmlab.Server` is reachable on it: `props()`, `slots()`, `log_tail()`...
 
     It ends with `stop()`, when the lab serves something else, and with the kernel.
@@ -41,9 +49,22 @@ class LiveServer:
         self._talks = 0  # loads of sessions so far: what was said in one would be in the cache for the next
 
     def __getattr__(self, name: str) -> Any:
-        if name.startswith("__"):
+        if name.startswith("__") or name == "server":
             raise AttributeError(name)
+        if name in ASKS and self._over():
+            raise self._ended()
         return getattr(self.server, name)
+
+    def _over(self) -> bool:
+        return not self.server.running
+
+    def _ended(self) -> LabError:
+        why = "."
+        if self._closed:
+            why = ": it ended with lab.check() or lab.stop()."
+        elif self.server.exit_code is not None or self.server.last_error():
+            why = f": it ended by itself. {self.server.last_error()}".rstrip()
+        return LabError(f"The server is not running{why}", fix=self._again)
 
     def __enter__(self) -> LiveServer:
         return self
@@ -146,8 +167,6 @@ class LiveServer:
         from ...load import measure
         from ...show.bars import progress_bar
 
-        if not self.server.running:
-            raise LabError("The server is not running.", fix='server = lab.serve("server.toml")')
         with self.busy, progress_bar(plans, quiet=quiet) as bar:
 
             def event(progress: Progress) -> None:

@@ -17,9 +17,10 @@ from ...machine import profile
 from ...records.schema import Cell, Table
 from ...show.bars import steps_bar
 from ...show.bench import alone
+from ...show.face import Face
 from ...show.kept import keep
 from ...show.shown import Drawn, Said, Shown, shown
-from . import figures
+from . import figures, numbers
 from . import probes as incidents
 from .globe import Globe
 from .lost import COLUMNS, YOURS, Lost, rows_of, sum_of, times
@@ -39,7 +40,7 @@ POLICIES = {
 }
 
 
-class LiveRegions:
+class LiveRegions(Face, what="The regions", again="regions = lab.regions()", works=["predicted"]):
     """Three regions and your routing to them. The routing is made anew whenever its files have changed. It ends with `lab.stop()`.
 
     :raises LabError: when a program is missing, an address is taken, or a server does not start.
@@ -141,11 +142,11 @@ class LiveRegions:
     @shown
     def predicted(self) -> Said:
         """The two sums of your own numbers, part by part, beside what you promise."""
-        numbers = self._now().numbers
+        promised = numbers.read(self.lab.files / numbers.NAME)
         return Said(
             [
-                f"a region is gone: {sum_of(numbers.predicted_region(PATIENCE))}; you promise {numbers.promise_region:g} s",
-                f"its servers are gone or slow: {sum_of(numbers.predicted_servers(PATIENCE))}; you promise {numbers.promise_servers:g} s",
+                f"a region is gone: {sum_of(promised.predicted_region(PATIENCE))}; you promise {promised.promise_region:g} s",
+                f"its servers are gone or slow: {sum_of(promised.predicted_servers(PATIENCE))}; you promise {promised.promise_servers:g} s",
             ]
         )
 

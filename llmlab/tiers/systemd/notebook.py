@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ...records.schema import Cell, Table
+from ...show.face import Face
 from ...show.kept import keep
 from . import machine as systemd
 from . import probes as units
@@ -69,7 +70,7 @@ class Exposed(Printed):
         return figures.exposure(self.table, bound=bound, guess=guess)
 
 
-class LiveMachine:
+class LiveMachine(Face, what="The machine", again="machine = lab.boot()"):
     """A machine of this notebook, freshly booted. What it is asked for is read off the lab's files as they are now.
 
     :param key: the key that the server will ask for; None: a random one.

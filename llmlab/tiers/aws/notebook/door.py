@@ -7,12 +7,18 @@ import json
 import httpx
 
 from ....errors import LabError
+from ....show.face import Face
 from ....show.shown import Said, shown
 from ..account import Account
 from ..probes.door import Front
 
 
-class LiveFront:
+class LiveFront(
+    Face,
+    what="The door",
+    again="infra = lab.terraform(), infra.apply(), front = infra.front()",
+    works=["config"],
+):
     """The load balancer of a notebook, as HAProxy would be it, in front of servers that are up.
 
     :param front: the door and the servers behind it.
@@ -45,6 +51,11 @@ class LiveFront:
         said = reply.json() if reply.headers.get("content-type", "").startswith("application/json") else {}
         text = said.get("choices", [{}])[0].get("text", "") if "choices" in said else json.dumps(said)[:160]
         return Said([f"HTTP {reply.status_code}: {text!r}"])
+
+    def _ended(self) -> LabError:
+        return LabError(
+            "The door has ended: lab.check(), lab.stop() and the next infra.front() end it.", fix=self._again
+        )
 
     def close(self) -> None:
         """End it; may be called twice."""

@@ -15,6 +15,7 @@ from ....errors import LabError
 from ....records.schema import Cell
 from ....show.bars import steps_bar
 from ....show.bench import alone
+from ....show.face import Face
 from ....show.kept import keep
 from ....show.shown import Drawn, Said, Shown, shown
 from .. import figures, inventory, leftovers, reach, resources, rights, way
@@ -37,7 +38,7 @@ if TYPE_CHECKING:
 QUICK = ("fmt", "validate", "test", "plan")
 
 
-class LiveInfra:
+class LiveInfra(Face, what="The local AWS", again="infra = lab.terraform()", works=["longest", "cost"]):
     """Terraform beside a local AWS, whose account holds a certificate, a bucket and a secret. It ends with `lab.stop()` and the kernel.
 
     :raises LabError: when neither Terraform nor OpenTofu is here, or the AWS provider is not.

@@ -41,7 +41,7 @@ TELLING = (
 )
 
 
-class LiveGateway(LiveCluster):
+class LiveGateway(LiveCluster, what="The front door", again="front = lab.front()"):
     """A cluster with a controller for Gateways, your files in it, and clients of your door. It ends with `lab.stop()`.
 
     :raises LabError: as `LiveCluster`.

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from ....errors import LabError
 from ....records.schema import Cell
 from ....show.bench import alone
+from ....show.face import Face
 from ....show.shown import Drawn, Said, Shown
 from ..drivers import choose, hold
 from ..manifests import manifests
@@ -29,7 +30,7 @@ if TYPE_CHECKING:
 NAMESPACE = "inference"
 
 
-class LiveCluster:
+class LiveCluster(Face, what="The cluster", again="cluster = lab.cluster({self._words})", works=["cost"]):
     """The cluster of a notebook: the one that `llmlab cluster up` left running, else one that ends with the kernel.
 
     :param addons: what it shall have: dns, storage, metrics-server, prometheus, keda, gateway-api, envoy-gateway.
@@ -41,6 +42,7 @@ class LiveCluster:
 
         alone(lab, LiveCluster)
         self.lab = lab  # whose files are applied
+        self._words = ", ".join(map(repr, addons))  # that opened it
         self.live: LiveApplied | None = None  # what was applied last
         there = hold.running()
         with steps_bar("step") as say:
@@ -142,7 +144,7 @@ class LiveCluster:
         return "".join(f"<p>{html.escape(line)}</p>" for line in self._lines())
 
 
-class LiveApplied:
+class LiveApplied(Face, what="What was applied", again="app = cluster.apply()"):
     """The learner's manifests in the cluster. What the API server refuses is shown, not raised: the next cells go on.
 
     :param files: which of them; none: what kustomization.yaml names.
@@ -271,6 +273,22 @@ class LiveApplied:
         if self.applied is not None:
             self.applied.down()
             self.applied = None
+
+    def _over(self) -> bool:
+        return self._closed or self._live._over()
+
+    def _ended(self) -> LabError:
+        ended = self._live._ended()
+        again = f"app = {str(ended.fix).partition(' = ')[0]}.apply()"
+        if self._live._over():
+            return LabError(
+                f"{self._what} ended with lab.check() or lab.stop().", fix=f"{ended.fix}, then {again}"
+            )
+        return LabError(
+            "What was applied here is no longer in the cluster: the next apply() removes it, and so do timeline(), rollouts(), "
+            "scaling() and clear().",
+            fix=again,
+        )
 
     def _no(self) -> Said:
         assert self.refused is not None

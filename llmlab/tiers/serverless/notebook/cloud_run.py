@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 IDLE = 90  # seconds in which the last instance has to go
 
 
-class LiveRun(LiveCluster):
+class LiveRun(LiveCluster, what="The cluster with Knative", again="run = lab.cloud_run()"):
     """A cluster with Knative in it, and your service.yaml. It ends with `lab.stop()`.
 
     :raises LabError: as `LiveCluster`.

@@ -11,6 +11,7 @@ from ....errors import LabError
 from ....serve.api import Remote
 from ....show.bars import steps_bar
 from ....show.bench import alone
+from ....show.face import Face
 from ....show.shown import Drawn, Said, Shown, shown
 from ...aws.endpoint import AwsEndpoint
 from .. import starts
@@ -33,7 +34,7 @@ TASK, POLICY, TRUST = "task-definition.json", "execution-policy.json", "trust.js
 WITHIN = 90  # seconds for a task to run and be healthy
 
 
-class LiveFargate:
+class LiveFargate(Face, what="The local AWS", again="fargate = lab.fargate()"):
     """A local AWS with what others put there, and your task in it. It ends with `lab.stop()`.
 
     :raises LabError: when there is no Docker daemon, or no local AWS comes up.

@@ -13,6 +13,7 @@ from ....errors import LabError
 from ....serve.api import Remote
 from ....show.bars import steps_bar
 from ....show.bench import alone
+from ....show.face import Face
 from ....show.shown import Drawn, Said, shown
 from ....system.waiting import wait
 from .. import starts
@@ -32,7 +33,7 @@ SCRIPT = "aci.sh"
 WITHIN = 60  # seconds for a group to answer
 
 
-class LiveInstances:
+class LiveInstances(Face, what="The container group", again="aci = lab.container_instances()"):
     """What your aci.sh makes, in containers of this machine. It ends with `lab.stop()`.
 
     :raises LabError: when there is no Docker daemon.
