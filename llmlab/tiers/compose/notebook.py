@@ -9,9 +9,11 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
+from ...course import journal
 from ...errors import LabError
 from ...load import closed, measure, poisson, trace
 from ...load.target import Target
+from ...records import stats
 from ...records.schema import Cell, Plan
 from ...show.face import Face
 from ...show.kept import keep, store
@@ -187,7 +189,15 @@ class LiveProject(Face, what="The stack", again="stack = lab.up({self.file!r})")
 
         slots = sum(self.fleet.slots()[0])
         plan = closed(slots, requests=requests, warmup=0, max_tokens=64, timeout=30, seed=self.lab.seed)
-        return self.measure([plan], on_event=on_event)
+        measured = self.measure([plan], on_event=on_event)
+        failed = sum(len(stats.failed(run)) for run in measured.runs)
+        journal.note(
+            self.lab.files,
+            "incident",
+            done="one replica's process killed under load",
+            observed=f"{failed} of {requests} requests failed",
+        )
+        return measured
 
     def measure(self, plans: Sequence[Plan], *, on_event: Any = None) -> Measured:
         """Run plans made with `llmlab.load` against the door; the record is saved."""

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import httpx
 
+from ...course import journal
 from ...errors import LabError
 from ...records.schema import Cell
 from ...show.bars import steps_bar
@@ -45,6 +46,7 @@ class LiveEdge(Face, what="The edge", again="edge = lab.edge()"):
         self.key = "sk-client-" + secrets.token_hex(6)  # what clients are let in with
         with steps_bar("step") as say:
             self._world = World(say=say)
+        self._world.told = self._told
         self._text: tuple[str, ...] = ()
         self._edge: Edge | None = None
         self._mark = self.world.mark()
@@ -68,6 +70,12 @@ class LiveEdge(Face, what="The edge", again="edge = lab.edge()"):
             self._edge = self._start(self.lab.files / CONFIG)
             self._text = text
         return self._edge
+
+    def _told(self, region: str, how: str) -> None:
+        if how == "back":
+            journal.note(self.lab.files, "incident", restored=f"{region} is back")
+        else:
+            journal.note(self.lab.files, "incident", done=f"{region} {how}")
 
     def _start(self, config: Path) -> Edge:
         log = self.world.folder / f"{config.parent.name}-{secrets.token_hex(2)}.log"

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 import yaml
 
+from ...course import journal
 from ...errors import LabError
 from ...machine import profile
 from ...records.schema import Cell, Table
@@ -167,7 +168,15 @@ class LiveRegions(Face, what="The regions", again="regions = lab.regions()", wor
             for turn in range(often):
                 say(f"{region} {how}, {turn + 1} of {often}")
                 found.append(incidents.happen(self.globe, {YOURS: mine}, region, how, after=2))
-        return Lost(self._keep, self.globe, mine.numbers, found)
+        lost = Lost(self._keep, self.globe, mine.numbers, found)
+        journal.note(
+            self.lab.files,
+            "incident",
+            done=f"{region} {how}, {often} times",
+            observed=repr(lost).partition("\n")[0],
+            restored=f"{region} is back",
+        )
+        return lost
 
     @shown
     def flapping(self, region: str = "us") -> Drawn:

@@ -7,6 +7,7 @@ import os
 import secrets
 import signal
 import time
+from collections.abc import Callable
 from contextlib import AbstractContextManager
 from types import TracebackType
 from typing import Self
@@ -29,6 +30,8 @@ class Regions:
         self.servers: dict[str, Server] = {}
         self.hung: set[str] = set()
         self._stack = contextlib.ExitStack()
+        #: Told of every incident: the region, and whether it was `killed`, `hung` or is `back`.
+        self.told: Callable[[str, str], None] = lambda name, how: None
 
     def _serve(self, name: str, port: int, slots: int) -> None:
         flags = {"ctx-size": 4096 * slots, "parallel": slots, "threads": 1}
@@ -41,6 +44,7 @@ class Regions:
         if server.pid:
             os.kill(server.pid, signal.SIGKILL)
         server.stop()
+        self.told(name, "killed")
 
     def _pids(self, name: str) -> list[int]:
         pid = self.servers[name].pid
@@ -51,6 +55,7 @@ class Regions:
         for pid in self._pids(name):
             os.kill(pid, signal.SIGSTOP)
         self.hung.add(name)
+        self.told(name, "hung")
 
     def halting(self, name: str) -> AbstractContextManager[None]:
         """It goes on in short bursts: how a long reply looks, without a long computation."""
@@ -69,12 +74,15 @@ class Regions:
         :raises LabError: when a server does not start.
         """
         for name in names or self.servers:
+            gone = name in self.hung or not self.servers[name].running
             if name in self.hung:
                 self.hung.discard(name)
                 for pid in self._pids(name):
                     os.kill(pid, signal.SIGCONT)
             if not self.servers[name].running:
                 self.servers[name].start()
+            if gone:
+                self.told(name, "back")
 
     def idle(self, within: float = 30) -> None:
         """Wait until no server works on anything.

@@ -11,6 +11,7 @@ import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
+from ....course import journal
 from ....errors import LabError
 from ....records.schema import Cell
 from ....show.bars import steps_bar
@@ -315,6 +316,12 @@ class LiveInfra(Face, what="The local AWS", again="infra = lab.terraform()", wor
             left = self.project.changes()
         changed = {"the health check": "aws_lb_target_group", "port 22": "aws_security_group"}
         seen = [what for what, kind in changed.items() if any(_kind(address) == kind for address in left)]
+        journal.note(
+            self.lab.files,
+            "incident",
+            done="changed by hand: the health check, port 22",
+            observed=f"the plan shows {' and '.join(seen) or 'nothing'}",
+        )
         return Said(
             [
                 "changed by hand: the health check's path; port 22 of the servers, open to everybody",

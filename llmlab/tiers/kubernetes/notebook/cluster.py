@@ -8,6 +8,7 @@ import shlex
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+from ....course import journal
 from ....errors import LabError
 from ....records.schema import Cell
 from ....show.bench import alone
@@ -259,6 +260,12 @@ class LiveApplied(Face, what="What was applied", again="app = cluster.apply()"):
 
         rows = evictions(self._live)
         gone = sum(word == "goes" for _, word, _ in rows)
+        journal.note(
+            self._live.lab.files,
+            "incident",
+            done="eviction of every pod",
+            observed=f"{gone} of {len(rows)} went",
+        )
         return Shown(rows, [], ("pod", "eviction", "answer"), values={"gone": gone})
 
     def address(self, service: str) -> str:
