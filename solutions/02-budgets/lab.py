@@ -72,7 +72,7 @@ first
 server.throttle()
 
 # %% [markdown] id="throttle-after"
-# Compare `nr_throttled` with `nr_periods`: in a throttled period the server had used its 100 ms of CPU time before the period
+# Compare `throttled` with `periods`: in a throttled period the server had used its 100 ms of CPU time before the period
 # was over, and stood still for the rest of it. (Where only `taskset` holds it, there is no such counter.)
 
 # %% [markdown] id="sweep-text" tags=["prediction"]
@@ -105,7 +105,8 @@ sweep.plot(guess=lab.guess("fastest_threads_on_one_cpu"))
 # the quota while they wait. A container does not warn: inside it `nproc` still shows the whole machine, so a server that picks
 # its own thread count picks the wrong one ([`--threads`](https://github.com/ggml-org/llama.cpp/blob/master/tools/server/README.md)).
 #
-# **Your turn.** Set `threads` in [server.toml](server.toml) for one CPU. Then serve again and compare with the first load.
+# **Your turn.** Set `threads` in [server.toml](server.toml) for one CPU. Then serve again and compare with the first load. The
+# check measures your number alternately with the best one, which takes half a minute or more.
 
 # %% id="again"
 server = lab.serve("server.toml")

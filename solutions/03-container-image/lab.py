@@ -103,7 +103,8 @@ lab.compare(
 )
 
 # %% [markdown] id="port-after"
-# Docker says *starting* until the first health check, which the file puts after 30 seconds. Of the rest, one thing at a time:
+# Docker says *starting* until the first health check, which the file puts after 30 seconds, and *unhealthy* of a container that
+# has ended. Of the rest, one thing at a time:
 #
 # - `CMD` is only a default. The arguments of `docker run` replace **all** of it, and the address and the port were in it.
 # - Without them llama-server listens on 127.0.0.1, which inside a container is the container itself, and on port 9931, which
@@ -144,7 +145,8 @@ lab.compare(seconds_to_stop=float(stopped.split()[2]))
 
 # %% [markdown] id="stop-after"
 # Less than a second with exit code 0 (or 143, which is 128 + 15 for SIGTERM) is a server that was asked and ended. Ten seconds
-# with exit code 137 (128 + 9) is one that had to be killed, with every reply that it was writing.
+# with exit code 137 (128 + 9) is one that had to be killed, with every reply that it was writing. (A container that had ended
+# before says 0.0 seconds and the code of its end.)
 
 # %% [markdown] id="size-text" tags=["prediction"]
 # ## What it weighs

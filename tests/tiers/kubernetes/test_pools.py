@@ -73,3 +73,11 @@ def test_a_pod_for_one_node_keeps_what_its_template_asks_for():
     assert [selector["matchFields"][0]["values"] for selector in terms] == [["node-7"], ["node-7"]]
     assert terms[0]["matchExpressions"] == term["matchExpressions"]
     assert "matchFields" not in term, "the learner's own is left alone"
+
+
+def test_a_probe_keeps_its_name_and_asks_for_no_account_of_another_namespace():
+    spec = {"containers": [], "serviceAccountName": "llama", "serviceAccount": "llama"}
+    made = on_node({"spec": {"template": {"spec": spec}}}, "node-7", "guide-eks-g6")
+    assert made["metadata"]["name"] == "guide-eks-g6"
+    assert {"serviceAccountName", "serviceAccount"} & made["spec"].keys() == set()
+    assert spec["serviceAccountName"] == "llama"

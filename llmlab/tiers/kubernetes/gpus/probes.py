@@ -120,8 +120,8 @@ def on_node(body: dict[str, Any], node: str, name: str) -> dict[str, Any]:
     else:
         terms.append(here)
     spec.pop("topologySpreadConstraints", None)
-    for name in ("serviceAccountName", "serviceAccount"):  # it is not asked where its account is
-        spec.pop(name, None)
+    for key in ("serviceAccountName", "serviceAccount"):  # it is not asked where its account is
+        spec.pop(key, None)
     return {
         "apiVersion": "v1",
         "kind": "Pod",
