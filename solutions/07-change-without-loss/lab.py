@@ -149,7 +149,7 @@ deadline = cluster.kubectl(
 lab.compare(seconds_until_given_up=deadline.value("number"))
 
 # %% [markdown] id="bad-after"
-# By default Kubernetes hopes for ten minutes, and a pipeline that waits for `rollout status` waits with it.
+# By default Kubernetes waits for ten minutes, and a pipeline that looks at `rollout status` waits with it.
 #
 # **Your turn: a deadline.** [`progressDeadlineSeconds`](https://kubernetes.io/docs/concepts/workloads/controllers/deployment/#progress-deadline-seconds)
 # says for how long. It takes nothing back by itself: the pipeline has to do that, or you, with `rollout undo`.
@@ -187,7 +187,7 @@ trace.plot(guess=lab.guess("replicas_for_one_user"))
 
 # %% [markdown] id="scaling-after"
 # Above, the dashed line is the number of replicas that the autoscaler wants, the area how many are ready; below, the hatched area are
-# users who wait for a first token. On the left one user is enough to bring replicas, and eight bring no more: a server that decodes is
+# users who wait for a first token. On the left one user is enough to bring more replicas: a server that decodes is
 # busy, for one user as for eight, with all the CPU it may have, or all of the GPU. That says *that* there is work, not *how much*. What
 # says how much is the number of requests, in a slot or waiting for one. (Some wait even when there is a slot for everybody: the Service
 # picks a pod at random, whether it is busy or not. [Lab 09](../09-front-door/09-front-door.ipynb) puts something better there.)

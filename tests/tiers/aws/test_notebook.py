@@ -9,6 +9,7 @@ import pytest
 
 from llmlab.errors import LabError
 from llmlab.records import stats
+from llmlab.tiers.aws.notebook import project
 from llmlab.tiers.aws.notebook.door import LiveFront
 from llmlab.tiers.aws.notebook.longest import Longest
 from llmlab.tiers.aws.notebook.project import LiveInfra
@@ -60,6 +61,18 @@ def test_validate_reads_the_files_as_they_are_now(problems, said):
     infra.project = SimpleNamespace(refresh=lambda: read.append("again"), validate=lambda: problems)
     assert repr(infra.validate()) == said
     assert read == ["again"]
+
+
+@pytest.mark.parametrize(
+    "address", ["aws_lb.door", "aws_lb.door[0]", 'module.one["eu.west"].module.two.aws_lb.door["a.b"]']
+)
+def test_what_takes_longest_is_named_by_its_type(address):
+    steps = [
+        SimpleNamespace(address="aws_iam_role.server", action="create", begin=0.0, end=1.0),
+        SimpleNamespace(address=address, action="create", begin=1.0, end=61.0),
+    ]
+    assert project.slowest(steps) == "aws_lb"
+    assert project.slowest([]) is None
 
 
 def test_what_terraform_cannot_do_is_shown_and_not_raised():

@@ -44,7 +44,11 @@ def test_what_was_applied_says_why_it_is_not_ready_and_is_cleared(live, simulate
     app = live.apply("deployment.yaml")
     assert app.refused is None
     assert "deployment.apps/llama" in repr(live.kubectl(f"get all -n {NAMESPACE} -o name"))
-    assert "llama" in repr(app.ready(1))  # nobody can run it: it says so, and raises nothing
+    waited = app.ready(1)
+    assert "llama" in repr(waited)  # nobody can run it: it says so, and raises nothing
+    assert waited.value("llama") == 0
+    replicas = live.kubectl(f"get deployment llama -n {NAMESPACE} -o jsonpath={{.spec.replicas}}")
+    assert (replicas.value("number"), live.kubectl("version").value("number")) == (1, None)
     assert "node affinity/selector" in repr(app.why())
     with pytest.raises(LabError, match="no pod runs on a simulated cluster"):
         app.address("llama")

@@ -8,7 +8,7 @@ from __future__ import annotations
 import html
 import re
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
 from ....course import journal
@@ -22,6 +22,7 @@ from ....show.shown import Drawn, Said, Shown, shown
 from .. import figures, inventory, leftovers, reach, resources, rights, way
 from ..account import Account
 from ..endpoint import AwsEndpoint
+from ..events import Step
 from ..inventory import Inventory
 from ..probes.door import Front
 from ..probes.first_boot import Booted, FirstBoot, family
@@ -156,12 +157,11 @@ class LiveInfra(Face, what="The local AWS", again="infra = lab.terraform()", wor
             self.lab, "apply", {"address": "resource", "action": "what", "from": "s", "to": "s"}, rows
         )
         last = max((step.end or 0 for step in steps), default=0)
-        slowest = max(steps, key=lambda step: (step.end or step.begin) - step.begin, default=None)
         return Drawn(
             table,
             figures.applying,
             [f"{len(steps)} resources in {last:.0f} s", *self.project.state()],
-            {"slowest": _kind(slowest.address) if slowest else None},
+            {"slowest": slowest(steps)},
         )
 
     @shown
@@ -358,6 +358,12 @@ class LiveInfra(Face, what="The local AWS", again="infra = lab.terraform()", wor
 
     def _repr_html_(self) -> str:
         return "".join(f"<p>{html.escape(line)}</p>" for line in self._lines())
+
+
+def slowest(steps: Sequence[Step]) -> str | None:
+    """The type of the resource that took longest, e.g. `aws_lb`; None where nothing was done."""
+    found = max(steps, key=lambda step: (step.end or step.begin) - step.begin, default=None)
+    return None if found is None else _kind(found.address)
 
 
 def _kind(address: str) -> str:
