@@ -222,7 +222,7 @@ def run_here(
                 if context.blames(error):  # a line of theirs, met outside of a deployment
                     status, evidence = "failed", _does_not_run(context.words(error))
                 elif missing:
-                    reason = str(error)
+                    reason = error.what
                     lacking = dict(missing)
                 else:
                     reason = traceback.format_exc(limit=-4)
