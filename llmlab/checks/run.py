@@ -100,6 +100,8 @@ def run(
             "only": list(only),
             "problems": problems,
             "ready": ready,
+            # A grader's machine has what its labs need; what is missing there afterwards may be the files' own doing.
+            "missing": _lacking(_needs(lab)) if spawn is None else {},
         }
         result: Result | None = None
         outcomes: list[Outcome] = []
@@ -181,12 +183,13 @@ def run_here(
     context: Context,
     *,
     problems: Sequence[str] = (),
-    needs: Sequence[str] = (),
+    missing: Mapping[str, str] | None = None,
     emit: Callable[[Event], None] = lambda _: None,
 ) -> list[Outcome]:
     """Run checks in this process, in order; each gets exactly one outcome.
 
-    :param needs: of the whole lab. Where the machine lacks one, a check that can therefore not be made is skipped.
+    :param missing: needs of the whole lab that the machine lacked before anything was deployed, with words: a check that cannot be
+        made is skipped then, and no error.
     """
     outcomes: dict[str, Outcome] = {}
     for check in checks:
@@ -214,18 +217,19 @@ def run_here(
                 status, evidence = "failed", _does_not_run(str(error))
             except Unavailable as error:
                 reason = str(error)
-                lacking = _lacking(needs)
+                lacking = dict(missing or {})
             except LabError as error:
                 if context.blames(error):  # a line of theirs, met outside of a deployment
                     status, evidence = "failed", _does_not_run(context.words(error))
-                elif lacking := _lacking(needs):
-                    reason = str(error)
+                elif missing:
+                    reason = error.what
+                    lacking = dict(missing)
                 else:
                     reason = traceback.format_exc(limit=-4)
             except Exception:  # a bug of ours must cost the learner nothing, and be seen
                 reason = traceback.format_exc(limit=-4)
         if status == "error" and lacking:  # no fault of the grader's
-            status, reason = "skipped", "; ".join(lacking.values())
+            status, reason = "skipped", "\n".join([*lacking.values(), str(reason)])
         outcomes[check.name] = Outcome(
             check=check.name,
             title=check.title,
@@ -261,10 +265,10 @@ def _lacking(needs: Sequence[str]) -> dict[str, str]:
     }
 
 
-def _needs(lab: Path | None) -> list[str]:
+def _needs(lab: Path) -> list[str]:
     """Those of a lab's lab.toml; none where it cannot be read."""
     try:
-        found = tomllib.loads((lab / "lab.toml").read_text(encoding="utf-8")) if lab else {}
+        found = tomllib.loads((lab / "lab.toml").read_text(encoding="utf-8"))
     except (OSError, ValueError):
         return []
     return [str(name) for name in found.get("needs", ())]
@@ -298,7 +302,7 @@ def main() -> None:
         checks = [check for check in checks if check.name in order["only"]]
     emit({"event": "plan", "checks": [msgspec.to_builtins(_unreached(check)) for check in checks]})
     try:
-        outcomes = run_here(checks, context, problems=order["problems"], needs=_needs(context.lab), emit=emit)
+        outcomes = run_here(checks, context, problems=order["problems"], missing=order["missing"], emit=emit)
     finally:
         context.close()
     result = Result(

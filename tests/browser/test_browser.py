@@ -61,9 +61,18 @@ def test_mend_the_file_press_check_see_green(page, course):
     idle(page)
     button = page.locator(".jp-OutputArea-output button.jupyter-button", has_text="Check")
     button.scroll_into_view_if_needed()
-    button.click()
+    live = page.locator(".jp-OutputArea-output .widget-html[role=status]")
+    live.wait_for()
+    region = live.element_handle()
+    button.focus()
+    page.keyboard.press("Enter")
+    page.locator(".jp-OutputArea-output progress").first.wait_for()
+    assert page.evaluate("document.activeElement.textContent") == "Check", (
+        "the pressed button keeps the focus"
+    )
     status = page.locator(".jp-OutputArea-output .widget-html", has_text="all checks passed")
     status.wait_for(timeout=300_000)
+    assert "all checks passed" in region.text_content(), "the element that a screen reader watches stays"
     assert "ctx-size = 16384" in (course / "labs/01-one-server/server.toml").read_text()
 
 

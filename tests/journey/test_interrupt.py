@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import ast
+import contextlib
 import os
 import shutil
 from pathlib import Path
@@ -69,9 +71,34 @@ class Kernel:
                 return "\n".join(filter(None, shown))
         raise AssertionError(f"no end: {shown}")
 
+    def click(self, button: str) -> None:
+        """Press a widget's button."""
+        data = {"method": "custom", "content": {"event": "click"}}
+        session = self.client.session
+        message = session.msg("comm_msg", {"comm_id": button, "data": data})
+        self.client.shell_channel.send(message)
+
+    def value_of(self, widget: str, text: str) -> str:
+        """Its next value that has this text."""
+        end = monotonic() + 120
+        while monotonic() < end:
+            message = self.client.get_iopub_msg(timeout=60)
+            content = message["content"]
+            if message["msg_type"] == "comm_msg" and content["comm_id"] == widget:
+                value = content["data"].get("state", {}).get("value", "")
+                if text in value:
+                    return str(value)
+        raise AssertionError(f"never {text}")
+
     def children(self) -> set[str]:
-        """What the kernel has started, its children's children too."""
-        return {f"{child.pid} {' '.join(child.cmdline())}" for child in self.process.children(recursive=True)}
+        """What the kernel has started and what runs, its children's children too."""
+        found = set()
+        for child in self.process.children(recursive=True):
+            with contextlib.suppress(
+                psutil.NoSuchProcess
+            ):  # also of one that is over and was not waited for yet
+                found.add(f"{child.pid} {' '.join(child.cmdline())}")
+        return found
 
 
 @pytest.mark.parametrize(
@@ -100,3 +127,20 @@ def test_an_interrupt_is_one_line_and_leaves_nothing(kernel, code, at):
     assert "tokens" in kernel.run("lab.serve().load(concurrency=1, requests=2, max_tokens=4)"), (
         "and it goes on"
     )
+
+
+def test_the_buttons_of_the_panel_are_pressed_as_a_browser_does_it(kernel):
+    """A click is a message of the button's comm; so is each new text of the status."""
+    kernel.run("from llmlab import Lab\nlab = Lab.here()\npanel = lab.panel()")
+    names = (
+        "[panel._buttons['Check'].model_id, panel._halt.model_id, panel.status.model_id, panel.bar.model_id]"
+    )
+    check, halt, status, bar = ast.literal_eval(kernel.run(names))
+    before = kernel.children()
+    kernel.click(check)
+    assert "context-per-slot" in kernel.value_of(bar, "context-per-slot")
+    kernel.click(halt)
+    said = kernel.value_of(status, "stopped by you")
+    assert said == "Check: stopped by you; nothing of it runs any more"
+    kernel.run("panel.wait()")
+    assert kernel.children() <= before

@@ -8,7 +8,7 @@ import pytest
 
 from llmlab import Lab, LabError
 from llmlab.checks.check import Check, Context, passed
-from llmlab.checks.run import run_here
+from llmlab.checks.run import _spawn, run, run_here
 from llmlab.course.info import all_labs, find_lab
 from llmlab.doctor import needs as known
 from llmlab.lab import needs
@@ -83,15 +83,31 @@ def engineless(_: Context) -> None:
     raise LabError("There is no llama-server to put into an image.")
 
 
-def test_a_missing_engine_is_no_error_of_the_grader(monkeypatch, tmp_path):
-    monkeypatch.setenv(without.VARIABLE, "binary")
+def test_a_missing_engine_is_no_error_of_the_grader(tmp_path):
     checks = [
         Check("serves", "it serves", 1, engineless),
         Check("reads", "it can be read", 1, lambda _: passed(expected="", observed="")),
     ]
     context = Context(files=tmp_path, seed=0, answers={}, profile="laptop")
-    serves, reads = run_here(checks, context, needs=["process", "binary"])
+    words = {"binary": "this machine lacks binary. Bring it: llmlab fetch binary"}
+    serves, reads = run_here(checks, context, missing=words)
     assert (serves.status, serves.lacks, reads.status) == ("skipped", ["binary"], "passed")
-    assert "this machine lacks binary" in serves.reason
-    [error] = run_here(checks[:1], context, needs=[])
+    assert serves.reason.startswith(words["binary"])
+    [error] = run_here(checks[:1], context)
     assert (error.status, error.lacks) == ("error", [])
+
+
+def test_only_a_learners_own_check_asks_what_is_missing_and_before_it_deploys(monkeypatch, tmp_path):
+    """A grader's machine has what the lab needs: what is missing there later, the files may have broken."""
+    lab = tmp_path / "90-trial"
+    lab.mkdir()
+    (lab / "lab.toml").write_text('needs = ["binary"]')
+    (lab / "checks.py").write_text(
+        "from llmlab.checks import check\nfrom llmlab.errors import LabError\n\n"
+        "@check(title='it serves', points=1)\ndef serves(ctx):\n    raise LabError('There is no llama-server.')\n"
+    )
+    monkeypatch.setenv(without.VARIABLE, "binary")
+    (own,) = run(lab, tmp_path, artifacts=()).outcomes
+    assert (own.status, own.lacks) == ("skipped", ["binary"])
+    (graded,) = run(lab, tmp_path, artifacts=(), spawn=_spawn).outcomes
+    assert (graded.status, graded.lacks) == ("error", [])

@@ -28,11 +28,11 @@ SLOTS = 2
 class Seen:
     """A request as it reached a region."""
 
-    region: str
-    method: str
-    path: str
-    headers: dict[str, str]
-    body: str
+    region: str  # that it reached
+    method: str  # GET or POST
+    path: str  # of its URL
+    headers: dict[str, str]  # by name, in small letters
+    body: str  # its text
 
 
 class World(Regions):

@@ -56,10 +56,10 @@ class LiveInfra(Face, what="The local AWS", again="infra = lab.terraform()", wor
                 self.account = Account.furnish(self.endpoint)  # what lies in it, by name
                 #: The learner's files, and the tool.
                 self.project = Terraform(lab.files, self.endpoint, say=say)
+                self.before = leftovers.everything(self.endpoint)  # what was in the account before
             except BaseException:
                 self.endpoint.close()
                 raise
-        self.before = leftovers.everything(self.endpoint)  # what was in the account before
         self.machine: FirstBoot | None = None  # what `boot()` has booted
         self.live: LiveFront | None = None  # what `front()` has opened
 
