@@ -6,6 +6,7 @@ import html
 import threading
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
 
 import msgspec
 
@@ -15,6 +16,7 @@ from ...load import closed, measure, poisson, trace
 from ...load.target import Target
 from ...records import stats
 from ...records.schema import Cell, Plan
+from ...show.at_hand import live_page
 from ...show.face import Face
 from ...show.kept import keep, store
 from ...show.measured import Measured
@@ -316,7 +318,13 @@ class LiveProject(Face, what="The stack", again="stack = lab.up({self.file!r})")
 
     def _repr_html_(self) -> str:
         said = "<br>".join(html.escape(line) for line in self._lines())
-        return f'<div role="status">{said}</div>{self.ps()._repr_html_()}'
+        pages = "".join(
+            live_page(
+                f"{container.name.partition('-')[2] or container.name} page", urlsplit(address).port or 80
+            )
+            for container, address in self.project.addresses()
+        )
+        return f'<div role="status">{said}</div>{pages}{self.ps()._repr_html_()}'
 
 
 SHARES = {

@@ -12,6 +12,7 @@ from ...errors import LabError
 from ...load.target import target
 from ...records.schema import Plan
 from ...serve import Server, Spec
+from ...show.at_hand import live_page
 from ...show.face import Face
 from ...show.kept import store
 from ...show.measured import Measured
@@ -195,11 +196,17 @@ class LiveServer(
     def __repr__(self) -> str:
         return "\n".join([self.status(), *self.notes()])
 
+    def _page(self) -> str:
+        """A button for the server's live counters, where it counts and is there."""
+        port = self.server.port if self.server.running and self.server.spec.flags.get("metrics") else None
+        return live_page("live counters (/metrics)", port, "metrics") + "<br>" if port else ""
+
     def _repr_html_(self) -> str:
         note = "".join(f"<br><b>{html.escape(text)}</b>" for text in self.notes())
+        line = f"<pre style='white-space:pre-wrap'>{html.escape(self.server.command)}</pre>"
         return (
-            f'<div role="status">{html.escape(self.status())}{note}<br>'
-            f"<small>the same from a shell:</small><pre style='white-space:pre-wrap'>{html.escape(self.server.command)}</pre></div>"
+            f'<div role="status">{html.escape(self.status())}{note}<br>{self._page()}'
+            f"<small>the same from a shell:</small>{line}</div>"
         )
 
 
