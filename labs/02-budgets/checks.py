@@ -36,7 +36,7 @@ def users(ctx: Context) -> Verdict:
 
 @check(title="Its threads fit one CPU", points=3, needs=("users",), machine=("cpu-quota",), timed=True)
 def threads(ctx: Context) -> Verdict:
-    """Sweep thread counts under the quota, then measure the learner's choice in turn with the fastest."""
+    """Sweep thread counts under the quota, then measure the learner's choice alternately with the fastest."""
     spec = ctx.spec()
     # Long enough for the quota to bite: a burst shorter than a few 100 ms periods is not throttled at all.
     plan = closed(1, requests=1, warmup=0, max_tokens=256, timeout=8, seed=ctx.seed)

@@ -50,7 +50,7 @@ def claim(ctx: Context) -> Verdict:
     apply_more(ctx, at, [*found, *given])
     small = ["eks-g4dn-1", "eks-g4dn-2"]
     try:
-        # Whoever's pods they are: what does not let them in is in the learner's namespace.
+        # Pods of any owner: what does not let them in is in the learner's namespace.
         with only(at, small), ctx.deploying(WorkloadRefused):
             first = settled(at, mine, 2, within=4)
         if nodes_of(first):

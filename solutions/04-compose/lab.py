@@ -253,19 +253,21 @@ lab.check("up", "secrets", "defaults")
 # ## Eyes open
 #
 # Prometheus asks each target for its `/metrics`, and llama-server asks every client for the key, Prometheus too. And a name is
-# one target, even if three replicas share it.
+# one target, even if three replicas share it. The cell starts your stack with three replicas and sends a small burst first, so
+# that there is something to see; right after a start Prometheus has asked nobody yet.
 
 # %% id="targets"
 stack = lab.up("compose.yaml")
+stack.scale(3)
+stack.burst(18)
 stack.targets()
 
 # %% [markdown] id="dashboard-text"
 # A dashboard is a file of queries. Grafana would draw them (`docker compose --profile grafana up`); here the same queries are
-# asked of your Prometheus, over the last minute and a half, after a burst. A panel whose metric does not exist is empty, and
+# asked of your Prometheus, over the last minute and a half, the burst included. A panel whose metric does not exist is empty, and
 # Grafana calls that "No data", not an error.
 
 # %% id="dashboard"
-stack.burst(18)
 board = stack.dashboard()
 board
 
