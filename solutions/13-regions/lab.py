@@ -92,9 +92,9 @@ lab.compare(worst_median_ms=policies.value("worst median ms, closest"))
 policies.plot(guess=lab.guess("worst_median_ms"))
 
 # %% [markdown] id="policies-after"
-# A panel is a continent, a line a policy, and the further left it rises the sooner replies come. *All to us* is best for North America
-# and worst for Asia and Oceania; only *to the closest* is far left in every panel. Two answers in a plain `A` record, as in the guide's
-# zone, are no policy: each user takes one of them by chance.
+# A panel is a continent, a line a policy, and the further left it rises the sooner replies come. Follow *all to us* from North America to
+# Oceania: it moves to the right by the distance. *To the closest* has no panel in which it pays for somebody else. Two answers in a plain
+# `A` record, as in the guide's zone, are no policy: each user takes one of them by chance.
 #
 # **Your turn: the nearest region.** In `llama.zone` a record such as
 #
