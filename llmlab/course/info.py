@@ -1,6 +1,7 @@
 """What a lab says of itself: `labs/NN-slug/lab.toml`.
 
 title = "One honest server"
+part = "One server"                    # of the course: labs of one part stand together
 minutes = 45
 objectives = ["say how many tokens of context each user really has"]
 needs = ["process"]                    # as `llmlab doctor` names them
@@ -88,6 +89,7 @@ class LabInfo:
     folder: Path
     late: LateRule | None = None
     images: Mapping[str, tuple[str, ...]] = dataclasses.field(default_factory=dict)
+    part: str = ""  # of the course
 
     @property
     def name(self) -> str:
@@ -134,6 +136,7 @@ class _LabToml(Struct, forbid_unknown_fields=True):
     objectives: tuple[str, ...]  # each completes "when you are done you can …"
     needs: tuple[str, ...]  # what the machine must have, as `llmlab doctor` names it
     points: Annotated[float, Meta(ge=0, lt=1e6)]  # of all checks together
+    part: str = ""  # of the course; labs of one part stand together in lists
     artifacts: tuple[str, ...] = ()  # the files that a learner edits and hands in
     next: str = ""  # the lab that comes after it, as its folder is called
     starter: _Starter = field(default_factory=_Starter)  # what its checks say of a fresh copy
@@ -198,6 +201,7 @@ def read_info(folder: Path) -> LabInfo:
         folder=folder,
         late=LateRule(late.grace, late.per_day, late.at_most) if late else None,
         images=lab.images,
+        part=lab.part,
     )
 
 

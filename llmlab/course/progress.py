@@ -107,24 +107,12 @@ def standing(info: LabInfo) -> str:
     return "opened" if state else "–"
 
 
-#: The course in four parts: the name of each, and the number of its last lab.
-BLOCKS = (
-    ("One server", "02"),
-    ("Containers and a machine of its own", "05"),
-    ("Kubernetes", "09"),
-    ("Clouds and regions", "14"),
-)
-
-
 def blocks(course: Path) -> list[tuple[str, list[LabInfo]]]:
-    """The labs that are there, by part of the course; those of an instructor's own come last."""
-    left, out = all_labs(course), []
-    for name, last in (*BLOCKS, ("More labs", "99")):
-        own = [lab for lab in left if lab.number <= last]
-        left = [lab for lab in left if lab.number > last]
-        if own:
-            out.append((name, own))
-    return out
+    """The labs that are there, by part of the course, in order; those without one come last."""
+    parts: dict[str, list[LabInfo]] = {}
+    for lab in all_labs(course):
+        parts.setdefault(lab.part or "More labs", []).append(lab)
+    return sorted(parts.items(), key=lambda part: part[0] == "More labs")
 
 
 def in_hours(minutes: int) -> str:

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 TAKES = {
     "process": "a minute",
     "binary": "ten minutes",
-    "docker": "some minutes",
+    "docker": "five minutes",
     "images": "a minute or two",
     "kubernetes": "half an hour, once",
     "pods": "half an hour, once",

@@ -23,6 +23,7 @@ from llmlab.show.measured import Measured
 from llmlab.show.shown import Drawn, NothingToShow
 from llmlab.tiers.aws.notebook.door import LiveFront
 from llmlab.tiers.aws.notebook.longest import Longest
+from llmlab.tiers.compose.notebook import PolicyShares
 from llmlab.tiers.docker.notebook import MeasuredImage
 from llmlab.tiers.gateway.notebook.measured import Balanced
 from llmlab.tiers.kubernetes.drivers import choose
@@ -38,6 +39,10 @@ LONGEST = Longest(factory.record([factory.run(concurrency=1), factory.run(concur
 
 #: What a learner would give to a method that cannot be called without.
 ARGUMENTS = {
+    ("Balanced", "value"): ["yours"],
+    ("PolicyShares", "hits"): ["yours"],
+    ("Scaling", "value"): ["yours"],
+    ("Timeline", "value"): ["yours"],
     ("LiveApplied", "address"): ["llama-server"],
     ("LiveApplied", "endpoints"): ["llama-server"],
     ("LiveApplied", "models"): ["llama-server"],
@@ -61,12 +66,17 @@ SCALED = [[name, at, 2, 2, 1, 0] for name in ("guide", "yours") for at in (0.0, 
 STATES = [[name, f"{name}-1", 0.0, 2.0, "Ready", 0] for name in ("guide", "yours")]
 LAYER = [["mine", "layer", "FROM", 1e6, None], ["mine", "start", "1", 0, 0.5]]
 HOLD_NUMBERS = {
+    "PolicyShares": lambda: PolicyShares(
+        factory.table("shares", "policy cached_tokens prompt_tokens", [["yours", 1, 3]]),
+        lambda table: None,
+        [],
+    ),
     "Balanced": lambda: Balanced(factory.talks()),
     "Exposed": lambda: Exposed(EXPOSURE, Path("exposure.json")),
     "Longest": lambda: LONGEST,
     "MeasuredImage": lambda: MeasuredImage(factory.table("image", "image what label bytes seconds", LAYER)),
     "Printed": lambda: Printed("up 3 days"),
-    "Scaling": lambda: Scaling(factory.table("scaling", "set at wanted ready users waiting", SCALED)),
+    "Scaling": lambda: Scaling(factory.table("scaling", "set at wanted ready users waiting", SCALED), 1.0),
     "Timeline": lambda: Timeline(factory.table("states", "set pod from to state restarts", STATES)),
 }
 

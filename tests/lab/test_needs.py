@@ -39,9 +39,9 @@ def test_the_labs_cell_names_what_is_missing_the_command_and_the_time(lacking):
     assert "Missing" not in lab._repr_html_()
     lacking(docker="sudo dockerd   (in a terminal of its own)")
     assert repr(lab).splitlines()[1] == (
-        "Missing: docker (not here). Bring it: sudo dockerd (in a terminal of its own, about 5 minutes)"
+        "Missing: docker (not here). Bring it: sudo dockerd (in a terminal of its own, about five minutes)"
     )
-    assert "<code>sudo dockerd</code> (in a terminal of its own, about 5 minutes)" in lab._repr_html_()
+    assert "<code>sudo dockerd</code> (in a terminal of its own, about five minutes)" in lab._repr_html_()
 
 
 def test_a_grader_looks_for_nothing(lacking, monkeypatch):

@@ -132,8 +132,11 @@ class SystemdMachine:
     def install(self, script: str = "install.sh", *, timeout: float = 120) -> Installed:
         """Run a script of the learner's as root, in the folder of their files; `problem` says what went wrong and where."""
         self.put({f"{_WORK}/trace.sh": _TRACE.encode()})
+        self.run(
+            f"rm -f {_WORK}/trace {_WORK}/rc"
+        )  # before it begins: else the end of the run before is taken for its own
         order = (
-            f"cd {HOME} && rm -f {_WORK}/trace {_WORK}/rc && "
+            f"cd {HOME} && "
             f"{{ BASH_ENV={_WORK}/trace.sh timeout -k 5 {timeout:g} ./{script} > {_WORK}/said 2>&1 < /dev/null; "
             f"echo $? > {_WORK}/code; mv {_WORK}/code {_WORK}/rc; }}"
         )
