@@ -153,12 +153,12 @@ lab.check("starts", "knee")
 
 # %% [markdown] id="knee-compare-text"
 # And your guess, beside the largest number of users in your own sweep with which nearly no request waited (if the sweep was
-# too noisy to tell, nothing was measured):
+# too noisy to tell, beside your answer):
 
 # %% id="knee-compare"
 from llmlab.tiers.process.for_labs import own_knee
 
-lab.compare(users_without_waiting=own_knee([sweep.record]))
+lab.compare(users_without_waiting=own_knee([sweep.record]) or lab.answers().get("knee"))
 
 # %% [markdown] id="open-text" tags=["prediction"]
 # ## Real arrivals
