@@ -42,9 +42,9 @@ class _PageBar:
         self._put = put
         self._shown = 0.0
 
-    def show(self, done: int, text: str) -> None:
-        """Where it stands; drawn at most four times a second, because each update is a message to the browser."""
-        if time.monotonic() - self._shown < 0.25:
+    def show(self, done: int, text: str, *, at_once: bool = False) -> None:
+        """Where it stands; drawn at most four times a second, because each update is a message to the browser; `at_once`: always."""
+        if not at_once and time.monotonic() - self._shown < 0.25:
             return
         self._shown = time.monotonic()
         known = (
@@ -91,7 +91,7 @@ class _Terminal:
             total=total or None, unit=unit, file=sys.stderr, leave=False, dynamic_ncols=True, disable=quiet
         )
 
-    def show(self, done: int, text: str) -> None:
+    def show(self, done: int, text: str, *, at_once: bool = False) -> None:
         """Where it stands."""
         self._bar.set_description_str(text, refresh=False)
         self._bar.n = done
@@ -116,9 +116,9 @@ class _Count:
         else:
             self._bar = _Terminal(total, unit, quiet=quiet)
 
-    def show(self, text: str, done: int | None = None) -> None:
+    def show(self, text: str, done: int | None = None, *, at_once: bool = False) -> None:
         self.done = self.done if done is None else done
-        self._bar.show(self.done, text)
+        self._bar.show(self.done, text, at_once=at_once)
 
     def __enter__(self) -> _Count:
         return self
@@ -180,7 +180,7 @@ def check_bar(total: int, *, quiet: bool) -> Iterator[Callable[[dict[str, Any]],
             nonlocal current
             if event["event"] == "start":
                 current = event["check"]
-                count.show(current)
+                count.show(current, at_once=True)
             elif event["event"] == "say":
                 count.show(f"{current}: {event['text']}")
             else:
