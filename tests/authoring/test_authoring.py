@@ -111,7 +111,7 @@ def test_learner_gets_no_solution_no_answer_and_no_output(course: Path) -> None:
     )
     assert "4" not in text(mine["answer-knee"])
     assert mine["sum"]["metadata"] == {}
-    assert mine["lab01-02"]["metadata"] == {"tags": ["parameters"]}
+    assert mine["lab01-02"]["metadata"] == {"tags": ["parameters"], "jupyter": {"source_hidden": True}}
     assert text(mine["shell"]) == "%matplotlib inline\n!true"
 
 

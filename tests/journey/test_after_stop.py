@@ -68,8 +68,8 @@ LAYER = [["mine", "layer", "FROM", 1e6, None], ["mine", "start", "1", 0, 0.5]]
 HOLD_NUMBERS = {
     "PolicyShares": lambda: PolicyShares(
         factory.table("shares", "policy cached_tokens prompt_tokens", [["yours", 1, 3]]),
-        lambda table: None,
-        [],
+        lambda table, **_: None,
+        ["yours: 25 %"],
     ),
     "Balanced": lambda: Balanced(factory.talks()),
     "Exposed": lambda: Exposed(EXPOSURE, Path("exposure.json")),
