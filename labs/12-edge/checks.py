@@ -1,5 +1,5 @@
 """Lab 12: users from everywhere through the learner's worker, in Cloudflare's runtime, to three regions with a real llama-server each."""
 
-from . import failures, requests
+from . import failures, forwarding
 
-PARTS = (requests, failures)  # in the order in which their checks run
+PARTS = (forwarding, failures)  # in the order in which their checks run

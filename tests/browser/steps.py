@@ -17,14 +17,12 @@ def run_all(page) -> None:
     page.get_by_role("menuitem", name="Run All Cells", exact=True).click()
 
 
-def run_cell(page, text: str, *, wait: bool = True):
+def run_cell(page, text):
     """Put the cursor into the cell that holds this text and press Shift+Enter; gives the cell."""
-    cell = page.locator(f"{SHOWN} .jp-CodeCell", has_text=text).first
+    cell = page.locator(f"{SHOWN} .jp-CodeCell", has=page.locator(".jp-InputArea", has_text=text)).first
     cell.scroll_into_view_if_needed()
     cell.locator(".cm-content").first.click()
     page.keyboard.press("Shift+Enter")
-    if wait:
-        cell.get_by_text(re.compile(r"^\[\d+\]:$")).first.wait_for(timeout=400_000)
     return cell
 
 

@@ -1,8 +1,10 @@
-"""The late rule of lab.toml: read, or refused with the key and an example."""
+"""What a lab says of itself, read or refused with the key and an example; and what its folder holds."""
 
 from __future__ import annotations
 
 import shutil
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -57,3 +59,17 @@ def test_a_bad_rule_names_the_file_the_key_and_an_example(read, table, key, exam
     assert key in caught.value.what
     assert "lab.toml" in caught.value.where
     assert example in caught.value.fix
+
+
+def test_no_file_of_a_lab_hides_a_package(tmp_path):
+    """A kernel looks in the lab's folder first: a requests.py there is what Docker's client would import."""
+    names = sorted({path.stem for path in (COURSE / "labs").glob("*/*.py")})
+    program = "import sys, importlib.util as u; print([n for n in sys.argv[1:] if (s := u.find_spec(n)) and s.origin])"
+    said = subprocess.run(
+        [sys.executable, "-P", "-c", program, *names],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert said.stdout.strip() == "[]"
