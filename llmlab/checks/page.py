@@ -76,17 +76,16 @@ def _evidence(outcome: Outcome, artifacts: Sequence[str]) -> str:
     return "".join(f'<div style="margin-left:1.4em">{part}</div>' for part in parts)
 
 
-def _file(outcome: Outcome, artifacts: Sequence[str]) -> str:
-    """A link to the file to open, when the evidence names none itself and there is no choice."""
-    said = " ".join(
-        [
-            outcome.reason or "",
-            *([outcome.evidence.expected, outcome.evidence.observed] if outcome.evidence else []),
-        ]
-    )
-    if len(artifacts) != 1 or "<a " in linked(said, artifacts):
+def _files(outcome: Outcome, artifacts: Sequence[str]) -> str:
+    """Links to the files to open, when the evidence names none itself."""
+    said = [outcome.reason or ""]
+    if outcome.evidence:
+        said += [outcome.evidence.expected, outcome.evidence.observed]
+    if not artifacts or "<a " in linked(" ".join(said), artifacts):
         return ""
-    return f'<div style="margin-left:1.4em"><b>your file</b> {linked(artifacts[0], artifacts)}</div>'
+    word = "your file" if len(artifacts) == 1 else "your files"
+    links = ", ".join(linked(name, artifacts) for name in artifacts)
+    return f'<div style="margin-left:1.4em"><b>{word}</b> {links}</div>'
 
 
 def _folded(title: str, rows: Sequence[str]) -> str:
@@ -142,7 +141,7 @@ def page(
     if first is not None:
         out.append(
             '<div style="border-left:3px solid currentColor;padding:.1em .8em;margin:.6em 0">'
-            f"<b>Next:</b> {_head(first)}{_evidence(first, artifacts)}{_file(first, artifacts)}{hint}</div>"
+            f"<b>Next:</b> {_head(first)}{_evidence(first, artifacts)}{_files(first, artifacts)}{hint}</div>"
         )
     elif result.passed:
         out.append(green)

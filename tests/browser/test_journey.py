@@ -125,7 +125,7 @@ def test_lab_12_from_red_to_green_by_following_next(page, address, course, axe):
         shutil.copy(COURSE / "solutions" / "12-edge" / name, course / "labs" / "12-edge" / name)
     tab(page, "12-edge.ipynb")
     run_cell(page, re.compile(r"lab\.check\(\)"))
-    following = page.get_by_role("link", name=re.compile("13 · Three regions"))
+    following = cell.get_by_role("link", name=re.compile("13 · Three regions"))
     following.wait_for(timeout=400_000)
     assert "37 of 37 points" in cell.inner_text()
     print(f"lab 12 from red to green: {time.monotonic() - began:.0f} s")
