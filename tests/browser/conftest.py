@@ -12,8 +12,10 @@ from pathlib import Path
 import pytest
 
 from llmlab import doctor
+from llmlab.system.paths import cache_dir
 
 COURSE = Path(__file__).resolve().parents[2]
+AXE = "4.14.1"
 FLAGS = [
     "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking",
     "--disable-component-update", "--disable-sync",
@@ -83,3 +85,23 @@ def picture(request, page):
     folder = os.environ.get("LLMLAB_SCREENSHOTS")
     if folder:
         page.screenshot(path=f"{folder}/{request.node.name}.png")
+
+
+@pytest.fixture(scope="module")
+def axe():
+    """axe-core (https://github.com/dequelabs/axe-core), fetched once into the cache."""
+    folder = cache_dir() / "tests" / f"axe-core-{AXE}"
+    script = folder / "node_modules" / "axe-core" / "axe.min.js"
+    if not script.exists():
+        line = [
+            "npm",
+            "install",
+            "--silent",
+            "--no-audit",
+            "--no-fund",
+            "--prefix",
+            folder,
+            f"axe-core@{AXE}",
+        ]
+        subprocess.run(line, check=True, timeout=120)
+    return script.read_text("utf-8")

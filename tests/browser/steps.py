@@ -35,3 +35,18 @@ def open_notebook(page, address: str, path: str) -> None:
 
 def tab(page, name: str) -> None:
     page.locator(".lm-TabBar-tab", has_text=name).first.click()
+
+
+def findings(page, axe: str, part: str) -> list[str]:
+    """What axe-core finds in a part of the page, as `rule: element`."""
+    page.evaluate(axe)
+    # JupyterLab's own frame (landmarks, headings of other cells) is not ours to judge.
+    options = {
+        "rules": {
+            "region": {"enabled": False},
+            "heading-order": {"enabled": False},
+            "page-has-heading-one": {"enabled": False},
+        }
+    }
+    found = page.evaluate("([part, options]) => axe.run(part, options)", [part, options])
+    return [f"{rule['id']}: {node['html'][:200]}" for rule in found["violations"] for node in rule["nodes"]]

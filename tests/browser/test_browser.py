@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from browser.steps import idle, open_notebook, run_all
+from browser.steps import SHOWN, findings, idle, open_notebook, run_all
 
 COURSE = Path(__file__).resolve().parents[2]
 NOTEBOOK = "labs/01-one-server/01-one-server.ipynb"
@@ -74,6 +74,11 @@ def test_mend_the_file_press_check_see_green(page, course):
     status.wait_for(timeout=300_000)
     assert "all checks passed" in region.text_content(), "the element that a screen reader watches stays"
     assert "ctx-size = 16384" in (course / "labs/01-one-server/server.toml").read_text()
+
+
+@pytest.mark.needs("node")
+def test_nothing_of_the_panel_keeps_a_reader_out(page, axe):
+    assert findings(page, axe, f"{SHOWN} .jp-OutputArea-output .widget-vbox") == []
 
 
 def test_the_console_has_no_errors(page):

@@ -4,59 +4,21 @@ from __future__ import annotations
 
 import re
 import shutil
-import subprocess
 import time
 from pathlib import Path
 
 import pytest
-from browser.steps import SHOWN, idle, open_notebook, run_all, run_cell, tab
+from browser.steps import SHOWN, findings, idle, open_notebook, run_all, run_cell, tab
 
-from llmlab.system.paths import cache_dir
 from llmlab.system.waiting import wait
 
 COURSE = Path(__file__).resolve().parents[2]
-AXE = "4.14.1"
 
 pytestmark = [
     pytest.mark.needs("browser", "process", "edge", "node"),
     pytest.mark.timeout(900),
     pytest.mark.usefixtures("picture"),
 ]
-
-
-@pytest.fixture(scope="module")
-def axe():
-    """axe-core (https://github.com/dequelabs/axe-core), fetched once into the cache."""
-    folder = cache_dir() / "tests" / f"axe-core-{AXE}"
-    script = folder / "node_modules" / "axe-core" / "axe.min.js"
-    if not script.exists():
-        line = [
-            "npm",
-            "install",
-            "--silent",
-            "--no-audit",
-            "--no-fund",
-            "--prefix",
-            folder,
-            f"axe-core@{AXE}",
-        ]
-        subprocess.run(line, check=True, timeout=120)
-    return script.read_text("utf-8")
-
-
-def findings(page, axe: str, part: str) -> list[str]:
-    """What axe-core finds in a part of the page, as `rule: element`."""
-    page.evaluate(axe)
-    # JupyterLab's own frame (landmarks, headings of other cells) is not ours to judge.
-    options = {
-        "rules": {
-            "region": {"enabled": False},
-            "heading-order": {"enabled": False},
-            "page-has-heading-one": {"enabled": False},
-        }
-    }
-    found = page.evaluate("([part, options]) => axe.run(part, options)", [part, options])
-    return [f"{rule['id']}: {node['html'][:200]}" for rule in found["violations"] for node in rule["nodes"]]
 
 
 def test_from_the_index_to_the_first_figure(page, address, axe):
