@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import ctypes
+import re
 import threading
 from collections.abc import Iterator
 
@@ -44,8 +45,9 @@ class LabError(Exception):
         return "\n".join(self.lines())
 
     def _render_traceback_(self) -> list[str]:
-        """IPython shows these lines instead of a traceback."""
-        return [f"✘ {line}" if n == 0 else line for n, line in enumerate(self.lines())]
+        """IPython shows these lines instead of a traceback; JupyterLab makes a link of `FILE:LINE` that leads to the line."""
+        lines = [re.sub(r", line (\d+)", r":\1", line) if "where:" in line else line for line in self.lines()]
+        return [f"✘ {line}" if n == 0 else line for n, line in enumerate(lines)]
 
 
 class Unavailable(LabError):

@@ -251,9 +251,18 @@ def label_ends(axes: Axes, ends: Sequence[tuple[float, str, Mark]], *, gap: floa
 
 
 def finish(
-    figure: Figure, *, alt: str, caption: str, data: dict[str, Any], dpi: float | None = None
+    figure: Figure,
+    *,
+    alt: str,
+    caption: str,
+    data: dict[str, Any],
+    dpi: float | None = None,
+    zoom: float = 1.0,
 ) -> Picture:
-    """Render `figure`; the same figure gives the same bytes (no date, no version inside)."""
+    """Render `figure`; the same figure gives the same bytes (no date, no version inside).
+
+    :param zoom: how much larger than its inches a page shows it: a figure of much small text is read at 1.5.
+    """
     out = io.BytesIO()
     figure.savefig(
         out,
@@ -262,4 +271,6 @@ def finish(
         facecolor="white",
         metadata={"Software": None, "Description": alt},
     )
-    return Picture(png=out.getvalue(), alt=alt, caption=caption, data=data, scale=(dpi or figure.dpi) / 72)
+    return Picture(
+        png=out.getvalue(), alt=alt, caption=caption, data=data, scale=(dpi or figure.dpi) / 72 / zoom
+    )

@@ -18,7 +18,7 @@ from ..errors import LabError, stoppable
 from ..serve import Server, Spec
 from ..serve.ports import port_holder
 from ..show.elsewhere import Elsewhere
-from ..show.measured import Measured
+from ..show.measured import Measured, newest
 from ..show.shown import Said
 from ..system.paths import course_dir
 from ..tiers.process.notebook import LiveServer
@@ -50,7 +50,6 @@ class Lab:
         self.files = files  # the folder in which the learner works
         self.seed = seed  # what hidden inputs are drawn from
         self.running: LiveServer | None = None  # what `serve()` has started
-        self.last: Measured | None = None  # what was measured last
         self.result: Checked | None = None  # of the last `check()`
         self.opened: list[Closes] = []  # what the tiers' methods have opened; `stop()` closes it
         atexit.register(self.stop)
@@ -93,6 +92,11 @@ class Lab:
         if files == info.folder:
             progress.note_opened(info, files)
         return lab
+
+    @property
+    def last(self) -> Measured | None:
+        """The newest measurement, from its record: also after a restart of the kernel, or in a tab that was closed meanwhile."""
+        return newest(self.files / "records")
 
     # -- what the tiers open ------------------------------------------------------------------------
 

@@ -26,7 +26,6 @@ if TYPE_CHECKING:
     from ..course.hints import Hint
     from ..course.info import LabInfo
     from ..load import Progress
-    from ..show.measured import Measured
     from ..tiers.process.notebook import LiveServer
 
 
@@ -36,7 +35,6 @@ class Buttons(Protocol):
     info: LabInfo
     files: Path
     running: LiveServer | None
-    last: Measured | None
 
     def serve(self) -> LiveServer:
         """Start what server.toml describes."""
@@ -167,11 +165,11 @@ class Panel(widgets.VBox):  # type: ignore[misc]
 
         live.listeners.append(event)
         try:
-            self.lab.last = live.load(concurrency=[1, 2, 4, 8])
+            measured = live.load(concurrency=[1, 2, 4, 8])
         finally:
             live.listeners.remove(event)
         self._say(live.status())
-        self.output.value = self.lab.last.plot().html
+        self.output.value = measured.plot().html
 
     def _draw(self, progress: Progress) -> None:
         from ..figures import live

@@ -143,3 +143,15 @@ def describe(plan: Plan) -> str:
     if plan.pattern == "sessions":
         return arrivals.describe(plan)
     return f"{plan.pattern} {plan.rate:g}/s" if plan.rate else plan.pattern
+
+
+def newest(folder: Path) -> Measured | None:
+    """The newest measurement of load that is kept in a folder; None where there is none."""
+    from ..records.store import read
+
+    for path in sorted(folder.glob("*.json"), reverse=True):
+        try:
+            return Measured(read(path), path)
+        except LabError:  # a table of something that was counted, or a file that was cut off
+            continue
+    return None

@@ -7,15 +7,17 @@ import re
 import shutil
 from pathlib import Path
 
+import factory
 import msgspec
 import pytest
 
-from llmlab import Lab
+from llmlab import Lab, LabError
 from llmlab.checks import Evidence, Outcome, Result
 from llmlab.checks.page import COLOURS, bar, first_to_mend, linked, page
 from llmlab.course import journal, progress
 from llmlab.course.checked import AllPassed, Checked, next_lab
 from llmlab.course.info import all_labs, find_lab
+from llmlab.records.store import write
 
 COURSE = Path(__file__).resolve().parents[2]
 RECORDED = json.loads((Path(__file__).parent / "recorded.json").read_text("utf-8"))
@@ -230,3 +232,23 @@ def test_a_folder_that_cannot_be_written_to_stops_nobody(tmp_path):
     (tmp_path / ".llmlab").write_text("a file where the folder would be")
     assert journal.note(tmp_path, "x", predicted=1).predicted == 1
     assert journal.read(tmp_path) == []
+
+
+def test_an_error_leads_to_its_line():
+    """JupyterLab makes a link of `FILE:LINE` in what a cell prints."""
+    error = LabError("No such flag.", where="labs/01/server.toml, line 9", fix="see line 9, line 10")
+    shown = error._render_traceback_()
+    assert shown[1].strip() == "where: labs/01/server.toml:9"
+    assert shown[2].strip() == "fix:   see line 9, line 10"
+    assert "server.toml, line 9" in str(error), "in a shell as ever"
+
+
+def test_the_newest_measurement_is_there_after_a_restart(info, monkeypatch):
+    monkeypatch.setenv("LLMLAB_COURSE", str(info.folder.parent.parent))
+    lab = Lab.here("01")
+    assert lab.last is None
+    records = info.folder / "records"
+    write(factory.sweep(), records / "20261130T120000-load.json")
+    (records / "20261130T130000-states.json").write_text('{"schema": "llmlab/table/1"}')
+    (records / "20261130T140000-load.json").write_text("cut o")
+    assert lab.last.path.name == "20261130T120000-load.json"

@@ -98,6 +98,7 @@ def resources(table: Table) -> Picture:
         alt=f"Resource graph: {caption}",
         caption=caption,
         data={"missing": missing, "nodes": list(nodes), "edges": edges},
+        zoom=1.5,
     )
 
 

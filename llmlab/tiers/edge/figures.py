@@ -70,7 +70,7 @@ def origins(table: Table) -> Picture:
     )
     caption = f"A tile for each of {data[0]['countries']} countries, one request each. {'; '.join(said)}."
     alt = f"Map of countries and the origin that each reaches. {'. '.join(said)}."
-    return finish(figure, alt=alt, caption=caption, data={"sets": data})
+    return finish(figure, alt=alt, caption=caption, data={"sets": data}, zoom=1.5)
 
 
 def added(table: Table) -> Picture:
