@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from llmlab.checks import load_checks
 from llmlab.course.info import all_labs
 
 COURSE = Path(__file__).resolve().parents[2]
@@ -63,6 +64,15 @@ def test_steps_have_a_check_of_their_own(info):
     text = "\n".join(source for kind, source, _ in cells(info))
     if "**Your turn" in text:
         assert re.search(r"lab\.check\(\"", text), "no check but the last one"
+
+
+@each_lab
+def test_a_step_names_checks_that_there_are(info):
+    checks = {check.name: check for check in load_checks(info.folder)}
+    code = "\n".join(source for kind, source, _ in cells(info) if kind == "code")
+    for words in re.findall(r"lab\.check\(([^)]+)\)", code):
+        names = re.findall(r'"([^"]+)"', words)
+        assert set(names) <= checks.keys(), names
 
 
 @each_lab

@@ -27,6 +27,7 @@ LABS = all_labs(COURSE)
 each_lab = pytest.mark.parametrize(
     "info", [pytest.param(info, id=info.name, marks=pytest.mark.needs(*info.needs)) for info in LABS]
 )
+STEPS = 50  # minutes for a learner: the notebook of a longer lab checks the whole only
 SHORT = 15  # minutes for a learner: a longer notebook runs with --full, and keeps a line in the ledger
 each_notebook = pytest.mark.parametrize(
     "info",
@@ -111,6 +112,11 @@ def test_reset_brings_the_starter_back_and_loses_nothing(info, files):
 SMALL = {"LLMLAB_PROFILE": "binder"}
 
 
+def small(info):
+    """... and of a long lab only the check of the whole: its steps are the same checks, deployed once more each."""
+    return SMALL | ({"LLMLAB_STEPS": "off"} if info.minutes > STEPS else {})
+
+
 @each_notebook
 def test_papermill_runs_the_starter_and_exactly_its_named_checks_fail(info, files, tmp_path):
     """As an instructor would: in the shell's folder, on a submission, with a seed; the figures have alt text."""
@@ -130,7 +136,7 @@ def test_papermill_runs_the_starter_and_exactly_its_named_checks_fail(info, file
     ]
     line += ["--no-progress-bar", "--log-level", "ERROR"]
     done = subprocess.run(
-        [sys.executable, *line], cwd=COURSE, env=os.environ | SMALL, capture_output=True, text=True
+        [sys.executable, *line], cwd=COURSE, env=os.environ | small(info), capture_output=True, text=True
     )
     assert done.returncode == 0, done.stderr[-3000:]
     result = last_result(files)
@@ -198,7 +204,7 @@ def in_its_notebook(info, tmp_path):
         "--nbval-cell-timeout",
         "600",
     ]  # of a kernel that has ended nbval 0.11 hears nothing, and waits 2,000 s
-    env = os.environ | SMALL | {"LLMLAB_COURSE": str(course)}
+    env = os.environ | small(info) | {"LLMLAB_COURSE": str(course)}
     done = subprocess.run([sys.executable, *line], cwd=course, env=env, capture_output=True, text=True)
     assert done.returncode == 0, done.stdout[-3000:]
     return last_result(course / "solutions" / info.name)
