@@ -179,7 +179,7 @@ class Lab:
         if os.environ.get("LLMLAB_GRADING"):
             return Deferred(only)  # type: ignore[return-value]
         if only and os.environ.get("LLMLAB_STEPS") == "off":
-            return Said(["Checked as a whole at the end: LLMLAB_STEPS is off."])  # type: ignore[return-value]
+            return Deferred(only, "Checked with all others at the end: LLMLAB_STEPS is off.")  # type: ignore[return-value]
         needs.refuse(self.info)
         names = [check.name for check in checks.load_checks(self.info.folder)]
         for name in only:
@@ -332,15 +332,21 @@ class Lab:
 
 
 class Deferred:
-    """What `check` returns while a grader runs the notebook: it deploys and probes the files itself, outside."""
+    """What `check` returns where the files are looked at later: while a grader runs the notebook, which deploys them itself, outside."""
 
     failing: tuple[str, ...] = ()
+    passed = False
 
-    def __init__(self, only: tuple[str, ...] = ()) -> None:
+    def __init__(
+        self,
+        only: tuple[str, ...] = (),
+        words: str = "The grader deploys and probes these files itself; its verdict will stand here.",
+    ) -> None:
         self.only = only  # the checks that the cell asks for; none: all of them
+        self.words = words
 
     def __repr__(self) -> str:
-        return "The grader deploys and probes these files itself; its verdict will stand here."
+        return self.words
 
     def _repr_mimebundle_(self, **_: object) -> dict[str, Any]:
         return {"text/plain": repr(self), VERDICT: {"only": list(self.only)}}
