@@ -159,7 +159,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             return open_course(browser=not args.no_browser, port=args.port, lab=not args.no_lab)
         return _run(args)
     except LabError as error:
-        note_error(error)
+        note_error(error, args.verb)
         if getattr(args, "json", False):
             print(
                 json.dumps(
@@ -173,7 +173,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         print("interrupted", file=sys.stderr)
         return 130
     except Exception as error:
-        note_error(error)
+        note_error(error, args.verb)
         raise
 
 

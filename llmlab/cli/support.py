@@ -75,12 +75,12 @@ def cleaned(value: Any) -> Any:
     return value
 
 
-def note_error(error: BaseException) -> None:
+def note_error(error: BaseException, verb: str | None) -> None:
     """Keep the newest error of the command line for `llmlab support`; where that cannot be written, it is not kept."""
     with suppress(OSError):
         told = {
             "at": datetime.now(UTC).isoformat(timespec="seconds"),
-            "verb": sys.argv[1:2],  # the rest of the line may hold what is nobody's business
+            "verb": verb,  # the rest of the line may hold what is nobody's business
             "error": "".join(traceback.format_exception(error))[-6000:],
         }
         replace_file(state_dir() / "last-error.json", json.dumps(cleaned(told)).encode())

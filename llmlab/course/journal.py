@@ -19,8 +19,6 @@ from msgspec import Struct
 #: What an entry may hold as a value: a guess, or a figure.
 Value = float | int | str | bool | None
 
-MAX_BYTES = 4 << 20  # of a journal: one that is longer is not read further
-
 
 class Noted(Struct, frozen=True, kw_only=True, omit_defaults=True):
     """One line of the journal. Of the four parts only those are there that the entry has."""
@@ -99,7 +97,7 @@ def read(files: Path) -> list[Noted]:
     """All entries, oldest first; a line that is none (cut off by a full disk, or edited) is left out."""
     entries = []
     with contextlib.suppress(OSError), _path(files).open("rb") as lines:
-        for line in lines.read(MAX_BYTES).splitlines():
+        for line in lines:
             with contextlib.suppress(msgspec.MsgspecError):
                 entries.append(msgspec.json.decode(line, type=Noted))
     return entries

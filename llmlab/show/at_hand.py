@@ -21,10 +21,10 @@ def jupyter() -> dict[str, Any] | None:
 
     Every running server leaves a file with its process and its folder (`jupyter server list`); ours is an ancestor of this kernel.
     """
-    from jupyter_server.serverapp import list_running_servers
-
     if os.environ.get("LLMLAB_GRADING"):
         return None
+    from jupyter_server.serverapp import list_running_servers
+
     try:
         ancestors = {process.pid for process in psutil.Process().parents()}
         return next((server for server in list_running_servers() if server.get("pid") in ancestors), None)
