@@ -66,6 +66,16 @@ class Need:
     detail: str
     mend: str = ""
 
+    @property
+    def command(self) -> str:
+        """What brings it, without what is remarked on it."""
+        return self.mend.partition("   (")[0]
+
+    @property
+    def remark(self) -> str:
+        """What is remarked on it: `in a terminal of its own`."""
+        return self.mend.partition("   (")[2].rstrip(")")
+
 
 #: What no tier is about: the machine itself.
 MACHINE = Tier(

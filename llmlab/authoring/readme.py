@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from ..course.info import all_labs
 from ..course.progress import blocks, in_hours
 from ..errors import LabError
 
@@ -19,7 +20,7 @@ def table(course: Path) -> str:
     The bar above a table is the time its labs take: a block every quarter of an hour.
     """
     parts = []
-    for name, labs in blocks(course):
+    for name, labs in blocks(all_labs(course)):
         minutes = sum(info.minutes for info in labs)
         rows = [
             f"**{name}** · {in_hours(minutes)} {'▓' * round(minutes / 15)}",

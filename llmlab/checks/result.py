@@ -46,6 +46,20 @@ class Outcome(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     seconds: float = 0.0  # that it took
     data: dict[str, float | int | str | bool | None] = field(default_factory=dict)  # figures behind it
 
+    def lines(self) -> list[str]:
+        """As plain text: how it ended, its promise and points; and, unless it passed, why."""
+        sign, word = SIGNS[self.status]
+        out = [f"{sign} {self.check}: {self.title} ({word}, {self.points:g}/{self.max_points:g})"]
+        if self.status == "passed":
+            return out
+        if self.reason:
+            out.append(f"    {self.reason}")
+        if self.evidence:
+            out += [f"    expected: {self.evidence.expected}", f"    observed: {self.evidence.observed}"]
+            if self.evidence.look:
+                out.append(f"    look:     {self.evidence.look}")
+        return out
+
 
 class Result(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """What all checks of a lab said about one folder of files."""
@@ -91,24 +105,9 @@ class Result(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
         """The result as plain text."""
         out = [f"Lab {self.lab}: {self.points:g} of {self.max_points:g} points"]
         for outcome in self.outcomes:
-            sign, word = SIGNS[outcome.status]
-            badge = (
-                ""
-                if outcome.realism == "real"
-                else f" [{outcome.realism}: {outcome.stands_in or 'form only'}]"
-            )
-            out.append(
-                f"{sign} {outcome.check}: {outcome.title} ({word}, {outcome.points:g}/{outcome.max_points:g}){badge}"
-            )
-            if outcome.status == "passed":
-                continue
-            if outcome.reason:
-                out.append(f"    {outcome.reason}")
-            if outcome.evidence:
-                out.append(f"    expected: {outcome.evidence.expected}")
-                out.append(f"    observed: {outcome.evidence.observed}")
-                if outcome.evidence.look:
-                    out.append(f"    look:     {outcome.evidence.look}")
+            first, *more = outcome.lines()
+            badge = f" [{outcome.realism}: {outcome.stands_in or 'form only'}]"
+            out += [first + (badge if outcome.realism != "real" else ""), *more]
         return out
 
     def __str__(self) -> str:

@@ -15,7 +15,6 @@ import subprocess
 import sys
 import tempfile
 import time
-import tomllib
 import traceback
 from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
@@ -66,6 +65,7 @@ def run(
     artifacts: Sequence[str],
     answers: Mapping[str, Any] | None = None,
     seed: int = 0,
+    needs: Sequence[str] = (),
     only: Sequence[str] = (),
     problems: Sequence[str] = (),
     on_event: Callable[[Event], None] = lambda _: None,
@@ -78,6 +78,8 @@ def run(
     """Deploy and probe `files` as lab `lab` asks, in a process of its own.
 
     :param lab: the lab's folder, with `checks.py` and its parts.
+    :param needs: what the whole lab needs, where the machine is the learner's: a check that cannot be made for want of it is skipped.
+        A grader names none: its machine has them, and what is missing there afterwards may be the files' own doing.
     :param problems: what is wrong with the files before anything is deployed; every check fails with it.
     :param on_event: gets `{"event": "start"|"outcome"|"say", ...}` as they come.
     :param spawn: starts that process, given its arguments and the folder of the files (a grader: in a sandbox).
@@ -100,8 +102,7 @@ def run(
             "only": list(only),
             "problems": problems,
             "ready": ready,
-            # A grader's machine has what its labs need; what is missing there afterwards may be the files' own doing.
-            "missing": _lacking(_needs(lab)) if spawn is None else {},
+            "missing": _lacking(needs),
         }
         result: Result | None = None
         outcomes: list[Outcome] = []
@@ -263,15 +264,6 @@ def _lacking(needs: Sequence[str]) -> dict[str, str]:
     return {
         lack.name: f"this machine lacks {lack.name}: {lack.detail}. Bring it: {lack.mend}" for lack in found
     }
-
-
-def _needs(lab: Path) -> list[str]:
-    """Those of a lab's lab.toml; none where it cannot be read."""
-    try:
-        found = tomllib.loads((lab / "lab.toml").read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        return []
-    return [str(name) for name in found.get("needs", ())]
 
 
 def main() -> None:

@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import html
-from collections.abc import Sequence
 from typing import Any
 
 from ..checks import Outcome, Result
 from ..checks.page import bar, first_to_mend, page, stands_in
-from ..checks.result import SIGNS
 from . import progress
 from .hints import Hint
 from .info import LabInfo, all_labs
@@ -50,14 +48,14 @@ class Checked:
             f"{bar(len(passed), len(result.outcomes))} checks"
         ]
         if first is not None:
-            out += [f"Next: {line}" if n == 0 else line for n, line in enumerate(_told(first))]
+            out += [f"Next: {line}" if n == 0 else line for n, line in enumerate(first.lines())]
             if first.status == "failed":
                 out.append(
                     f'    hint:     lab.hint("{first.check}"), or in a shell: llmlab hint {self.info.number} {first.check}'
                 )
         for outcome in result.outcomes:
             if outcome is not first and outcome.status != "passed" and outcome.check not in waiting:
-                out += _told(outcome)
+                out += outcome.lines()
         if waiting:
             out.append(f"– {len(waiting)} more wait for this: {', '.join(waiting)}")
         if passed:
@@ -134,18 +132,6 @@ class AllPassed(Hint):
         return [
             "All checks passed." + (f" Next: {following.number} · {following.title}." if following else "")
         ]
-
-
-def _told(outcome: Outcome) -> Sequence[str]:
-    sign, word = SIGNS[outcome.status]
-    out = [f"{sign} {outcome.check}: {outcome.title} ({word}, {outcome.points:g}/{outcome.max_points:g})"]
-    if outcome.reason:
-        out.append(f"    {outcome.reason}")
-    if outcome.evidence:
-        out += [f"    expected: {outcome.evidence.expected}", f"    observed: {outcome.evidence.observed}"]
-        if outcome.evidence.look:
-            out.append(f"    look:     {outcome.evidence.look}")
-    return out
 
 
 def next_lab(info: LabInfo) -> LabInfo | None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,7 @@ from ..checks import Result
 from ..checks.page import bar
 from ..errors import LabError
 from ..system.paths import replace_file, writing
+from ..tier import Need
 from .info import LabInfo, all_labs
 
 
@@ -75,12 +77,15 @@ def last_result(files: Path) -> Result | None:
         return None
 
 
+def is_done(info: LabInfo) -> bool:
+    """Whether the last complete check of the lab's own files passed."""
+    return bool(read_json(work_folder(info.folder) / "progress.json").get("passed"))
+
+
 def done(course: Path) -> tuple[int, int]:
     """How many labs of the course are done, and how many there are."""
     labs = all_labs(course)
-    return sum(bool(read_json(work_folder(lab.folder) / "progress.json").get("passed")) for lab in labs), len(
-        labs
-    )
+    return sum(map(is_done, labs)), len(labs)
 
 
 def so_far(info: LabInfo, files: Path) -> str:
@@ -107,10 +112,10 @@ def standing(info: LabInfo) -> str:
     return "opened" if state else "–"
 
 
-def blocks(course: Path) -> list[tuple[str, list[LabInfo]]]:
-    """The labs that are there, by part of the course, in order; those without one come last."""
+def blocks(labs: Sequence[LabInfo]) -> list[tuple[str, list[LabInfo]]]:
+    """Labs by part of the course, in order; those without one come last."""
     parts: dict[str, list[LabInfo]] = {}
-    for lab in all_labs(course):
+    for lab in labs:
         parts.setdefault(lab.part or "More labs", []).append(lab)
     return sorted(parts.items(), key=lambda part: part[0] == "More labs")
 
@@ -125,9 +130,9 @@ def index_page(course: Path) -> str:
     """The course's front page in Markdown: every lab with its minutes, needs and the learner's progress."""
     from ..doctor import need
 
-    finished, total = done(course)
     labs = all_labs(course)
-    here = next((lab for lab in labs if standing(lab) != "✔ done"), None)
+    finished = sum(map(is_done, labs))
+    here = next((lab for lab in labs if not is_done(lab)), None)
     lines = [
         "# llmlab: deploy LLM servers, and prove it",
         "",
@@ -138,10 +143,13 @@ def index_page(course: Path) -> str:
     if here is not None:
         word = "Go on with" if finished or standing(here) != "–" else "Start"
         lines.append(f"**[{word} lab {here.number}: {here.title} →]({here.name}/{here.notebook.name})**")
-    lines += ["", f"{bar(finished, total)} labs done, {in_hours(sum(lab.minutes for lab in labs))} in all."]
+    lines += [
+        "",
+        f"{bar(finished, len(labs))} labs done, {in_hours(sum(lab.minutes for lab in labs))} in all.",
+    ]
     lacking = {}
-    for name, own in blocks(course):
-        count = sum(standing(lab) == "✔ done" for lab in own)
+    for name, own in blocks(labs):
+        count = sum(map(is_done, own))
         lines += [
             "",
             f"## {name}",
@@ -164,7 +172,7 @@ def index_page(course: Path) -> str:
             )
     if lacking:
         lines += ["", "## Missing on this machine", ""]
-        lines += [f"- **{lack.name}**: {lack.detail}. {_bring(lack.mend)}" for lack in lacking.values()]
+        lines += [f"- **{lack.name}**: {lack.detail}. {_bring(lack)}" for lack in lacking.values()]
         lines += ["", "The labs that need none of these run here as they are."]
     lines += [
         "",
@@ -180,13 +188,11 @@ def index_page(course: Path) -> str:
     return "\n".join(lines)
 
 
-def _bring(mend: str) -> str:
+def _bring(lack: Need) -> str:
     """The command alone in a code span, so that it can be copied; what is said about it stands after it."""
-    found = re.fullmatch(r"(.+?)((?:\s+\(|, (?:or|then) ).*)?", mend)
-    command, more = (found[1], found[2] or "") if found else (mend, "")
-    if not re.match(r"(?:sudo|uv|llmlab|unset|apt-get|brew|xcode-select|docker|dockerd)\b", command):
-        return f"Bring it: {mend}"
-    return f"Bring it: `{command}`{re.sub(r'^ +', ' ', more)}"
+    runs = re.match(r"(?:sudo|uv|llmlab|unset|apt-get|brew|xcode-select|docker)\b", lack.command)
+    command = f"`{lack.command}`" if runs else lack.command
+    return f"Bring it: {command}" + (f" ({lack.remark})" if lack.remark else "")
 
 
 def write_index(course: Path) -> Path:

@@ -192,6 +192,7 @@ class Lab:
                 artifacts=self.info.artifacts,
                 answers=self.answers(),
                 seed=self.seed,
+                needs=self.info.needs,
                 only=only,
                 on_event=event,
             )

@@ -48,7 +48,7 @@ def missing_html(info: LabInfo) -> str:
     """The same for a page; empty where all is here."""
     rows = "".join(
         f"<li>{html.escape(need.name)}: {html.escape(need.detail)}. "
-        f"Bring it: <code>{html.escape(_command(need))}</code>{html.escape(_time(need))}</li>"
+        f"Bring it: <code>{html.escape(need.command)}</code>{html.escape(_time(need))}</li>"
         for need in missing(info)
     )
     return (
@@ -77,7 +77,7 @@ def refuse(info: LabInfo) -> None:
         raise LabError(
             "No check of this lab can run here. Missing: "
             + ", ".join(f"{need.name} ({need.detail})" for need in lacking.values()),
-            fix="; ".join(dict.fromkeys(_command(need) + _time(need) for need in lacking.values())),
+            fix="; ".join(dict.fromkeys(need.command + _time(need) for need in lacking.values())),
             without=f"read lab {info.number} without running it; `llmlab labs` lists those that can run here",
         )
 
@@ -92,17 +92,12 @@ def _blocked(check: Check, checks: Sequence[Check], lacking: dict[str, Need]) ->
     )
 
 
-def _command(need: Need) -> str:
-    return need.mend.partition("   (")[0]
-
-
 def _time(need: Need) -> str:
     """How long that takes, and what the doctor remarks on it."""
-    remark = need.mend.partition("   (")[2].rstrip(")")
-    words = [remark] if remark else []
+    words = [need.remark] if need.remark else []
     words += [f"about {TAKES[need.name]}"] if need.name in TAKES else []
     return f" ({', '.join(words)})" if words else ""
 
 
 def _line(need: Need) -> str:
-    return f"Missing: {need.name} ({need.detail}). Bring it: {_command(need)}{_time(need)}"
+    return f"Missing: {need.name} ({need.detail}). Bring it: {need.command}{_time(need)}"

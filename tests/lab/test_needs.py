@@ -101,13 +101,12 @@ def test_only_a_learners_own_check_asks_what_is_missing_and_before_it_deploys(mo
     """A grader's machine has what the lab needs: what is missing there later, the files may have broken."""
     lab = tmp_path / "90-trial"
     lab.mkdir()
-    (lab / "lab.toml").write_text('needs = ["binary"]')
     (lab / "checks.py").write_text(
         "from llmlab.checks import check\nfrom llmlab.errors import LabError\n\n"
         "@check(title='it serves', points=1)\ndef serves(ctx):\n    raise LabError('There is no llama-server.')\n"
     )
     monkeypatch.setenv(without.VARIABLE, "binary")
-    (own,) = run(lab, tmp_path, artifacts=()).outcomes
+    (own,) = run(lab, tmp_path, artifacts=(), needs=["binary"]).outcomes
     assert (own.status, own.lacks) == ("skipped", ["binary"])
     (graded,) = run(lab, tmp_path, artifacts=(), spawn=_spawn).outcomes
     assert (graded.status, graded.lacks) == ("error", [])
