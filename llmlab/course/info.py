@@ -103,8 +103,13 @@ class LabInfo:
 
     def notebook_in(self, folder: Path) -> Path:
         """This lab's notebook in a folder: called after the lab, so that tabs can be told apart; else `lab.ipynb`."""
-        own = folder / f"{self.name}.ipynb"
-        return folder / OTHER_NOTEBOOK if not own.exists() and (folder / OTHER_NOTEBOOK).exists() else own
+        own, other = (folder / name for name in self.notebook_names)
+        return other if not own.exists() and other.exists() else own
+
+    @property
+    def notebook_names(self) -> tuple[str, str]:
+        """The names that a notebook of this lab may have, its own first."""
+        return f"{self.name}.ipynb", OTHER_NOTEBOOK
 
     @property
     def solution(self) -> Path:

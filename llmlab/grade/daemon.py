@@ -96,21 +96,31 @@ def held(info: LabInfo, processes: int) -> Iterator[None]:
         with contextlib.suppress(OSError):
             if (CGROUP / place).parent.is_dir():
                 path.parent.mkdir(exist_ok=True)
-            if path.read_text().strip() == "max":  # else somebody else holds them
-                # Registered first: a grader that is killed would leave it to every build after it.
-                entries.append(owned.register(HELD, "limit on the processes of builds", file=str(path)))
+            before = path.read_text().strip()
+            # Registered first: a grader that is killed would leave it to every build after it. Also where a limit stands already:
+            # whoever set it may be gone, and the last one lets go.
+            entries.append(owned.register(HELD, "limit on the processes of builds", file=str(path)))
+            if before == "max":
                 path.write_text(str(processes))
     try:
         yield
     finally:
         for entry in entries:
-            _let_go(json.loads(entry.read_text()))
+            data = json.loads(entry.read_text())
             owned.forget(entry)
+            _let_go(data)
 
 
 def _let_go(data: dict[str, Any]) -> None:
+    """Lift the limit, unless another grader is still at work under it."""
+    others = [
+        one
+        for one in owned.entries()
+        if one.kind == HELD and one.owner_alive and one.data["file"] == data["file"]
+    ]
     with contextlib.suppress(OSError):
-        Path(data["file"]).write_text("max")
+        if not others:
+            Path(data["file"]).write_text("max")
 
 
 owned.ENDERS[HELD] = _let_go

@@ -248,10 +248,13 @@ class Lab:
         )
 
     def answers(self) -> dict[str, Any]:
-        """The answers given so far, kept or standing in the notebook's answer cells."""
+        """The answers given so far, kept or standing in the answer cells of the notebook (of both, where a `lab.ipynb` lies beside)."""
         from ..submissions.answers import answers
 
-        return answers(progress.work_folder(self.files) / "answers.json", self.info.notebook_in(self.files))
+        return answers(
+            progress.work_folder(self.files) / "answers.json",
+            *(self.files / name for name in self.info.notebook_names),
+        )
 
     def predict(self, **guesses: Any) -> str:
         """Keep a guess made before a measurement. Nobody grades it; being wrong is how it teaches."""

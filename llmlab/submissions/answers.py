@@ -72,12 +72,12 @@ def asked(source: str, *, filled: bool = False) -> set[str]:
     }
 
 
-def answers(kept: Path, notebook: Path) -> dict[str, Any]:
-    """All answers; where both files have one, that of the file written last."""
-    both = [(kept, read_json(kept)), (notebook, from_notebook(notebook))]
-    both = [(path, found) for path, found in both if found]
-    both.sort(key=lambda pair: pair[0].stat().st_mtime_ns)
+def answers(kept: Path, *notebooks: Path) -> dict[str, Any]:
+    """All answers; where several files have one, that of the file written last."""
+    given = [(kept, read_json(kept)), *((notebook, from_notebook(notebook)) for notebook in notebooks)]
+    given = [(path, found) for path, found in given if found]
+    given.sort(key=lambda pair: pair[0].stat().st_mtime_ns)
     merged: dict[str, Any] = {}
-    for _, found in both:
+    for _, found in given:
         merged |= found
     return merged

@@ -82,7 +82,7 @@ def test_lab_12_from_red_to_green_by_following_next(page, address, course, axe):
     assert findings(page, axe, f"{SHOWN} .jp-CodeCell .jp-OutputArea") == []
     link = red.get_by_role("link", name=re.compile(r"worker\.js")).first
     link.click()
-    page.locator(".jp-FileEditor .cm-content").wait_for()
+    page.locator(".jp-FileEditor .cm-content", has_text="addEventListener").wait_for()
     for name in ("worker.js", "worker.capnp"):
         shutil.copy(COURSE / "solutions" / "12-edge" / name, course / "labs" / "12-edge" / name)
     tab(page, "12-edge.ipynb")

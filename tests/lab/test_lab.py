@@ -116,6 +116,14 @@ def test_an_answer_in_a_notebook_that_was_only_copied_counts(lab):
     assert lab.answers() == {"knee": 3}
 
 
+def test_a_worked_notebook_beside_ones_own_counts(lab):
+    """As after `cp solutions/01-one-server/* labs/01-one-server/`: the lab's own notebook is still there, its answers open."""
+    shutil.copy(COURSE / "labs" / lab.info.name / lab.info.notebook.name, lab.info.notebook)
+    assert lab.answers() == {}
+    shutil.copy(lab.info.solution / "lab.ipynb", lab.files)
+    assert lab.answers() == {"knee": 4}
+
+
 def test_answer_cells_are_read_and_never_run(tmp_path):
     import nbformat
 
