@@ -58,6 +58,19 @@ def test_one_binder_folder_and_nothing_that_outranks_it() -> None:
     assert not (BINDER / "Dockerfile").exists()  # would win over everything else here
 
 
+def test_the_devcontainer_takes_the_same_steps() -> None:
+    """Held to what its readers need; `devcontainer read-configuration` and a build of it were run by hand."""
+    config = json.loads((ROOT / ".devcontainer" / "devcontainer.json").read_text())
+    folder = ROOT / ".devcontainer"
+    dockerfile = folder / config["build"]["dockerfile"]
+    assert (folder / config["build"]["context"]).resolve() == ROOT
+    assert "COPY binder/apt.txt" in dockerfile.read_text()
+    assert os.access(ROOT / config["updateContentCommand"], os.X_OK)
+    command, *options = config["postAttachCommand"].split()
+    assert command == "llmlab"
+    assert options == ["--no-browser", "--port", str(config["forwardPorts"][0])]
+
+
 def test_start_hands_over_to_the_command_it_is_given() -> None:
     assert code("start")[-1] == 'exec "$@"'
     show = "import json, os; print(json.dumps([os.environ['LLMLAB_PROFILE'], os.getpid()]))"
