@@ -1,4 +1,4 @@
-"""What a learner guessed, did and saw, in the order in which it happened: `.llmlab/journal.jsonl`, an entry a line.
+"""What a learner guessed, did and saw, in the order in which it happened: `records/journal.jsonl`, an entry a line.
 
 A prediction, a measurement, a check, a hint, an incident and the end of it are one kind of record, after the experiments of
 chaos engineering: what was predicted, what was done, what was observed, what was restored.
@@ -16,6 +16,8 @@ from pathlib import Path
 import msgspec
 from msgspec import Struct
 
+NAME = "journal.jsonl"
+LONGEST = 4096  # bytes of a line; what is longer was not written by `note`
 #: What an entry may hold as a value: a guess, or a figure.
 Value = float | int | str | bool | None
 
@@ -55,7 +57,7 @@ def said(value: Value) -> str:
 
 
 def _path(files: Path) -> Path:
-    return files / ".llmlab" / "journal.jsonl"
+    return files / "records" / NAME
 
 
 def note(
@@ -94,11 +96,19 @@ def note(
 
 
 def read(files: Path) -> list[Noted]:
-    """All entries, oldest first; a line that is none (cut off by a full disk, or edited) is left out."""
+    """All entries, oldest first; none where there is no journal."""
+    try:
+        return loads(_path(files).read_bytes())
+    except OSError:
+        return []
+
+
+def loads(data: bytes) -> list[Noted]:
+    """The entries of such a file, oldest first; a line that is none (cut off by a full disk, or edited) is left out."""
     entries = []
-    with contextlib.suppress(OSError), _path(files).open("rb") as lines:
-        for line in lines:
-            with contextlib.suppress(msgspec.MsgspecError):
+    for line in data.splitlines():
+        with contextlib.suppress(msgspec.MsgspecError):
+            if len(line) <= LONGEST:
                 entries.append(msgspec.json.decode(line, type=Noted))
     return entries
 

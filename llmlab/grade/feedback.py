@@ -11,6 +11,7 @@ from importlib.resources import files
 from ..checks import Outcome
 from ..checks.result import SIGNS
 from ..course.info import LabInfo
+from ..course.journal import answer
 from ..submissions.text import clean, printable
 from . import words
 from .schema import Graded
@@ -68,6 +69,7 @@ def feedback_page(
         _next(graded, score, info, hints),
         _checks(graded, score, hints, released),
         _answers(graded),
+        _way(graded),
         _notebook(graded),
         _list("What was not used", graded.remarks),
         _section("When you handed in", tag("p", late) if (late := words.lateness(score)) else None),
@@ -190,6 +192,32 @@ def _answers(graded: Graded) -> Html | None:
         for name, value in graded.answers.items()
     ]
     return _section("Your answers, as they were read", _terms(rows))
+
+
+def _way(graded: Graded) -> Html | None:
+    """What the learner's own journal says: guesses and what was measured then; the rest folded."""
+    answered = [
+        entry for entry in graded.journal if entry.predicted is not None and entry.observed is not None
+    ]
+    guesses = [answer(entry.what, entry.predicted, entry.observed) for entry in answered]
+    return _section(
+        "The way you took",
+        tag("p", "From your own journal; nobody grades it.") if graded.journal else None,
+        tag("ul", *(tag("li", guess) for guess in guesses)) if guesses else None,
+        tag(
+            "details",
+            tag("summary", f"All {len(graded.journal)} entries"),
+            tag(
+                "ul",
+                *(
+                    tag("li", f"{entry.at[:16].replace('T', ' ')} {entry.words()}")
+                    for entry in graded.journal
+                ),
+            ),
+        )
+        if graded.journal
+        else None,
+    )
 
 
 def _notebook(graded: Graded) -> Html | None:

@@ -256,6 +256,7 @@ def _graded(
         handed,
         result=result,
         answers=answers,
+        journal=list(taken.journal),
         notebook=ran,
         remarks=remarks,
         isolation=box.line,

@@ -9,6 +9,7 @@ from __future__ import annotations
 from msgspec import Struct, field
 
 from ..checks import Result
+from ..course.journal import Noted
 
 SCHEMA = "llmlab/graded/1"
 
@@ -56,6 +57,7 @@ class Graded(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
         default_factory=dict
     )
     notebook: NotebookRun = NotebookRun(status="none")
+    journal: list[Noted] = field(default_factory=list)  # the learner's own, as handed in; nobody grades it
     isolation: str = ""  # which sandbox held it, in words
     seeds: dict[str, int] = field(default_factory=dict)  # purpose -> what its inputs were drawn from
     graded: str = ""  # ISO 8601, UTC

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
+from ..course import journal
 from ..course.info import LabInfo
 from ..errors import LabError
 from ..records import store
@@ -28,6 +29,8 @@ from .zips import unpack, zip_entries, zips_among
 
 MAX_RECORD = 8 * MIB
 MAX_RECORDS = 50
+MAX_JOURNAL = MIB
+MAX_NOTED = 300  # entries of it, the newest
 
 _HAND_IN = "hand in the lab's folder, a zip of it, or its notebook"
 
@@ -44,6 +47,7 @@ class Taken:
     notebook: str | None  # which one was read
     submitted: datetime | None  # newest time of what was taken, UTC
     sha256: str  # of what was taken: whatever the packaging, whatever the times
+    journal: tuple[journal.Noted, ...] = ()  # what the learner guessed, did and saw: for people, never graded
 
 
 def take(path: Path | Mapping[str, Path], info: LabInfo, into: Path) -> Taken:
@@ -73,6 +77,7 @@ def take(path: Path | Mapping[str, Path], info: LabInfo, into: Path) -> Taken:
             found = _Found.search(entries, pile, template)
         pile.said += found.said
         records = _records(entries, pile, found.home)
+        noted = _journal(entries, pile, found.home)
         pile.remember_refused(entries)
         _say_rest(entries, pile, found)
         digest = hashlib.sha256()
@@ -97,6 +102,7 @@ def take(path: Path | Mapping[str, Path], info: LabInfo, into: Path) -> Taken:
             notebook=showable(found.notebook.name) if found.notebook else None,
             submitted=_utc(max(times, default=0)),
             sha256=digest.hexdigest(),
+            journal=tuple(noted),
         )
 
 
@@ -254,3 +260,15 @@ def _utc(time: float) -> datetime | None:
         return datetime.fromtimestamp(time, UTC) if time > 0 else None
     except (ValueError, OverflowError, OSError):
         return None
+
+
+def _journal(entries: Sequence[Entry], pile: Pile, home: str | None) -> list[journal.Noted]:
+    """The newest entries of the journal beside the records, if it was handed in; the notebook's own before another."""
+    found = [entry for entry in entries if entry.parts[-2:] == ["records", journal.NAME]]
+    pile.mentioned.update(entry.name for entry in found)
+    for entry in sorted(found, key=lambda one: "/".join(one.parts[:-2]) != (home or "")):
+        try:
+            return journal.loads(pile.read(entry, MAX_JOURNAL, sparing=True))[-MAX_NOTED:]
+        except Refused:  # said among the remarks
+            continue
+    return []

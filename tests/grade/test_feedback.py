@@ -14,6 +14,7 @@ import pytest
 
 from llmlab import doctor
 from llmlab.course.hints import read_hints
+from llmlab.course.journal import Noted
 from llmlab.grade.feedback import POLICY, feedback_page
 from llmlab.grade.manual import Manual, ManualCheck
 
@@ -64,6 +65,17 @@ def page(graded, *, manual=None, released=False, hints=HINTS, **kw):
     )
     assert set(found.tags) <= ALLOWED
     return found
+
+
+def test_the_way_one_took_is_shown_and_stays_text():
+    entries = [
+        Noted(at="2026-11-30T10:00:00+00:00", what="gain", predicted=2, observed=1.6),
+        Noted(at="2026-11-30T10:05:00+00:00", what="check", done="lab.check()", observed="<b>9 of 12</b>"),
+    ]
+    found = page(msgspec.structs.replace(room.rich(), journal=entries))
+    assert "gain: you said 2, measured 1.6 (you were 25 % above)" in found.text
+    assert "2026-11-30 10:05 lab.check() → <b>9 of 12</b>" in found.text
+    assert "The way you took" not in page(room.rich()).text
 
 
 def test_it_stands_alone_and_runs_nothing():

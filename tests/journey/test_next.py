@@ -234,7 +234,7 @@ def test_how_far_off_a_guess_was(guess, measured, end):
 
 def test_a_broken_journal_loses_only_its_broken_lines(tmp_path):
     journal.note(tmp_path, "one", predicted=1)
-    path = tmp_path / ".llmlab" / "journal.jsonl"
+    path = tmp_path / "records" / "journal.jsonl"
     path.write_bytes(path.read_bytes() + b'{"at": "2026", "wh\n\xff\xfe\n[]\n')
     journal.note(tmp_path, "two", predicted=2)
     assert [entry.what for entry in journal.read(tmp_path)] == ["one", "two"]
@@ -242,7 +242,7 @@ def test_a_broken_journal_loses_only_its_broken_lines(tmp_path):
 
 
 def test_a_folder_that_cannot_be_written_to_stops_nobody(tmp_path):
-    (tmp_path / ".llmlab").write_text("a file where the folder would be")
+    (tmp_path / "records").write_text("a file where the folder would be")
     assert journal.note(tmp_path, "x", predicted=1).predicted == 1
     assert journal.read(tmp_path) == []
 

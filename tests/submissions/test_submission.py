@@ -143,6 +143,19 @@ def copied(taken: Taken) -> dict[str, bytes]:
 # What is taken
 
 
+def test_a_journal_beside_the_records_is_read_and_is_no_part_of_what_is_graded(read, lay, tmp_path):
+    line = b'{"at":"2026-11-30T10:00:00+00:00","what":"gain","predicted":2,"observed":1.6}\n'
+    without = read(lay(full()))
+    files = full() | {"records/journal.jsonl": b"{" + line + line + b"x" * 5000 + b"\n" + line}
+    for taken in (read(lay(files, "folder")), read(zipped(tmp_path / "j.zip", files))):
+        assert [entry.words() for entry in taken.journal] == ["gain: you said 2, measured 1.6"] * 2
+        assert (taken.remarks, taken.sha256) == ((), without.sha256)
+        assert "records/journal.jsonl" not in copied(taken)
+    large = read(lay(full() | {"records/journal.jsonl": line * 20_000}, "large"))
+    assert large.journal == ()
+    assert "journal.jsonl was not read: it is larger than 1 MiB" in said(large)
+
+
 def test_a_folder_a_zip_and_a_nested_zip_say_the_same(read, lay, tmp_path):
     files = full()
     taken = [
