@@ -9,9 +9,11 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from ..course.info import read_info
 from ..errors import LabError
 from .build import kept_outputs, learner, solution
 from .lint import Drift, lint
+from .minutes import FAIR, minutes
 from .source import Source, read, sources
 
 
@@ -45,8 +47,21 @@ def check(course: Path, labs: Sequence[str] | None = None) -> list[Drift]:
             for cell in source.cells
             if "compare" in cell.tags and cell.id not in outputs
         ]
-        out += lint(source)
+        out += [*lint(source), *_minutes(course, source)]
     return out
+
+
+def _minutes(course: Path, source: Source) -> list[Drift]:
+    """A lab that says it takes less than its steps do."""
+    try:
+        info = read_info(source.learner_path.parent)
+    except LabError:  # whoever opens the lab is told
+        return []
+    needed = minutes(course, info, source)
+    if info.minutes >= FAIR * needed.total:
+        return []
+    what = f"minutes = {info.minutes}, but its steps take {needed} minutes"
+    return [Drift(what, str(info.folder / "lab.toml"))]
 
 
 def _differences(source: Source, target: Path, text: str) -> list[Drift]:
