@@ -1,4 +1,4 @@
-"""Capacity: a day of requests, and how many servers keep which promise through it.
+"""How many servers a load needs: requests replayed through a model of llama-servers behind a door, and the formulas that it is held against.
 
-Speeds come from the learner's own records, never from constants. What drives real servers is in `llmlab.load`.
+Nothing here starts or measures a server, and no speed is a constant of ours: they come from the learner's own records.
 """

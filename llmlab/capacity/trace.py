@@ -14,6 +14,7 @@ from ..load import arrivals
 from ..records.schema import Plan
 from .speeds import Speeds
 
+Column = np.ndarray[Any, Any]
 Floats = NDArray[np.float64]
 
 DAY = 86_400.0  # seconds
@@ -28,17 +29,17 @@ BATCH = 0.08  # of all requests that a day without bursts has
 class Trace:
     """Requests in the order of their arrival; all arrays have one entry a request."""
 
-    arrival_s: np.ndarray  # float64, ascending, seconds
-    prompt_tokens: np.ndarray  # int64
-    output_tokens: np.ndarray  # int64
-    prefix: np.ndarray | None = None  # int64: which shared beginning the prompt has, -1 none
-    prefix_tokens: np.ndarray | None = None  # int64: how long that beginning is
-    region: np.ndarray | None = None  # int64: where it comes from
+    arrival_s: Column  # float64, ascending, seconds
+    prompt_tokens: Column  # int64
+    output_tokens: Column  # int64
+    prefix: Column | None = None  # int64: which shared beginning the prompt has, -1 none
+    prefix_tokens: Column | None = None  # int64: how long that beginning is
+    region: Column | None = None  # int64: where it comes from
 
     def __len__(self) -> int:
         return len(self.arrival_s)
 
-    def only(self, chosen: np.ndarray) -> Trace:
+    def only(self, chosen: Column) -> Trace:
         """The requests that `chosen` names, by a mask or by their places."""
         columns: dict[str, Any] = {field.name: getattr(self, field.name) for field in fields(self)}
         return Trace(**{name: None if column is None else column[chosen] for name, column in columns.items()})
@@ -141,7 +142,9 @@ def compressed(
 
 
 def work(trace: Trace, speeds: Speeds) -> Floats:
-    """Seconds of one server that each request takes when all slots are busy: overhead + prompt/prefill + output · step[slots]/slots.
+    """Seconds of one server that each request takes when all slots are busy.
+
+    overhead + prompt/prefill + square · prompt² + output · (step[slots]/slots + attend · (prompt + output/2)).
 
     The sum of it over a span, by the span and the number of servers, is the offered load (1: as much as they can do at best).
     """

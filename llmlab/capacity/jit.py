@@ -1,0 +1,45 @@
+"""Compiling with numba, and where what was compiled is kept."""
+
+from __future__ import annotations
+
+import hashlib
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, TypeVar
+
+import numba
+
+from ..errors import LabError
+from ..system.paths import cache_dir
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+
+def _folder() -> str:
+    """Where compiled code is kept: one folder for each state of the sources.
+
+    numba's own choice is beside the sources, where a learner may not write, and it does not notice when a function that was
+    compiled in, of another file, has changed.
+    """
+    sources = b"".join(path.read_bytes() for path in sorted(Path(__file__).parent.glob("*.py")))
+    try:
+        root = cache_dir()
+    except LabError:
+        root = Path(tempfile.gettempdir()) / "llmlab"
+    return str(root / "numba" / hashlib.sha256(sources).hexdigest()[:16])
+
+
+FOLDER = _folder()
+
+
+def jit(function: F) -> F:
+    """Compile `function` at its first call, and keep that for later processes where any folder can be written to."""
+    before, numba.config.CACHE_DIR = numba.config.CACHE_DIR, FOLDER
+    try:
+        made: F = numba.njit(cache=True, error_model="numpy")(function)
+    except RuntimeError:  # no folder can be written to: each process compiles for itself
+        made = numba.njit(error_model="numpy")(function)
+    finally:
+        numba.config.CACHE_DIR = before
+    return made
