@@ -219,10 +219,7 @@ def _caption(record: Record, run: int, shown: int) -> str:
         "closed": f"Closed loop, {words.count(plan.concurrency or 1, 'stream')}",
         "trace": "Open loop, arrivals from a trace",
     }.get(plan.pattern, f"Open loop, {plan.pattern} arrivals, {plan.rate or 0:.3g} requests/s")
-    out = [
-        f"{load}; {words.count(len(chosen.samples), 'request')}, {plan.prompt_tokens} prompt and up to "
-        f"{plan.max_tokens} new tokens."
-    ]
+    out = [f"{load}; {words.count(len(chosen.samples), 'request')}, {words.lengths([plan])}."]
     if shown < len(chosen.samples):
         out.append(f"Bars: the first {shown}.")
     if chosen.noise.noisy:

@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 
-from ..records.schema import Record, Run, ServerInfo
+from ..records.schema import Plan, Record, Run, ServerInfo
 
 
 def number(value: float) -> str:
@@ -126,8 +126,14 @@ def spread_line(runs: Sequence[Run], groups: Sequence[Sequence[Run]], *, tails: 
         if max(repeats) > 1
         else ", measured once"
     )
-    prompt, new = span([r.plan.prompt_tokens for r in runs]), span([r.plan.max_tokens for r in runs])
-    out += f"; {prompt} prompt and up to {new} new tokens."
+    out += f"; {lengths([r.plan for r in runs])}."
     if tails and min(n) < 20:
         out += " p95 is drawn from 20 requests on."
     return out
+
+
+def lengths(plans: list[Plan]) -> str:
+    """How long prompts and replies were asked to be: `32 prompt and up to 16–64 new tokens`."""
+    prompt = [tokens for plan in plans for tokens in plan.each_prompt or [plan.prompt_tokens]]
+    new = [tokens for plan in plans for tokens in plan.each_reply or [plan.max_tokens]]
+    return f"{span(prompt)} prompt and up to {span(new)} new tokens"

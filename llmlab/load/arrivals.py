@@ -15,7 +15,7 @@ def closed(concurrency: int, *, requests: int | None = None, warmup: int | None 
     """A closed loop: `concurrency` streams, each sending its next request when the last is answered.
 
     The default is eight requests a stream (at least 16) after one warm-up request a stream. `more` are other
-    fields of `Plan` (prompt_tokens, max_tokens, seed, api, cache_prompt, timeout).
+    fields of `Plan` (prompt_tokens, max_tokens, each_prompt, each_reply, seed, api, cache_prompt, timeout).
 
     :raises LabError: for a concurrency or a number of requests below 1.
     """
@@ -36,10 +36,36 @@ def poisson(rate: float, *, requests: int = 64, warmup: int = 2, **more: Any) ->
     return _checked(Plan(pattern="poisson", rate=rate, requests=requests, warmup=warmup, **more))
 
 
-def trace(offsets: Sequence[float], *, warmup: int = 2, **more: Any) -> Plan:
-    """An open loop: arrivals at the given seconds from the start (sorted here)."""
-    due = sorted(float(x) for x in offsets)
-    return _checked(Plan(pattern="trace", offsets=due, requests=len(due), warmup=warmup, **more))
+def trace(
+    offsets: Sequence[float],
+    *,
+    each_prompt: Sequence[int] | None = None,
+    each_reply: Sequence[int] | None = None,
+    warmup: int = 2,
+    **more: Any,
+) -> Plan:
+    """An open loop: arrivals at the given seconds from the start (sorted here, with the lengths that belong to them).
+
+    :param each_prompt: tokens of each request's prompt, in the order of `offsets`; None: `prompt_tokens` for all.
+    :param each_reply: tokens of each request's reply, likewise; None: `max_tokens` for all. Warm-up requests keep
+        `prompt_tokens` and `max_tokens`.
+    :raises LabError: when there are not as many lengths as arrivals, or one is below 1.
+    """
+    given = {"each_prompt": each_prompt, "each_reply": each_reply}
+    lengths = {name: [int(x) for x in each] for name, each in given.items() if each is not None}
+    for name, each in lengths.items():
+        _as_many(name, len(each), len(offsets), "arrivals")
+    order = sorted(range(len(offsets)), key=lambda place: offsets[place])
+    return _checked(
+        Plan(
+            pattern="trace",
+            offsets=[float(offsets[place]) for place in order],
+            requests=len(order),
+            warmup=warmup,
+            **{name: [each[place] for place in order] for name, each in lengths.items()},
+            **more,
+        )
+    )
 
 
 def sessions(
@@ -127,8 +153,27 @@ def _checked(plan: Plan) -> Plan:
         raise LabError(f"A trace starts at 0 s or later, not {plan.offsets[0]} s.")
     if plan.prompt_tokens < 1 or plan.max_tokens < 1:
         raise LabError("prompt_tokens and max_tokens must be at least 1.")
+    for name, each in (("each_prompt", plan.each_prompt), ("each_reply", plan.each_reply)):
+        if each is None:
+            continue
+        if plan.pattern == "sessions":
+            raise LabError(f"The turns of a session are all of one length: {name} belongs to other loads.")
+        _as_many(name, len(each), plan.requests, "requests")
+        if min(each) < 1:
+            raise LabError(
+                f"A length must be at least 1 token, not {min(each)}.",
+                where=f"{name}[{each.index(min(each))}]",
+            )
     if plan.api not in ("completion", "chat"):
         raise LabError(f"Unknown api {plan.api!r}.", fix='api="completion" or api="chat"')
     if plan.pattern == "sessions" and plan.api != "chat":
         raise LabError("A session is a chat: its requests carry messages.", fix='api="chat"')
     return plan
+
+
+def _as_many(name: str, lengths: int, requests: int, what: str) -> None:
+    if lengths != requests:
+        raise LabError(
+            f"{name} has {lengths} lengths for {requests} {what}.",
+            fix=f"one length for each of the {what}",
+        )

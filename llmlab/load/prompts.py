@@ -52,20 +52,26 @@ WORDS = [
 def body(plan: Plan, n: int, *, repeat: int = 0, vocab: int | None = None, model: str | None = None) -> bytes:
     """The JSON body of request `n` (negative: a warm-up), made from the plan's seed, `repeat` and `n`.
 
-    With the completion API and a known vocabulary size the prompt is `plan.prompt_tokens` token ids, so its
+    With the completion API and a known vocabulary size the prompt is that many token ids, so its
     length is exact without a tokeniser. Ids are drawn from 300 to 80 % of the vocabulary: bytes and special
     tokens lie at its two ends. Each request's ids differ, so a prefix cache does not flatter. Generation
-    always runs to `max_tokens` (`ignore_eos`), greedily.
+    always runs to `max_tokens` (`ignore_eos`), greedily. Lengths are the request's own where the plan gives each
+    (`each_prompt`, `each_reply`).
     """
     draw = random.Random(f"{plan.seed}/{repeat}/{n}")  # seeded by text: the same on every platform
     ask = _asked(plan, model)
+    prompt_tokens = plan.prompt_tokens
+    if n >= 0 and plan.each_prompt is not None:
+        prompt_tokens = plan.each_prompt[n]
+    if n >= 0 and plan.each_reply is not None:
+        ask["max_tokens"] = plan.each_reply[n]
     if plan.api == "chat":
-        ask["messages"] = [{"role": "user", "content": _words(draw, plan.prompt_tokens)}]
+        ask["messages"] = [{"role": "user", "content": _words(draw, prompt_tokens)}]
     elif vocab:
         low, high = token_range(vocab)
-        ask["prompt"] = [low + int(draw.random() * (high - low)) for _ in range(plan.prompt_tokens)]
+        ask["prompt"] = [low + int(draw.random() * (high - low)) for _ in range(prompt_tokens)]
     else:
-        ask["prompt"] = _words(draw, plan.prompt_tokens)
+        ask["prompt"] = _words(draw, prompt_tokens)
     return msgspec.json.encode(ask)
 
 

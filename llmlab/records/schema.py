@@ -68,6 +68,12 @@ class Plan(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     warmup: int = 0  # requests before them, not measured
     prompt_tokens: int = 32  # of each prompt, about; sessions: what each turn adds
     max_tokens: int = 64  # of each reply
+    each_prompt: list[int] | None = (
+        None  # tokens of each request's own prompt, as ordered; null: prompt_tokens for all
+    )
+    each_reply: list[int] | None = (
+        None  # tokens of each request's own reply, as ordered; null: max_tokens for all
+    )
     seed: int = 0  # what prompts and arrivals are drawn from
     api: str = "completion"  # completion (/v1/completions) | chat (/v1/chat/completions)
     cache_prompt: bool = False  # whether the server may reuse what it knows of a prompt

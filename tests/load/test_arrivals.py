@@ -25,6 +25,26 @@ def test_a_trace_is_kept_and_sorted() -> None:
     assert plan.requests == 3
 
 
+def test_lengths_stay_with_their_arrivals_when_these_are_sorted() -> None:
+    plan = trace([3.0, 0.0, 0.5], each_prompt=[30, 10, 20], each_reply=[3, 1, 2])
+    assert (plan.offsets, plan.each_prompt, plan.each_reply) == ([0.0, 0.5, 3.0], [10, 20, 30], [1, 2, 3])
+
+
+@pytest.mark.parametrize(
+    ("make", "words"),
+    [
+        (lambda: trace([0, 1, 2], each_prompt=[8, 8]), "each_prompt has 2 lengths for 3 arrivals"),
+        (lambda: trace([0, 1, 2], each_reply=[8] * 4), "each_reply has 4 lengths for 3 arrivals"),
+        (lambda: closed(1, requests=2, each_reply=[8]), "each_reply has 1 lengths for 2 requests"),
+        (lambda: trace([0, 1], each_reply=[8, 0]), "at least 1 token, not 0"),
+        (lambda: sessions(1, each_reply=[8] * 8), "belongs to other loads"),
+    ],
+)
+def test_lengths_that_do_not_fit_are_refused(make, words: str) -> None:
+    with pytest.raises(LabError, match=words):
+        make()
+
+
 def test_a_closed_loop_has_no_schedule() -> None:
     assert schedule(closed(4)) is None
 

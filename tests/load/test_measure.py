@@ -56,6 +56,15 @@ def test_token_counts_are_the_servers_own(thousand) -> None:
     assert {(s.prompt_tokens, s.completion_tokens) for s in run.samples} == {(16, 12)}
 
 
+def test_a_trace_with_lengths_of_its_own_is_answered_in_just_these(target) -> None:
+    prompts, replies = [5, 200, 31], [17, 1, 40]
+    (run,) = measure(target, [trace([0.1, 0.0, 0.05], each_prompt=prompts, each_reply=replies)]).runs
+    assert [(s.prompt_tokens, s.completion_tokens) for s in run.samples] == [(200, 1), (31, 40), (5, 17)]
+    assert (run.plan.each_prompt, run.plan.each_reply) == ([200, 31, 5], [1, 40, 17])
+    assert run.counters is not None
+    assert run.counters.agrees
+
+
 def test_concurrency_is_kept_at_the_number_asked(thousand) -> None:
     """Whenever a request starts, before the last one has, exactly 8 are open: the new one and 7 others."""
     (run,) = thousand.runs

@@ -6,7 +6,7 @@ import json
 
 import pytest
 
-from llmlab.load import closed
+from llmlab.load import closed, trace
 from llmlab.load.prompts import body, token_range
 
 
@@ -55,3 +55,9 @@ def test_chat_and_unknown_vocabularies_get_words() -> None:
     assert len(chat["messages"][0]["content"].split()) == 12
     plain = json.loads(body(closed(1, prompt_tokens=12), 0))
     assert len(plain["prompt"].split()) == 12
+
+
+def test_each_request_has_its_own_lengths_and_a_warmup_the_plans() -> None:
+    plan = trace([0, 1], each_prompt=[5, 70], each_reply=[3, 11], prompt_tokens=9, max_tokens=4)
+    asked = [json.loads(body(plan, n, vocab=32000)) for n in (-1, 0, 1)]
+    assert [(len(ask["prompt"]), ask["max_tokens"]) for ask in asked] == [(9, 4), (5, 3), (70, 11)]

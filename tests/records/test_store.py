@@ -169,3 +169,10 @@ def test_an_unmeasured_value_is_null_and_stays_so(record: Record) -> None:
     raw = msgspec.json.decode(store.dumps(record))
     assert raw["runs"][0]["noise"]["foreign_cpu"] is None
     assert store.loads(store.dumps(record)).runs[0].noise.foreign_cpu is None
+
+
+def test_a_record_from_before_requests_had_lengths_of_their_own_is_read(record: Record) -> None:
+    old = json.loads(store.dumps(record))
+    for run in old["runs"]:
+        del run["plan"]["each_prompt"], run["plan"]["each_reply"]
+    assert store.loads(json.dumps(old).encode()) == record
