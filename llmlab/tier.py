@@ -28,6 +28,7 @@ TIERS = (
     "edge",
     "regions",
     "serverless",
+    "fleet",
 )
 MAC = sys.platform == "darwin"
 Part = Literal["needs", "opens", "gives", "ends", "fetches", "verbs"]

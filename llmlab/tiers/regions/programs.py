@@ -46,6 +46,18 @@ def found() -> RoutingPrograms:
     return RoutingPrograms(*(line or () for line in have.values()))
 
 
+def haproxy() -> tuple[str, ...]:
+    """HAProxy alone, for who needs no more.
+
+    :raises Unavailable: with the command that brings it.
+    """
+    _allowed()
+    line = _haproxy()
+    if line is None:
+        raise Unavailable("HAProxy is not here.", fix="uv run llmlab fetch regions")
+    return line
+
+
 def bring(say: Say = lambda _: None) -> RoutingPrograms:
     """All three; what is on no PATH is fetched (Debian's packages, 25 MB) or built (Go, seconds), once.
 

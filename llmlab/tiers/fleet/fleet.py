@@ -1,0 +1,69 @@
+"""The servers of a plan and the door before them, up on this machine."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+
+from ...capacity.plan import HERE, Plan
+from ...load import Target
+from ...serve.ports import free_port
+from ..regions import programs
+from ..regions.proxies import Proxy
+from ..regions.servers import Regions
+from .door import config
+
+
+class Fleet(Regions):
+    """The tier `here` of a plan. Each server can be killed, hung and restored.
+
+    :raises LabError: when a program is missing, a server does not start, or HAProxy refuses the door.
+    """
+
+    def __init__(self, plan: Plan, *, say: Callable[[str], None] = lambda _: None) -> None:
+        tier = plan.tier[HERE]
+        text = config(plan.door, tier.slots, {})  # what it refuses is said before anything starts
+        line = programs.haproxy()
+        super().__init__("a fleet")
+        self.plan, self.slots = plan, tier.slots
+        self.port = free_port()
+        try:
+            ports = {}
+            for number in range(1, tier.servers[0] + 1):
+                name = f"s{number}"
+                say(f"server {number} of {tier.servers[0]}")
+                ports[name] = free_port()
+                self._serve(name, ports[name], tier.slots)
+            say("the door")
+            text = config(plan.door, tier.slots, ports)
+            path = self.folder / "door.cfg"
+            path.write_text(text)
+            self.door = Proxy(
+                line,
+                path,
+                opens=self.port,
+                log=self.folder / "door.log",
+                env={"BIND": f"127.0.0.1:{self.port}"},
+                label="the door of a fleet",
+            )
+            self._stack.callback(self.door.close)
+        except BaseException:
+            self.close()
+            raise
+
+    @property
+    def url(self) -> str:
+        """Where clients ask."""
+        return f"http://127.0.0.1:{self.port}"
+
+    @property
+    def target(self) -> Target:
+        """What a load needs to know of the door; the servers are alike."""
+        first = next(iter(self.servers.values()))
+        return Target(url=self.url, api_key=self.key, info=first.info(), model=first.model.name)
+
+    def ready(self, within: float = 10) -> None:
+        """Wait until the door takes every server for up."""
+        deadline = time.monotonic() + within
+        while self.door.said() and time.monotonic() < deadline:
+            time.sleep(0.05)
