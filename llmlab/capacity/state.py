@@ -23,7 +23,7 @@ NEVER = math.inf
 REQUEST = np.dtype([
     ("arrival", "f8"), ("prompt", "i8"), ("output", "i8"), ("prefix", "i8"), ("prefix_tokens", "i8"), ("region", "i8"),
     ("number", "i8"),  # in the whole trace
-    ("queued", "f8"), ("link", "i8"),  # when it joined the queue that it is in, and who is behind it
+    ("queued", "f8"), ("turn", "i8"), ("link", "i8"),  # when it joined the queue it is in, as which at the door; who is behind it
     ("attempts", "i8"), ("status", "i8"), ("server", "i8"), ("started", "f8"), ("ttft", "f8"), ("e2e", "f8"),
 ])
 SLOT = np.dtype([
@@ -55,7 +55,7 @@ WORLD = np.dtype([
     ("min", "i8"), ("max", "i8"), ("target", "f8"), ("startup", "f8"), ("interval", "f8"), ("down_delay", "f8"),
     ("control", "f8"), ("event", "i8"), ("tick", "f8"), ("ticks", "i8"), ("ready", "f8"),  # the next of each
     ("expiry", "f8"),  # when the one that waits longest has waited too long
-    ("waiting", "i8"), ("active", "i8"),  # at the door; in all
+    ("waiting", "i8"), ("active", "i8"), ("turn", "i8"),  # at the door; in all; that were ever waiting
     ("end", "f8"), ("server_seconds", "f8"), ("slot_seconds", "f8"), ("cached", "i8"), ("retried", "i8"), ("peak", "i8"),
     ("full", "i8"), ("late", "i8"), ("displaced", "i8"), ("served", "i8"), ("failed", "i8"), ("prompt", "i8"), ("output", "i8"),
 ])
