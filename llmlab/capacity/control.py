@@ -51,8 +51,10 @@ def lose(arena: Any, first: int, last: int, now: float) -> None:
 def fail(arena: Any, which: int, now: float) -> None:
     """A request is lost for good."""
     arena.requests[which].status, arena.requests[which].ttft = FAILED, math.nan
-    arena.world[0].active -= 1
-    arena.world[0].end = now
+    world = arena.world[0]
+    world.active -= 1
+    world.failed += 1
+    world.end = now
 
 
 @jit

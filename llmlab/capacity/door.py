@@ -103,7 +103,8 @@ def arrive(arena: Any, which: int, now: float) -> None:
     elif world.waiting >= world.max_queue:
         shed(arena, which, FULL, now)
     else:
-        request.queued = now
+        request.queued, request.turn = now, world.turn
+        world.turn += 1
         push(arena.requests, arena.queues[request.region], which)
         world.waiting += 1
         watch(arena)
@@ -144,7 +145,7 @@ def eldest(arena: Any, region: int) -> int:
         queue = arena.queues[user]
         if queue.count == 0:
             continue
-        if best >= 0 and arena.requests[queue.head].queued >= arena.requests[arena.queues[best].head].queued:
+        if best >= 0 and arena.requests[queue.head].turn > arena.requests[arena.queues[best].head].turn:
             continue
         for number in range(len(arena.regions)):
             if (number == region or region < 0) and welcome(arena, user, number):

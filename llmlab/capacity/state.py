@@ -23,15 +23,15 @@ NEVER = math.inf
 REQUEST = np.dtype([
     ("arrival", "f8"), ("prompt", "i8"), ("output", "i8"), ("prefix", "i8"), ("prefix_tokens", "i8"), ("region", "i8"),
     ("number", "i8"),  # in the whole trace
-    ("queued", "f8"), ("link", "i8"),  # when it joined the queue that it is in, and who is behind it
+    ("queued", "f8"), ("turn", "i8"), ("link", "i8"),  # when it joined the queue it is in, as which at the door; who is behind it
     ("attempts", "i8"), ("status", "i8"), ("server", "i8"), ("started", "f8"), ("ttft", "f8"), ("e2e", "f8"),
 ])
 SLOT = np.dtype([
     ("request", "i8"),  # -1: free
-    ("first", "f8"),  # when its first token comes
-    ("mark", "f8"),  # what the server's virtual clock shows at its last token
-    ("single", "i8"),  # 1: its first token is its last
-    ("prefix", "i8"), ("prefix_tokens", "i8"), ("used", "f8"),  # the cache, and when the slot was last freed
+    ("mark", "f8"),  # what the server's virtual clock shows at its last token; never: free, or its first token is the last
+    ("single", "f8"),  # when its only token comes; never, where it has more
+    ("used", "f8"),  # when it was last freed; never: taken
+    ("prefix", "i8"), ("prefix_tokens", "i8"),  # what is in its cache
 ])
 SERVER = np.dtype([
     ("prefilled", "f8"),  # until when it does prefill
@@ -55,9 +55,9 @@ WORLD = np.dtype([
     ("min", "i8"), ("max", "i8"), ("target", "f8"), ("startup", "f8"), ("interval", "f8"), ("down_delay", "f8"),
     ("control", "f8"), ("event", "i8"), ("tick", "f8"), ("ticks", "i8"), ("ready", "f8"),  # the next of each
     ("expiry", "f8"),  # when the one that waits longest has waited too long
-    ("waiting", "i8"), ("active", "i8"),  # at the door; in all
+    ("waiting", "i8"), ("active", "i8"), ("turn", "i8"),  # at the door; in all; that were ever waiting
     ("end", "f8"), ("server_seconds", "f8"), ("slot_seconds", "f8"), ("cached", "i8"), ("retried", "i8"), ("peak", "i8"),
-    ("full", "i8"), ("late", "i8"), ("displaced", "i8"),
+    ("full", "i8"), ("late", "i8"), ("displaced", "i8"), ("served", "i8"), ("failed", "i8"), ("prompt", "i8"), ("output", "i8"),
 ])
 # fmt: on
 
@@ -116,6 +116,7 @@ def built(speeds: Speeds, fleet: Replicas, seed: int) -> Arena:
     servers["accepts"] = servers["open"] = servers["state"] == UP
     slots = np.zeros(count * width, SLOT)
     slots["request"], slots["prefix"], slots["used"] = -1, -1, -1.0
+    slots["mark"] = slots["single"] = NEVER
     queues = np.zeros(users + 1 + count, QUEUE)
     queues["head"] = queues["tail"] = -1
     events = _events(fleet, regions)
