@@ -47,7 +47,7 @@ class Door(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
 class Scaling(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """Bounds of an autoscaler, in each region."""
 
-    min: Count
+    min: Annotated[int, Meta(ge=0, le=2000)]  # 0: none is there when nobody asks
     max: Count
     target: Above  # requests in flight per server
     startup_s: NotNegative  # from the decision to a server that takes requests

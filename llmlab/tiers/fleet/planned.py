@@ -1,0 +1,203 @@
+"""The learner's plan as a notebook handles it: `plan = lab.plan()`, `plan.sizes()`, `plan.needed().plot()`."""
+
+from __future__ import annotations
+
+import html
+import math
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import msgspec
+import numpy as np
+
+from ...capacity import plan as plans
+from ...capacity import sizing
+from ...capacity.calibrate import calibrate
+from ...capacity.plan import HERE, Plan, Promise, Scaling
+from ...capacity.speeds import Speeds
+from ...errors import LabError
+from ...records import store
+from ...records.schema import Cell, Record
+from ...show.bars import steps_bar
+from ...show.kept import keep
+from ...show.shown import Drawn, Shown, shown
+from ..regions import places
+from . import figures
+
+if TYPE_CHECKING:
+    from ...show.bench import Bench
+
+SEEDS = 3  # days that a number of servers is drawn from
+LOADS = (1.0, 2.0, 4.0, 8.0, 16.0)  # servers that are busy all the time
+STRICTER = (("half the promise", 0.5), ("the promise", 1.0), ("twice the promise", 2.0))
+UTILISED = (0.02, 0.05, 0.1, 0.2, 0.35, 0.5, 0.7)
+
+
+def far() -> sizing.Distances:
+    """Round trips between the regions, in seconds, as lab 13 has them."""
+    there = places.regions()
+    return {a: {b: one.rtt(other) / 1000 if a != b else 0.0 for b, other in there.items()} for a, one in there.items()}
+
+
+def speeds_of(plan: Plan, folder: Path) -> Speeds:
+    """The speeds of the record that a plan stands on.
+
+    :param folder: of the plan.
+    :raises LabError: when there is no such record, or it cannot carry them.
+    """
+    path = folder / "records" / plan.speeds
+    if not path.is_file():
+        raise LabError(
+            f"The plan stands on records/{plan.speeds}, and there is no such record.",
+            where=f"{plans.NAME}: speeds",
+            fix="fleet.calibrate(), and write the name of its record into plan.toml",
+        )
+    record = store.read(path)
+    if not isinstance(record, Record):
+        raise LabError(
+            f"records/{plan.speeds} is a table, and no measurement of load.", where=f"{plans.NAME}: speeds", fix="fleet.calibrate()"
+        )
+    return calibrate([record])
+
+
+def planned(lab: Bench) -> Planned:
+    """The plan of plan.toml: `plan = lab.plan()`."""
+    return Planned(lab)
+
+
+class Planned:
+    """The plan as the file says it now; each call reads it anew."""
+
+    def __init__(self, lab: Bench) -> None:
+        self.lab = lab
+
+    def _now(self) -> tuple[Plan, Speeds]:
+        plan = plans.read(self.lab.files / plans.NAME)
+        return plan, speeds_of(plan, self.lab.files)
+
+    @shown
+    def sizes(self) -> Shown:
+        """Each tier's day by simulation: the share of requests for which the promise was kept, with one server less, and the price."""
+        plan, speeds = self._now()
+        rows, values = [], {}
+        with steps_bar("tier") as say:
+            for label, tier in plan.tier.items():
+                say(label)
+                found = sizing.size(plan, label, speeds, far=far(), seed=self.lab.seed)
+                sign = "✔" if found.holds(plan.promise) else "✘"
+                rows.append(
+                    (
+                        f"{sign} {label}",
+                        f"{found.servers:.1f} servers for a load of {tier.load:g}",
+                        f"{found.share:.1%} kept, {found.one_less:.1%} in the busiest hour with one {_unit(tier.regions)} less; "
+                        f"TTFT p95 {found.ttft_p95_s:.2f} s; ${found.per_million:.2f} a million tokens",
+                    )
+                )
+                values |= {f"{label} kept": found.share, f"{label} one less": found.one_less, f"{label} dollars": found.per_million}
+        note = f"promised: {plan.promise.share:.0%} of all requests, {_said(plan.promise)}; simulated with the speeds of records/{plan.speeds}"
+        return Shown(rows, [note], ("tier", "the plan", "its day"), values=values)
+
+    @shown
+    def needed(self, label: str = HERE) -> Drawn:
+        """How many servers which load needs, for half the promise, the promise and twice the promise; three days each."""
+        plan, speeds = self._now()
+        rows: list[list[Cell]] = []
+        lines = []
+        with steps_bar("step") as say:
+            for name, factor in STRICTER:
+                many = []
+                for load in LOADS:
+                    say(f"{name}, load {load:g}")
+                    tried = _at_load(plan, label, load, factor)
+                    found = [
+                        sizing.cheapest(tried, label, speeds, far=far(), seed=self.lab.seed + n).servers
+                        for n in range(SEEDS)
+                    ]
+                    many.append(round(float(np.median(found))))
+                    rows.append([f"{name}: TTFT {plan.promise.ttft_s * factor:g} s", load, many[-1], "simulated", min(found), max(found)])
+                lines.append(f"{name}: " + ", ".join(f"{load:g} → {count}" for load, count in zip(LOADS, many, strict=True)))
+        columns = {
+            "slo": "what is promised",
+            "load": "servers that are busy all the time",
+            "servers": "needed, one of them spare",
+            "kind": "simulated or measured",
+            "low": "over three days",
+            "high": "over three days",
+        }
+        table = keep(self.lab, "needed", columns, rows)[0]
+        at_four = next(row[2] for row in rows if row[1] == 4.0 and str(row[0]).startswith("the promise"))
+        return Drawn(table, figures.needed, lines, {"servers for a load of 4": at_four})
+
+    @shown
+    def costs(self, label: str = HERE) -> Drawn:
+        """What a million output tokens cost against how busy the servers are: always on, autoscaled, scaled to zero."""
+        plan, speeds = self._now()
+        rows: list[list[Cell]] = []
+        date = sizing.priced()
+        with steps_bar("step") as say:
+            for share in UTILISED:
+                say(f"{share:.0%} busy")
+                for name, dollars in costs_at(plan, label, speeds, share, self.lab.seed).items():
+                    rows.append([name, share, dollars, date])
+        columns = {
+            "plan": "when servers are there",
+            "utilisation": "mean work, as a share of what four servers can do",
+            "dollars": "US dollars for a million output tokens",
+            "priced": "the date of the price",
+        }
+        table = keep(self.lab, "costs", columns, rows)[0]
+        lines = [
+            f"{share:.0%} busy: " + ", ".join(f"{row[0]} ${row[2]:.2f}" for row in rows if row[1] == share) for share in UTILISED
+        ]
+        return Drawn(table, figures.costs, lines, {"always on, 10 % busy": next(row[2] for row in rows if row[:2] == ["always on", 0.1])})
+
+    def _lines(self) -> list[str]:
+        try:
+            plan = plans.read(self.lab.files / plans.NAME)
+        except LabError as error:
+            return error.lines()
+        lines = [f"promised: {plan.promise.share:.0%} of all requests, {_said(plan.promise)}"]
+        for label, tier in plan.tier.items():
+            scale = tier.autoscale
+            many = f"{scale.min} to {scale.max} servers" if scale else f"{sum(tier.servers)} servers"
+            where = f" in {', '.join(tier.regions)}" if len(tier.regions) > 1 else ""
+            lines.append(f"{label}: {many} of {tier.slots} slots{where}, for a load of {tier.load:g}")
+        return lines
+
+    def __repr__(self) -> str:
+        return "\n".join(self._lines())
+
+    def _repr_html_(self) -> str:
+        return "<br>".join(html.escape(line) for line in self._lines())
+
+
+def costs_at(plan: Plan, label: str, speeds: Speeds, share: float, seed: int) -> dict[str, float]:
+    """Dollars for a million output tokens when the load keeps four servers `share` busy, in three ways; infinite where nothing is served."""
+    tier = plan.tier[label]
+    four = 4
+    ways = {
+        "always on": {"replicas": four, "autoscale": None},
+        "autoscaled": {"replicas": None, "autoscale": Scaling(min=1, max=2 * four, target=0.6 * tier.slots, startup_s=2.0)},
+        "scale to zero": {"replicas": None, "autoscale": Scaling(min=0, max=2 * four, target=0.6 * tier.slots, startup_s=2.0)},
+    }
+    found = {}
+    for name, more in ways.items():
+        changed = msgspec.structs.replace(tier, load=share * four, home=(), **more)
+        tried = msgspec.structs.replace(plan, tier={label: changed})
+        found[name] = sizing.size(tried, label, speeds, far={}, seed=seed).per_million
+    return {name: dollars for name, dollars in found.items() if math.isfinite(dollars)}
+
+
+def _at_load(plan: Plan, label: str, load: float, factor: float) -> Plan:
+    tier = msgspec.structs.replace(plan.tier[label], load=load)
+    promise = msgspec.structs.replace(plan.promise, ttft_s=plan.promise.ttft_s * factor, e2e_s=plan.promise.e2e_s * factor)
+    return msgspec.structs.replace(plan, tier={label: tier}, promise=promise)
+
+
+def _said(promise: Promise) -> str:
+    return f"first token within {promise.ttft_s:g} s, the whole within {promise.e2e_s:g} s"
+
+
+def _unit(regions: Sequence[str]) -> str:
+    return "region" if len(regions) > 1 else "server"
