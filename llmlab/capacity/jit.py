@@ -37,7 +37,12 @@ def jit(function: F) -> F:
     """Compile `function` at its first call, and keep that for later processes where any folder can be written to."""
     before, numba.config.CACHE_DIR = numba.config.CACHE_DIR, FOLDER
     try:
-        made: F = numba.njit(cache=True, error_model="numpy", _nrt=False, forceinline=function.__name__ not in ("run","control","lose","scale"))(function)
+        made: F = numba.njit(
+            cache=True,
+            error_model="numpy",
+            _nrt=False,
+            forceinline=function.__name__ not in ("run", "control", "lose", "scale"),
+        )(function)
     except RuntimeError:  # no folder can be written to: each process compiles for itself
         made = numba.njit(error_model="numpy")(function)
     finally:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import tomllib
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 from msgspec import Meta, Struct, field
 
@@ -13,6 +14,10 @@ from ..system import typed
 from .fleet import Autoscaler, Failure, Policy, Replicas
 
 NAME = "plan.toml"
+INTERVAL, DOWN = (
+    15.0,
+    300.0,
+)  # seconds: how often Kubernetes' autoscaler looks, and how long it waits before it takes servers away
 HERE = "here"  # the tier that is deployed on the machine at hand
 
 Above = Annotated[float, Meta(gt=0, lt=1e6)]
@@ -185,7 +190,7 @@ def replicas(
     servers[0] = max(0, servers[0] - less)
     scaling = tier.autoscale
     return Replicas(
-        servers=tuple(servers),
+        servers=tier.servers,
         policy=plan.door.policy,
         max_queue=plan.door.max_queue,
         max_wait=plan.door.max_wait_s,

@@ -1,7 +1,7 @@
 """Whether a tier of a plan keeps its promise at its size, with one server less too, what it costs, and the smallest that would do.
 
 All by simulation, with the speeds of the learner's own record. The day of a tier is whole but passes twelve times as fast: an hour takes
-five minutes, so whatever takes its own time (a server that starts) takes twelve times as much of the day.
+five minutes, and an autoscaler's clock runs with it. Requests take what they take, so a burst is shorter for them than on a real day.
 """
 
 from __future__ import annotations
@@ -27,6 +27,7 @@ from .trace import Trace, day, work
 
 DAY = 7200.0  # seconds of a simulated day
 HOUR = DAY / 24
+FASTER = 86_400 / DAY
 MOST = 2000  # servers
 SAMPLE = 20_000  # requests that the mean work of a request is taken from
 
@@ -71,7 +72,9 @@ def _day(load: float, slots: int, regions: tuple[str, ...], speeds: Speeds, seed
     each = float(work(day(seed, requests=SAMPLE), at(speeds, slots)).mean())
     many = round(load * DAY / each)
     if many > 20_000_000:
-        raise LabError(f"A load of {load:g} servers is {many:,} requests, too many to simulate here.", fix="load = 40")
+        raise LabError(
+            f"A load of {load:g} servers is {many:,} requests, too many to simulate here.", fix="load = 40"
+        )
     trace = day(seed, requests=max(1, many), seconds=DAY)
     if len(regions) == 1:
         return trace
@@ -124,16 +127,18 @@ def size(
     trace, own = the_day(tier, speeds, seed), at(speeds, tier.slots)
     if unknown := [name for name in tier.regions if len(tier.regions) > 1 and name not in far]:
         raise LabError(f"[tier.{label}]: there is no region {unknown[0]!r}.", fix="one of " + ", ".join(far))
-    whole = simulate(trace, own, replicas(plan, tier, round_trip=far), seed=seed)
+    whole = simulate(trace, own, replicas(plan, tier, round_trip=far, faster=FASTER), seed=seed)
     begins = busiest(trace)
     several = len(tier.regions) > 1
     gone = Failure(
         from_s=begins, until_s=begins + HOUR, server=None if several else 0, region=0 if several else None
     )
-    less = simulate(trace, own, replicas(plan, tier, round_trip=far, failures=(gone,)), seed=seed)
+    less = simulate(
+        trace, own, replicas(plan, tier, round_trip=far, failures=(gone,), faster=FASTER), seed=seed
+    )
     totals = whole.totals
-    hours = totals.server_seconds / 3600 * (86_400 / DAY)
-    tokens = totals.output_tokens * (86_400 / DAY)
+    hours = totals.server_seconds / 3600 * FASTER
+    tokens = totals.output_tokens * FASTER
     p95 = [float(whole.percentiles(what, (95,))[0]) for what in ("ttft", "e2e")]
     # A request that was under way when its server was lost is not the size's fault: a retry mends it.
     return Sized(
@@ -207,4 +212,3 @@ def _tier(plan: Plan, label: str) -> Tier:
 
 def _with(tier: Tier, **changes: Any) -> Tier:
     return msgspec.structs.replace(tier, **changes)
-

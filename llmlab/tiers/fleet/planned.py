@@ -37,7 +37,10 @@ UTILISED = (0.02, 0.05, 0.1, 0.2, 0.35, 0.5, 0.7)
 def far() -> sizing.Distances:
     """Round trips between the regions, in seconds, as lab 13 has them."""
     there = places.regions()
-    return {a: {b: one.rtt(other) / 1000 if a != b else 0.0 for b, other in there.items()} for a, one in there.items()}
+    return {
+        a: {b: one.rtt(other) / 1000 if a != b else 0.0 for b, other in there.items()}
+        for a, one in there.items()
+    }
 
 
 def speeds_of(plan: Plan, folder: Path) -> Speeds:
@@ -56,7 +59,9 @@ def speeds_of(plan: Plan, folder: Path) -> Speeds:
     record = store.read(path)
     if not isinstance(record, Record):
         raise LabError(
-            f"records/{plan.speeds} is a table, and no measurement of load.", where=f"{plans.NAME}: speeds", fix="fleet.calibrate()"
+            f"records/{plan.speeds} is a table, and no measurement of load.",
+            where=f"{plans.NAME}: speeds",
+            fix="fleet.calibrate()",
         )
     return calibrate([record])
 
@@ -94,7 +99,11 @@ class Planned:
                         f"TTFT p95 {found.ttft_p95_s:.2f} s; ${found.per_million:.2f} a million tokens",
                     )
                 )
-                values |= {f"{label} kept": found.share, f"{label} one less": found.one_less, f"{label} dollars": found.per_million}
+                values |= {
+                    f"{label} kept": found.share,
+                    f"{label} one less": found.one_less,
+                    f"{label} dollars": found.per_million,
+                }
         note = f"promised: {plan.promise.share:.0%} of all requests, {_said(plan.promise)}; simulated with the speeds of records/{plan.speeds}"
         return Shown(rows, [note], ("tier", "the plan", "its day"), values=values)
 
@@ -115,8 +124,20 @@ class Planned:
                         for n in range(SEEDS)
                     ]
                     many.append(round(float(np.median(found))))
-                    rows.append([f"{name}: TTFT {plan.promise.ttft_s * factor:g} s", load, many[-1], "simulated", min(found), max(found)])
-                lines.append(f"{name}: " + ", ".join(f"{load:g} → {count}" for load, count in zip(LOADS, many, strict=True)))
+                    rows.append(
+                        [
+                            f"{name}: TTFT {plan.promise.ttft_s * factor:g} s",
+                            load,
+                            many[-1],
+                            "simulated",
+                            min(found),
+                            max(found),
+                        ]
+                    )
+                lines.append(
+                    f"{name}: "
+                    + ", ".join(f"{load:g} → {count}" for load, count in zip(LOADS, many, strict=True))
+                )
         columns = {
             "slo": "what is promised",
             "load": "servers that are busy all the time",
@@ -148,9 +169,15 @@ class Planned:
         }
         table = keep(self.lab, "costs", columns, rows)[0]
         lines = [
-            f"{share:.0%} busy: " + ", ".join(f"{row[0]} ${row[2]:.2f}" for row in rows if row[1] == share) for share in UTILISED
+            f"{share:.0%} busy: " + ", ".join(f"{row[0]} ${row[2]:.2f}" for row in rows if row[1] == share)
+            for share in UTILISED
         ]
-        return Drawn(table, figures.costs, lines, {"always on, 10 % busy": next(row[2] for row in rows if row[:2] == ["always on", 0.1])})
+        return Drawn(
+            table,
+            figures.costs,
+            lines,
+            {"always on, 10 % busy": next(row[2] for row in rows if row[:2] == ["always on", 0.1])},
+        )
 
     def _lines(self) -> list[str]:
         try:
@@ -178,20 +205,30 @@ def costs_at(plan: Plan, label: str, speeds: Speeds, share: float, seed: int) ->
     four = 4
     ways = {
         "always on": {"replicas": four, "autoscale": None},
-        "autoscaled": {"replicas": None, "autoscale": Scaling(min=1, max=2 * four, target=0.6 * tier.slots, startup_s=2.0)},
-        "scale to zero": {"replicas": None, "autoscale": Scaling(min=0, max=2 * four, target=0.6 * tier.slots, startup_s=2.0)},
+        "autoscaled": {
+            "replicas": None,
+            "autoscale": Scaling(min=1, max=2 * four, target=0.6 * tier.slots, startup_s=20.0),
+        },
+        "scale to zero": {
+            "replicas": None,
+            "autoscale": Scaling(min=0, max=2 * four, target=0.6 * tier.slots, startup_s=20.0),
+        },
     }
     found = {}
     for name, more in ways.items():
         changed = msgspec.structs.replace(tier, load=share * four, home=(), **more)
-        tried = msgspec.structs.replace(plan, tier={label: changed})
+        # Whoever comes while nobody is there waits: what is shed costs nothing, and would make this the cheapest way.
+        door = msgspec.structs.replace(plan.door, max_queue=100_000, max_wait_s=600.0)
+        tried = msgspec.structs.replace(plan, tier={label: changed}, door=door)
         found[name] = sizing.size(tried, label, speeds, far={}, seed=seed).per_million
     return {name: dollars for name, dollars in found.items() if math.isfinite(dollars)}
 
 
 def _at_load(plan: Plan, label: str, load: float, factor: float) -> Plan:
     tier = msgspec.structs.replace(plan.tier[label], load=load)
-    promise = msgspec.structs.replace(plan.promise, ttft_s=plan.promise.ttft_s * factor, e2e_s=plan.promise.e2e_s * factor)
+    promise = msgspec.structs.replace(
+        plan.promise, ttft_s=plan.promise.ttft_s * factor, e2e_s=plan.promise.e2e_s * factor
+    )
     return msgspec.structs.replace(plan, tier={label: tier}, promise=promise)
 
 

@@ -1,0 +1,162 @@
+"""The plan's tier `here`, up, as a notebook handles it: `fleet = lab.fleet()`, `fleet.calibrate()`, `fleet.day().plot()`."""
+
+from __future__ import annotations
+
+import html
+from typing import TYPE_CHECKING
+
+from ...capacity import plan as plans
+from ...capacity.calibrate import calibrate, calibration
+from ...capacity.plan import HERE, Plan
+from ...course import journal
+from ...errors import LabError
+from ...load import Progress, measure
+from ...records import stats
+from ...records.schema import Cell
+from ...show.bars import steps_bar
+from ...show.bench import alone
+from ...show.face import Face
+from ...show.kept import keep, store
+from ...show.shown import Drawn, Said, shown
+from . import figures, probes, replay
+from .fleet import Fleet
+from .planned import speeds_of
+
+if TYPE_CHECKING:
+    from ...show.bench import Bench
+
+
+class LiveFleet(Face, what="The fleet", again="fleet = lab.fleet()"):
+    """The servers and the door of plan.toml. They are started anew when the file has changed. It ends with `lab.stop()`.
+
+    :raises LabError: when the plan cannot be read, a program is missing, or a server does not start.
+    """
+
+    def __init__(self, lab: Bench) -> None:
+        alone(lab, LiveFleet)
+        self.lab = lab
+        self._text = ""
+        self._fleet: Fleet | None = None
+        self._now()
+
+    def _now(self) -> tuple[Plan, Fleet]:
+        path = self.lab.files / plans.NAME
+        text = path.read_text(encoding="utf-8", errors="replace") if path.is_file() else ""
+        plan = plans.read(path)
+        if self._fleet is None or text != self._text:
+            self.close()
+            with steps_bar("step") as say:
+                self._fleet = Fleet(plan, say=say)
+            self._text, self._fleet.told = text, self._told
+        self._fleet.restore()
+        self._fleet.ready()
+        return plan, self._fleet
+
+    def _told(self, server: str, how: str) -> None:
+        if how == "back":
+            journal.note(self.lab.files, "incident", restored=f"{server} is back")
+        else:
+            journal.note(self.lab.files, "incident", done=f"{server} {how}")
+
+    @shown
+    def calibrate(self) -> Said:
+        """How fast these servers are, all of them busy: a minute of load; its record is what a plan stands on."""
+        _, fleet = self._now()
+        with steps_bar("step") as say:
+            record = measure(
+                fleet.target,
+                calibration(fleet.slots, len(fleet.servers)),
+                on_event=_heard(say),
+                lab=self.lab.info.name,
+                label="calibration",
+            )
+        path = store(record, self.lab.files / "records")
+        speeds = calibrate([record])
+        steps = ", ".join(f"{1000 * step:.1f}" for step in speeds.step)
+        return Said(
+            [
+                f"prefill {speeds.prefill:,.0f} tokens/s, a decode step {steps} ms with 1 to {speeds.slots} slots busy, {1000 * speeds.overhead:.0f} ms besides",
+                f'write into plan.toml:  speeds = "{path.name}"',
+            ],
+            {"prefill tokens/s": speeds.prefill, "step ms": 1000 * speeds.step[-1]},
+        )
+
+    @shown
+    def day(self) -> Drawn:
+        """The day of the tier `here`, replayed: four minutes, with two incidents that nobody announces."""
+        plan, fleet = self._now()
+        speeds, length = speeds_of(plan, self.lab.files), replay.seconds()
+        trace = replay.the_day(plan, speeds, self.lab.seed, length=length)
+        happening = replay.incidents(list(fleet.servers), self.lab.seed, length)
+        with steps_bar("step") as say:
+            record = replay.replay(
+                fleet,
+                trace,
+                happening,
+                seed=self.lab.seed,
+                on_event=_heard(say, length),
+                lab=self.lab.info.name,
+            )
+        path = store(record, self.lab.files / "records")
+        run = record.runs[0]
+        found = probes.day_of(run, plan.promise, happening)
+        columns = {
+            "second": "of the replay",
+            "offered": "requests/s",
+            "admitted": "requests/s",
+            "shed": "requests/s",
+            "failed": "requests/s",
+            "kept": "requests/s within the promise",
+        }
+        rows: list[list[Cell]] = probes.bins(run, plan.promise, length)
+        table = keep(self.lab, "day", columns, rows, note=record.note or "")[0]
+        lines = [
+            f"{found.requests} requests: {found.kept} kept ({found.share:.1%}; promised {plan.promise.share:.0%}), {found.late} late, "
+            f"{found.refused} told no, {found.failed} failed",
+            f"incidents: {record.note}",
+            f"record: {path.name}",
+        ]
+        values: dict[str, Cell] = {
+            "kept percent": 100 * found.share,
+            "told no percent": 100 * found.refused / max(1, found.requests),
+            "failed": found.failed,
+            "TTFT p95 s": stats.percentile(stats.ttft(run), 95),
+        }
+        return Drawn(table, figures.day, lines, values)
+
+    def close(self) -> None:
+        """End it; may be called twice."""
+        if self._fleet is not None:
+            self._fleet.close()
+            self._fleet = None
+
+    def _lines(self) -> list[str]:
+        if self._fleet is None:
+            raise LabError("The fleet is not up.", fix="fleet = lab.fleet()")
+        tier = self._fleet.plan.tier[HERE]
+        door = self._fleet.plan.door
+        return [
+            f"{tier.servers[0]} llama-servers with {tier.slots} slots each (model 20m, one thread)",
+            f"the door: HAProxy at {self._fleet.url}, {door.policy}, {door.max_queue} may wait, for {door.max_wait_s:g} s at most",
+            f"a server that hangs is left out after {door.notices_s:g} s at the latest",
+        ]
+
+    def __repr__(self) -> str:
+        return "\n".join(self._lines())
+
+    def _repr_html_(self) -> str:
+        return "<br>".join(html.escape(line) for line in self._lines())
+
+
+def _heard(say, length: float | None = None):  # type: ignore[no-untyped-def]
+    last = [-1.0]
+
+    def heard(progress: Progress) -> None:
+        if progress.elapsed - last[0] >= 5 or progress.elapsed < last[0]:
+            last[0] = progress.elapsed
+            of = f" of {length:.0f}" if length and progress.phase == "run" else ""
+            say(
+                f"{progress.phase}, {progress.elapsed:.0f}{of} s: {progress.done} of {progress.total} requests, {progress.failed} failed"
+            )
+
+    return heard
