@@ -18,7 +18,9 @@ class Speeds(Struct, frozen=True, forbid_unknown_fields=True):
     prefill: float  # prompt tokens per second of one server, which does prefill one prompt after another; inf: at once
     step: tuple[float, ...]  # seconds of one decode step with 1, 2, … slots generating
     overhead: float = 0.0  # seconds added to each request before prefill (HTTP, tokenizing, door)
-    attend: float = 0.0  # seconds a decode step takes longer for each token of context in the slots that generate
+    attend: float = (
+        0.0  # seconds a decode step takes longer for each token of context in the slots that generate
+    )
     square: float = 0.0  # seconds that prefill takes longer for each squared token of a prompt
 
     def __post_init__(self) -> None:
