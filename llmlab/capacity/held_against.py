@@ -21,7 +21,7 @@ COLUMNS = {
     "servers": "behind the door",
     "figure": "what is compared",
     "unit": "of the figures",
-    "real": "over all rounds together",
+    "real": "median of the rounds",
     "low": "lowest round",
     "high": "highest round",
     "rounds": "real replays",
@@ -44,8 +44,8 @@ class Pair:
 def held_against(pairs: Sequence[Pair], slo: SLO) -> Table:
     """TTFT and E2E at p50, p95 and p99, and goodput, of real and simulated replays: one row a figure.
 
-    Latencies count from when a request was due. A real percentile is that of all rounds' requests together, with the lowest and the
-    highest round beside it; where there are too few requests for it (`stats.percentile`) it is null, and so is its error. Failed
+    Latencies count from when a request was due. A real percentile is the median of the rounds', with the lowest and the highest beside
+    it; where a round has too few requests for it (`stats.percentile`) it is null, and so is its error. Failed
     requests have no latency and no goodput, here as there.
 
     :param pairs: for each number of servers.
@@ -64,27 +64,11 @@ def held_against(pairs: Sequence[Pair], slo: SLO) -> Table:
             served = simulated[pair.simulated.status == Became.SERVED]
             for p in AT:
                 rounds = [stats.percentile(real(run), p) for run in pair.record.runs]
-                together = stats.percentile(np.concatenate([real(run) for run in pair.record.runs]), p)
-                rows.append(
-                    _row(
-                        pair,
-                        f"{name} p{p}",
-                        "s",
-                        rounds,
-                        together,
-                        float(np.percentile(served, p)) if len(served) else None,
-                    )
-                )
+                expected = float(np.percentile(served, p)) if len(served) else None
+                rows.append(_row(pair, f"{name} p{p}", "s", rounds, expected))
         each = [stats.goodput(run, slo).requests_per_second for run in pair.record.runs]
         rows.append(
-            _row(
-                pair,
-                "goodput",
-                "requests/s",
-                each,
-                float(np.mean(each)),
-                pair.simulated.goodput(slo).requests_per_second,
-            )
+            _row(pair, "goodput", "requests/s", each, pair.simulated.goodput(slo).requests_per_second)
         )
     first = pairs[0].record
     return Table(
@@ -121,14 +105,10 @@ def _e2e(run: Run) -> stats.Array:
 
 
 def _row(
-    pair: Pair,
-    figure: str,
-    unit: str,
-    rounds: Sequence[float | None],
-    real: float | None,
-    simulated: float | None,
+    pair: Pair, figure: str, unit: str, rounds: Sequence[float | None], simulated: float | None
 ) -> list[Cell]:
     known = [value for value in rounds if value is not None]
+    real = float(np.median(known)) if known else None
     error = simulated / real - 1 if real and simulated is not None else None
     return [
         pair.servers,
