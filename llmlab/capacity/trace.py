@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from typing import Any
 
 import numpy as np
@@ -42,7 +42,7 @@ class Trace:
     def only(self, chosen: Column) -> Trace:
         """The requests that `chosen` names, by a mask or by their places."""
         columns: dict[str, Any] = {field.name: getattr(self, field.name) for field in fields(self)}
-        return Trace(**{name: None if column is None else column[chosen] for name, column in columns.items()})
+        return replace(self, **{name: each[chosen] for name, each in columns.items() if each is not None})
 
 
 def day(seed: int, *, requests: int = 20_000, seconds: float = DAY) -> Trace:
@@ -79,7 +79,8 @@ def day(seed: int, *, requests: int = 20_000, seconds: float = DAY) -> Trace:
         rate = rate * (
             1 + 2 * np.where(since >= 0, np.exp(-np.maximum(since, 0) / BURST_HOURS), 0).sum(axis=1)
         )
-        return rate * np.where((hour >= viral) & (hour < viral + 1), 2.5, 1.0)
+        rate *= np.where((hour >= viral) & (hour < viral + 1), 2.5, 1.0)
+        return np.asarray(rate)
 
     def batch(hour: Floats) -> Floats:
         return np.where((hour >= NIGHT[0]) & (hour < NIGHT[1]), BATCH * 24 / (NIGHT[1] - NIGHT[0]), 0.0)
@@ -137,8 +138,7 @@ def compressed(
     chosen = trace.only(np.random.default_rng(seed).random(len(trace)) < kept)
     first, last = float(trace.arrival_s[0]), float(trace.arrival_s[-1])
     scale = seconds / (last - first) if last > first else 0.0
-    columns: dict[str, Any] = {field.name: getattr(chosen, field.name) for field in fields(chosen)}
-    return Trace(**{**columns, "arrival_s": (chosen.arrival_s - first) * scale})
+    return replace(chosen, arrival_s=(chosen.arrival_s - first) * scale)
 
 
 def work(trace: Trace, speeds: Speeds) -> Floats:

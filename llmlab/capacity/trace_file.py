@@ -122,7 +122,8 @@ def _table(path: Path) -> pd.DataFrame:
         raise LabError(f"No trace to read: {problem.strerror or problem}.", where=str(path)) from None
     table.columns = table.columns.str.strip()
     table.index = table.index + 2  # the line in the file: the first has the names
-    table = table.fillna("").apply(lambda column: column.str.strip())
+    for name in table.columns:
+        table[name] = table[name].fillna("").str.strip()
     return table[(table != "").any(axis=1)]
 
 

@@ -51,18 +51,18 @@ def trace(
         `prompt_tokens` and `max_tokens`.
     :raises LabError: when there are not as many lengths as arrivals, or one is below 1.
     """
-    given = {"each_prompt": each_prompt, "each_reply": each_reply}
-    lengths = {name: [int(x) for x in each] for name, each in given.items() if each is not None}
-    for name, each in lengths.items():
-        _as_many(name, len(each), len(offsets), "arrivals")
+    for name, each in (("each_prompt", each_prompt), ("each_reply", each_reply)):
+        if each is not None:
+            _as_many(name, len(each), len(offsets), "arrivals")
     order = sorted(range(len(offsets)), key=lambda place: offsets[place])
     return _checked(
         Plan(
             pattern="trace",
             offsets=[float(offsets[place]) for place in order],
+            each_prompt=None if each_prompt is None else [int(each_prompt[place]) for place in order],
+            each_reply=None if each_reply is None else [int(each_reply[place]) for place in order],
             requests=len(order),
             warmup=warmup,
-            **{name: [each[place] for place in order] for name, each in lengths.items()},
             **more,
         )
     )
