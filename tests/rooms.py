@@ -36,6 +36,7 @@ BELOW: dict[str, set[str]] = {
     "systemd": {"docker"},
     "aws": {"compose", "systemd"},
     "edge": {"regions"},
+    "fleet": {"regions"},
     "gateway": {"kubernetes"},
     "serverless": {"aws", "docker", "kubernetes"},
 }
@@ -48,7 +49,7 @@ ROLES = {
     "probes": "probes",
     "claims": "probes",
     "cuda": "probes",
-    "fleet": "probes",
+    "landing": "probes",
     "figures": "figures",
     "command": "command",
     "tier": "tier",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from .az import node_pool
-from .fleet import (
+from .landing import (
     BUILT_FOR,
     SWAP,
     advertised,

@@ -10,11 +10,11 @@ from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 from matplotlib.ticker import MaxNLocator
 
+from ....figures.cells import number, rows_of, setting
 from ....figures.picture import Picture
 from ....figures.style import BLUE, FIRST_TOKEN, GREEN, INK, dress, finish, from_zero, mark_guess, new_figure
 from ....figures.words import count, seconds
 from ....records.schema import Table
-from .cells import number, rows_of, setting
 
 
 def burst(table: Table, *, guess: Any = None) -> Picture:

@@ -10,6 +10,7 @@ from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 
 from ....errors import LabError
+from ....figures.cells import number, rows_of, setting
 from ....figures.picture import Picture
 from ....figures.style import (
     BLUE,
@@ -28,7 +29,6 @@ from ....figures.style import (
 from ....figures.words import count, seconds, sentence_list
 from ....records import stats
 from ....records.schema import Table
-from .cells import number, rows_of, setting
 
 #: The parts in the order in which they come → colour and hatch.
 PARTS = {

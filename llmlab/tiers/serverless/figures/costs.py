@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import math
 from typing import Any
 
-from matplotlib.axes import Axes
 from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
+from ....figures.cells import number, rows_of, setting
+from ....figures.crossings import crossing, money, rings
 from ....figures.picture import Picture
-from ....figures.style import BLACK, INK, RULE, SERIES, dress, finish, mark_guess, new_figure
+from ....figures.style import INK, RULE, SERIES, dress, finish, mark_guess, new_figure
 from ....figures.words import count, sentence_list
 from ....records.schema import Table
-from .cells import number, rows_of, setting
 
 #: The look of each plan of data/serverless.toml, the same in every figure, by its place in `SERIES`; others take what is left.
 LOOKS = (
@@ -23,7 +22,6 @@ LOOKS = (
     "Container Instances",
     "EC2",
 )
-APART = 0.055  # of the axis' height: labels of crossings are at least so far from each other
 Curve = list[tuple[float, float]]
 
 
@@ -64,7 +62,8 @@ def costs(table: Table, *, guess: Any = None) -> Picture:
         axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:,.6g}"))
         axis.set_minor_formatter(NullFormatter())
     axes.margins(x=0.02, y=0.06)
-    _rings(axes, plans)
+    crossed = [plan["crosses"] for plan in plans if plan["crosses"]]
+    rings(axes, [(each["at"], each["dollars"], _hourly(each["at"])) for each in crossed])
     mark_guess(axes, guess)
     figure.legend(
         loc="outside lower center", ncols=2, frameon=False, fontsize=9.5, labelcolor=INK, handlelength=3.4
@@ -95,47 +94,10 @@ def _crossing(plan: dict[str, Any], staying: list[dict[str, Any]]) -> dict[str, 
             continue
         theirs, who = min(others)
         if own > theirs and before is not None:
-            x0, own0, theirs0 = before
-            ahead, behind = math.log(theirs0 / own0), math.log(own / theirs)
-            share = ahead / (ahead + behind) if ahead + behind else 0.0
-            at = x0 * (x / x0) ** share
-            return {"at": at, "dollars": own0 * (own / own0) ** share, "than": who}
+            found = crossing(before, (x, own, theirs))
+            return {"at": found[0], "dollars": found[1], "than": who} if found else None
         before = (x, own, theirs) if own <= theirs else None
     return None
-
-
-def _rings(axes: Axes, plans: list[dict[str, Any]]) -> None:
-    """A ring at each crossing and its traffic below it on the left, where neither of the two lines is."""
-    (left, right), (low, high) = map(_decades, (axes.get_xlim(), axes.get_ylim()))
-    taken: list[tuple[float, float]] = []
-    for crossing in (plan["crosses"] for plan in plans if plan["crosses"]):
-        axes.plot(
-            crossing["at"], crossing["dollars"], marker="o", markersize=11, markerfacecolor="none",
-            markeredgecolor=BLACK, markeredgewidth=1.8, zorder=5, linestyle="",
-        )  # fmt: skip
-        across = (math.log10(crossing["at"]) - left) / (right - left)
-        height = (math.log10(crossing["dollars"]) - low) / (high - low) - 0.085
-        while any(abs(across - x) < 0.2 and abs(height - y) < APART for x, y in taken):
-            height -= APART
-        taken.append((across, height))
-        near = across < 0.2
-        axes.text(
-            0.01 if near else across + 0.01,
-            max(height, 0.03),
-            _hourly(crossing["at"]),
-            transform=axes.transAxes,
-            ha="left" if near else "right",
-            va="center",
-            fontsize=9.5,
-            fontweight="bold",
-            color=INK,
-            bbox={"facecolor": "white", "edgecolor": "none", "pad": 1.5, "alpha": 0.85},
-            zorder=6,
-        )
-
-
-def _decades(ends: tuple[float, float]) -> tuple[float, float]:
-    return math.log10(ends[0]), math.log10(ends[1])
 
 
 def _hourly(value: float) -> str:
@@ -143,17 +105,13 @@ def _hourly(value: float) -> str:
     return f"{text} request{'' if text == '1' else 's'}/h"
 
 
-def _money(value: float) -> str:
-    return f"${value:,.0f}" if value >= 100 else f"${value:.3g}"
-
-
 def _alt(plans: list[dict[str, Any]]) -> str:
     said = ["US dollars for a million output tokens against requests an hour, both logarithmic."]
     for plan in plans:
         (x0, y0), (x1, y1) = plan["points"][0], plan["points"][-1]
-        text = f"{plan['plan']}: {_money(y0)} at {_hourly(x0)}"
+        text = f"{plan['plan']}: {money(y0)} at {_hourly(x0)}"
         if x1 > x0:
-            text += f", {_money(y1)} at {_hourly(x1)}"
+            text += f", {money(y1)} at {_hourly(x1)}"
         if plan["crosses"]:
             text += f"; from {_hourly(plan['crosses']['at'])} on dearer than {plan['crosses']['than']}"
         elif not plan["stays"] and any(other["stays"] for other in plans):
@@ -163,12 +121,12 @@ def _alt(plans: list[dict[str, Any]]) -> str:
 
 
 def _caption(table: Table, data: dict[str, Any]) -> str:
-    crossing = [plan for plan in data["plans"] if plan["crosses"]]
+    crossed = [plan for plan in data["plans"] if plan["crosses"]]
     dates = sentence_list(data["priced"]) if data["priced"] else "no known date"
     said = [f"Computed from one instance's measured rate and list prices of {dates}, without free tiers."]
-    if crossing:
+    if crossed:
         said.append(
-            f"{count(len(crossing), 'ring')}: from there on the cheapest plan that stays costs less; it has no cold start."
+            f"{count(len(crossed), 'ring')}: from there on the cheapest plan that stays costs less; it has no cold start."
         )
     if zero := [plan for plan in data["plans"] if not plan["stays"]]:
         least = zero[0]["points"][0][0]

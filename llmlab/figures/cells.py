@@ -1,11 +1,11 @@
-"""What the three figures read in the same way: a table's rows, its cells, and the last sentences of a caption."""
+"""What figures of tables read in the same way: a table's rows, its cells, and the last sentences of a caption."""
 
 from __future__ import annotations
 
 from typing import Any
 
-from ....errors import LabError
-from ....records.schema import Table
+from ..errors import LabError
+from ..records.schema import Table
 
 
 def rows_of(table: Table, kind: str, lacking: str) -> list[dict[str, Any]]:
