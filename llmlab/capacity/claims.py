@@ -85,7 +85,9 @@ def read(path: Path) -> list[Claim]:
         text = path.read_text(encoding="utf-8")
         return list(typed.convert(tomllib.loads(text), _Answers).claim)
     except FileNotFoundError:
-        raise LabError(f"There is no {NAME}.", where=NAME, fix="lab.reset() brings the first one back") from None
+        raise LabError(
+            f"There is no {NAME}.", where=NAME, fix="lab.reset() brings the first one back"
+        ) from None
     except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
         raise LabError(f"{NAME} cannot be read: {error}.", where=NAME) from None
     except typed.Trouble as trouble:
@@ -107,7 +109,7 @@ def figure(claim: Claim, folder: Path) -> Figure:
             where=f"{NAME}: {claim.topic}",
             fix="the newest are " + ", ".join(there) if there else "measure it, and name its record",
         )
-    record = store.read(path)
+    record = store.read_any(path)
     return _of_table(claim, record) if isinstance(record, Table) else _of_load(claim, record)
 
 
@@ -116,11 +118,19 @@ def _of_table(claim: Claim, table: Table) -> Figure:
     for name in (claim.of, *claim.where):
         if name not in names:
             raise LabError(
-                f"records/{claim.record} has no column {name!r}.", where=f"{NAME}: {claim.topic}", fix="one of " + ", ".join(names)
+                f"records/{claim.record} has no column {name!r}.",
+                where=f"{NAME}: {claim.topic}",
+                fix="one of " + ", ".join(names),
             )
-    rows = [row for row in table.rows if all(row[names.index(name)] == value for name, value in claim.where.items())]
+    rows = [
+        row
+        for row in table.rows
+        if all(row[names.index(name)] == value for name, value in claim.where.items())
+    ]
     values = [row[names.index(claim.of)] for row in rows]
-    numbers = [float(value) for value in values if isinstance(value, int | float) and not isinstance(value, bool)]
+    numbers = [
+        float(value) for value in values if isinstance(value, int | float) and not isinstance(value, bool)
+    ]
     if not numbers:
         raise LabError(
             f"records/{claim.record} has no number in {claim.of!r} where {claim.where or 'there are rows'}.",
@@ -132,10 +142,16 @@ def _of_table(claim: Claim, table: Table) -> Figure:
 def _of_load(claim: Claim, record: Record) -> Figure:
     if claim.of not in OF_RUN:
         raise LabError(
-            f"Of a load there is no {claim.of!r}.", where=f"{NAME}: {claim.topic}", fix="one of " + ", ".join(OF_RUN)
+            f"Of a load there is no {claim.of!r}.",
+            where=f"{NAME}: {claim.topic}",
+            fix="one of " + ", ".join(OF_RUN),
         )
     if claim.run is not None and claim.run >= len(record.runs):
-        raise LabError(f"records/{claim.record} has {len(record.runs)} runs.", where=f"{NAME}: {claim.topic}", fix="run = 0")
+        raise LabError(
+            f"records/{claim.record} has {len(record.runs)} runs.",
+            where=f"{NAME}: {claim.topic}",
+            fix="run = 0",
+        )
     runs = record.runs if claim.run is None else [record.runs[claim.run]]
     numbers = [value for run in runs if (value := _read(claim.of, run)) is not None]
     if not numbers:

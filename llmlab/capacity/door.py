@@ -5,13 +5,13 @@ from __future__ import annotations
 import math
 from typing import Any
 
-from .jit import jit
+from .jit import inlined, jit
 from .routing import pick
 from .server import admit, drained, end, plan, tell, turn_off
 from .state import DISPLACED, FULL, LATE, NEVER, SHED
 
 
-@jit
+@inlined
 def push(requests: Any, queue: Any, which: int) -> None:
     """Join the end of a queue."""
     requests[which].link = -1
@@ -23,7 +23,7 @@ def push(requests: Any, queue: Any, which: int) -> None:
     queue.count += 1
 
 
-@jit
+@inlined
 def pop(requests: Any, queue: Any) -> int:
     """Take the first of a queue."""
     which = queue.head
@@ -59,14 +59,14 @@ def shed(arena: Any, which: int, reason: int, now: float) -> None:
         world.displaced += 1
 
 
-@jit
+@inlined
 def settled(arena: Any, number: int) -> None:
     """After any change to the slots of a server."""
     plan(arena.world, arena.servers, arena.slots, arena.step, arena.tree, number)
     tell(arena.servers, arena.regions, arena.world[0].slots, number)
 
 
-@jit
+@inlined
 def assign(arena: Any, number: int, which: int, now: float) -> None:
     """Give a request to a server: to a slot, or to its own queue."""
     world, server = arena.world[0], arena.servers[number]
@@ -91,7 +91,7 @@ def displaced(arena: Any, user: int) -> bool:
     return False
 
 
-@jit
+@inlined
 def arrive(arena: Any, which: int, now: float) -> None:
     """A request is at the door."""
     world, request = arena.world[0], arena.requests[which]
@@ -154,7 +154,7 @@ def eldest(arena: Any, region: int) -> int:
     return best
 
 
-@jit
+@inlined
 def refill(arena: Any, number: int, now: float) -> None:
     """Requests of a server have ended: those that wait take their slots."""
     world, server = arena.world[0], arena.servers[number]

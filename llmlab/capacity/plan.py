@@ -88,8 +88,10 @@ class Plan(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
 
     promise: Promise
     door: Door
-    speeds: str  # the record of the learner's own calibration, a file below records/
     tier: dict[str, Tier] = field(default_factory=dict)
+    speeds: str | None = (
+        None  # the record of the learner's calibration, a file below records/; none: the newest there is
+    )
 
 
 EXAMPLES = {
@@ -177,17 +179,20 @@ def _problem(label: str, tier: Tier) -> tuple[str, str, str] | None:
 
 
 def replicas(
-    plan: Plan, tier: Tier, *, round_trip: Any = None, failures: tuple[Failure, ...] = (), less: int = 0
+    plan: Plan,
+    tier: Tier,
+    *,
+    round_trip: Mapping[str, Mapping[str, float]],
+    failures: tuple[Failure, ...] = (),
+    faster: float = 1.0,
 ) -> Replicas:
     """The fleet that a tier of the plan describes, for the simulator.
 
-    :param round_trip: seconds between regions by their names, `[user][server]`; needed where there are several.
-    :param less: servers that are missing, in the first region.
+    :param round_trip: seconds between regions by their names, `[user][server]`, where there are several.
+    :param faster: how many times as fast the day passes; the autoscaler's times pass with it.
     """
     names = tier.regions
     several = len(names) > 1
-    servers = list(tier.servers)
-    servers[0] = max(0, servers[0] - less)
     scaling = tier.autoscale
     return Replicas(
         servers=tier.servers,
@@ -196,7 +201,12 @@ def replicas(
         max_wait=plan.door.max_wait_s,
         retries=0,
         autoscaler=Autoscaler(
-            min=scaling.min, max=scaling.max, target=scaling.target, startup=scaling.startup_s
+            min=scaling.min,
+            max=scaling.max,
+            target=scaling.target,
+            startup=scaling.startup_s / faster,
+            interval=INTERVAL / faster,
+            down_delay=DOWN / faster,
         )
         if scaling
         else None,

@@ -7,11 +7,11 @@ from typing import Any
 
 import numpy as np
 
-from .jit import jit
+from .jit import inlined, jit
 from .state import POWER_OF_TWO, PREFIX_HASH, RANDOM, ROUND_ROBIN
 
 
-@jit
+@inlined
 def mixed(value: Any) -> Any:
     """64 bits that look like chance (the finalizer of SplitMix64: Steele, Lea and Flood, OOPSLA 2014)."""
     z = np.uint64(value) + np.uint64(0x9E3779B97F4A7C15)
@@ -20,14 +20,14 @@ def mixed(value: Any) -> Any:
     return z ^ (z >> np.uint64(31))
 
 
-@jit
+@inlined
 def drawn(seed: Any, number: int, attempt: int, below: int) -> int:
     """A number from 0 to below - 1 that depends on the seed and the request alone, so that two fleets see the same luck."""
     value = mixed(mixed(seed ^ mixed(np.uint64(number))) + np.uint64(attempt))
     return int(value % np.uint64(below))
 
 
-@jit
+@inlined
 def candidate(server: Any, at_server: int) -> bool:
     """Whether a server may be given a request: with the queue at the door, it needs a free slot."""
     return bool(server.accepts if at_server else server.open)
@@ -72,7 +72,7 @@ def hashed(servers: Any, region: Any, at_server: int, prefix: int, bound: float)
     return best
 
 
-@jit
+@inlined
 def chosen(world: Any, servers: Any, region: Any, request: Any) -> int:
     """The policy's choice in a region that has a candidate."""
     policy, at_server = world.policy, world.at_server
@@ -103,7 +103,7 @@ def chosen(world: Any, servers: Any, region: Any, request: Any) -> int:
     return least(servers, region, at_server)
 
 
-@jit
+@inlined
 def pick(arena: Any, which: int) -> int:
     """The server for a request: in the nearest region with a free slot; -1 where it has to wait."""
     world, request, order = arena.world[0], arena.requests[which], arena.order

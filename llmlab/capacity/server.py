@@ -9,14 +9,14 @@ from __future__ import annotations
 
 from typing import Any
 
-from .jit import jit
+from .jit import inlined, jit
 from .state import DRAINING, NEVER, OFF, SERVED, UP
 
 #: Two ends are one when so small a part of a token is between them: a step ends for all slots at once.
 SAME = 1e-9
 
 
-@jit
+@inlined
 def advance(server: Any, now: float, step: Any) -> None:
     """Bring the virtual clock of a server to `now`."""
     since = max(server.at, server.prefilled)
@@ -25,7 +25,7 @@ def advance(server: Any, now: float, step: Any) -> None:
     server.at = now
 
 
-@jit
+@inlined
 def plan(world: Any, servers: Any, slots: Any, step: Any, tree: Any, number: int) -> None:
     """Find which request of a server ends next, and enter when into the tournament of all servers."""
     server, width = servers[number], world[0].slots
@@ -53,7 +53,7 @@ def plan(world: Any, servers: Any, slots: Any, step: Any, tree: Any, number: int
         tree[node] = least
 
 
-@jit
+@inlined
 def soonest(tree: Any, leaves: int) -> int:
     """The server whose request ends next; of several, the first."""
     node = 1
@@ -62,7 +62,7 @@ def soonest(tree: Any, leaves: int) -> int:
     return node - leaves
 
 
-@jit
+@inlined
 def tell(servers: Any, regions: Any, width: int, number: int) -> None:
     """Keep what a region knows of a server: whether it takes requests, and has a free slot."""
     server = servers[number]
@@ -74,7 +74,7 @@ def tell(servers: Any, regions: Any, width: int, number: int) -> None:
     server.accepts, server.open = accepts, free
 
 
-@jit
+@inlined
 def admit(arena: Any, number: int, which: int, now: float) -> None:
     """Give a free slot to a request: one that holds the beginning of its prompt, else the least recently used."""
     world, server, request = arena.world[0], arena.servers[number], arena.requests[which]
@@ -104,7 +104,7 @@ def admit(arena: Any, number: int, which: int, now: float) -> None:
     world.cached += cached
 
 
-@jit
+@inlined
 def leave(arena: Any, number: int, place: int, now: float) -> int:
     """Free a slot, whatever became of its request, which is returned."""
     server, slot, world = arena.servers[number], arena.slots[place], arena.world[0]
@@ -118,7 +118,7 @@ def leave(arena: Any, number: int, place: int, now: float) -> int:
     return which
 
 
-@jit
+@inlined
 def serve(arena: Any, number: int, place: int, now: float) -> None:
     """A request has its last token."""
     request = arena.requests[leave(arena, number, place, now)]
@@ -132,7 +132,7 @@ def serve(arena: Any, number: int, place: int, now: float) -> None:
     world.output += request.output
 
 
-@jit
+@inlined
 def end(arena: Any, number: int, now: float) -> None:
     """Free the slots whose requests end on this server now: all those of one decode step, or one that had but one token."""
     server, slots, width = arena.servers[number], arena.slots, arena.world[0].slots
@@ -166,7 +166,7 @@ def forget(slots: Any, number: int, width: int) -> None:
         slots[place].prefix, slots[place].used = -1, -1.0
 
 
-@jit
+@inlined
 def drained(arena: Any, number: int) -> bool:
     """Whether a server that drains has finished what it had."""
     server = arena.servers[number]

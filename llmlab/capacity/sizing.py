@@ -88,7 +88,7 @@ def at(speeds: Speeds, slots: int) -> Speeds:
     step = list(speeds.step[:slots])
     while len(step) < slots:
         step.append(step[-1] + (step[-1] - step[-2] if len(step) > 1 else step[-1]))
-    return Speeds(speeds.prefill, tuple(step), speeds.overhead)
+    return msgspec.structs.replace(speeds, step=tuple(step))
 
 
 def busiest(trace: Trace) -> float:

@@ -5,11 +5,11 @@ from __future__ import annotations
 import math
 from typing import Any
 
-from .jit import jit
+from .jit import inlined, jit
 from .state import PENDING, SERVED
 
 
-@jit
+@inlined
 def put(bins: Any, value: float, lowest: float, width: float) -> None:
     """Count a value: bin 0 up to `lowest`, then each one `width` (of the logarithm) wide, the last without end."""
     place = 0

@@ -52,6 +52,16 @@ def read_table(path: str | Path) -> Table:
     return _decode(_bytes(path), Table, TABLE, str(path))
 
 
+def read_any(path: str | Path) -> Record | Table:
+    """What is in `path`, a record or a table; errors as in `read`."""
+    data = _bytes(Path(path))
+    try:
+        table = msgspec.json.decode(data, type=_Head).schema == TABLE
+    except msgspec.MsgspecError:
+        table = False
+    return _decode(data, Table, TABLE, str(path)) if table else _decode(data, Record, SCHEMA, str(path))
+
+
 def read(path: str | Path) -> Record:
     """The record in `path`.
 

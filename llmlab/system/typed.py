@@ -161,8 +161,12 @@ def toml_line(text: str, wanted: Sequence[str]) -> int | None:
     wanted = list(wanted)
     here: list[str] = []
     best: tuple[int, int] | None = None
+    lists: dict[tuple[str, ...], int] = {}  # how many [[tables]] of a name there have been
     for number, line in enumerate(text.splitlines(), 1):
-        if line.lstrip().startswith("["):
+        if line.lstrip().startswith("[[") and (name := _path(line)):
+            count = lists[tuple(name)] = lists.get(tuple(name), -1) + 1
+            here = path = [*name, str(count)]
+        elif line.lstrip().startswith("["):
             here = path = _path(line) or here
         elif key := re.match(r"""\s*((?:"(?:\\.|[^"\\])*"|'[^']*'|[^=#"'])+?)\s*=""", line):
             path = [*here, *(_path(f"{key[1]} = 0") or ["\0"])]

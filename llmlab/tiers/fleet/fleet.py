@@ -4,14 +4,22 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from pathlib import Path
 
 from ...capacity.plan import HERE, Plan
 from ...load import Target
+from ...serve import Server, Spec
 from ...serve.ports import free_port
 from ..regions import programs
 from ..regions.proxies import Proxy
-from ..regions.servers import Regions
+from ..regions.servers import MODEL, Regions
 from .door import config
+
+
+def one_server(slots: int, folder: Path) -> Server:
+    """A server of the fleet's kind by itself, to be entered."""
+    flags = {"ctx-size": 4096 * slots, "parallel": slots, "threads": 1}
+    return Server(Spec(model=MODEL, flags=flags, folder=folder), port=0)
 
 
 class Fleet(Regions):

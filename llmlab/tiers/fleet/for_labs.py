@@ -7,4 +7,14 @@ from .planned import far, leaving_home, speeds_for
 from .probes import day_of
 from .replay import incidents, replay, seconds, the_day
 
-__all__ = ["Fleet", "day_of", "far", "incidents", "leaving_home", "replay", "seconds", "speeds_for", "the_day"]
+__all__ = [
+    "Fleet",
+    "day_of",
+    "far",
+    "incidents",
+    "leaving_home",
+    "replay",
+    "seconds",
+    "speeds_for",
+    "the_day",
+]

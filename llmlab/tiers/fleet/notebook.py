@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import html
+from collections.abc import Callable
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ...capacity import plan as plans
-from ...capacity.calibrate import calibrate, calibration
+from ...capacity.calibrate import calibrate
 from ...capacity.plan import HERE, Plan
 from ...course import journal
 from ...errors import LabError
-from ...load import Progress, measure
+from ...load import Progress
 from ...records import stats
 from ...records.schema import Cell
 from ...show.bars import steps_bar
@@ -20,10 +22,13 @@ from ...show.kept import keep, store
 from ...show.shown import Drawn, Said, shown
 from . import figures, probes, replay
 from .fleet import Fleet
-from .planned import speeds_of
+from .planned import calibrated_now, calibration_in
 
 if TYPE_CHECKING:
     from ...show.bench import Bench
+
+
+GUIDE = Path(__file__).with_name("guide.toml")
 
 
 class LiveFleet(Face, what="The fleet", again="fleet = lab.fleet()"):
@@ -34,17 +39,26 @@ class LiveFleet(Face, what="The fleet", again="fleet = lab.fleet()"):
 
     def __init__(self, lab: Bench) -> None:
         alone(lab, LiveFleet)
-        self.lab = lab
+        self.lab = lab  # whose plan it is
         self._text = ""
         self._fleet: Fleet | None = None
-        self._now()
+
+    def _plan(self) -> tuple[Plan, list[str]]:
+        """The plan of the file; where it is none yet, the guide's smallest tier as a plan, and why."""
+        try:
+            return plans.read(self.lab.files / plans.NAME), []
+        except LabError as error:
+            return plans.read(GUIDE), [
+                *error.lines(),
+                "Until then one server is up, without a bound, as the guide has it.",
+            ]
 
     def _now(self) -> tuple[Plan, Fleet]:
-        path = self.lab.files / plans.NAME
-        text = path.read_text(encoding="utf-8", errors="replace") if path.is_file() else ""
-        plan = plans.read(path)
+        """The fleet of the plan as the file is now, whole."""
+        plan = self._plan()[0]
+        text = repr(plan)
         if self._fleet is None or text != self._text:
-            self.close()
+            self._end()
             with steps_bar("step") as say:
                 self._fleet = Fleet(plan, say=say)
             self._text, self._fleet.told = text, self._told
@@ -60,23 +74,20 @@ class LiveFleet(Face, what="The fleet", again="fleet = lab.fleet()"):
 
     @shown
     def calibrate(self) -> Said:
-        """How fast these servers are, all of them busy: a minute of load; its record is what a plan stands on."""
-        _, fleet = self._now()
+        """How fast one of these servers is, alone: about a minute. Its record is what the simulator knows of them."""
+        plan = self._plan()[0]
         with steps_bar("step") as say:
-            record = measure(
-                fleet.target,
-                calibration(fleet.slots, len(fleet.servers)),
-                on_event=_heard(say),
-                lab=self.lab.info.name,
-                label="calibration",
-            )
+            record = calibrated_now(plan.tier[HERE].slots, lab=self.lab.info.name, on_event=_heard(say))
         path = store(record, self.lab.files / "records")
-        speeds = calibrate([record])
+        found = calibrate([record])
+        speeds = found.speeds
         steps = ", ".join(f"{1000 * step:.1f}" for step in speeds.step)
         return Said(
             [
-                f"prefill {speeds.prefill:,.0f} tokens/s, a decode step {steps} ms with 1 to {speeds.slots} slots busy, {1000 * speeds.overhead:.0f} ms besides",
-                f'write into plan.toml:  speeds = "{path.name}"',
+                f"prefill {speeds.prefill:,.0f} tokens/s ({found.spread['prefill']}); a decode step takes {steps} ms with 1 to {speeds.slots} "
+                f"slots busy; {1000 * speeds.overhead:.0f} ms besides",
+                *found.remarks,
+                f"record: {path.name}",
             ],
             {"prefill tokens/s": speeds.prefill, "step ms": 1000 * speeds.step[-1]},
         )
@@ -85,7 +96,10 @@ class LiveFleet(Face, what="The fleet", again="fleet = lab.fleet()"):
     def day(self) -> Drawn:
         """The day of the tier `here`, replayed: four minutes, with two incidents that nobody announces."""
         plan, fleet = self._now()
-        speeds, length = speeds_of(plan, self.lab.files), replay.seconds()
+        record = calibration_in(plan, self.lab.files)
+        if record is None:
+            raise LabError("Nothing is known of how fast your servers are.", fix="fleet.calibrate()")
+        speeds, length = calibrate([record]).speeds, replay.seconds()
         trace = replay.the_day(plan, speeds, self.lab.seed, length=length)
         happening = replay.incidents(list(fleet.servers), self.lab.seed, length)
         with steps_bar("step") as say:
@@ -126,18 +140,20 @@ class LiveFleet(Face, what="The fleet", again="fleet = lab.fleet()"):
 
     def close(self) -> None:
         """End it; may be called twice."""
+        self._end()
+
+    def _end(self) -> None:
         if self._fleet is not None:
             self._fleet.close()
             self._fleet = None
 
     def _lines(self) -> list[str]:
-        if self._fleet is None:
-            raise LabError("The fleet is not up.", fix="fleet = lab.fleet()")
-        tier = self._fleet.plan.tier[HERE]
-        door = self._fleet.plan.door
+        plan, remarks = self._plan()
+        tier, door = plan.tier[HERE], plan.door
         return [
+            *remarks,
             f"{tier.servers[0]} llama-servers with {tier.slots} slots each (model 20m, one thread)",
-            f"the door: HAProxy at {self._fleet.url}, {door.policy}, {door.max_queue} may wait, for {door.max_wait_s:g} s at most",
+            f"the door: HAProxy, {door.policy}, {door.max_queue:,} may wait, for {door.max_wait_s:g} s at most",
             f"a server that hangs is left out after {door.notices_s:g} s at the latest",
         ]
 
@@ -148,8 +164,9 @@ class LiveFleet(Face, what="The fleet", again="fleet = lab.fleet()"):
         return "<br>".join(html.escape(line) for line in self._lines())
 
 
-def _heard(say, length: float | None = None):  # type: ignore[no-untyped-def]
-    last = [-1.0]
+def _heard(say: Callable[[str], None], length: float | None = None) -> Callable[[Progress], None]:
+    """What tells of a load every five seconds."""
+    last = [-5.0]
 
     def heard(progress: Progress) -> None:
         if progress.elapsed - last[0] >= 5 or progress.elapsed < last[0]:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import html
 import math
-from collections.abc import Sequence
+import tempfile
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -13,10 +14,16 @@ import numpy as np
 
 from ...capacity import plan as plans
 from ...capacity import sizing
-from ...capacity.calibrate import calibrate
+from ...capacity.calibrate import calibrate, calibration
+from ...capacity.fleet import Failure
+from ...capacity.outcome import Became
 from ...capacity.plan import HERE, Plan, Promise, Scaling
+from ...capacity.simulate import simulate
 from ...capacity.speeds import Speeds
 from ...errors import LabError
+from ...load import Progress, measure
+from ...load.target import target
+from ...machine import profile
 from ...records import store
 from ...records.schema import Cell, Record
 from ...show.bars import steps_bar
@@ -24,12 +31,14 @@ from ...show.kept import keep
 from ...show.shown import Drawn, Shown, shown
 from ..regions import places
 from . import figures
+from .fleet import one_server
 
 if TYPE_CHECKING:
     from ...show.bench import Bench
 
+CALIBRATION = "calibration"  # the note of such a record
 SEEDS = 3  # days that a number of servers is drawn from
-LOADS = (1.0, 2.0, 4.0, 8.0, 16.0)  # servers that are busy all the time
+LOADS = (1.0, 2.0, 4.0, 8.0)  # servers that are busy all the time
 STRICTER = (("half the promise", 0.5), ("the promise", 1.0), ("twice the promise", 2.0))
 UTILISED = (0.02, 0.05, 0.1, 0.2, 0.35, 0.5, 0.7)
 
@@ -43,27 +52,85 @@ def far() -> sizing.Distances:
     }
 
 
-def speeds_of(plan: Plan, folder: Path) -> Speeds:
-    """The speeds of the record that a plan stands on.
+def calibration_in(plan: Plan, folder: Path) -> Record | None:
+    """The calibration that a plan stands on: the record that it names, else the newest one; None where there is none.
 
-    :param folder: of the plan.
-    :raises LabError: when there is no such record, or it cannot carry them.
+    :param folder: of the plan; `records/` lies in it.
+    :raises LabError: when the record that it names is not there, or is no measurement of load.
     """
+    if plan.speeds is None:
+        newest = sorted((folder / "records").glob("*.json"), reverse=True)
+        return next((found for path in newest if (found := _calibration(path)) is not None), None)
     path = folder / "records" / plan.speeds
     if not path.is_file():
         raise LabError(
             f"The plan stands on records/{plan.speeds}, and there is no such record.",
             where=f"{plans.NAME}: speeds",
-            fix="fleet.calibrate(), and write the name of its record into plan.toml",
+            fix="fleet.calibrate(), and write the name of its record there",
         )
-    record = store.read(path)
-    if not isinstance(record, Record):
+    found = store.read_any(path)
+    if not isinstance(found, Record):
         raise LabError(
             f"records/{plan.speeds} is a table, and no measurement of load.",
             where=f"{plans.NAME}: speeds",
             fix="fleet.calibrate()",
         )
-    return calibrate([record])
+    return found
+
+
+def _calibration(path: Path) -> Record | None:
+    try:
+        found = store.read_any(path)
+    except LabError:
+        return None
+    return found if isinstance(found, Record) and found.note == CALIBRATION else None
+
+
+def calibrated_now(
+    slots: int, *, lab: str | None = None, on_event: Callable[[Progress], None] = lambda _: None
+) -> Record:
+    """A server of the fleet's kind, alone, measured for what it takes to simulate it: about a minute."""
+    repeats = 2 if profile() == "binder" else 3
+    with (
+        tempfile.TemporaryDirectory(prefix="llmlab-calibration-") as folder,
+        one_server(slots, Path(folder)) as server,
+    ):
+        return measure(
+            target(server), calibration(slots), repeats=repeats, lab=lab, note=CALIBRATION, on_event=on_event
+        )
+
+
+def speeds_for(plan: Plan, folder: Path, *, say: Callable[[str], None] = lambda _: None) -> Speeds:
+    """The speeds that a plan stands on: of the learner's record; where none was kept or handed in, this machine's, measured now.
+
+    :raises LabError: as `calibration_in`, or when the record cannot carry them.
+    """
+    record = calibration_in(plan, folder)
+    if record is None:
+        say("no calibration was kept: one server is measured, about a minute")
+        record = calibrated_now(plan.tier[HERE].slots)
+    return calibrate([record]).speeds
+
+
+def leaving_home(plan: Plan, label: str, speeds: Speeds, *, home: str, seed: int) -> int:
+    """How many requests of a region's users were served elsewhere, on a day and on one in which that region is lost in its busiest hour."""
+    tier = plan.tier[label]
+    if home not in tier.regions:
+        return 0
+    where, own = tier.regions.index(home), sizing.at(speeds, tier.slots)
+    trace = sizing.the_day(tier, speeds, seed)
+    assert trace.region is not None
+    begins = sizing.busiest(trace)
+    lost = Failure(from_s=begins, until_s=begins + sizing.HOUR, region=where)
+    count = 0
+    for failures in ((), (lost,)):
+        fleet = plans.replicas(plan, tier, round_trip=far(), failures=failures, faster=sizing.FASTER)
+        first = sum(fleet.places[:where])
+        found = simulate(trace, own, fleet, seed=seed)
+        mine = (trace.region == where) & (found.status == Became.SERVED)
+        inside = (found.server >= first) & (found.server < first + fleet.places[where])
+        count += int((mine & ~inside).sum())
+    return count
 
 
 def planned(lab: Bench) -> Planned:
@@ -79,7 +146,10 @@ class Planned:
 
     def _now(self) -> tuple[Plan, Speeds]:
         plan = plans.read(self.lab.files / plans.NAME)
-        return plan, speeds_of(plan, self.lab.files)
+        record = calibration_in(plan, self.lab.files)
+        if record is None:
+            raise LabError("Nothing is known of how fast your servers are.", fix="fleet.calibrate()")
+        return plan, calibrate([record]).speeds
 
     @shown
     def sizes(self) -> Shown:
@@ -104,7 +174,7 @@ class Planned:
                     f"{label} one less": found.one_less,
                     f"{label} dollars": found.per_million,
                 }
-        note = f"promised: {plan.promise.share:.0%} of all requests, {_said(plan.promise)}; simulated with the speeds of records/{plan.speeds}"
+        note = f"promised: {plan.promise.share:.0%} of all requests, {_said(plan.promise)}; simulated with the speeds of your calibration"
         return Shown(rows, [note], ("tier", "the plan", "its day"), values=values)
 
     @shown

@@ -16,12 +16,12 @@ from ...machine import profile
 from ...records.schema import Record
 from .fleet import Fleet
 
-LONG = {"binder": 120.0}  # seconds for which a day lasts; elsewhere four minutes
+LONG = {"binder": 90.0}  # seconds for which a day lasts; elsewhere four minutes
 USUAL = 240.0
 REQUESTS = 60_000  # of the day that is thinned
 WAYS = ("killed", "hung")
 BETWEEN = ((0.30, 0.42), (0.62, 0.74))  # shares of the day within which the incidents begin
-LASTS = 0.06  # of the day, and ten seconds at least
+LASTS = 0.06  # of the day, and eight seconds at least
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,7 +54,7 @@ def incidents(servers: Sequence[str], seed: int, length: float) -> list[Incident
     for first, last in BETWEEN:
         broke = length * draw.uniform(first, last)
         found.append(
-            Incident(draw.choice(list(servers)), draw.choice(WAYS), broke, broke + max(10.0, LASTS * length))
+            Incident(draw.choice(list(servers)), draw.choice(WAYS), broke, broke + max(8.0, LASTS * length))
         )
     return found
 
