@@ -39,7 +39,7 @@ LOST: dict[str, Any] = {"facecolor": FAILED.colour, "edgecolor": "white", "hatch
 
 
 def day(table: Table, *, guess: Any = None) -> Picture:
-    """Requests per second by the hour of the day. Above: offered, admitted, goodput; below, with an axis of its own: shed, and failed on top.
+    """Requests per second by the hour. Above: offered, admitted, goodput; below, with an axis of its own: shed, and failed on top of it.
 
     Incidents are read from the table's note ("s2 killed 22.4–32.4 s; …") and are grey grounds with their names.
 
@@ -67,9 +67,7 @@ def day(table: Table, *, guess: Any = None) -> Picture:
     upper.step(edges, _steps(values["kept"]), where="post", **kept)
     below = values["shed"] + values["failed"]
     lower.fill_between(edges, _steps(values["shed"]), step="post", zorder=3, **SHED)
-    lower.fill_between(
-        edges, _steps(values["shed"]), _steps(below), where=_steps(values["failed"]) > 0, step="post", zorder=3, **LOST
-    )  # fmt: skip
+    lower.fill_between(edges, _steps(values["shed"]), _steps(below), step="post", zorder=3, **LOST)
     from_zero(upper, float(max(values["offered"].max(), values["admitted"].max())), headroom=1.3)
     from_zero(lower, float(below.max()), headroom=1.15)
     for axes in (upper, lower):
@@ -122,7 +120,7 @@ def _names(axes: Axes, incidents: list[dict[str, Any]]) -> None:
         text = f"{incident['server']} {incident['how']}"
         axes.text(
             middle, 0.975 - 0.085 * (place % 2), text, transform=axes.get_xaxis_transform(), ha="center", va="top", fontsize=9.5,
-            fontweight="bold", color=INK, zorder=6,
+            fontweight="bold", color=INK, zorder=6, bbox={"facecolor": "white", "edgecolor": "none", "pad": 1.5, "alpha": 0.85},
         )  # fmt: skip
 
 
@@ -165,10 +163,11 @@ def _alt(data: dict[str, Any], incidents: list[dict[str, Any]]) -> str:
         begin, end = incident["hours"]
         within = (hours < end) & (np.append(hours[1:], 24.0) > begin)
         share = kept[within].sum() / offered[within].sum() if offered[within].sum() else 0.0
-        lost = np.array(data["failed"])[within].sum() * data["length"] / len(hours)
+        lost = round(np.array(data["failed"])[within].sum() * data["length"] / len(hours))
+        failing = count(lost, "request fails", "requests fail") if lost else "none fails"
+        span = f"from {_clock(begin)} to {_clock(end)}"
         said.append(
-            f"{incident['server']} is {incident['how']} from {_clock(begin)} to {_clock(end)}: meanwhile {100 * share:.0f} % keep the promise"
-            f" and {count(round(lost), 'request fails', 'requests fail') if round(lost) else 'none fails'}."
+            f"{incident['server']} is {incident['how']} {span}: meanwhile {100 * share:.0f} % keep the promise and {failing}."
         )
     return " ".join(said)
 

@@ -13,14 +13,14 @@ from matplotlib.ticker import FuncFormatter, MaxNLocator
 
 from ....figures.cells import number, setting
 from ....figures.picture import Picture
-from ....figures.style import BLUE, FAILED, INK, QUIET, RULE, dress, finish, new_figure
+from ....figures.style import BLUE, FAILED, INK, QUIET, dress, finish, new_figure
 from ....figures.words import count, sentence_list
 from ....records.schema import Table
 from .columns import rows_with
 
 COLUMNS = "servers measure real simulated error repeat"
 BOUND = 0.15  # what the simulator promises
-WIDEST = 0.6  # an error beyond stands at the edge, with an arrow
+WIDEST = 0.5  # an error beyond stands at the edge, with an arrow
 GROUND = "#E2E2E2"
 Row = dict[str, Any]
 
@@ -35,7 +35,8 @@ def errors(table: Table) -> Picture:
     measures = list(dict.fromkeys(str(row["measure"]) for row in rows))
     known = [row for row in rows if isinstance(row["error"], int | float) and math.isfinite(row["error"])]
     outside = [row for row in known if abs(row["error"]) > BOUND]
-    limit = min(WIDEST, max([1.6 * BOUND, *(1.25 * abs(row["error"]) for row in known)]))
+    # 1.6: room for the number of the farthest
+    limit = 1.6 * max([BOUND, *(abs(_at(row["error"])) for row in known)])
     figure = new_figure(8.4, 2.0 + 0.36 * len(measures))
     panels = np.atleast_1d(figure.subplots(1, len(sizes), sharex=True, sharey=True))
     for axes, size in zip(panels, sizes, strict=True):
@@ -44,16 +45,21 @@ def errors(table: Table) -> Picture:
         axes.axvline(0, color=QUIET, linewidth=1, zorder=1)
         for place, measure in enumerate(measures):
             own = [row for row in known if row["servers"] == size and row["measure"] == measure]
-            _row(axes, place, own, limit)
+            _row(axes, place, own)
         axes.set_xlim(-limit, limit)
         axes.xaxis.set_major_locator(MaxNLocator(nbins=4, steps=[1, 1.5, 2, 3, 5, 10], symmetric=True))
         axes.xaxis.set_major_formatter(
-            FuncFormatter(lambda value, _: f"{100 * value:+.0f} %" if abs(value) > 1e-9 else "0")
+            FuncFormatter(lambda value, _: _percent(value) if abs(value) > 1e-9 else "0")
         )
     panels[0].set_yticks(range(len(measures)), measures)
     panels[0].set_ylim(len(measures) - 0.4, -0.6)
     figure.legend(
-        handles=_legend(), loc="outside lower center", ncols=3, frameon=False, fontsize=9.5, labelcolor=INK
+        handles=_legend(known),
+        loc="outside lower center",
+        ncols=4,
+        frameon=False,
+        fontsize=9.5,
+        labelcolor=INK,
     )
     groups = [
         _group(size, measure, [row for row in known if row["servers"] == size and row["measure"] == measure])
@@ -64,48 +70,50 @@ def errors(table: Table) -> Picture:
     return finish(figure, alt=_alt(data), caption=_caption(table, rows, data), data=data)
 
 
-def _row(axes: Axes, place: int, rows: list[Row], limit: float) -> None:
+def _row(axes: Axes, place: int, rows: list[Row]) -> None:
     """The dots of one measure, one below the other; of those outside, the farthest on each side has its number."""
     rows = sorted(rows, key=lambda row: number(row["repeat"]))
+    outside: dict[
+        bool, tuple[float, float]
+    ] = {}  # whether it is above → the error and its height, of the farthest
     for turn, row in enumerate(rows):
         error = number(row["error"])
         height = place + (0.4 * (turn / (len(rows) - 1) - 0.5) if len(rows) > 1 else 0)
         if abs(error) <= BOUND:
             axes.plot(error, height, "o", color=BLUE, markersize=5.5, alpha=0.85, zorder=3)
-        elif abs(error) < limit:
-            axes.plot(
-                error, height, FAILED.marker, color=FAILED.ink, markersize=6.5, markeredgewidth=1.8, zorder=4
-            )
-        else:
-            axes.plot(
-                math.copysign(limit * 0.97, error), height, ">" if error > 0 else "<", color=FAILED.ink, markersize=6.5, zorder=4
-            )  # fmt: skip
-    for sign in (-1, 1):
-        beyond = [number(row["error"]) for row in rows if sign * number(row["error"]) > BOUND]
-        if beyond:
-            # Towards the middle, where its own row has no dot that is nearer to it than the edge.
-            farthest = max(beyond, key=abs)
-            nearest = min(beyond, key=abs)
-            at = math.copysign(min(abs(nearest), limit * 0.97), sign)
-            axes.annotate(
-                f"{100 * farthest:+.0f} %", (at, place), xytext=(-sign * 6, 0), textcoords="offset points", fontsize=9,
-                fontweight="bold", color=FAILED.ink, ha="right" if sign > 0 else "left", va="center", zorder=5,
-                bbox={"facecolor": "white", "edgecolor": RULE, "pad": 1.2, "alpha": 0.9, "linewidth": 0.5},
-            )  # fmt: skip
+            continue
+        farther = ">" if error > 0 else "<"
+        shape = FAILED.marker if abs(error) <= WIDEST else farther
+        axes.plot(_at(error), height, shape, color=FAILED.ink, markersize=6.5, markeredgewidth=1.8, zorder=4)
+        if abs(error) > abs(outside.get(error > 0, (0.0, 0.0))[0]):
+            outside[error > 0] = error, height
+    for above, (error, height) in outside.items():
+        axes.annotate(
+            _percent(error), (_at(error), height), xytext=(7 if above else -7, 0), textcoords="offset points", fontsize=9,
+            fontweight="bold", color=FAILED.ink, ha="left" if above else "right", va="center", zorder=5,
+        )  # fmt: skip
 
 
-def _legend() -> list[Any]:
+def _at(error: float) -> float:
+    """Where it stands on the axis."""
+    return max(-WIDEST, min(WIDEST, error))
+
+
+def _legend(rows: list[Row]) -> list[Any]:
     cross: dict[str, Any] = {
         "color": FAILED.ink,
         "marker": FAILED.marker,
         "markeredgewidth": 1.8,
         "linestyle": "",
     }
-    return [
+    handles: list[Any] = [
         Patch(facecolor=GROUND, label=f"within ±{BOUND:.0%}".replace("%", " %")),
         Line2D([], [], color=BLUE, marker="o", linestyle="", label="a repeat, within"),
         Line2D([], [], label="outside; the farthest is named", **cross),
     ]
+    if any(abs(row["error"]) > WIDEST for row in rows):
+        handles.append(Line2D([], [], label=f"beyond {100 * WIDEST:.0f} %", **{**cross, "marker": ">"}))
+    return handles
 
 
 def _group(size: int, measure: str, rows: list[Row]) -> dict[str, Any]:
@@ -122,7 +130,7 @@ def _group(size: int, measure: str, rows: list[Row]) -> dict[str, Any]:
 
 
 def _percent(share: float) -> str:
-    return f"{100 * share:+.0f} %"
+    return f"{100 * share:+.0f} %".replace("-", "−")
 
 
 def _outside(groups: list[dict[str, Any]]) -> str:

@@ -49,7 +49,7 @@ def needed(table: Table, *, guess: Any = None) -> Picture:
         mark = series(place)
         own = [row for row in rows if row["slo"] == slo]
         _line(axes, [row for row in own if row["kind"] == "simulated"], mark)
-        _points(axes, [row for row in own if row["kind"] == "measured"], mark)
+        _points(axes, [row for row in own if row["kind"] == "measured"], mark, 12 - 2.5 * min(place, 2))
         handles.append(
             Line2D([], [], color=mark.colour, linestyle=mark.dash, marker=mark.marker, linewidth=2, label=slo)
         )
@@ -73,14 +73,15 @@ def _line(axes: Axes, rows: list[Row], mark: Mark) -> None:
     axes.plot(xs, ys, color=mark.colour, linestyle=mark.dash, linewidth=2, zorder=3)
 
 
-def _points(axes: Axes, rows: list[Row], mark: Mark) -> None:
+def _points(axes: Axes, rows: list[Row], mark: Mark, size: float) -> None:
+    """Smaller from one SLO to the next: two at one place are both seen."""
     for row in rows:
         load, servers = number(row["load"]), number(row["servers"])
         axes.plot(
             [load] * 2, [number(row["low"]), number(row["high"])], color=INK, linewidth=1.3, marker="_", markersize=8, zorder=4
         )  # fmt: skip
         axes.plot(
-            load, servers, mark.marker, color=mark.colour, markersize=8.5, markeredgecolor=INK, markeredgewidth=1.2, zorder=5
+            load, servers, mark.marker, color=mark.colour, markersize=size, markeredgecolor=INK, markeredgewidth=1.2, zorder=5
         )  # fmt: skip
 
 
@@ -121,7 +122,7 @@ def _alt(slos: dict[str, list[Row]]) -> str:
 
 
 def _apart(row: Row, simulated: list[Row]) -> bool:
-    """Whether a measured interval and the simulated one have nothing in common: between two loads, from the lower's least to the upper's most."""
+    """Whether a measured interval and the simulated one have nothing in common (between two loads: the lower's least, the upper's most)."""
     load = number(row["load"])
     below = [other for other in simulated if number(other["load"]) <= load] or simulated[:1]
     above = [other for other in simulated if number(other["load"]) >= load] or simulated[-1:]
