@@ -40,10 +40,17 @@ def serves(ctx: Context) -> Verdict:
     """Start them, and ask the door something that only this model answers so."""
     up = fleet(ctx)
     ctx.prove_at(up.url, model="20m", key=up.key)
-    return verdict(True, expected="tokens of the lab's model through the door", observed=f"{len(up.servers)} servers", look="lab.fleet()")
+    return verdict(
+        True,
+        expected="tokens of the lab's model through the door",
+        observed=f"{len(up.servers)} servers",
+        look="lab.fleet()",
+    )
 
 
-@check(title="The promise is kept for the share of the day that it says", points=5, needs=("serves",), timed=True)
+@check(
+    title="The promise is kept for the share of the day that it says", points=5, needs=("serves",), timed=True
+)
 def day(ctx: Context) -> Verdict:
     """Count the requests of the replayed day that were answered within the promise."""
     run, found, happening = played(ctx)
@@ -74,7 +81,9 @@ def told(ctx: Context) -> Verdict:
     )
 
 
-@check(title="After the loss of a server nobody fails for longer than you promise", points=4, needs=("serves",))
+@check(
+    title="After the loss of a server nobody fails for longer than you promise", points=4, needs=("serves",)
+)
 def recovered(ctx: Context) -> Verdict:
     """Two servers are lost in the day, at times that nobody tells: count the requests that fail later than promised."""
     mine = sizes.plan(ctx)

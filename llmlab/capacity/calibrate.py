@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from itertools import groupby
 
+import msgspec
 import numpy as np
 from msgspec import Struct
 from numpy.typing import NDArray
@@ -79,7 +80,7 @@ def calibrate(records: Sequence[Record], *, accept_noise: bool = False) -> Calib
     A slope that the records cannot tell (one length of prompts; contexts that are all alike) is 0, and a number of slots that
     was not measured is interpolated: `remarks` says so.
 
-    :param accept_noise: also use runs during which others took much of the machine.
+    :param accept_noise: also use runs during which others took much of the machine, and rounds that disagree; `remarks` says so.
     :raises LabError: when the records are of several servers or models, too noisy, do not fill the slots, or disagree.
     """
     slots = _one_server(records)
@@ -105,10 +106,13 @@ def calibrate(records: Sequence[Record], *, accept_noise: bool = False) -> Calib
     for name in ("prefill", f"step[{slots}]"):
         spread = found.spread[name]
         if spread.high > AGREE * spread.low:
-            raise LabError(
-                f"The rounds disagree on {name}: {spread}.", fix="measure again when the machine is quiet"
-            )
-    return found
+            words = f"The rounds disagree on {name}: {spread}."
+            if not accept_noise:
+                raise LabError(words, fix="measure again when the machine is quiet")
+            remarks.append(words)
+    if accept_noise and any(run.noise.noisy for run in runs):
+        remarks.append("Other programs took much of the machine meanwhile: measure again when it is quiet.")
+    return msgspec.structs.replace(found, remarks=tuple(remarks))
 
 
 def _one_server(records: Sequence[Record]) -> int:

@@ -48,16 +48,7 @@ def _compiled(function: F, **more: bool) -> F:
     options: dict[str, Any] = {"error_model": "numpy", "_nrt": False, **more}
     before, numba.config.CACHE_DIR = numba.config.CACHE_DIR, FOLDER
     try:
-<<<<<<< HEAD
-        made: F = numba.njit(
-            cache=True,
-            error_model="numpy",
-            _nrt=False,
-            forceinline=function.__name__ not in ("run", "control", "lose", "scale"),
-        )(function)
-=======
         made: F = numba.njit(cache=True, **options)(function)
->>>>>>> sim
     except RuntimeError:  # no folder can be written to: each process compiles for itself
         made = numba.njit(**options)(function)
     finally:

@@ -71,7 +71,7 @@ def test_a_promise_that_one_request_alone_cannot_keep_is_refused():
     plan = msgspec.structs.replace(
         PLAN, promise=Promise(ttft_s=0.001, e2e_s=0.002, share=0.9, recovery_s=6.0)
     )
-    with pytest.raises(LabError, match="not even .* servers keep this promise"):
+    with pytest.raises(LabError, match=r"not even .* servers keep this promise"):
         sizing.cheapest(plan, "here", SPEEDS, far=FAR)
 
 

@@ -79,13 +79,13 @@ class LiveFleet(Face, what="The fleet", again="fleet = lab.fleet()"):
         with steps_bar("step") as say:
             record = calibrated_now(plan.tier[HERE].slots, lab=self.lab.info.name, on_event=_heard(say))
         path = store(record, self.lab.files / "records")
-        found = calibrate([record])
+        found = calibrate([record], accept_noise=True)
         speeds = found.speeds
         steps = ", ".join(f"{1000 * step:.1f}" for step in speeds.step)
         return Said(
             [
-                f"prefill {speeds.prefill:,.0f} tokens/s ({found.spread['prefill']}); a decode step takes {steps} ms with 1 to {speeds.slots} "
-                f"slots busy; {1000 * speeds.overhead:.0f} ms besides",
+                f"prefill {speeds.prefill:,.0f} tokens/s ({found.spread['prefill']})",
+                f"a decode step takes {steps} ms with 1 to {speeds.slots} slots busy; {1000 * speeds.overhead:.0f} ms besides",
                 *found.remarks,
                 f"record: {path.name}",
             ],
@@ -99,7 +99,7 @@ class LiveFleet(Face, what="The fleet", again="fleet = lab.fleet()"):
         record = calibration_in(plan, self.lab.files)
         if record is None:
             raise LabError("Nothing is known of how fast your servers are.", fix="fleet.calibrate()")
-        speeds, length = calibrate([record]).speeds, replay.seconds()
+        speeds, length = calibrate([record], accept_noise=True).speeds, replay.seconds()
         trace = replay.the_day(plan, speeds, self.lab.seed, length=length)
         happening = replay.incidents(list(fleet.servers), self.lab.seed, length)
         with steps_bar("step") as say:

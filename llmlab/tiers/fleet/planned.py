@@ -39,7 +39,7 @@ if TYPE_CHECKING:
 CALIBRATION = "calibration"  # the note of such a record
 SEEDS = 3  # days that a number of servers is drawn from
 LOADS = (1.0, 2.0, 4.0, 8.0)  # servers that are busy all the time
-STRICTER = (("half the promise", 0.5), ("the promise", 1.0), ("twice the promise", 2.0))
+SHARES = (0.9, 0.95, 0.99)  # of the requests kept: three promises
 UTILISED = (0.02, 0.05, 0.1, 0.2, 0.35, 0.5, 0.7)
 
 
@@ -109,7 +109,7 @@ def speeds_for(plan: Plan, folder: Path, *, say: Callable[[str], None] = lambda 
     if record is None:
         say("no calibration was kept: one server is measured, about a minute")
         record = calibrated_now(plan.tier[HERE].slots)
-    return calibrate([record]).speeds
+    return calibrate([record], accept_noise=True).speeds
 
 
 def leaving_home(plan: Plan, label: str, speeds: Speeds, *, home: str, seed: int) -> int:
@@ -149,7 +149,7 @@ class Planned:
         record = calibration_in(plan, self.lab.files)
         if record is None:
             raise LabError("Nothing is known of how fast your servers are.", fix="fleet.calibrate()")
-        return plan, calibrate([record]).speeds
+        return plan, calibrate([record], accept_noise=True).speeds
 
     @shown
     def sizes(self) -> Shown:
@@ -179,34 +179,27 @@ class Planned:
 
     @shown
     def needed(self, label: str = HERE) -> Drawn:
-        """How many servers which load needs, for half the promise, the promise and twice the promise; three days each."""
+        """How many servers which load needs, one of them spare, for a promise that is kept for 90, 95 and 99 % of the requests; three days each."""
         plan, speeds = self._now()
         rows: list[list[Cell]] = []
         lines = []
         with steps_bar("step") as say:
-            for name, factor in STRICTER:
-                many = []
+            for share in SHARES:
+                name, many = f"{share:.0%} kept", []
                 for load in LOADS:
                     say(f"{name}, load {load:g}")
-                    tried = _at_load(plan, label, load, factor)
+                    tried = _at_load(plan, label, load, share)
                     found = [
                         sizing.cheapest(tried, label, speeds, far=far(), seed=self.lab.seed + n).servers
                         for n in range(SEEDS)
                     ]
                     many.append(round(float(np.median(found))))
-                    rows.append(
-                        [
-                            f"{name}: TTFT {plan.promise.ttft_s * factor:g} s",
-                            load,
-                            many[-1],
-                            "simulated",
-                            min(found),
-                            max(found),
-                        ]
-                    )
+                    rows.append([name, load, many[-1], "simulated", round(min(found)), round(max(found))])
                 lines.append(
                     f"{name}: "
-                    + ", ".join(f"{load:g} → {count}" for load, count in zip(LOADS, many, strict=True))
+                    + ", ".join(
+                        f"a load of {load:g} → {count}" for load, count in zip(LOADS, many, strict=True)
+                    )
                 )
         columns = {
             "slo": "what is promised",
@@ -217,7 +210,7 @@ class Planned:
             "high": "over three days",
         }
         table = keep(self.lab, "needed", columns, rows)[0]
-        at_four = next(row[2] for row in rows if row[1] == 4.0 and str(row[0]).startswith("the promise"))
+        at_four = next(row[2] for row in rows if row[:2] == [f"{SHARES[0]:.0%} kept", 4.0])
         return Drawn(table, figures.needed, lines, {"servers for a load of 4": at_four})
 
     @shown
@@ -270,7 +263,7 @@ class Planned:
 
 
 def costs_at(plan: Plan, label: str, speeds: Speeds, share: float, seed: int) -> dict[str, float]:
-    """Dollars for a million output tokens when the load keeps four servers `share` busy, in three ways; infinite where nothing is served."""
+    """Dollars for a million output tokens when the load keeps four servers `share` busy, in three ways (those that serve anything)."""
     tier = plan.tier[label]
     four = 4
     ways = {
@@ -294,11 +287,10 @@ def costs_at(plan: Plan, label: str, speeds: Speeds, share: float, seed: int) ->
     return {name: dollars for name, dollars in found.items() if math.isfinite(dollars)}
 
 
-def _at_load(plan: Plan, label: str, load: float, factor: float) -> Plan:
-    tier = msgspec.structs.replace(plan.tier[label], load=load)
-    promise = msgspec.structs.replace(
-        plan.promise, ttft_s=plan.promise.ttft_s * factor, e2e_s=plan.promise.e2e_s * factor
-    )
+def _at_load(plan: Plan, label: str, load: float, share: float) -> Plan:
+    """The plan with one tier, for another load and share; its servers in one region, whatever it is for."""
+    tier = msgspec.structs.replace(plan.tier[label], load=load, replicas=1, autoscale=None, home=())
+    promise = msgspec.structs.replace(plan.promise, share=share)
     return msgspec.structs.replace(plan, tier={label: tier}, promise=promise)
 
 
