@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from .fleet import Fleet
-from .planned import far, leaving_home, speeds_for
+from .planned import far, leaving_home, speeds_for, speeds_now
 from .probes import day_of
 from .replay import incidents, replay, seconds, the_day
 
@@ -16,5 +16,6 @@ __all__ = [
     "replay",
     "seconds",
     "speeds_for",
+    "speeds_now",
     "the_day",
 ]

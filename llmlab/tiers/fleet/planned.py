@@ -87,17 +87,26 @@ def _calibration(path: Path) -> Record | None:
 
 
 def calibrated_now(
-    slots: int, *, lab: str | None = None, on_event: Callable[[Progress], None] = lambda _: None
+    slots: int,
+    *,
+    repeats: int | None = None,
+    lab: str | None = None,
+    on_event: Callable[[Progress], None] = lambda _: None,
 ) -> Record:
-    """A server of the fleet's kind, alone, measured for what it takes to simulate it: about a minute."""
-    repeats = 2 if profile() == "binder" else 3
+    """A server of the fleet's kind, alone, measured for what it takes to simulate it: a quarter of a minute each time."""
+    times = repeats or (2 if profile() == "binder" else 3)
     with (
         tempfile.TemporaryDirectory(prefix="llmlab-calibration-") as folder,
         one_server(slots, Path(folder)) as server,
     ):
         return measure(
-            target(server), calibration(slots), repeats=repeats, lab=lab, note=CALIBRATION, on_event=on_event
+            target(server), calibration(slots), repeats=times, lab=lab, note=CALIBRATION, on_event=on_event
         )
+
+
+def speeds_now(slots: int) -> Speeds:
+    """The speeds of a server on this machine at this moment, however busy it is with other things."""
+    return calibrate([calibrated_now(slots, repeats=1)], accept_noise=True).speeds
 
 
 def speeds_for(plan: Plan, folder: Path, *, say: Callable[[str], None] = lambda _: None) -> Speeds:
