@@ -39,7 +39,7 @@ class Door(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
 
     policy: Policy
     max_queue: Annotated[int, Meta(ge=0, le=100_000)]  # requests that wait; the next one is told 429
-    max_wait_s: Above  # how long one waits; then it is told 429
+    max_wait_s: Above  # how long one waits; then it is told 503
     check_s: Annotated[float, Meta(ge=0.1, le=60)]  # between two health checks, and how long one may take
     fall: Annotated[int, Meta(ge=1, le=20)] = 2  # checks that fail in a row until a server is left out
 
@@ -127,7 +127,14 @@ def read(path: Path) -> Plan:
         raise LabError(
             f"There is no {name}.", where=name, fix="lab.reset() brings the first one back"
         ) from None
-    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+    except tomllib.TOMLDecodeError as error:
+        what, _, place = str(error).partition(" (at line ")  # which is how tomllib says it
+        line = place.partition(",")[0]
+        where = f"{name}:{line}" if line.isdecimal() else name
+        raise LabError(
+            f"{name} is not TOML: {what}.", where=where, fix='text needs quotes, as in "c7i.xlarge"'
+        ) from None
+    except (OSError, UnicodeDecodeError) as error:
         raise LabError(f"{name} cannot be read: {error}.", where=name) from None
     try:
         plan = typed.convert(data, Plan)
@@ -167,7 +174,9 @@ def _problem(label: str, tier: Tier) -> tuple[str, str, str] | None:
         return (
             "home",
             f"[tier.{label}] has no region {unknown[0]!r}.",
-            f"its regions are {', '.join(tier.regions)}",
+            f"its regions are {', '.join(tier.regions)}"
+            if isinstance(tier.replicas, dict)
+            else "replicas = { us = 2, eu = 2 }",
         )
     if label == HERE and (scaling or not isinstance(tier.replicas, int) or tier.replicas > 8):
         return (

@@ -8,11 +8,12 @@ from ...capacity.plan import Door
 from ...errors import LabError
 
 #: The field's names for policies → HAProxy's.
-BALANCE = {
-    "round_robin": "roundrobin",
-    "random": "random(1)",
-    "least_connections": "leastconn",
-    "power_of_two": "random(2)",
+BALANCE = {"round_robin": "roundrobin", "least_connections": "leastconn"}
+#: Why the others are none of this door's.
+LACKS = {
+    "random": "HAProxy's draws a server without looking whether it has a free slot: a request would wait beside one",
+    "power_of_two": "HAProxy's draws two servers without looking whether they have a free slot: a request would wait beside one",
+    "prefix_hash": "it would have to read the prompt",
 }
 _TEMPLATE = """\
 global
@@ -45,8 +46,10 @@ frontend door
 backend servers
     balance {balance}
     option httpchk GET /health
+    # A server that refuses a request is looked at once more at once: until a check finds it dead, it is the one with most free slots.
     # What a server has begun that is then found dead is ended: its user may ask again.
-    default-server maxconn {slots} check inter {check}ms fall {fall} rise 2 on-marked-down shutdown-sessions
+    default-server maxconn {slots} check inter {check}ms fastinter 20ms fall {fall} rise 2
+    default-server observe layer4 error-limit 1 on-error fastinter on-marked-down shutdown-sessions
 {servers}
 """
 
@@ -59,10 +62,11 @@ def config(door: Door, slots: int, servers: Mapping[str, int]) -> str:
     """
     if door.policy not in BALANCE:
         raise LabError(
-            f"The door on this machine has no policy {door.policy!r}.", fix="policy = " + " | ".join(BALANCE)
+            f"The door on this machine has no policy {door.policy!r}: {LACKS[door.policy]}.",
+            fix="policy = " + " or ".join(f'"{name}"' for name in BALANCE),
         )
     return _TEMPLATE.format(
-        wait=round(1000 * door.max_wait_s),
+        wait=max(1, round(1000 * door.max_wait_s)),  # 0 would be: for ever
         check=round(1000 * door.check_s),
         queue=door.max_queue,
         balance=BALANCE[door.policy],

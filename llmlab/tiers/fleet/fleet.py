@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -10,6 +9,7 @@ from ...capacity.plan import HERE, Plan
 from ...load import Target
 from ...serve import Server, Spec
 from ...serve.ports import free_port
+from ...system.waiting import wait
 from ..regions import programs
 from ..regions.proxies import Proxy
 from ..regions.servers import MODEL, Regions
@@ -70,8 +70,15 @@ class Fleet(Regions):
         first = next(iter(self.servers.values()))
         return Target(url=self.url, api_key=self.key, info=first.info(), model=first.model.name)
 
-    def ready(self, within: float = 10) -> None:
-        """Wait until the door takes every server for up."""
-        deadline = time.monotonic() + within
-        while self.door.said() and time.monotonic() < deadline:
-            time.sleep(0.05)
+    def ready(self, within: float | None = None) -> None:
+        """Wait until the door takes every server for up.
+
+        :param within: seconds; None: the two checks that it takes, and ten.
+        :raises LabError: when it holds one for down all that time, with its reason.
+        """
+        wait(
+            "the door to take every server for up",
+            lambda: not self.door.said(),
+            10 + 4 * self.plan.door.check_s if within is None else within,
+            trouble=self.door.said,
+        )
