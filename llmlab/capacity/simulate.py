@@ -102,7 +102,8 @@ class _Runs:
         requests: Column = self.arena.requests
         arrival = np.ascontiguousarray(chunk.arrival_s[first:last], np.float64)
         prompt, output = (
-            np.ascontiguousarray(column[first:last], np.int64) for column in (chunk.prompt_tokens, chunk.output_tokens)
+            np.ascontiguousarray(column[first:last], np.int64)
+            for column in (chunk.prompt_tokens, chunk.output_tokens)
         )
         self.tally.fill(requests, kept, self.number, arrival, prompt, output)
         for name in ("prefix", "prefix_tokens", "region"):
@@ -122,7 +123,11 @@ class _Runs:
         moved = np.full(len(old) + 1, -1)  # -1, for none, stays -1: it is the last place
         moved[pending] = np.arange(len(pending))
         requests["link"][: len(pending)] = moved[kept["link"]]
-        for array, name in ((self.arena.slots, "request"), (self.arena.queues, "head"), (self.arena.queues, "tail")):
+        for array, name in (
+            (self.arena.slots, "request"),
+            (self.arena.queues, "head"),
+            (self.arena.queues, "tail"),
+        ):
             array[name] = moved[array[name]]
         self.arena = self.arena._replace(requests=requests)
         return len(pending)

@@ -28,7 +28,9 @@ def _chunk(draw, many: int, begin: float):
 
     rate = LOAD * SERVERS * SLOTS / (TOKENS * STEP)
     arrival = begin + np.cumsum(draw.exponential(1 / rate, many))
-    return Trace(arrival, np.zeros(many, np.int64), 1 + np.rint(draw.exponential(TOKENS, many)).astype(np.int64))
+    return Trace(
+        arrival, np.zeros(many, np.int64), 1 + np.rint(draw.exponential(TOKENS, many)).astype(np.int64)
+    )
 
 
 def _ours():
@@ -83,7 +85,9 @@ def _run(system: str, many: int) -> dict:
     command = [sys.executable, "-m", "tests.benchmarks.capacity", system, str(many)]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     if done.returncode:
-        return {"ended": done.stderr.strip().splitlines()[-1] if done.stderr else f"signal {-done.returncode}"}
+        return {
+            "ended": done.stderr.strip().splitlines()[-1] if done.stderr else f"signal {-done.returncode}"
+        }
     return json.loads(done.stdout)
 
 

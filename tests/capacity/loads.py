@@ -45,10 +45,20 @@ def speeds(seed: int) -> Speeds:
     draw = np.random.default_rng(seed)
     slots = int(draw.integers(1, 5))
     step = 0.01 * np.cumsum(draw.uniform(0.3, 1.0, slots))
-    return Speeds(prefill=float(draw.uniform(200, 2000)), step=tuple(step), overhead=float(draw.uniform(0, 0.02)))
+    return Speeds(
+        prefill=float(draw.uniform(200, 2000)), step=tuple(step), overhead=float(draw.uniform(0, 0.02))
+    )
 
 
-def fleet(seed: int, policy: str, *, queue: str = "door", users: int = 1, failing: bool = False, scaled: bool = False) -> Replicas:
+def fleet(
+    seed: int,
+    policy: str,
+    *,
+    queue: str = "door",
+    users: int = 1,
+    failing: bool = False,
+    scaled: bool = False,
+) -> Replicas:
     """A small fleet; all that is not asked for is drawn."""
     draw = np.random.default_rng(seed)
     regions = 1 if users == 1 else int(draw.integers(2, 4))
@@ -78,7 +88,11 @@ def fleet(seed: int, policy: str, *, queue: str = "door", users: int = 1, failin
         for _ in range(3):
             begins = float(draw.uniform(0, 15))
             ends = begins + float(draw.uniform(0.5, 8)) if draw.random() < 0.9 else math.inf
-            where = {"region": int(draw.integers(regions))} if draw.random() < 0.4 else {"server": int(draw.integers(sum(servers)))}
+            where = (
+                {"region": int(draw.integers(regions))}
+                if draw.random() < 0.4
+                else {"server": int(draw.integers(sum(servers)))}
+            )
             made.append(Failure(from_s=begins, until_s=ends, **where))
         for allowed in more.get("residency", {}).values():
             made.append(Failure(from_s=5, until_s=9, region=allowed[0]))

@@ -318,7 +318,9 @@ class World:
                 self.events[0][0] if self.events else math.inf,
                 min(ready, default=math.inf),
                 ticks * scaler.interval if scaler else math.inf,
-                min((r.queued + late for r in self.waiting), default=math.inf) if late is not None else math.inf,
+                min((r.queued + late for r in self.waiting), default=math.inf)
+                if late is not None
+                else math.inf,
                 to_come[0].arrival if to_come else math.inf,
             ]
             soonest = min(times)

@@ -45,7 +45,10 @@ def test_what_cannot_be_is_said(what, says):
         Replicas(**what)
 
 
-@pytest.mark.parametrize(("what", "says"), [({"prefill": 0.0}, "prefill"), ({"step": ()}, "step"), ({"overhead": -1.0}, "overhead")])
+@pytest.mark.parametrize(
+    ("what", "says"),
+    [({"prefill": 0.0}, "prefill"), ({"step": ()}, "step"), ({"overhead": -1.0}, "overhead")],
+)
 def test_a_speed_is_above_0(what, says):
     with pytest.raises(LabError, match=says):
         Speeds(**{"prefill": 1.0, "step": (1.0,), **what})
@@ -121,6 +124,8 @@ def test_the_nearest_region_then_the_next_then_home_only():
     ours = simulate(trace(0, 0, 5, 5, region=users), ONE_SECOND, Replicas(**far, residency={1: (1,)}))
     assert ours.server.tolist() == [0, 1, 1, 1]
     lost = Failure(region=1, from_s=4, until_s=7)
-    ours = simulate(trace(0, 0, 5, 8, region=users), ONE_SECOND, Replicas(**far, residency={1: (1,)}, failures=(lost,)))
+    ours = simulate(
+        trace(0, 0, 5, 8, region=users), ONE_SECOND, Replicas(**far, residency={1: (1,)}, failures=(lost,))
+    )
     assert ours.status.tolist() == [Became.SERVED] * 2 + [Became.SHED, Became.SERVED]
     assert ours.totals.shed_displaced == 1

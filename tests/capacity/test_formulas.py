@@ -53,7 +53,9 @@ def interval(waits, batches=30):
     return means.mean(), 2.05 * means.std(ddof=1) / math.sqrt(batches)
 
 
-@pytest.mark.parametrize(("servers", "slots", "load", "rounds"), [(1, 1, 0.7, 1), (1, 4, 0.8, 1), (5, 2, 0.7, 3)])
+@pytest.mark.parametrize(
+    ("servers", "slots", "load", "rounds"), [(1, 1, 0.7, 1), (1, 4, 0.8, 1), (5, 2, 0.7, 3)]
+)
 @pytest.mark.parametrize("kind", ["M", "D"])
 def test_the_simulators_mean_waits_are_the_formulas(servers, slots, load, rounds, kind):
     """Within 2 %, which is more than the 95 % interval of so many requests (±0.6 to ±1.6 %)."""
@@ -67,7 +69,9 @@ def test_the_simulators_mean_waits_are_the_formulas(servers, slots, load, rounds
         trace = loads.poisson(4_000_000, load * count, lengths, seed=count + seed)
         waits.append(simulate(trace, loads.steady(slots), Replicas(servers=servers)).wait_s[100_000:])
     exact, (mean, half) = formula(load * count, 1.0, count), interval(np.concatenate(waits))
-    print(f"M/{kind}/{count} at {load}: {mean:.5f} s ± {half / exact:.1%}, exact {exact:.5f} s, off {mean / exact - 1:+.2%}")
+    print(
+        f"M/{kind}/{count} at {load}: {mean:.5f} s ± {half / exact:.1%}, exact {exact:.5f} s, off {mean / exact - 1:+.2%}"
+    )
     assert half / exact < 0.02
     assert abs(mean / exact - 1) < 0.02
     if kind == "M":

@@ -21,13 +21,17 @@ SERVERS = (1, 2, 3, 5, 8)
 
 def busy(seed, many=2000):
     """More than one server of two slots can serve."""
-    return loads.poisson(many, 2.5, lambda draw, count: 1 + draw.exponential(1 / loads.STEP, count), seed=seed)
+    return loads.poisson(
+        many, 2.5, lambda draw, count: 1 + draw.exponential(1 / loads.STEP, count), seed=seed
+    )
 
 
 @pytest.mark.parametrize("policy", POLICIES)
 def test_no_request_waits_longer_for_more_servers(policy):
     for seed in range(5):
-        starts = [simulate(busy(seed), loads.steady(2), Replicas(servers=n, policy=policy)).started for n in SERVERS]
+        starts = [
+            simulate(busy(seed), loads.steady(2), Replicas(servers=n, policy=policy)).started for n in SERVERS
+        ]
         for fewer, more in zip(starts, starts[1:], strict=False):
             assert (more <= fewer + 1e-9).all()
         assert (starts[1] < starts[0] - 1).any()
@@ -38,7 +42,10 @@ def test_no_request_waits_longer_for_more_servers(policy):
 def test_the_mean_wait_is_no_longer_for_more_servers_where_prefill_stalls_and_steps_grow(policy, queue):
     for seed in range(10):
         trace, speeds = loads.small(seed, many=400), loads.speeds(seed)
-        waits = [simulate(trace, speeds, Replicas(servers=n, policy=policy, queue=queue)).wait_s.mean() for n in SERVERS]
+        waits = [
+            simulate(trace, speeds, Replicas(servers=n, policy=policy, queue=queue)).wait_s.mean()
+            for n in SERVERS
+        ]
         assert all(more <= fewer + 1e-9 for fewer, more in zip(waits, waits[1:], strict=False)), (seed, waits)
 
 
@@ -65,11 +72,17 @@ def test_no_server_has_more_than_its_slots_and_none_is_idle_while_requests_wait(
 def test_what_comes_in_is_served_shed_or_failed(queue):
     for seed in range(20):
         trace = loads.small(seed, users=2)
-        fleet = loads.fleet(seed, "least_connections", queue=queue, users=2, failing=True, scaled=seed % 2 > 0)
+        fleet = loads.fleet(
+            seed, "least_connections", queue=queue, users=2, failing=True, scaled=seed % 2 > 0
+        )
         ours = simulate(trace, loads.speeds(seed), fleet)
         sums = ours.totals
         assert sums.requests == len(trace.arrival_s) == sums.served + sums.shed + sums.failed
-        for became, count in ((Became.SERVED, sums.served), (Became.SHED, sums.shed), (Became.FAILED, sums.failed)):
+        for became, count in (
+            (Became.SERVED, sums.served),
+            (Became.SHED, sums.shed),
+            (Became.FAILED, sums.failed),
+        ):
             assert (ours.status == became).sum() == count
         served = ours.status == Became.SERVED
         assert sums.output_tokens == trace.output_tokens[served].sum()
@@ -83,7 +96,9 @@ def test_what_comes_in_is_served_shed_or_failed(queue):
 
 def test_which_replica_it_is_changes_nothing():
     """All policies but the order of the replicas are the same where one step is as long as another."""
-    waits = [simulate(busy(1), loads.steady(2), Replicas(servers=3, policy=policy)).wait_s for policy in POLICIES]
+    waits = [
+        simulate(busy(1), loads.steady(2), Replicas(servers=3, policy=policy)).wait_s for policy in POLICIES
+    ]
     for other in waits[1:]:
         np.testing.assert_allclose(other, waits[0], atol=1e-9)
 
@@ -117,7 +132,10 @@ def test_regions_in_another_order_are_the_same_regions(policy):
 
 def test_the_seed_is_the_luck():
     first, same, other = (
-        simulate(loads.small(1, many=300), loads.speeds(1), Replicas(servers=4, policy="random"), seed=seed).server for seed in (1, 1, 2)
+        simulate(
+            loads.small(1, many=300), loads.speeds(1), Replicas(servers=4, policy="random"), seed=seed
+        ).server
+        for seed in (1, 1, 2)
     )
     assert (first == same).all()
     assert (first != other).any()
@@ -136,7 +154,12 @@ def one(prompt=0, output=1, **more):
 
 def test_a_request_alone():
     speeds = Speeds(prefill=100.0, step=(0.1, 0.2), overhead=0.5)
-    for prompt, output, ttft, e2e in ((0, 1, 0.5, 0.5), (0, 0, 0.5, 0.5), (50, 1, 1.0, 1.0), (50, 11, 1.0, 2.0)):
+    for prompt, output, ttft, e2e in (
+        (0, 1, 0.5, 0.5),
+        (0, 0, 0.5, 0.5),
+        (50, 1, 1.0, 1.0),
+        (50, 11, 1.0, 2.0),
+    ):
         ours = simulate(one(prompt, output), speeds, Replicas())
         assert (ours.ttft_s[0], ours.e2e_s[0]) == pytest.approx((ttft, e2e))
         assert ours.totals.end_s == ours.totals.server_seconds == pytest.approx(2 + e2e)
@@ -154,13 +177,17 @@ def test_prefill_stalls_a_slot_that_generates():
 
 
 def test_requests_that_come_at_once_take_the_slots_in_their_order():
-    ours = simulate(Trace(np.zeros(6), np.full(6, 10), np.full(6, 11)), Speeds(10.0, (0.1,)), Replicas(servers=2))
+    ours = simulate(
+        Trace(np.zeros(6), np.full(6, 10), np.full(6, 11)), Speeds(10.0, (0.1,)), Replicas(servers=2)
+    )
     assert ours.started.tolist() == pytest.approx([0, 0, 2, 2, 4, 4])
     assert ours.server.tolist() == [0, 1, 0, 1, 0, 1]
 
 
 def test_a_prompt_that_is_all_cached_costs_no_prefill():
-    trace = Trace(np.array([0.0, 9.0, 18.0]), np.full(3, 40), np.ones(3, int), np.array([1, 1, 2]), np.full(3, 40))
+    trace = Trace(
+        np.array([0.0, 9.0, 18.0]), np.full(3, 40), np.ones(3, int), np.array([1, 1, 2]), np.full(3, 40)
+    )
     ours = simulate(trace, Speeds(prefill=10.0, step=(0.1, 0.1)), Replicas())
     assert ours.ttft_s.tolist() == pytest.approx([4, 0, 4])
     assert ours.totals.cached_tokens == 40
@@ -171,14 +198,24 @@ def test_a_prompt_that_is_all_cached_costs_no_prefill():
 def test_prefix_hash_keeps_a_prefix_on_its_server_until_that_has_too_much():
     draw = np.random.default_rng(1)
     prefix = draw.integers(0, 40, 3000)
-    trace = Trace(np.cumsum(draw.exponential(1.0, 3000)), np.full(3000, 100), np.full(3000, 50), prefix, np.full(3000, 90))
+    trace = Trace(
+        np.cumsum(draw.exponential(1.0, 3000)),
+        np.full(3000, 100),
+        np.full(3000, 50),
+        prefix,
+        np.full(3000, 90),
+    )
     speeds = Speeds(1000.0, (0.01,) * 4)
     far, near = (
-        simulate(trace, speeds, Replicas(servers=10, policy="prefix_hash", bound=bound)) for bound in (100.0, 1.0)
+        simulate(trace, speeds, Replicas(servers=10, policy="prefix_hash", bound=bound))
+        for bound in (100.0, 1.0)
     )
     assert all(len(set(far.server[prefix == p])) == 1 for p in range(40))
     assert near.totals.cached_tokens < far.totals.cached_tokens
-    assert simulate(trace, speeds, Replicas(servers=10, policy="random")).totals.cached_tokens < far.totals.cached_tokens / 2
+    assert (
+        simulate(trace, speeds, Replicas(servers=10, policy="random")).totals.cached_tokens
+        < far.totals.cached_tokens / 2
+    )
 
 
 def test_a_server_that_goes_moves_no_other_servers_prefixes():
@@ -186,7 +223,11 @@ def test_a_server_that_goes_moves_no_other_servers_prefixes():
     trace = Trace(np.arange(200.0), np.full(200, 10), np.full(200, 5), prefix, np.full(200, 5))
     fleet = Replicas(servers=5, policy="prefix_hash", bound=100.0)
     whole = simulate(trace, loads.steady(4), fleet).server
-    less = simulate(trace, loads.steady(4), Replicas(servers=5, policy="prefix_hash", bound=100.0, failures=(Failure(server=2, from_s=0),))).server
+    less = simulate(
+        trace,
+        loads.steady(4),
+        Replicas(servers=5, policy="prefix_hash", bound=100.0, failures=(Failure(server=2, from_s=0),)),
+    ).server
     assert (whole == 2).any()
     assert (whole == less)[whole != 2].all()
     assert set(less[whole == 2].tolist()) == {0, 1, 3, 4}
@@ -201,5 +242,8 @@ def test_no_slo_is_the_share_that_was_served():
     strict = ours.goodput(SLO(ttft_ms=1e3, e2e_ms=2e3, tpot_ms=0.11))
     kept = (ours.ttft_s <= 1) & (ours.e2e_s <= 2)
     assert strict.requests == kept.sum() > 0
-    assert ours.goodput(SLO(tpot_ms=0.09)).requests == (ours.trace.output_tokens[ours.status == Became.SERVED] <= 1).sum()
+    assert (
+        ours.goodput(SLO(tpot_ms=0.09)).requests
+        == (ours.trace.output_tokens[ours.status == Became.SERVED] <= 1).sum()
+    )
     assert math.isclose(strict.requests_per_second, kept.sum() / ours.totals.end_s)

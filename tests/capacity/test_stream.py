@@ -21,7 +21,10 @@ from llmlab.records.stats import SLO
 
 def cut(trace, *at):
     """A trace in pieces."""
-    columns = [np.split(column, at) if column is not None else [None] * (len(at) + 1) for column in vars(trace).values()]
+    columns = [
+        np.split(column, at) if column is not None else [None] * (len(at) + 1)
+        for column in vars(trace).values()
+    ]
     return [Trace(*parts) for parts in zip(*columns, strict=True)]
 
 

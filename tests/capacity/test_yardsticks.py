@@ -19,7 +19,9 @@ def test_one_queue_in_simpy_and_in_ciw(servers, slots):
     ours = simulate(trace, loads.steady(slots), Replicas(servers=servers))
     service = (trace.output_tokens - 1) * loads.STEP
     assert ours.wait_s.mean() > 0.5 / (servers * slots)
-    np.testing.assert_allclose(yardsticks.simpy_queue(trace, service, servers * slots), ours.started, atol=1e-6)
+    np.testing.assert_allclose(
+        yardsticks.simpy_queue(trace, service, servers * slots), ours.started, atol=1e-6
+    )
     np.testing.assert_allclose(yardsticks.ciw_queue(trace, service, servers * slots), ours.started, atol=1e-6)
 
 
@@ -29,7 +31,9 @@ def test_servers_with_prefill_in_simpy(servers, slots):
     many = 4000
     draw = np.random.default_rng(5)
     speeds = Speeds(prefill=1000.0, step=(0.01,) * slots, overhead=0.003)
-    trace = loads.poisson(many, servers * min(slots, 2) / 1.4, lambda _, count: 1 + draw.integers(0, 100, count), seed=5)
+    trace = loads.poisson(
+        many, servers * min(slots, 2) / 1.4, lambda _, count: 1 + draw.integers(0, 100, count), seed=5
+    )
     trace.prompt_tokens[:] = draw.integers(0, 500, many)
     ours = simulate(trace, speeds, Replicas(servers=servers))
     started, ttft, e2e = yardsticks.simpy_servers(trace, speeds, servers)

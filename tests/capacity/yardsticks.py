@@ -22,7 +22,9 @@ def simpy_queue(trace, service, capacity):
             yield env.timeout(seconds)
 
     def door():
-        for number, (arrival, seconds) in enumerate(zip(trace.arrival_s.tolist(), service.tolist(), strict=True)):
+        for number, (arrival, seconds) in enumerate(
+            zip(trace.arrival_s.tolist(), service.tolist(), strict=True)
+        ):
             yield env.timeout(arrival - env.now)
             env.process(request(number, seconds))
 
