@@ -63,7 +63,7 @@ def shed(arena: Any, which: int, reason: int, now: float) -> None:
 def settled(arena: Any, number: int) -> None:
     """After any change to the slots of a server."""
     plan(arena.world, arena.servers, arena.slots, arena.step, arena.tree, number)
-    tell(arena.servers, arena.regions, arena.world[0].slots, number)
+    tell(arena, number)
 
 
 @inlined
@@ -74,9 +74,10 @@ def assign(arena: Any, number: int, which: int, now: float) -> None:
     arena.regions[server.region].load += 1
     if server.busy < world.slots:
         admit(arena, number, which, now)
-        settled(arena, number)
+        plan(arena.world, arena.servers, arena.slots, arena.step, arena.tree, number)
     else:
         push(arena.requests, arena.queues[world.users + 1 + number], which)
+    tell(arena, number)
 
 
 @jit
@@ -163,7 +164,7 @@ def refill(arena: Any, number: int, now: float) -> None:
     while own.count and server.busy < world.slots:
         admit(arena, number, pop(arena.requests, own), now)
     if world.waiting and not world.at_server:
-        tell(arena.servers, arena.regions, world.slots, number)
+        tell(arena, number)
         while world.waiting and server.open:
             user = eldest(arena, server.region)
             if user < 0:
@@ -172,7 +173,7 @@ def refill(arena: Any, number: int, now: float) -> None:
             server.load += 1
             arena.regions[server.region].load += 1
             admit(arena, number, pop(arena.requests, arena.queues[user]), now)
-            tell(arena.servers, arena.regions, world.slots, number)
+            tell(arena, number)
         watch(arena)
     settled(arena, number)
     if drained(arena, number):

@@ -7,7 +7,7 @@ from typing import Any
 from .control import control, fail
 from .door import arrive, expire, pop, refill
 from .jit import jit
-from .server import soonest
+from .server import first_to_end
 from .state import NEVER
 
 
@@ -24,7 +24,7 @@ def run(arena: Any, first: int, last: int, drain: bool) -> None:
         arrival = requests[which].arrival if which < last else NEVER
         ended = tree[1]
         if ended <= arrival and ended <= world.control and ended <= world.expiry and ended < NEVER:
-            refill(arena, soonest(tree, world.leaves), ended)
+            refill(arena, first_to_end(tree, world.leaves), ended)
         elif world.control <= arrival and world.control <= world.expiry and world.control < NEVER:
             if not control(arena) and which >= last and world.expiry == NEVER:
                 give_up(arena)

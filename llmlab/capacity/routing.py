@@ -45,16 +45,6 @@ def nth(servers: Any, region: Any, at_server: int, number: int) -> int:
 
 
 @jit
-def least(servers: Any, region: Any, at_server: int) -> int:
-    """The candidate with the fewest requests; of several, the first."""
-    best = -1
-    for which in range(region.first, region.last):
-        if candidate(servers[which], at_server) and (best < 0 or servers[which].load < servers[best].load):
-            best = which
-    return best
-
-
-@jit
 def hashed(servers: Any, region: Any, at_server: int, prefix: int, bound: float) -> int:
     """The server that a prefix belongs to, or the next in its own order, where that has more than `bound` times the mean load.
 
@@ -73,7 +63,7 @@ def hashed(servers: Any, region: Any, at_server: int, prefix: int, bound: float)
 
 
 @inlined
-def chosen(world: Any, servers: Any, region: Any, request: Any) -> int:
+def chosen(world: Any, servers: Any, region: Any, ranks: Any, request: Any) -> int:
     """The policy's choice in a region that has a candidate."""
     policy, at_server = world.policy, world.at_server
     if policy == ROUND_ROBIN:
@@ -100,7 +90,7 @@ def chosen(world: Any, servers: Any, region: Any, request: Any) -> int:
         which = hashed(servers, region, at_server, request.prefix, world.bound)
         if which >= 0:
             return which
-    return least(servers, region, at_server)
+    return int(ranks[1]) % len(servers)
 
 
 @inlined
@@ -114,5 +104,5 @@ def pick(arena: Any, which: int) -> int:
                 break
             region = arena.regions[number]
             if (region.up if full else region.open) > 0:
-                return chosen(world, arena.servers, region, request)
+                return chosen(world, arena.servers, region, arena.ranks[number], request)
     return -1

@@ -43,8 +43,13 @@ def plan(world: Any, servers: Any, slots: Any, step: Any, tree: Any, number: int
             soonest, single = end, which
     which = single
     server.next_slot = which
-    node = world[0].leaves + number
-    tree[node] = soonest
+    enter(tree, world[0].leaves + number, soonest)
+
+
+@inlined
+def enter(tree: Any, node: int, value: float) -> None:
+    """Change a leaf of a tournament: each node has the least of the two below it, `2 * node` and the next."""
+    tree[node] = value
     while node > 1:
         node >>= 1
         least = min(tree[2 * node], tree[2 * node + 1])
@@ -54,7 +59,7 @@ def plan(world: Any, servers: Any, slots: Any, step: Any, tree: Any, number: int
 
 
 @inlined
-def soonest(tree: Any, leaves: int) -> int:
+def first_to_end(tree: Any, leaves: int) -> int:
     """The server whose request ends next; of several, the first."""
     node = 1
     while node < leaves:
@@ -63,15 +68,23 @@ def soonest(tree: Any, leaves: int) -> int:
 
 
 @inlined
-def tell(servers: Any, regions: Any, width: int, number: int) -> None:
-    """Keep what a region knows of a server: whether it takes requests, and has a free slot."""
-    server = servers[number]
-    region = regions[server.region]
+def tell(arena: Any, number: int) -> None:
+    """Keep what a region knows of a server: whether it takes requests, has a free slot, and has the fewest requests."""
+    world, server = arena.world[0], arena.servers[number]
+    region = arena.regions[server.region]
     accepts = 1 if server.state == UP and server.down == 0 else 0
-    free = 1 if accepts and server.busy < width else 0
+    free = 1 if accepts and server.busy < world.slots else 0
     region.up += accepts - server.accepts
     region.open += free - server.open
     server.accepts, server.open = accepts, free
+    if world.ranked:
+        # Of servers with as many requests, the first: a number that holds both.
+        rank = (
+            float(server.load * len(arena.servers) + number)
+            if (accepts if world.at_server else free)
+            else NEVER
+        )
+        enter(arena.ranks[server.region], region.leaves + number - region.first, rank)
 
 
 @inlined
