@@ -188,7 +188,7 @@ class Planned:
 
     @shown
     def needed(self, label: str = HERE) -> Drawn:
-        """How many servers which load needs, one of them spare, for a promise that is kept for 90, 95 and 99 % of the requests; three days each."""
+        """How many servers which load needs, one of them spare, when 90, 95 and 99 % of the requests are to be kept; three days each."""
         plan, speeds = self._now()
         rows: list[list[Cell]] = []
         lines = []
