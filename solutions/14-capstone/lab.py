@@ -137,21 +137,21 @@ needed.plot(guess=lab.guess("servers_for_a_load_of_4"))
 # %% [markdown] id="costs-text" tags=["prediction"]
 # ## What a million tokens cost
 #
-# A server costs the same whether it works or waits. **Predict**: what do a million output tokens cost, in dollars, with four servers that are
-# always on and a tenth busy?
+# A server costs the same whether it works or waits; one that comes and goes is paid while it is there. **Predict**: from which
+# utilisation on (0 to 1) are four servers that are always on the cheapest way?
 
 # %% id="predict-costs"
-lab.predict(dollars_a_tenth_busy=1.0)
+lab.predict(always_on_pays_from=0.2)
 
 # %% id="costs"
 costs = plan.costs()
 costs
 
 # %% id="costs-compare"
-lab.compare(dollars_a_tenth_busy=costs.value("always on, 10 % busy"))
+lab.compare(always_on_pays_from=costs.value("always on pays from"))
 
 # %% id="costs-figure" tags=["figure"]
-costs.plot(guess=lab.guess("dollars_a_tenth_busy"))
+costs.plot(guess=lab.guess("always_on_pays_from"))
 
 # %% [markdown] id="costs-after"
 # A line is a way to have servers; further right they are busier, and a ring marks where another way becomes the cheaper one. Tokens are

@@ -40,7 +40,7 @@ CALIBRATION = "calibration"  # the note of such a record
 SEEDS = 3  # days that a number of servers is drawn from
 LOADS = (1.0, 2.0, 4.0, 8.0)  # servers that are busy all the time
 SHARES = (0.9, 0.95, 0.99)  # of the requests kept: three promises
-UTILISED = (0.02, 0.05, 0.1, 0.2, 0.35, 0.5, 0.7)
+UTILISED = (0.002, 0.01, 0.05, 0.1, 0.2, 0.35, 0.5, 0.7)
 
 
 def far() -> sizing.Distances:
@@ -244,12 +244,9 @@ class Planned:
             f"{share:.0%} busy: " + ", ".join(f"{row[0]} ${row[2]:.2f}" for row in rows if row[1] == share)
             for share in UTILISED
         ]
-        return Drawn(
-            table,
-            figures.costs,
-            lines,
-            {"always on, 10 % busy": next(row[2] for row in rows if row[:2] == ["always on", 0.1])},
-        )
+        pays = _pays_from(rows)
+        lines.append(f"always on is the cheapest from {pays:.0%} on" if pays else "always on is never the cheapest")
+        return Drawn(table, figures.costs, lines, {"always on pays from": pays})
 
     def _lines(self) -> list[str]:
         try:
@@ -269,6 +266,22 @@ class Planned:
 
     def _repr_html_(self) -> str:
         return "<br>".join(html.escape(line) for line in self._lines())
+
+
+def _pays_from(rows: Sequence[Sequence[Cell]]) -> float | None:
+    """The utilisation from which on servers that are always on are the cheapest, on a straight line between two points; None: never."""
+    gaps = []
+    for share in UTILISED:
+        dollars = {str(row[0]): float(row[2] or 0) for row in rows if row[1] == share}
+        others = [price for name, price in dollars.items() if name != "always on"]
+        gaps.append(math.log(dollars["always on"] / min(others)))
+    if gaps[-1] > 0:
+        return None
+    last = max((number for number, gap in enumerate(gaps) if gap > 0), default=-1)
+    if last < 0:
+        return UTILISED[0]
+    low, high = UTILISED[last], UTILISED[last + 1]
+    return low + (high - low) * gaps[last] / (gaps[last] - gaps[last + 1])
 
 
 def costs_at(plan: Plan, label: str, speeds: Speeds, share: float, seed: int) -> dict[str, float]:
