@@ -17,6 +17,7 @@ FLOORS = [
     ["machine"],
     ["serve"],
     ["load"],
+    ["capacity"],
     ["doctor"],
     ["checks"],
     ["course"],

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 from dataclasses import replace
 
@@ -32,7 +33,7 @@ def test_no_request_waits_longer_for_more_servers(policy):
         starts = [
             simulate(busy(seed), loads.steady(2), Replicas(servers=n, policy=policy)).started for n in SERVERS
         ]
-        for fewer, more in zip(starts, starts[1:], strict=False):
+        for fewer, more in itertools.pairwise(starts):
             assert (more <= fewer + 1e-9).all()
         assert (starts[1] < starts[0] - 1).any()
 
@@ -46,7 +47,7 @@ def test_the_mean_wait_is_no_longer_for_more_servers_where_prefill_stalls_and_st
             simulate(trace, speeds, Replicas(servers=n, policy=policy, queue=queue)).wait_s.mean()
             for n in SERVERS
         ]
-        assert all(more <= fewer + 1e-9 for fewer, more in zip(waits, waits[1:], strict=False)), (seed, waits)
+        assert all(more <= fewer + 1e-9 for fewer, more in itertools.pairwise(waits)), (seed, waits)
 
 
 def counted(begins, ends, at):
