@@ -133,7 +133,7 @@ def scale(arena: Any, number: int, now: float) -> bool:
         server = arena.servers[which]
         if server.down == 0 and (server.state == STARTING or server.state == UP):
             running += 1
-    wanted = min(max(int(math.ceil(requests / world.target)), world.min), world.max)
+    wanted = min(max(math.ceil(requests / world.target), world.min), world.max)
     if wanted >= running:
         region.below = NEVER
         return start(arena, region, wanted - running, now)

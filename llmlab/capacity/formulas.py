@@ -80,7 +80,7 @@ def _load(rate: float, service_s: float, servers: int) -> float:
     load = rate * service_s
     if servers < 1 or load < 0 or load >= servers:
         raise LabError(
-            f"{rate:g} requests a second of {service_s:g} s each keep {load:g} servers busy, and there are {servers}: the queue has no mean.",
+            f"{rate:g} requests a second of {service_s:g} s each keep {load:g} servers busy of {servers}: the queue has no mean.",
             fix="more servers, or a lower rate",
         )
     return load

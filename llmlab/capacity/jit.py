@@ -46,11 +46,12 @@ def inlined(function: F) -> F:
 def _compiled(function: F, **more: bool) -> F:
     # Without reference counts (nrt), which took nine tenths of the time: nothing here makes an array or returns one.
     options: dict[str, Any] = {"error_model": "numpy", "_nrt": False, **more}
-    before, numba.config.CACHE_DIR = numba.config.CACHE_DIR, FOLDER
+    config: Any = numba.config
+    before, config.CACHE_DIR = config.CACHE_DIR, FOLDER
     try:
         made: F = numba.njit(cache=True, **options)(function)
     except RuntimeError:  # no folder can be written to: each process compiles for itself
         made = numba.njit(**options)(function)
     finally:
-        numba.config.CACHE_DIR = before
+        config.CACHE_DIR = before
     return made

@@ -57,7 +57,7 @@ class Totals(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
 
 
 @dataclass(frozen=True)
-class Simulated:
+class Forecast:
     """What became of each request, in the order of the trace; NaN where a request was shed or has failed."""
 
     trace: Trace

@@ -121,7 +121,7 @@ def admit(arena: Any, number: int, which: int, now: float) -> None:
 def leave(arena: Any, number: int, place: int, now: float) -> int:
     """Free a slot, whatever became of its request, which is returned."""
     server, slot, world = arena.servers[number], arena.slots[place], arena.world[0]
-    which = slot.request
+    which = int(slot.request)
     server.busy -= 1
     server.load -= 1
     arena.regions[server.region].load -= 1

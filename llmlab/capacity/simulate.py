@@ -10,7 +10,7 @@ import numpy as np
 from ..errors import LabError
 from ..records.stats import SLO
 from .fleet import Replicas
-from .outcome import Simulated, Totals, totals
+from .outcome import Forecast, Totals, totals
 from .speeds import Speeds
 from .summary import Summary
 from .trace import Column, Trace
@@ -19,7 +19,7 @@ from .trace import Column, Trace
 PIECE = 1 << 14
 
 
-def simulate(trace: Trace, speeds: Speeds, fleet: Replicas, *, seed: int = 0) -> Simulated:
+def simulate(trace: Trace, speeds: Speeds, fleet: Replicas, *, seed: int = 0) -> Forecast:
     """Replay a trace on a fleet.
 
     A request is at the door when it arrives; the round trip to its region is added to its TTFT and E2E. A request of no output
@@ -35,7 +35,7 @@ def simulate(trace: Trace, speeds: Speeds, fleet: Replicas, *, seed: int = 0) ->
     runs = _Runs(speeds, fleet, seed)
     for requests in runs.over([trace]):
         runs.tally.store(requests, ttft, e2e, started, server, status)
-    return Simulated(
+    return Forecast(
         trace=trace,
         ttft_s=ttft,
         e2e_s=e2e,

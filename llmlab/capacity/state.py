@@ -43,8 +43,8 @@ SERVER = np.dtype([
 ])
 REGION = np.dtype([
     ("first", "i8"), ("last", "i8"),  # its servers
-    ("up", "i8"), ("open", "i8"), ("load", "i8"), ("alive", "i8"),  # accepting; with a free slot; requests; not in a failure
-    ("leaves", "i8"), ("turn", "i8"), ("below", "f8"), ("highest", "i8"),  # the autoscaler's: since when fewer are wanted, and the most of it
+    ("up", "i8"), ("open", "i8"), ("load", "i8"), ("alive", "i8"),  # accepting; with a free slot; requests; not failed
+    ("leaves", "i8"), ("turn", "i8"), ("below", "f8"), ("highest", "i8"),  # since when fewer are wanted, and the most of it
 ])
 QUEUE = np.dtype([("head", "i8"), ("tail", "i8"), ("count", "i8")])
 EVENT = np.dtype([("time", "f8"), ("down", "i8"), ("first", "i8"), ("last", "i8")])  # a failure begins or ends

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 from dataclasses import replace
-from itertools import pairwise
 
 import loads
 import numpy as np
@@ -33,7 +33,7 @@ def test_no_request_waits_longer_for_more_servers(policy):
         starts = [
             simulate(busy(seed), loads.steady(2), Replicas(servers=n, policy=policy)).started for n in SERVERS
         ]
-        for fewer, more in pairwise(starts):
+        for fewer, more in itertools.pairwise(starts):
             assert (more <= fewer + 1e-9).all()
         assert (starts[1] < starts[0] - 1).any()
 
@@ -47,7 +47,7 @@ def test_the_mean_wait_is_no_longer_for_more_servers_where_prefill_stalls_and_st
             simulate(trace, speeds, Replicas(servers=n, policy=policy, queue=queue)).wait_s.mean()
             for n in SERVERS
         ]
-        assert all(more <= fewer + 1e-9 for fewer, more in pairwise(waits)), (seed, waits)
+        assert all(more <= fewer + 1e-9 for fewer, more in itertools.pairwise(waits)), (seed, waits)
 
 
 def counted(begins, ends, at):

@@ -245,7 +245,9 @@ class Planned:
             for share in UTILISED
         ]
         pays = _pays_from(rows)
-        lines.append(f"always on is the cheapest from {pays:.0%} on" if pays else "always on is never the cheapest")
+        lines.append(
+            f"always on is the cheapest from {pays:.0%} on" if pays else "always on is never the cheapest"
+        )
         return Drawn(table, figures.costs, lines, {"always on pays from": pays})
 
     def _lines(self) -> list[str]:
