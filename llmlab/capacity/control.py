@@ -51,8 +51,10 @@ def lose(arena: Any, first: int, last: int, now: float) -> None:
 def fail(arena: Any, which: int, now: float) -> None:
     """A request is lost for good."""
     arena.requests[which].status, arena.requests[which].ttft = FAILED, math.nan
-    arena.world[0].active -= 1
-    arena.world[0].end = now
+    world = arena.world[0]
+    world.active -= 1
+    world.failed += 1
+    world.end = now
 
 
 @jit
@@ -63,7 +65,7 @@ def recover(arena: Any, first: int, last: int, now: float) -> None:
         server.down -= 1
         if server.down == 0:
             arena.regions[server.region].alive += 1
-            tell(arena.servers, arena.regions, arena.world[0].slots, number)
+            tell(arena, number)
     reopen(arena, now)
 
 
@@ -76,7 +78,7 @@ def become_ready(arena: Any, now: float) -> None:
         server = arena.servers[number]
         if server.state == STARTING and server.ready <= now:
             server.state, server.prefilled = UP, now
-            tell(arena.servers, arena.regions, world.slots, number)
+            tell(arena, number)
         elif server.state == STARTING:
             world.ready = min(world.ready, server.ready)
     reopen(arena, now)
@@ -116,7 +118,7 @@ def stop(arena: Any, region: Any, many: int, now: float) -> None:
             servers[best].state = DRAINING
         else:
             turn_off(arena, best, now)
-        tell(servers, arena.regions, arena.world[0].slots, best)
+        tell(arena, best)
 
 
 @jit

@@ -5,13 +5,13 @@ from __future__ import annotations
 import math
 from typing import Any
 
-from .jit import jit
+from .jit import inlined, jit
 from .routing import pick
 from .server import admit, drained, end, plan, tell, turn_off
 from .state import DISPLACED, FULL, LATE, NEVER, SHED
 
 
-@jit
+@inlined
 def push(requests: Any, queue: Any, which: int) -> None:
     """Join the end of a queue."""
     requests[which].link = -1
@@ -23,7 +23,7 @@ def push(requests: Any, queue: Any, which: int) -> None:
     queue.count += 1
 
 
-@jit
+@inlined
 def pop(requests: Any, queue: Any) -> int:
     """Take the first of a queue."""
     which = queue.head
@@ -59,14 +59,14 @@ def shed(arena: Any, which: int, reason: int, now: float) -> None:
         world.displaced += 1
 
 
-@jit
+@inlined
 def settled(arena: Any, number: int) -> None:
     """After any change to the slots of a server."""
     plan(arena.world, arena.servers, arena.slots, arena.step, arena.tree, number)
-    tell(arena.servers, arena.regions, arena.world[0].slots, number)
+    tell(arena, number)
 
 
-@jit
+@inlined
 def assign(arena: Any, number: int, which: int, now: float) -> None:
     """Give a request to a server: to a slot, or to its own queue."""
     world, server = arena.world[0], arena.servers[number]
@@ -74,9 +74,10 @@ def assign(arena: Any, number: int, which: int, now: float) -> None:
     arena.regions[server.region].load += 1
     if server.busy < world.slots:
         admit(arena, number, which, now)
-        settled(arena, number)
+        plan(arena.world, arena.servers, arena.slots, arena.step, arena.tree, number)
     else:
         push(arena.requests, arena.queues[world.users + 1 + number], which)
+    tell(arena, number)
 
 
 @jit
@@ -91,7 +92,7 @@ def displaced(arena: Any, user: int) -> bool:
     return False
 
 
-@jit
+@inlined
 def arrive(arena: Any, which: int, now: float) -> None:
     """A request is at the door."""
     world, request = arena.world[0], arena.requests[which]
@@ -103,7 +104,8 @@ def arrive(arena: Any, which: int, now: float) -> None:
     elif world.waiting >= world.max_queue:
         shed(arena, which, FULL, now)
     else:
-        request.queued = now
+        request.queued, request.turn = now, world.turn
+        world.turn += 1
         push(arena.requests, arena.queues[request.region], which)
         world.waiting += 1
         watch(arena)
@@ -144,7 +146,7 @@ def eldest(arena: Any, region: int) -> int:
         queue = arena.queues[user]
         if queue.count == 0:
             continue
-        if best >= 0 and arena.requests[queue.head].queued >= arena.requests[arena.queues[best].head].queued:
+        if best >= 0 and arena.requests[queue.head].turn > arena.requests[arena.queues[best].head].turn:
             continue
         for number in range(len(arena.regions)):
             if (number == region or region < 0) and welcome(arena, user, number):
@@ -153,7 +155,7 @@ def eldest(arena: Any, region: int) -> int:
     return best
 
 
-@jit
+@inlined
 def refill(arena: Any, number: int, now: float) -> None:
     """Requests of a server have ended: those that wait take their slots."""
     world, server = arena.world[0], arena.servers[number]
@@ -162,7 +164,7 @@ def refill(arena: Any, number: int, now: float) -> None:
     while own.count and server.busy < world.slots:
         admit(arena, number, pop(arena.requests, own), now)
     if world.waiting and not world.at_server:
-        tell(arena.servers, arena.regions, world.slots, number)
+        tell(arena, number)
         while world.waiting and server.open:
             user = eldest(arena, server.region)
             if user < 0:
@@ -171,7 +173,7 @@ def refill(arena: Any, number: int, now: float) -> None:
             server.load += 1
             arena.regions[server.region].load += 1
             admit(arena, number, pop(arena.requests, arena.queues[user]), now)
-            tell(arena.servers, arena.regions, world.slots, number)
+            tell(arena, number)
         watch(arena)
     settled(arena, number)
     if drained(arena, number):

@@ -7,7 +7,7 @@ from typing import Any
 from .control import control, fail
 from .door import arrive, expire, pop, refill
 from .jit import jit
-from .server import soonest
+from .server import first_to_end
 from .state import NEVER
 
 
@@ -24,11 +24,10 @@ def run(arena: Any, first: int, last: int, drain: bool) -> None:
         arrival = requests[which].arrival if which < last else NEVER
         ended = tree[1]
         if ended <= arrival and ended <= world.control and ended <= world.expiry and ended < NEVER:
-            refill(arena, soonest(tree, world.leaves), ended)
+            refill(arena, first_to_end(tree, world.leaves), ended)
         elif world.control <= arrival and world.control <= world.expiry and world.control < NEVER:
-            now = world.control
             if not control(arena) and which >= last and world.expiry == NEVER:
-                give_up(arena, now)
+                give_up(arena)
         elif world.expiry <= arrival and world.expiry < NEVER:
             expire(arena, world.expiry)
         elif which < last:
@@ -38,14 +37,14 @@ def run(arena: Any, first: int, last: int, drain: bool) -> None:
             arrive(arena, which, arrival)
             which += 1
         else:
-            give_up(arena, world.end)
+            give_up(arena)
 
 
 @jit
-def give_up(arena: Any, now: float) -> None:
-    """Nothing will ever serve those who wait."""
+def give_up(arena: Any) -> None:
+    """Nothing will ever serve those who wait: they have failed, and count as gone with the last that was not."""
     world = arena.world[0]
     for user in range(world.users):
         while arena.queues[user].count:
             world.waiting -= 1
-            fail(arena, pop(arena.requests, arena.queues[user]), now)
+            fail(arena, pop(arena.requests, arena.queues[user]), world.end)

@@ -107,10 +107,14 @@ def good(kept: int, of: int, tokens: float, span: float) -> Goodput:
     )
 
 
-def totals(world: Any, counts: dict[str, int], server_seconds: float) -> Totals:
+def totals(world: Any, requests: int, server_seconds: float) -> Totals:
     """The sums of a run from the simulator's own record (`llmlab.capacity.state.WORLD`)."""
     return Totals(
-        **counts,
+        requests=requests,
+        served=int(world["served"]),
+        failed=int(world["failed"]),
+        prompt_tokens=int(world["prompt"]),
+        output_tokens=int(world["output"]),
         shed_full=int(world["full"]),
         shed_late=int(world["late"]),
         shed_displaced=int(world["displaced"]),

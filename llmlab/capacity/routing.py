@@ -7,11 +7,11 @@ from typing import Any
 
 import numpy as np
 
-from .jit import jit
+from .jit import inlined, jit
 from .state import POWER_OF_TWO, PREFIX_HASH, RANDOM, ROUND_ROBIN
 
 
-@jit
+@inlined
 def mixed(value: Any) -> Any:
     """64 bits that look like chance (the finalizer of SplitMix64: Steele, Lea and Flood, OOPSLA 2014)."""
     z = np.uint64(value) + np.uint64(0x9E3779B97F4A7C15)
@@ -20,14 +20,14 @@ def mixed(value: Any) -> Any:
     return z ^ (z >> np.uint64(31))
 
 
-@jit
+@inlined
 def drawn(seed: Any, number: int, attempt: int, below: int) -> int:
     """A number from 0 to below - 1 that depends on the seed and the request alone, so that two fleets see the same luck."""
     value = mixed(mixed(seed ^ mixed(np.uint64(number))) + np.uint64(attempt))
     return int(value % np.uint64(below))
 
 
-@jit
+@inlined
 def candidate(server: Any, at_server: int) -> bool:
     """Whether a server may be given a request: with the queue at the door, it needs a free slot."""
     return bool(server.accepts if at_server else server.open)
@@ -42,16 +42,6 @@ def nth(servers: Any, region: Any, at_server: int, number: int) -> int:
                 return int(which)
             number -= 1
     return -1
-
-
-@jit
-def least(servers: Any, region: Any, at_server: int) -> int:
-    """The candidate with the fewest requests; of several, the first."""
-    best = -1
-    for which in range(region.first, region.last):
-        if candidate(servers[which], at_server) and (best < 0 or servers[which].load < servers[best].load):
-            best = which
-    return best
 
 
 @jit
@@ -72,8 +62,8 @@ def hashed(servers: Any, region: Any, at_server: int, prefix: int, bound: float)
     return best
 
 
-@jit
-def chosen(world: Any, servers: Any, region: Any, request: Any) -> int:
+@inlined
+def chosen(world: Any, servers: Any, region: Any, ranks: Any, request: Any) -> int:
     """The policy's choice in a region that has a candidate."""
     policy, at_server = world.policy, world.at_server
     if policy == ROUND_ROBIN:
@@ -100,10 +90,10 @@ def chosen(world: Any, servers: Any, region: Any, request: Any) -> int:
         which = hashed(servers, region, at_server, request.prefix, world.bound)
         if which >= 0:
             return which
-    return least(servers, region, at_server)
+    return int(ranks[1]) % len(servers)
 
 
-@jit
+@inlined
 def pick(arena: Any, which: int) -> int:
     """The server for a request: in the nearest region with a free slot; -1 where it has to wait."""
     world, request, order = arena.world[0], arena.requests[which], arena.order
@@ -114,5 +104,5 @@ def pick(arena: Any, which: int) -> int:
                 break
             region = arena.regions[number]
             if (region.up if full else region.open) > 0:
-                return chosen(world, arena.servers, region, request)
+                return chosen(world, arena.servers, region, arena.ranks[number], request)
     return -1

@@ -9,14 +9,14 @@ from __future__ import annotations
 
 from typing import Any
 
-from .jit import jit
+from .jit import inlined, jit
 from .state import DRAINING, NEVER, OFF, SERVED, UP
 
 #: Two ends are one when so small a part of a token is between them: a step ends for all slots at once.
 SAME = 1e-9
 
 
-@jit
+@inlined
 def advance(server: Any, now: float, step: Any) -> None:
     """Bring the virtual clock of a server to `now`."""
     since = max(server.at, server.prefilled)
@@ -25,26 +25,31 @@ def advance(server: Any, now: float, step: Any) -> None:
     server.at = now
 
 
-@jit
+@inlined
 def plan(world: Any, servers: Any, slots: Any, step: Any, tree: Any, number: int) -> None:
     """Find which request of a server ends next, and enter when into the tournament of all servers."""
     server, width = servers[number], world[0].slots
-    soonest, which = NEVER, -1
-    if server.busy > 0:
+    lowest, which, soonest, single = NEVER, -1, NEVER, -1
+    for place in range(number * width, number * width + width):
+        slot = slots[place]
+        if slot.mark < lowest:
+            lowest, which = slot.mark, place
+        if slot.single < soonest:
+            soonest, single = slot.single, place
+    if which >= 0:
         since = max(server.at, server.prefilled)
-        pace = step[server.busy - 1]
-        for place in range(number * width, number * width + width):
-            slot = slots[place]
-            if slot.request >= 0:
-                if slot.single:
-                    end = slot.first
-                else:
-                    end = since + max(slot.mark - server.tokens, 0.0) * pace
-                if end < soonest:
-                    soonest, which = end, place
+        end = since + max(lowest - server.tokens, 0.0) * step[server.busy - 1]
+        if end < soonest:
+            soonest, single = end, which
+    which = single
     server.next_slot = which
-    node = world[0].leaves + number
-    tree[node] = soonest
+    enter(tree, world[0].leaves + number, soonest)
+
+
+@inlined
+def enter(tree: Any, node: int, value: float) -> None:
+    """Change a leaf of a tournament: each node has the least of the two below it, `2 * node` and the next."""
+    tree[node] = value
     while node > 1:
         node >>= 1
         least = min(tree[2 * node], tree[2 * node + 1])
@@ -53,57 +58,66 @@ def plan(world: Any, servers: Any, slots: Any, step: Any, tree: Any, number: int
         tree[node] = least
 
 
-@jit
-def soonest(tree: Any, leaves: int) -> int:
+@inlined
+def first_to_end(tree: Any, leaves: int) -> int:
     """The server whose request ends next; of several, the first."""
     node = 1
     while node < leaves:
-        node *= 2
-        if tree[node] > tree[node + 1]:
-            node += 1
+        node = 2 * node + int(tree[2 * node] > tree[2 * node + 1])
     return node - leaves
 
 
-@jit
-def tell(servers: Any, regions: Any, width: int, number: int) -> None:
-    """Keep what a region knows of a server: whether it takes requests, and has a free slot."""
-    server = servers[number]
-    region = regions[server.region]
+@inlined
+def tell(arena: Any, number: int) -> None:
+    """Keep what a region knows of a server: whether it takes requests, has a free slot, and has the fewest requests."""
+    world, server = arena.world[0], arena.servers[number]
+    region = arena.regions[server.region]
     accepts = 1 if server.state == UP and server.down == 0 else 0
-    free = 1 if accepts and server.busy < width else 0
+    free = 1 if accepts and server.busy < world.slots else 0
     region.up += accepts - server.accepts
     region.open += free - server.open
     server.accepts, server.open = accepts, free
+    if world.ranked:
+        # Of servers with as many requests, the first: a number that holds both.
+        rank = (
+            float(server.load * len(arena.servers) + number)
+            if (accepts if world.at_server else free)
+            else NEVER
+        )
+        enter(arena.ranks[server.region], region.leaves + number - region.first, rank)
 
 
-@jit
+@inlined
 def admit(arena: Any, number: int, which: int, now: float) -> None:
     """Give a free slot to a request: one that holds the beginning of its prompt, else the least recently used."""
     world, server, request = arena.world[0], arena.servers[number], arena.requests[which]
     slots, width = arena.slots, world.slots
     advance(server, now, arena.step)
-    best, cached = -1, 0
+    best, cached, longest = number * width, 0, NEVER
     for place in range(number * width, number * width + width):
-        slot = slots[place]
-        if slot.request < 0:
-            if request.prefix >= 0 and slot.prefix == request.prefix:
+        if slots[place].used < longest:
+            best, longest = place, slots[place].used
+    if request.prefix >= 0:
+        for place in range(number * width, number * width + width):
+            slot = slots[place]
+            if slot.request < 0 and slot.prefix == request.prefix:
                 best, cached = place, min(slot.prefix_tokens, request.prefix_tokens, request.prompt)
                 break
-            if best < 0 or slot.used < slots[best].used:
-                best = place
     server.prefilled = max(server.prefilled, now) + world.overhead + (request.prompt - cached) / world.prefill
     server.busy += 1
     slot = slots[best]
-    slot.request, slot.first = which, server.prefilled
-    slot.single = 1 if request.output <= 1 else 0
-    slot.mark = server.tokens + max(request.output - 1, 0)
+    slot.request, slot.used = which, NEVER
+    if request.output > 1:
+        slot.mark = server.tokens + (request.output - 1)
+    else:
+        slot.single = server.prefilled
     slot.prefix, slot.prefix_tokens = request.prefix, request.prefix_tokens
     request.server, request.started = number, now
     request.ttft = server.prefilled - request.arrival + arena.trip[request.region, server.region]
     world.cached += cached
 
 
-@jit
+@inlined
 def leave(arena: Any, number: int, place: int, now: float) -> int:
     """Free a slot, whatever became of its request, which is returned."""
     server, slot, world = arena.servers[number], arena.slots[place], arena.world[0]
@@ -112,32 +126,38 @@ def leave(arena: Any, number: int, place: int, now: float) -> int:
     server.load -= 1
     arena.regions[server.region].load -= 1
     slot.request, slot.used = -1, now
+    slot.mark = slot.single = NEVER
     world.slot_seconds += now - arena.requests[which].started
     return which
 
 
-@jit
+@inlined
 def serve(arena: Any, number: int, place: int, now: float) -> None:
     """A request has its last token."""
     request = arena.requests[leave(arena, number, place, now)]
     request.status = SERVED
     request.e2e = now - request.arrival + arena.trip[request.region, arena.servers[number].region]
-    arena.world[0].active -= 1
-    arena.world[0].end = now
+    world = arena.world[0]
+    world.active -= 1
+    world.end = now
+    world.served += 1
+    world.prompt += request.prompt
+    world.output += request.output
 
 
-@jit
+@inlined
 def end(arena: Any, number: int, now: float) -> None:
     """Free the slots whose requests end on this server now: all those of one decode step, or one that had but one token."""
     server, slots, width = arena.servers[number], arena.slots, arena.world[0].slots
-    if slots[server.next_slot].single:
+    first = server.next_slot
+    if slots[first].single < NEVER:
         advance(server, now, arena.step)
-        serve(arena, number, server.next_slot, now)
+        serve(arena, number, first, now)
     else:
-        server.tokens, server.at = slots[server.next_slot].mark, now
+        server.tokens, server.at = slots[first].mark, now
+        serve(arena, number, first, now)
         for place in range(number * width, number * width + width):
-            slot = slots[place]
-            if slot.request >= 0 and not slot.single and slot.mark <= server.tokens + SAME:
+            if slots[place].mark <= server.tokens + SAME:
                 serve(arena, number, place, now)
     if server.busy == 0:
         server.tokens = 0.0  # from here again, so that the clock keeps its digits
@@ -159,7 +179,7 @@ def forget(slots: Any, number: int, width: int) -> None:
         slots[place].prefix, slots[place].used = -1, -1.0
 
 
-@jit
+@inlined
 def drained(arena: Any, number: int) -> bool:
     """Whether a server that drains has finished what it had."""
     server = arena.servers[number]

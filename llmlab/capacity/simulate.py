@@ -30,19 +30,18 @@ def simulate(trace: Trace, speeds: Speeds, fleet: Replicas, *, seed: int = 0) ->
     :raises LabError: for a trace whose columns do not fit together, or that is not in the order of arrival.
     """
     many = len(trace.arrival_s)
-    floats = {name: np.full(many, np.nan) for name in ("ttft", "e2e", "started")}
-    whole: dict[str, Column] = {**floats, "server": np.full(many, -1), "status": np.zeros(many, np.int8)}
+    ttft, e2e, started = (np.full(many, np.nan) for _ in range(3))
+    server, status = np.full(many, -1), np.zeros(many, np.int8)
     runs = _Runs(speeds, fleet, seed)
-    for done in runs.over([trace]):
-        for name, column in whole.items():
-            column[done["number"]] = done[name]
+    for requests in runs.over([trace]):
+        runs.tally.store(requests, ttft, e2e, started, server, status)
     return Simulated(
         trace=trace,
-        ttft_s=whole["ttft"],
-        e2e_s=whole["e2e"],
-        server=whole["server"],
-        status=whole["status"],
-        started=whole["started"],
+        ttft_s=ttft,
+        e2e_s=e2e,
+        server=server,
+        status=status,
+        started=started,
         totals=runs.totals(),
     )
 
@@ -64,8 +63,8 @@ def simulate_stream(
     """
     summary = Summary(resolution, slo)
     runs = _Runs(speeds, fleet, seed)
-    for done in runs.over(chunks):
-        summary.count(done)
+    for requests in runs.over(chunks):
+        summary.count(requests)
     summary.totals = runs.totals()
     return summary
 
@@ -74,81 +73,64 @@ class _Runs:
     """The simulator between two pieces of a trace."""
 
     def __init__(self, speeds: Speeds, fleet: Replicas, seed: int) -> None:
-        from . import loop, state  # numba is half a second of import
+        from . import loop, state, tally  # numba is half a second of import
 
-        self._run, self._state = loop.run, state
+        self.loop, self.state, self.tally = loop, state, tally
         self.fleet = fleet
         self.arena: Any = state.built(speeds, fleet, seed)
         self.number, self.latest = 0, 0.0
-        self.counts = {"requests": 0, "served": 0, "failed": 0, "prompt_tokens": 0, "output_tokens": 0}
 
     def over(self, chunks: Iterable[Trace]) -> Iterator[Column]:
-        """Feed all, and give the requests that are done, a piece at a time, each once."""
+        """Feed all, a piece at a time; after each, give its requests: those that are not pending are done, and not seen again."""
         for chunk in chunks:
             self._check(chunk)
             for first in range(0, len(chunk.arrival_s), PIECE):
                 yield self._feed(chunk, first, min(first + PIECE, len(chunk.arrival_s)))
-        self._take(np.zeros(0, self._state.REQUEST))
-        many = len(self.arena.requests)
-        self._run(self.arena, many, many, True)
-        yield self._done()
+        many = self._room(0)
+        self.loop.run(self.arena, many, many, True)
+        yield self.arena.requests
 
     def totals(self) -> Totals:
+        """The sums, when all is done."""
         world, servers = self.arena.world[0], self.arena.servers
-        alive = servers["state"] != self._state.OFF
+        alive = servers["state"] != self.state.OFF
         paid = float(world["server_seconds"] + (world["end"] - servers["born"][alive]).sum())
-        return totals(world, self.counts, paid)
+        return totals(world, self.number, paid)
 
     def _feed(self, chunk: Trace, first: int, last: int) -> Column:
-        fresh = np.zeros(last - first, self._state.REQUEST)
-        for name, column, usual in (
-            ("arrival", chunk.arrival_s, 0),
-            ("prompt", chunk.prompt_tokens, 0),
-            ("output", chunk.output_tokens, 0),
-            ("prefix", chunk.prefix, -1),
-            ("prefix_tokens", chunk.prefix_tokens, 0),
-            ("region", chunk.region, 0),
-        ):
-            fresh[name] = usual if column is None else column[first:last]
-        fresh["number"] = np.arange(self.number, self.number + last - first)
-        for name in ("started", "ttft", "e2e"):
-            fresh[name] = np.nan
-        fresh["server"] = -1
+        kept = self._room(last - first)
+        requests: Column = self.arena.requests
+        arrival = np.ascontiguousarray(chunk.arrival_s[first:last], np.float64)
+        prompt, output = (
+            np.ascontiguousarray(column[first:last], np.int64)
+            for column in (chunk.prompt_tokens, chunk.output_tokens)
+        )
+        self.tally.fill(requests, kept, self.number, arrival, prompt, output)
+        for name in ("prefix", "prefix_tokens", "region"):
+            column = getattr(chunk, name)
+            if column is not None:
+                requests[name][kept:] = column[first:last]
         self.number += last - first
-        kept = self._take(fresh)
-        self._run(self.arena, kept, kept + len(fresh), False)
-        return self._done()
+        self.loop.run(self.arena, kept, kept + last - first, False)
+        return requests
 
-    def _take(self, fresh: Column) -> int:
-        """Put new requests behind those that are not done, which are moved to the front; how many these are."""
-        requests = self.arena.requests
-        pending = requests["status"] == self._state.PENDING
-        # -1, for none, stays -1: it is the last place.
-        moved = np.append(np.cumsum(pending) - 1, -1)
-        kept = requests[pending]
-        kept["link"] = moved[kept["link"]]
+    def _room(self, many: int) -> int:
+        """Keep the requests that are not done, with room for `many` behind them; how many are kept."""
+        old = self.arena.requests
+        pending = np.flatnonzero(old["status"] == self.state.PENDING)
+        requests = np.zeros(len(pending) + many, self.state.REQUEST)
+        requests[: len(pending)] = kept = old[pending]
+        moved = np.full(len(old) + 1, -1)  # -1, for none, stays -1: it is the last place
+        moved[pending] = np.arange(len(pending))
+        requests["link"][: len(pending)] = moved[kept["link"]]
         for array, name in (
             (self.arena.slots, "request"),
             (self.arena.queues, "head"),
             (self.arena.queues, "tail"),
         ):
             array[name] = moved[array[name]]
-        self.arena = self.arena._replace(requests=np.concatenate([kept, fresh]))
-        return len(kept)
-
-    def _done(self) -> Column:
-        requests = self.arena.requests
-        done: Column = requests[requests["status"] != self._state.PENDING]
-        served = done["status"] == self._state.SERVED
-        for name, value in (
-            ("requests", len(done)),
-            ("served", served.sum()),
-            ("failed", (done["status"] == self._state.FAILED).sum()),
-            ("prompt_tokens", done["prompt"][served].sum()),
-            ("output_tokens", done["output"][served].sum()),
-        ):
-            self.counts[name] += int(value)
-        return done
+        self.arena = self.arena._replace(requests=requests)
+        return len(pending)
 
     def _check(self, chunk: Trace) -> None:
         """Refuse what is no trace."""

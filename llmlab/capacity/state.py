@@ -23,15 +23,15 @@ NEVER = math.inf
 REQUEST = np.dtype([
     ("arrival", "f8"), ("prompt", "i8"), ("output", "i8"), ("prefix", "i8"), ("prefix_tokens", "i8"), ("region", "i8"),
     ("number", "i8"),  # in the whole trace
-    ("queued", "f8"), ("link", "i8"),  # when it joined the queue that it is in, and who is behind it
+    ("queued", "f8"), ("turn", "i8"), ("link", "i8"),  # when it joined the queue it is in, as which at the door; who is behind it
     ("attempts", "i8"), ("status", "i8"), ("server", "i8"), ("started", "f8"), ("ttft", "f8"), ("e2e", "f8"),
 ])
 SLOT = np.dtype([
     ("request", "i8"),  # -1: free
-    ("first", "f8"),  # when its first token comes
-    ("mark", "f8"),  # what the server's virtual clock shows at its last token
-    ("single", "i8"),  # 1: its first token is its last
-    ("prefix", "i8"), ("prefix_tokens", "i8"), ("used", "f8"),  # the cache, and when the slot was last freed
+    ("mark", "f8"),  # what the server's virtual clock shows at its last token; never: free, or its first token is the last
+    ("single", "f8"),  # when its only token comes; never, where it has more
+    ("used", "f8"),  # when it was last freed; never: taken
+    ("prefix", "i8"), ("prefix_tokens", "i8"),  # what is in its cache
 ])
 SERVER = np.dtype([
     ("prefilled", "f8"),  # until when it does prefill
@@ -44,20 +44,20 @@ SERVER = np.dtype([
 REGION = np.dtype([
     ("first", "i8"), ("last", "i8"),  # its servers
     ("up", "i8"), ("open", "i8"), ("load", "i8"), ("alive", "i8"),  # accepting; with a free slot; requests; not in a failure
-    ("turn", "i8"), ("below", "f8"), ("highest", "i8"),  # the autoscaler's: since when fewer are wanted, and the most of it
+    ("leaves", "i8"), ("turn", "i8"), ("below", "f8"), ("highest", "i8"),  # the autoscaler's: since when fewer are wanted, and the most of it
 ])
 QUEUE = np.dtype([("head", "i8"), ("tail", "i8"), ("count", "i8")])
 EVENT = np.dtype([("time", "f8"), ("down", "i8"), ("first", "i8"), ("last", "i8")])  # a failure begins or ends
 WORLD = np.dtype([
     ("prefill", "f8"), ("overhead", "f8"), ("slots", "i8"), ("users", "i8"), ("leaves", "i8"),
-    ("at_server", "i8"), ("policy", "i8"), ("bound", "f8"), ("seed", "u8"),
+    ("at_server", "i8"), ("policy", "i8"), ("ranked", "i8"), ("bound", "f8"), ("seed", "u8"),
     ("max_queue", "f8"), ("max_wait", "f8"), ("retries", "i8"),
     ("min", "i8"), ("max", "i8"), ("target", "f8"), ("startup", "f8"), ("interval", "f8"), ("down_delay", "f8"),
     ("control", "f8"), ("event", "i8"), ("tick", "f8"), ("ticks", "i8"), ("ready", "f8"),  # the next of each
     ("expiry", "f8"),  # when the one that waits longest has waited too long
-    ("waiting", "i8"), ("active", "i8"),  # at the door; in all
+    ("waiting", "i8"), ("active", "i8"), ("turn", "i8"),  # at the door; in all; that were ever waiting
     ("end", "f8"), ("server_seconds", "f8"), ("slot_seconds", "f8"), ("cached", "i8"), ("retried", "i8"), ("peak", "i8"),
-    ("full", "i8"), ("late", "i8"), ("displaced", "i8"),
+    ("full", "i8"), ("late", "i8"), ("displaced", "i8"), ("served", "i8"), ("failed", "i8"), ("prompt", "i8"), ("output", "i8"),
 ])
 # fmt: on
 
@@ -76,13 +76,14 @@ class Arena(NamedTuple):
     trip: Array  # [user region, server region]: round trip in seconds
     step: Array
     tree: Array  # when each server's next request ends, and the least of each pair above: a tournament
+    ranks: Array  # [region]: another, of the servers that may be given a request, by how many they have
 
 
 def built(speeds: Speeds, fleet: Replicas, seed: int) -> Arena:
     """The state before the first request."""
     places, width, users = fleet.places, speeds.slots, fleet.users
     count, ends = sum(places), np.cumsum(places)
-    leaves = 1 << max(0, count - 1).bit_length()
+    leaves = _leaves(count)
     world = np.zeros(1, WORLD)
     scaler = fleet.autoscaler
     for name, value in {
@@ -93,6 +94,7 @@ def built(speeds: Speeds, fleet: Replicas, seed: int) -> Arena:
         "leaves": leaves,
         "at_server": fleet.queue == "server",
         "policy": POLICIES.index(fleet.policy),
+        "ranked": fleet.policy in ("least_connections", "prefix_hash"),
         "bound": fleet.bound,
         "seed": seed % 2**64,
         "max_queue": NEVER if fleet.max_queue is None else fleet.max_queue,
@@ -116,16 +118,32 @@ def built(speeds: Speeds, fleet: Replicas, seed: int) -> Arena:
     servers["accepts"] = servers["open"] = servers["state"] == UP
     slots = np.zeros(count * width, SLOT)
     slots["request"], slots["prefix"], slots["used"] = -1, -1, -1.0
+    slots["mark"] = slots["single"] = NEVER
     queues = np.zeros(users + 1 + count, QUEUE)
     queues["head"] = queues["tail"] = -1
     events = _events(fleet, regions)
     world["control"] = min(events["time"][0], world["tick"][0])
     order, trip = _roads(fleet)
-    tree = np.full(2 * leaves, NEVER)
-    step = np.array(speeds.step, float)
-    return Arena(
-        world, np.zeros(0, REQUEST), servers, slots, regions, queues, events, order, trip, step, tree
-    )
+    tree, ranks = np.full(2 * leaves, NEVER), _ranks(servers, regions)
+    step, none = np.array(speeds.step, float), np.zeros(0, REQUEST)
+    return Arena(world, none, servers, slots, regions, queues, events, order, trip, step, tree, ranks)
+
+
+def _leaves(count: int) -> int:
+    """The least power of two that is not less."""
+    return 1 << max(0, int(count) - 1).bit_length()
+
+
+def _ranks(servers: Array, regions: Array) -> Array:
+    """The tournaments of the regions, before the first request."""
+    regions["leaves"] = [_leaves(last - first) for first, last in regions[["first", "last"]].tolist()]
+    ranks = np.full((len(regions), 2 * int(regions["leaves"].max())), NEVER)
+    for region, row in zip(regions, ranks, strict=True):
+        places = np.arange(region["first"], region["last"])
+        row[region["leaves"] :][: len(places)] = np.where(servers["open"][places], places, NEVER)
+        for node in range(int(region["leaves"]) - 1, 0, -1):
+            row[node] = min(row[2 * node], row[2 * node + 1])
+    return ranks
 
 
 def _events(fleet: Replicas, regions: Array) -> Array:

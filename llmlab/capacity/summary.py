@@ -39,11 +39,11 @@ class Summary:
         self._bins = np.zeros((3, bins), np.int64)
         self._sums = np.zeros(5)  # of the three, then requests and tokens that kept the SLO
 
-    def count(self, done: Column) -> None:
-        """Add requests (`llmlab.capacity.state.REQUEST`) that are done."""
+    def count(self, requests: Column) -> None:
+        """Add those of some requests (`llmlab.capacity.state.REQUEST`) that were served."""
         from .tally import tally
 
-        tally(done, self._bins, self._sums, self.limits, LOWEST, self._width)
+        tally(requests, self._bins, self._sums, self.limits, LOWEST, self._width)
 
     def percentiles(self, what: What = "ttft", at: Sequence[float] = (50, 95, 99)) -> tuple[float, ...]:
         """Percentiles in seconds over all that was served: the middle of the bin of the nearest rank; NaN where nothing was.

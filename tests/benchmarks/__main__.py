@@ -1,11 +1,12 @@
-"""`uv run python -m tests.benchmarks [--quick] [clients|ceiling|startup|grading|flips|images|regions|cluster|proof ...]`: printed, not asserted.
+"""`uv run python -m tests.benchmarks [--quick] [clients|ceiling|startup|grading|flips|images|regions|cluster|proof|capacity ...]`: printed, not asserted.
 
 Every number is a median with its range over alternating rounds. About five minutes on two cores; --quick, one. Where
 `aiperf` is on PATH, or LLMLAB_AIPERF names it, it takes part: three minutes more; --quick, one. So do `nbgrader` and
 `otter` (LLMLAB_NBGRADER, LLMLAB_OTTER) in `grading`, which then takes ten minutes; --quick, two. `flips` takes an hour or
 two (--quick, ten minutes), so it runs only where it is named; so do `images` (docker; --quick leaves out the build from source)
 and `regions` (six minutes; --quick, two), `cluster` (root; three minutes; --quick, one) and `proof` (where the time of the tests goes: as long as they take; --workers N
-side by side, words for pytest after `--`). `--write` keeps
+side by side, words for pytest after `--`), and `capacity` (the simulator beside SimPy and Ciw: 5 million requests take ten minutes
+and 20 GB; --quick, or `--requests 200000`, half a minute). `--write` keeps
 their outcomes in data/.
 """
 
@@ -20,6 +21,7 @@ import psutil
 
 from llmlab import machine
 
+from .capacity import capacity
 from .ceiling import ceiling
 from .cluster import cluster
 from .flips import flips
@@ -37,11 +39,15 @@ def main() -> None:
     """Run what was asked for and print it as it comes."""
     parser = argparse.ArgumentParser(prog="python -m tests.benchmarks", description=__doc__)
     parser.add_argument(
-        "what", nargs="*", choices=[*USUAL, "flips", "images", "regions", "cluster", "proof", []], default=[]
+        "what",
+        nargs="*",
+        choices=[*USUAL, "flips", "images", "regions", "cluster", "proof", "capacity", []],
+        default=[],
     )
     parser.add_argument("--quick", action="store_true", help="fewer rounds, smaller loads, about a minute")
     parser.add_argument("--write", action="store_true", help="with flips, images: keep the outcome in data/")
     parser.add_argument("--workers", type=int, default=0, help="with proof: tests side by side")
+    parser.add_argument("--requests", type=int, default=0, help="with capacity: simulated requests")
     words = sys.argv[sys.argv.index("--") + 1 :] if "--" in sys.argv else []
     asked = parser.parse_args(sys.argv[1 : -len(words) - 1] if "--" in sys.argv else None)
     quick = asked.quick
@@ -53,6 +59,7 @@ def main() -> None:
         "images": lambda: images(1 if quick else 5, source=not quick, keep=asked.write),
         "regions": lambda: regions(1 if quick else 3),
         "proof": lambda: proof(words, workers=asked.workers),
+        "capacity": lambda: capacity(asked.requests or (200_000 if quick else 5_000_000)),
         "cluster": lambda: cluster(1 if quick else 3),
         "flips": lambda: flips(3 if quick else 20, write=asked.write),
     }
