@@ -12,7 +12,7 @@ from ..errors import LabError
 from ..records import stats
 from ..records.schema import Cell, Record, Run, Table
 from ..records.stats import SLO
-from .outcome import Became, Simulated
+from .outcome import Became, Forecast
 
 WITHIN = 0.15  # of the real figure
 AT = (50, 95, 99)
@@ -38,7 +38,7 @@ class Pair:
 
     servers: int
     record: Record
-    simulated: Simulated
+    simulated: Forecast
 
 
 def held_against(pairs: Sequence[Pair], slo: SLO) -> Table:

@@ -19,7 +19,7 @@ from ..errors import LabError
 from ..records.stats import SLO
 from ..system.paths import course_dir
 from .fleet import Failure
-from .outcome import Became, Simulated
+from .outcome import Became, Forecast
 from .plan import Plan, Promise, Tier, replicas
 from .simulate import simulate
 from .speeds import Speeds
@@ -99,7 +99,7 @@ def busiest(trace: Trace) -> float:
     return float(np.argmax(tokens)) * HOUR
 
 
-def kept(found: Simulated, promise: Promise, first: float = 0.0, last: float = DAY) -> float:
+def kept(found: Forecast, promise: Promise, first: float = 0.0, last: float = DAY) -> float:
     """The share of the requests that arrive between two seconds for which the promise was kept."""
     mine = (found.trace.arrival_s >= first) & (found.trace.arrival_s < last)
     good = (found.status == Became.SERVED) & (found.ttft_s <= promise.ttft_s) & (found.e2e_s <= promise.e2e_s)
