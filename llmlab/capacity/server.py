@@ -103,7 +103,10 @@ def admit(arena: Any, number: int, which: int, now: float) -> None:
             if slot.request < 0 and slot.prefix == request.prefix:
                 best, cached = place, min(slot.prefix_tokens, request.prefix_tokens, request.prompt)
                 break
-    server.prefilled = max(server.prefilled, now) + world.overhead + (request.prompt - cached) / world.prefill
+    fresh = request.prompt - cached
+    server.prefilled = (
+        max(server.prefilled, now) + world.overhead + fresh / world.prefill + world.square * fresh * fresh
+    )
     server.busy += 1
     slot = slots[best]
     slot.request, slot.used = which, NEVER

@@ -49,7 +49,7 @@ REGION = np.dtype([
 QUEUE = np.dtype([("head", "i8"), ("tail", "i8"), ("count", "i8")])
 EVENT = np.dtype([("time", "f8"), ("down", "i8"), ("first", "i8"), ("last", "i8")])  # a failure begins or ends
 WORLD = np.dtype([
-    ("prefill", "f8"), ("overhead", "f8"), ("slots", "i8"), ("users", "i8"), ("leaves", "i8"),
+    ("prefill", "f8"), ("square", "f8"), ("overhead", "f8"), ("slots", "i8"), ("users", "i8"), ("leaves", "i8"),
     ("at_server", "i8"), ("policy", "i8"), ("ranked", "i8"), ("bound", "f8"), ("seed", "u8"),
     ("max_queue", "f8"), ("max_wait", "f8"), ("retries", "i8"),
     ("min", "i8"), ("max", "i8"), ("target", "f8"), ("startup", "f8"), ("interval", "f8"), ("down_delay", "f8"),
@@ -88,6 +88,7 @@ def built(speeds: Speeds, fleet: Replicas, seed: int) -> Arena:
     scaler = fleet.autoscaler
     for name, value in {
         "prefill": speeds.prefill,
+        "square": speeds.square,
         "overhead": speeds.overhead,
         "slots": width,
         "users": users,

@@ -152,7 +152,9 @@ def work(trace: Trace, speeds: Speeds) -> Floats:
     found: Floats = (
         speeds.overhead
         + trace.prompt_tokens / speeds.prefill
-        + trace.output_tokens * (speeds.step[-1] / slots)
+        + speeds.square * trace.prompt_tokens.astype(float) ** 2
+        + trace.output_tokens
+        * (speeds.step[-1] / slots + speeds.attend * (trace.prompt_tokens + trace.output_tokens / 2))
     )
     return found
 
