@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from llmlab.capacity.held_against import Pair, beyond, held_against
-from llmlab.capacity.outcome import Became, Simulated, Totals
+from llmlab.capacity.outcome import Became, Forecast, Totals
 from llmlab.capacity.speeds import Speeds
 from llmlab.capacity.trace import compressed, day, plan
 from llmlab.errors import LabError
@@ -26,10 +26,10 @@ LIMITS = SLO(ttft_ms=500, e2e_ms=2000)
 TRACE = compressed(day(3), 60, speeds=SPEEDS, load=0.4)
 
 
-def simulated(speeds, trace=TRACE) -> Simulated:
+def simulated(speeds, trace=TRACE) -> Forecast:
     ttft, e2e = iterations.times(iterations.replay(trace, speeds, 1))
     many, zero = len(trace), {field: 0 for field in Totals.__struct_fields__}
-    return Simulated(
+    return Forecast(
         trace=trace, ttft_s=ttft, e2e_s=e2e, server=np.zeros(many, int), started=trace.arrival_s,
         status=np.full(many, Became.SERVED, np.int8), totals=Totals(**zero | {"end_s": float((trace.arrival_s + e2e).max())}),
     )  # fmt: skip
