@@ -75,10 +75,10 @@ def _crossings(plans: dict[str, Points]) -> list[dict[str, Any]]:
     low = max(points[0][0] for points in plans.values())
     high = min(points[-1][0] for points in plans.values())
     grid = sorted({x for points in plans.values() for x, _ in points if low <= x <= high})
-    dollars = {
-        name: np.exp(np.interp(np.log(grid), *(np.log(column) for column in zip(*points, strict=True))))
-        for name, points in plans.items()
-    }
+    dollars = {}
+    for name, points in plans.items():
+        xs, ys = (np.log([point[axis] for point in points]) for axis in (0, 1))
+        dollars[name] = np.exp(np.interp(np.log(grid), xs, ys))
     found = []
     for left in range(len(grid) - 1):
         before, after = (min(plans, key=lambda name: float(dollars[name][at])) for at in (left, left + 1))

@@ -50,9 +50,8 @@ def needed(table: Table, *, guess: Any = None) -> Picture:
         own = [row for row in rows if row["slo"] == slo]
         _line(axes, [row for row in own if row["kind"] == "simulated"], mark)
         _points(axes, [row for row in own if row["kind"] == "measured"], mark, 12 - 2.5 * min(place, 2))
-        handles.append(
-            Line2D([], [], color=mark.colour, linestyle=mark.dash, marker=mark.marker, linewidth=2, label=slo)
-        )
+        line: dict[str, Any] = {"color": mark.colour, "linestyle": mark.dash, "marker": mark.marker}
+        handles.append(Line2D([], [], linewidth=2, label=slo, **line))
     axes.plot([least, most], [least, most], zorder=1.5, **SPARE)
     handles.append(Line2D([], [], label="no spare: servers = load", **SPARE))
     _limits(axes, rows, wide)
@@ -63,7 +62,10 @@ def needed(table: Table, *, guess: Any = None) -> Picture:
     figure.legend(
         handles=handles, loc="outside lower center", ncols=3, frameon=False, fontsize=9.5, labelcolor=INK, handlelength=3.2
     )  # fmt: skip
-    data = {"wide": wide, "slos": {slo: [row for row in rows if row["slo"] == slo] for slo in slos}}
+    data: dict[str, Any] = {
+        "wide": wide,
+        "slos": {slo: [row for row in rows if row["slo"] == slo] for slo in slos},
+    }
     return finish(figure, alt=_alt(data["slos"]), caption=_caption(table, rows), data=data)
 
 
