@@ -2,7 +2,7 @@
 
 from llmlab.capacity.plan import HERE
 from llmlab.checks import Context, Verdict, check, fixture, inconclusive, verdict
-from llmlab.tiers.fleet.for_labs import Fleet, day_of, incidents, replay, seconds, speeds_now, the_day
+from llmlab.tiers.fleet.for_labs import PlannedFleet, day_of, incidents, replay, seconds, speeds_now, the_day
 
 from . import sizes
 
@@ -16,7 +16,7 @@ LOOK = "lab.fleet().day()"
 def fleet(ctx: Context):
     """The servers and the door of the plan, up."""
     ctx.say("the servers of the plan, and its door")
-    with Fleet(sizes.plan(ctx)) as up:
+    with PlannedFleet(sizes.plan(ctx)) as up:
         yield up
 
 

@@ -3,7 +3,7 @@
 from llmlab.capacity import claims as answers
 from llmlab.capacity import plan as plans
 from llmlab.capacity import sizing
-from llmlab.capacity.plan import HERE, Plan
+from llmlab.capacity.plan import HERE, ServicePlan
 from llmlab.checks import Context, Verdict, check, failed, fixture, verdict
 from llmlab.errors import LabError
 from llmlab.tiers.fleet.for_labs import far, leaving_home, speeds_for
@@ -15,7 +15,7 @@ STAND_IN = "a simulator, calibrated from your own records"
 
 
 @fixture
-def plan(ctx: Context) -> Plan:
+def plan(ctx: Context) -> ServicePlan:
     """plan.toml as it was handed in."""
     return plans.read(ctx.files / plans.NAME)
 
@@ -71,17 +71,17 @@ def complete(ctx: Context) -> Verdict:
 def sized_for_it(ctx: Context) -> Verdict:
     """Simulate each tier's whole day, and its busiest hour with one less."""
     promise, found = plan(ctx).promise, sized(ctx)
-    short = [one for one in found.values() if not one.holds(promise)]
+    short = [sized_tier for sized_tier in found.values() if not sized_tier.holds(promise)]
     words = [
-        f"{one.tier}: {one.share:.1%} of the day, {one.one_less:.1%} with one less"
-        for one in short or found.values()
+        f"{sized_tier.tier}: {sized_tier.share:.1%} of the day, {sized_tier.one_less:.1%} with one less"
+        for sized_tier in short or found.values()
     ]
     return verdict(
         not short,
         expected=f"at least {promise.share:.0%} of all requests kept, over the day and in its busiest hour with one less",
         observed="; ".join(words),
         look="lab.plan().sizes()",
-        **{one.tier: one.share for one in found.values()},
+        **{sized_tier.tier: sized_tier.share for sized_tier in found.values()},
     )
 
 
@@ -118,9 +118,10 @@ def price(ctx: Context) -> Verdict:
     """Server-hours of the simulated day × the list price, by the tokens that were served."""
     mine, found = plan(ctx), sized(ctx)
     off = {
-        label: one.per_million
-        for label, one in found.items()
-        if abs(one.per_million - mine.tier[label].price_per_million) > 0.01 + 0.02 * one.per_million
+        label: sized_tier.per_million
+        for label, sized_tier in found.items()
+        if abs(sized_tier.per_million - mine.tier[label].price_per_million)
+        > 0.01 + 0.02 * sized_tier.per_million
     }
     said = ", ".join(
         f"{label}: ${mine.tier[label].price_per_million:.2f}, and it is ${dollars:.2f}"
@@ -129,7 +130,8 @@ def price(ctx: Context) -> Verdict:
     return verdict(
         not off,
         expected=f"server-hours × the price of data/aws.toml ({sizing.priced()}), by the million tokens served",
-        observed=said or ", ".join(f"{label} ${one.per_million:.2f}" for label, one in found.items()),
+        observed=said
+        or ", ".join(f"{label} ${sized_tier.per_million:.2f}" for label, sized_tier in found.items()),
         look="lab.plan().sizes()",
     )
 
@@ -145,7 +147,7 @@ def lean(ctx: Context) -> Verdict:
     """Find the smallest fixed number of servers that keeps the promise, and compare the day's dollars."""
     mine, found = plan(ctx), sized(ctx)
     best = {label: sizing.cheapest(mine, label, speeds(ctx), far=far(), seed=ctx.seed) for label in found}
-    dear = [label for label, one in found.items() if one.dollars > OVER * best[label].dollars]
+    dear = [label for label, sized_tier in found.items() if sized_tier.dollars > OVER * best[label].dollars]
     words = ", ".join(
         f"{label}: ${found[label].dollars:.0f} a day, {best[label].servers:.0f} servers would do for ${best[label].dollars:.0f}"
         for label in (dear or found)

@@ -29,7 +29,7 @@ OF_RUN = {
 }
 
 
-class Claim(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+class StatedClaim(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """One claim. `says` is for a human to read; the number is checked."""
 
     topic: str
@@ -43,7 +43,7 @@ class Claim(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
 
 
 class _Answers(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    claim: list[Claim]
+    claim: list[StatedClaim]
 
 
 EXAMPLES = {
@@ -76,7 +76,7 @@ class Figure:
         return f"{self.median:.4g} {self.unit}{spread}"
 
 
-def read(path: Path) -> list[Claim]:
+def read(path: Path) -> list[StatedClaim]:
     """The claims of answers.toml.
 
     :raises LabError: when it is none: with the line, and what should stand there.
@@ -95,7 +95,7 @@ def read(path: Path) -> list[Claim]:
         raise trouble.error(NAME, f"{NAME}:{line}" if line else NAME, EXAMPLES) from None
 
 
-def figure(claim: Claim, folder: Path) -> Figure:
+def figure(claim: StatedClaim, folder: Path) -> Figure:
     """What the record of a claim says.
 
     :param folder: `records/`.
@@ -113,7 +113,7 @@ def figure(claim: Claim, folder: Path) -> Figure:
     return _of_table(claim, record) if isinstance(record, Table) else _of_load(claim, record)
 
 
-def _of_table(claim: Claim, table: Table) -> Figure:
+def _of_table(claim: StatedClaim, table: Table) -> Figure:
     names = list(table.columns)
     for name in (claim.of, *claim.where):
         if name not in names:
@@ -139,7 +139,7 @@ def _of_table(claim: Claim, table: Table) -> Figure:
     return _spread(numbers, table.columns[claim.of])
 
 
-def _of_load(claim: Claim, record: Record) -> Figure:
+def _of_load(claim: StatedClaim, record: Record) -> Figure:
     if claim.of not in OF_RUN:
         raise LabError(
             f"Of a load there is no {claim.of!r}.",

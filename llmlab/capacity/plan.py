@@ -34,7 +34,7 @@ class Promise(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     recovery_s: Above  # after the loss of a server no request fails any more, at the latest after
 
 
-class Door(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+class PlannedDoor(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """The proxy in front: whom it picks, who waits how long, and how it notices that a server is gone."""
 
     policy: Policy
@@ -49,7 +49,7 @@ class Door(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
         return self.fall * 2 * self.check_s
 
 
-class Scaling(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+class PlannedScaling(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """Bounds of an autoscaler, in each region."""
 
     min: Annotated[int, Meta(ge=0, le=2000)]  # 0: none is there when nobody asks
@@ -58,13 +58,13 @@ class Scaling(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     startup_s: NotNegative  # from the decision to a server that takes requests
 
 
-class Tier(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+class PlannedTier(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """One size of the service."""
 
     load: Above  # mean work of the day, in servers that are busy all the time
     slots: Annotated[int, Meta(ge=1, le=64)]  # of each server
     replicas: Count | dict[str, Count] | None = None  # servers, or servers of each region
-    autoscale: Scaling | None = None
+    autoscale: PlannedScaling | None = None
     home: tuple[str, ...] = ()  # regions whose users are served nowhere else
     machine: str  # of data/aws.toml, one a server
     price_per_million: NotNegative  # US dollars for a million output tokens
@@ -83,12 +83,12 @@ class Tier(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
         return (self.replicas or least,)
 
 
-class Plan(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+class ServicePlan(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """The whole file."""
 
     promise: Promise
-    door: Door
-    tier: dict[str, Tier] = field(default_factory=dict)
+    door: PlannedDoor
+    tier: dict[str, PlannedTier] = field(default_factory=dict)
     speeds: str | None = (
         None  # the record of the learner's calibration, a file below records/; none: the newest there is
     )
@@ -114,7 +114,7 @@ EXAMPLES = {
 }
 
 
-def read(path: Path) -> Plan:
+def read(path: Path) -> ServicePlan:
     """The plan of a file.
 
     :raises LabError: when it is none: with the line, and what should stand there.
@@ -137,7 +137,7 @@ def read(path: Path) -> Plan:
     except (OSError, UnicodeDecodeError) as error:
         raise LabError(f"{name} cannot be read: {error}.", where=name) from None
     try:
-        plan = typed.convert(data, Plan)
+        plan = typed.convert(data, ServicePlan)
     except typed.Trouble as trouble:
         raise trouble.error(name, _where(name, text, trouble.at), EXAMPLES) from None
     for label, tier in plan.tier.items():
@@ -154,7 +154,7 @@ def _where(name: str, text: str, at: list[str]) -> str:
     return f"{name}:{line}" if line else name
 
 
-def _problem(label: str, tier: Tier) -> tuple[str, str, str] | None:
+def _problem(label: str, tier: PlannedTier) -> tuple[str, str, str] | None:
     """What in a tier cannot be: its key, in words, and what mends it."""
     scaling = tier.autoscale
     if tier.replicas is None and scaling is None:
@@ -188,8 +188,8 @@ def _problem(label: str, tier: Tier) -> tuple[str, str, str] | None:
 
 
 def replicas(
-    plan: Plan,
-    tier: Tier,
+    plan: ServicePlan,
+    tier: PlannedTier,
     *,
     round_trip: Mapping[str, Mapping[str, float]],
     failures: tuple[Failure, ...] = (),

@@ -20,7 +20,7 @@ from ..records.stats import SLO
 from ..system.paths import course_dir
 from .fleet import Failure
 from .outcome import Became, Forecast
-from .plan import Plan, Promise, Tier, replicas
+from .plan import PlannedTier, Promise, ServicePlan, replicas
 from .simulate import simulate
 from .speeds import Speeds
 from .trace import Trace, day, work
@@ -59,7 +59,7 @@ def slo(promise: Promise) -> SLO:
     return SLO(ttft_ms=1000 * promise.ttft_s, e2e_ms=1000 * promise.e2e_s)
 
 
-def the_day(tier: Tier, speeds: Speeds, seed: int) -> Trace:
+def the_day(tier: PlannedTier, speeds: Speeds, seed: int) -> Trace:
     """The day of a tier: as many requests as make `load` servers of these speeds busy on average.
 
     :raises LabError: when those are too many to simulate here.
@@ -111,7 +111,13 @@ Distances = Mapping[str, Mapping[str, float]]
 
 
 def size(
-    plan: Plan, label: str, speeds: Speeds, *, far: Distances, seed: int = 0, servers: int | None = None
+    plan: ServicePlan,
+    label: str,
+    speeds: Speeds,
+    *,
+    far: Distances,
+    seed: int = 0,
+    servers: int | None = None,
 ) -> Sized:
     """The day of a tier, by simulation; twice: with all servers, and with one less (a region less) in the busiest hour.
 
@@ -157,7 +163,7 @@ def size(
     )
 
 
-def cheapest(plan: Plan, label: str, speeds: Speeds, *, far: Distances, seed: int = 0) -> Sized:
+def cheapest(plan: ServicePlan, label: str, speeds: Speeds, *, far: Distances, seed: int = 0) -> Sized:
     """The smallest fixed number of servers (of each region) with which the tier keeps its promise, found by bisection.
 
     More servers are never worse for the same arrivals, so bisection finds the smallest.
@@ -204,11 +210,11 @@ def _prices() -> dict[str, Any]:
     return tomllib.loads((course_dir() / "data" / "aws.toml").read_text(encoding="utf-8"))
 
 
-def _tier(plan: Plan, label: str) -> Tier:
+def _tier(plan: ServicePlan, label: str) -> PlannedTier:
     if label not in plan.tier:
         raise LabError(f"The plan has no tier {label!r}.", fix="one of " + ", ".join(plan.tier))
     return plan.tier[label]
 
 
-def _with(tier: Tier, **changes: Any) -> Tier:
+def _with(tier: PlannedTier, **changes: Any) -> PlannedTier:
     return msgspec.structs.replace(tier, **changes)

@@ -114,9 +114,9 @@ def held(info: LabInfo, processes: int) -> Iterator[None]:
 def _let_go(data: dict[str, Any]) -> None:
     """Lift the limit, unless another grader is still at work under it."""
     others = [
-        one
-        for one in owned.entries()
-        if one.kind == HELD and one.owner_alive and one.data["file"] == data["file"]
+        entry
+        for entry in owned.entries()
+        if entry.kind == HELD and entry.owner_alive and entry.data["file"] == data["file"]
     ]
     with contextlib.suppress(OSError):
         if not others:

@@ -266,7 +266,7 @@ def _journal(entries: Sequence[Entry], pile: Pile, home: str | None) -> list[jou
     """The newest entries of the journal beside the records, if it was handed in; the notebook's own before another."""
     found = [entry for entry in entries if entry.parts[-2:] == ["records", journal.NAME]]
     pile.mentioned.update(entry.name for entry in found)
-    for entry in sorted(found, key=lambda one: "/".join(one.parts[:-2]) != (home or "")):
+    for entry in sorted(found, key=lambda entry: "/".join(entry.parts[:-2]) != (home or "")):
         try:
             return journal.loads(pile.read(entry, MAX_JOURNAL, sparing=True))[-MAX_NOTED:]
         except Refused:  # said among the remarks

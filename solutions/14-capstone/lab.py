@@ -101,6 +101,23 @@ day.plot(guess=lab.guess("kept_percent"))
 # A queue pays where the wait is shorter than what was promised; everybody behind that is better told no at once
 # ([Google's SRE book on overload](https://sre.google/sre-book/handling-overload/)).
 
+# %% [markdown] id="against-text"
+# ## The same day, simulated
+#
+# Before a simulator says anything of a hundred servers it has to say what you have just seen. It knows your calibration, your door, and when
+# which server was lost; nothing else.
+
+# %% id="against"
+against = fleet.against()
+against
+
+# %% id="against-figure" tags=["figure"]
+against.plot()
+
+# %% [markdown] id="against-after"
+# Each mark is a measure; on the grey ground the simulator is at most 15 % off. What lies outside has its number: on a machine that does other
+# things meanwhile that is the short waits first. Believe it where it has earned it.
+
 # %% [markdown] id="sizes-text" tags=["prediction"]
 # ## At sizes that nobody has at home
 #

@@ -8,7 +8,7 @@ import msgspec
 import pytest
 
 from llmlab.capacity import claims
-from llmlab.capacity.claims import Claim, figure
+from llmlab.capacity.claims import StatedClaim, figure
 from llmlab.errors import LabError
 from llmlab.machine import describe
 from llmlab.records import store
@@ -48,7 +48,7 @@ def records(tmp_path):
     return folder
 
 
-def claim(**changes) -> Claim:
+def claim(**changes) -> StatedClaim:
     (one,) = read(GOOD)
     return msgspec.structs.replace(one, **changes)
 

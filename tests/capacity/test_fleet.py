@@ -9,7 +9,7 @@ from llmlab.capacity.fleet import Autoscaler, Failure, Replicas
 from llmlab.capacity.outcome import Became
 from llmlab.capacity.simulate import simulate
 from llmlab.capacity.speeds import Speeds
-from llmlab.capacity.trace import Trace
+from llmlab.capacity.trace import Trace, work
 from llmlab.errors import LabError
 
 ONE_SECOND = Speeds(prefill=1.0, step=(1.0,))  # with one prompt token and one of output: a second
@@ -139,6 +139,8 @@ def test_long_prompts_and_contexts_cost_what_was_measured():
     before, after = (simulate(trace, speeds, Replicas()) for speeds in (plain, curved))
     assert after.ttft_s - before.ttft_s == pytest.approx([0.01, 1.0])
     context = (105.5 + 1005.5) / 2
-    assert (after.e2e_s - after.ttft_s) - (before.e2e_s - before.ttft_s) == pytest.approx([10 * 1e-5 * context] * 2)
+    assert (after.e2e_s - after.ttft_s) - (before.e2e_s - before.ttft_s) == pytest.approx(
+        [10 * 1e-5 * context] * 2
+    )
     busy = work(trace, curved) - work(trace, plain)
     assert busy == pytest.approx([0.01 + 11 * 1e-5 * 105.5, 1.0 + 11 * 1e-5 * 1005.5])

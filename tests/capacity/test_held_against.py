@@ -23,7 +23,7 @@ SPEEDS = Speeds(
 )
 SLOWER = msgspec.structs.replace(SPEEDS, prefill=1200.0, square=5e-7)
 LIMITS = SLO(ttft_ms=500, e2e_ms=2000)
-TRACE = compressed(day(3), 60, speeds=SPEEDS, load=0.4)
+TRACE = compressed(day(3), 120, speeds=SPEEDS, load=0.6)
 
 
 def simulated(speeds, trace=TRACE) -> Forecast:

@@ -44,7 +44,7 @@ price_per_million = 0.8
 def read(tmp_path):
     """The plan of the text above with one passage of it changed."""
 
-    def of(before: str = "", after: str = "") -> plan.Plan:
+    def of(before: str = "", after: str = "") -> plan.ServicePlan:
         assert TEXT.count(before) == 1 or not before
         path = tmp_path / plan.NAME
         path.write_text(TEXT.replace(before, after) if before else after or TEXT)
@@ -98,12 +98,10 @@ def test_what_is_wrong_is_said_with_its_line(case, read):
     assert fix in (caught.value.fix or "")
 
 
-@pytest.mark.parametrize("missing", ["promise", "door", "speeds"])
+@pytest.mark.parametrize("missing", ["promise", "door"])
 def test_a_missing_table_is_named_with_how_it_begins(missing, read):
-    text = TEXT.partition("\n\n")[2] if missing == "speeds" else TEXT
-    if missing != "speeds":
-        begin = text.index(f"[{missing}]")
-        text = text[:begin] + text[text.index("\n\n", begin) + 2 :]
+    begin = TEXT.index(f"[{missing}]")
+    text = TEXT[:begin] + TEXT[TEXT.index("\n\n", begin) + 2 :]
     with pytest.raises(LabError) as caught:
         read(after=text)
     assert caught.value.what == f"plan.toml lacks {missing}."
@@ -125,8 +123,8 @@ def test_no_tier_for_this_machine_no_text_and_no_file(read, tmp_path):
 
 def test_the_fleet_of_a_tier(read):
     whole = read()
-    here = plan.replicas(whole, whole.tier["here"], less=1)
-    assert (here.servers, here.max_queue, here.max_wait, here.policy) == ((2,), 8, 1.5, "least_connections")
+    here = plan.replicas(whole, whole.tier["here"], round_trip={})
+    assert (here.servers, here.max_queue, here.max_wait, here.policy) == ((3,), 8, 1.5, "least_connections")
     assert here.round_trip == ()
     times = {"us": {"us": 0.0, "eu": 0.08}, "eu": {"us": 0.081, "eu": 0.0}}
     large = plan.replicas(whole, whole.tier["large"], round_trip=times)
@@ -140,6 +138,7 @@ def test_an_autoscaled_tier_begins_with_the_least(read):
         'replicas = { us = 40, eu = 30 }\nhome = ["eu"]',
         "autoscale = { min = 2, max = 9, target = 3, startup_s = 20 }",
     )
-    fleet = plan.replicas(whole, whole.tier["large"])
+    fleet = plan.replicas(whole, whole.tier["large"], round_trip={}, faster=10)
     assert fleet.servers == (2,)
-    assert fleet.autoscaler == Autoscaler(min=2, max=9, target=3, startup=20)
+    scaler = Autoscaler(min=2, max=9, target=3, startup=2, interval=1.5, down_delay=30)
+    assert fleet.autoscaler == scaler, "its clock runs with the day"

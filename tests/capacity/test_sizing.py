@@ -7,16 +7,16 @@ import numpy as np
 import pytest
 
 from llmlab.capacity import sizing
-from llmlab.capacity.plan import Door, Plan, Promise, Scaling, Tier
+from llmlab.capacity.plan import PlannedDoor, PlannedScaling, PlannedTier, Promise, ServicePlan
 from llmlab.capacity.speeds import Speeds
 from llmlab.errors import LabError
 
 SPEEDS = Speeds(prefill=3000.0, step=(0.003, 0.004, 0.005, 0.006), overhead=0.002)
 FAR = {a: {b: 0.0 if a == b else 0.1 for b in ("us", "eu")} for a in ("us", "eu")}
-HERE = Tier(load=1.0, slots=4, replicas=4, machine="c7i.xlarge", price_per_million=0.5)
-PLAN = Plan(
+HERE = PlannedTier(load=1.0, slots=4, replicas=4, machine="c7i.xlarge", price_per_million=0.5)
+PLAN = ServicePlan(
     promise=Promise(ttft_s=2.0, e2e_s=10.0, share=0.9, recovery_s=6.0),
-    door=Door(policy="least_connections", max_queue=8, max_wait_s=1.5, check_s=1.0),
+    door=PlannedDoor(policy="least_connections", max_queue=8, max_wait_s=1.5, check_s=1.0),
     tier={"here": HERE},
 )
 
@@ -38,10 +38,14 @@ def test_the_day_asks_for_the_load_that_the_tier_says():
 
 def test_fewer_servers_keep_less_and_cost_less():
     found = [sized(servers=count) for count in (6, 3, 2, 1)]
-    assert [one.share for one in found] == sorted((one.share for one in found), reverse=True)
+    assert [sized_fleet.share for sized_fleet in found] == sorted(
+        (sized_fleet.share for sized_fleet in found), reverse=True
+    )
     assert found[-1].share < 0.9 < found[0].share
-    assert all(one.one_less <= one.worst_hour for one in found)
-    assert [one.dollars for one in found] == sorted((one.dollars for one in found), reverse=True)
+    assert all(sized_fleet.one_less <= sized_fleet.worst_hour for sized_fleet in found)
+    assert [sized_fleet.dollars for sized_fleet in found] == sorted(
+        (sized_fleet.dollars for sized_fleet in found), reverse=True
+    )
 
 
 def test_the_price_is_server_hours_by_tokens():
@@ -86,8 +90,8 @@ def test_of_several_regions_the_loss_of_one_is_tried():
 
 
 def test_an_autoscaled_tier_costs_less_than_its_most_and_its_clock_runs_with_the_day():
-    scaled = with_tier(replicas=None, autoscale=Scaling(min=2, max=6, target=2.0, startup_s=60))
-    slow = with_tier(replicas=None, autoscale=Scaling(min=2, max=6, target=2.0, startup_s=36_000))
+    scaled = with_tier(replicas=None, autoscale=PlannedScaling(min=2, max=6, target=2.0, startup_s=60))
+    slow = with_tier(replicas=None, autoscale=PlannedScaling(min=2, max=6, target=2.0, startup_s=36_000))
     found = sized(scaled)
     assert 2 <= found.servers < 6
     assert found.dollars < sized(servers=6).dollars

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from ...capacity.plan import Door
+from ...capacity.plan import PlannedDoor
 from ...errors import LabError
 
 #: The field's names for policies → HAProxy's.
@@ -56,7 +56,7 @@ backend servers
 """
 
 
-def config(door: Door, slots: int, servers: Mapping[str, int]) -> str:
+def config(door: PlannedDoor, slots: int, servers: Mapping[str, int]) -> str:
     """The whole file.
 
     :param servers: name → port of 127.0.0.1.

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
-from ...capacity.plan import HERE, Plan
+from ...capacity.plan import HERE, ServicePlan
 from ...load import Target
 from ...serve import Server, Spec
 from ...serve.ports import free_port
@@ -22,19 +22,20 @@ def one_server(slots: int, folder: Path) -> Server:
     return Server(Spec(model=MODEL, flags=flags, folder=folder), port=0)
 
 
-class Fleet(Regions):
+class PlannedFleet(Regions):
     """The tier `here` of a plan. Each server can be killed, hung and restored.
 
     :raises LabError: when a program is missing, a server does not start, or HAProxy refuses the door.
     """
 
-    def __init__(self, plan: Plan, *, say: Callable[[str], None] = lambda _: None) -> None:
+    def __init__(self, plan: ServicePlan, *, say: Callable[[str], None] = lambda _: None) -> None:
         tier = plan.tier[HERE]
         text = config(plan.door, tier.slots, {})  # what it refuses is said before anything starts
         line = programs.haproxy()
         super().__init__("a fleet")
-        self.plan, self.slots = plan, tier.slots
-        self.port = free_port()
+        self.plan = plan  # that it was made from
+        self.slots = tier.slots  # of each server
+        self.port = free_port()  # of 127.0.0.1, where the door listens
         try:
             ports = {}
             for number in range(1, tier.servers[0] + 1):
@@ -46,7 +47,8 @@ class Fleet(Regions):
             text = config(plan.door, tier.slots, ports)
             path = self.folder / "door.cfg"
             path.write_text(text)
-            self.door = Proxy(
+            #: HAProxy before the servers.
+            self.door: Proxy = Proxy(
                 line,
                 path,
                 opens=self.port,

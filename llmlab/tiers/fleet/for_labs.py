@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from .fleet import Fleet
-from .planned import far, leaving_home, speeds_for, speeds_now
+from .calibrated import speeds_for, speeds_now
+from .fleet import PlannedFleet
+from .forecasts import far, leaving_home
 from .probes import day_of
 from .replay import incidents, replay, seconds, the_day
 
 __all__ = [
-    "Fleet",
+    "PlannedFleet",
     "day_of",
     "far",
     "incidents",

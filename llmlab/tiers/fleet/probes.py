@@ -10,7 +10,7 @@ from ...capacity.plan import Promise
 from ...capacity.sizing import slo
 from ...records.schema import Cell, Run, Sample
 from ...records.stats import e2e_of
-from .replay import Incident
+from .replay import ServerLoss
 
 TOLD_NO = (429, 503)  # by the door: the queue is full; it waited too long
 BINS = 48  # of a day
@@ -36,7 +36,7 @@ class DayOf:
         return self.kept / self.requests if self.requests else 1.0
 
 
-def day_of(run: Run, promise: Promise, happening: Sequence[Incident]) -> DayOf:
+def day_of(run: Run, promise: Promise, happening: Sequence[ServerLoss]) -> DayOf:
     """Count a day's requests.
 
     A failure is explained by an incident when its request was sent before the incident's beginning and `recovery_s` after it, and it
@@ -60,7 +60,7 @@ def day_of(run: Run, promise: Promise, happening: Sequence[Incident]) -> DayOf:
     return DayOf(len(run.samples), kept, late, refused, failed, slowest, tuple(unseen))
 
 
-def _explains(incident: Incident, sample: Sample, recovery: float) -> bool:
+def _explains(incident: ServerLoss, sample: Sample, recovery: float) -> bool:
     return sample.sent <= incident.broke + recovery and (sample.end is None or sample.end >= incident.broke)
 
 
@@ -87,9 +87,9 @@ def bins(run: Run, promise: Promise, length: float) -> list[list[Cell]]:
 _INCIDENT = re.compile(r"(\S+) (killed|hung) ([\d.]+)–([\d.]+) s")
 
 
-def incidents_in(note: str | None) -> list[Incident]:
+def incidents_in(note: str | None) -> list[ServerLoss]:
     """Those that a record's note tells of."""
     return [
-        Incident(found[0], found[1], float(found[2]), float(found[3]))
+        ServerLoss(found[0], found[1], float(found[2]), float(found[3]))
         for found in _INCIDENT.findall(note or "")
     ]

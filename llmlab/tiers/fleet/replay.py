@@ -8,13 +8,13 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from ...capacity import trace as days
-from ...capacity.plan import HERE, Plan
+from ...capacity.plan import HERE, ServicePlan
 from ...capacity.speeds import Speeds
 from ...capacity.trace import Trace
 from ...load import Progress, measure
 from ...machine import profile
 from ...records.schema import Record
-from .fleet import Fleet
+from .fleet import PlannedFleet
 
 LONG = {"binder": 90.0}  # seconds for which a day lasts; elsewhere four minutes
 USUAL = 240.0
@@ -25,7 +25,7 @@ LASTS = 0.06  # of the day, and eight seconds at least
 
 
 @dataclass(frozen=True, slots=True)
-class Incident:
+class ServerLoss:
     """A server lost for a while; seconds of the day."""
 
     server: str
@@ -39,7 +39,7 @@ def seconds() -> float:
     return LONG.get(profile(), USUAL)
 
 
-def the_day(plan: Plan, speeds: Speeds, seed: int, *, length: float | None = None) -> Trace:
+def the_day(plan: ServicePlan, speeds: Speeds, seed: int, *, length: float | None = None) -> Trace:
     """The day of the tier `here`: its load in servers that are busy all the time, whatever those can do on this machine."""
     whole = days.day(seed, requests=REQUESTS)
     return days.compressed(
@@ -47,22 +47,22 @@ def the_day(plan: Plan, speeds: Speeds, seed: int, *, length: float | None = Non
     )
 
 
-def incidents(servers: Sequence[str], seed: int, length: float) -> list[Incident]:
+def incidents(servers: Sequence[str], seed: int, length: float) -> list[ServerLoss]:
     """Two of them, drawn from the seed: whom, how, and when."""
     draw = random.Random(f"incidents:{seed}")
     found = []
     for first, last in BETWEEN:
         broke = length * draw.uniform(first, last)
         found.append(
-            Incident(draw.choice(list(servers)), draw.choice(WAYS), broke, broke + max(8.0, LASTS * length))
+            ServerLoss(draw.choice(list(servers)), draw.choice(WAYS), broke, broke + max(8.0, LASTS * length))
         )
     return found
 
 
 def replay(
-    fleet: Fleet,
+    fleet: PlannedFleet,
     trace: Trace,
-    happening: Sequence[Incident],
+    happening: Sequence[ServerLoss],
     *,
     seed: int = 0,
     timeout: float = 60.0,

@@ -7,6 +7,6 @@ from ...tier import Tier
 TIER = Tier(
     "fleet",
     "llmlab.tiers.fleet",
-    opens={"fleet": "notebook:LiveFleet"},
-    gives={"plan": "planned:planned"},
+    opens={"fleet": "notebook.fleet:LiveFleet"},
+    gives={"plan": "notebook.planned:planned"},
 )

@@ -8,26 +8,28 @@ from collections.abc import Callable
 import httpx
 import pytest
 
-from llmlab.capacity.plan import Door, Plan, Promise, Tier
+from llmlab.capacity.plan import PlannedDoor, PlannedTier, Promise, ServicePlan
 from llmlab.system.waiting import wait
-from llmlab.tiers.fleet.fleet import Fleet
+from llmlab.tiers.fleet.fleet import PlannedFleet
 
 
-def made(servers: int = 2, slots: int = 1, **door: object) -> Plan:
+def made(servers: int = 2, slots: int = 1, **door: object) -> ServicePlan:
     """A plan; `door`: what of it is not as usual. As usual it never notices that a server hangs."""
     usual = {"policy": "least_connections", "max_queue": 1, "max_wait_s": 1.0, "check_s": 60.0}
-    return Plan(
+    return ServicePlan(
         promise=Promise(ttft_s=2, e2e_s=12, share=0.95, recovery_s=5),
-        door=Door(**(usual | door)),  # type: ignore[arg-type]
+        door=PlannedDoor(**(usual | door)),  # type: ignore[arg-type]
         speeds="none.json",
         tier={
-            "here": Tier(load=1, slots=slots, replicas=servers, machine="c7i.xlarge", price_per_million=1.0)
+            "here": PlannedTier(
+                load=1, slots=slots, replicas=servers, machine="c7i.xlarge", price_per_million=1.0
+            )
         },
     )
 
 
 @pytest.fixture(scope="session")
-def plan() -> Callable[..., Plan]:
+def plan() -> Callable[..., ServicePlan]:
     """`plan(servers, slots, max_queue=…)`."""
     return made
 
@@ -35,13 +37,13 @@ def plan() -> Callable[..., Plan]:
 class Asked:
     """Requests that are under way: each is a thread; `statuses` of those that have their reply, 0 for none."""
 
-    def __init__(self, fleet: Fleet, count: int) -> None:
+    def __init__(self, fleet: PlannedFleet, count: int) -> None:
         self.statuses: list[int] = []
         self.threads = [threading.Thread(target=self._ask, args=(fleet,)) for _ in range(count)]
         for thread in self.threads:
             thread.start()
 
-    def _ask(self, fleet: Fleet) -> None:
+    def _ask(self, fleet: PlannedFleet) -> None:
         try:
             reply = httpx.post(
                 f"{fleet.url}/v1/completions",
@@ -66,6 +68,6 @@ class Asked:
 
 
 @pytest.fixture
-def ask() -> Callable[[Fleet, int], Asked]:
+def ask() -> Callable[[PlannedFleet, int], Asked]:
     """`ask(fleet, 3)`: three requests at once."""
     return Asked

@@ -11,7 +11,7 @@ from llmlab.errors import LabError
 from llmlab.serve.ports import free_port
 from llmlab.system.waiting import Late
 from llmlab.tiers.fleet import door
-from llmlab.tiers.fleet.fleet import Fleet
+from llmlab.tiers.fleet.fleet import PlannedFleet
 from llmlab.tiers.regions import programs
 
 FULL, LATE, FINE = 429, 503, 200
@@ -45,7 +45,7 @@ def test_a_policy_that_it_has_not_is_refused_in_words_before_anything_starts(pol
     assert caught.value.what == f"The door on this machine has no policy {policy!r}: {door.LACKS[policy]}."
     assert caught.value.fix == 'policy = "round_robin" or "least_connections"'
     with pytest.raises(LabError, match="has no policy"):
-        Fleet(plan(policy=policy))
+        PlannedFleet(plan(policy=policy))
 
 
 def test_a_wait_of_less_than_a_millisecond_is_not_one_without_end(plan):
@@ -54,7 +54,7 @@ def test_a_wait_of_less_than_a_millisecond_is_not_one_without_end(plan):
 
 @pytest.mark.needs("process", "regions")
 def test_one_waits_until_it_is_told_503_and_the_next_is_told_429(plan, ask):
-    with Fleet(plan(servers=1, slots=2, max_queue=1, max_wait_s=0.6)) as fleet:
+    with PlannedFleet(plan(servers=1, slots=2, max_queue=1, max_wait_s=0.6)) as fleet:
         fleet.hang("s1")
         asked = ask(fleet, 4)
         assert asked.so_far(1) == [FULL]
@@ -65,7 +65,7 @@ def test_one_waits_until_it_is_told_503_and_the_next_is_told_429(plan, ask):
 
 @pytest.mark.needs("process", "regions")
 def test_who_waits_is_served_when_a_slot_is_free_again(plan, ask):
-    with Fleet(plan(servers=1, slots=1, max_queue=3, max_wait_s=50)) as fleet:
+    with PlannedFleet(plan(servers=1, slots=1, max_queue=3, max_wait_s=50)) as fleet:
         fleet.hang("s1")
         asked = ask(fleet, 6)
         assert asked.so_far(2) == [FULL, FULL]
@@ -76,7 +76,7 @@ def test_who_waits_is_served_when_a_slot_is_free_again(plan, ask):
 @pytest.mark.needs("process", "regions")
 @pytest.mark.parametrize("policy", door.BALANCE)
 def test_without_a_queue_nobody_waits_and_everybody_gets_in_while_a_slot_is_free(policy, plan, ask):
-    with Fleet(plan(servers=3, slots=2, max_queue=0, policy=policy)) as fleet:
+    with PlannedFleet(plan(servers=3, slots=2, max_queue=0, policy=policy)) as fleet:
         for _ in range(3):
             for name in fleet.servers:
                 fleet.hang(name)
@@ -97,7 +97,7 @@ def test_without_a_queue_nobody_waits_and_everybody_gets_in_while_a_slot_is_free
 )
 def test_what_draws_two_lets_one_wait_beside_a_free_slot(plan, ask, monkeypatch):
     monkeypatch.setitem(door.BALANCE, "power_of_two", "random(2)")
-    with Fleet(plan(servers=3, slots=1, max_queue=0, policy="power_of_two", max_wait_s=0.2)) as fleet:
+    with PlannedFleet(plan(servers=3, slots=1, max_queue=0, policy="power_of_two", max_wait_s=0.2)) as fleet:
         for _ in range(20):  # about every second time
             for name in fleet.servers:
                 fleet.hang(name)

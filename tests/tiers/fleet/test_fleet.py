@@ -10,8 +10,8 @@ import pytest
 from llmlab.capacity.speeds import Speeds
 from llmlab.capacity.trace import Trace, work
 from llmlab.system.waiting import Late, wait
-from llmlab.tiers.fleet.fleet import Fleet
-from llmlab.tiers.fleet.replay import BETWEEN, Incident, incidents, replay, the_day
+from llmlab.tiers.fleet.fleet import PlannedFleet
+from llmlab.tiers.fleet.replay import BETWEEN, ServerLoss, incidents, replay, the_day
 
 live = pytest.mark.needs("process", "regions")
 FINE, LOST = 200, 0
@@ -20,7 +20,7 @@ DOOR = {"check_s": 0.3, "fall": 2, "max_queue": 20, "max_wait_s": 30.0}
 
 @pytest.fixture(scope="module")
 def fleet(plan):
-    with Fleet(plan(servers=2, slots=1, **DOOR)) as one:
+    with PlannedFleet(plan(servers=2, slots=1, **DOOR)) as one:
         yield one
 
 
@@ -57,7 +57,7 @@ def test_a_server_that_is_lost_is_left_out_in_time_and_comes_back(how, fleet, as
 def test_what_a_killed_server_would_have_got_goes_to_the_queue_and_to_another(plan, ask):
     """Until a check finds it dead it has the most free slots of all: only those at its slots are lost when a check looks at once."""
     statuses = []
-    with Fleet(plan(servers=2, slots=1, **(DOOR | {"check_s": 0.6}))) as pair:
+    with PlannedFleet(plan(servers=2, slots=1, **(DOOR | {"check_s": 0.6}))) as pair:
         for _ in range(2):
             pair.kill("s1")
             statuses += ask(pair, 6).all()
@@ -86,7 +86,7 @@ def test_ready_says_who_is_not(fleet):
 
 @live
 def test_a_day_goes_on_while_a_server_is_lost(fleet):
-    happening = [Incident("s1", "killed", 1.0, 2.0), Incident("s2", "hung", 4.0, 6.0)]
+    happening = [ServerLoss("s1", "killed", 1.0, 2.0), ServerLoss("s2", "hung", 4.0, 6.0)]
     times = np.arange(0, 9, 0.25)
     trace = Trace(times, np.full(len(times), 16), np.full(len(times), 4))
     heard = []

@@ -7,10 +7,10 @@ import pytest
 from llmlab.capacity.plan import Promise
 from llmlab.records.schema import Sample
 from llmlab.tiers.fleet import probes, replay
-from llmlab.tiers.fleet.replay import Incident
+from llmlab.tiers.fleet.replay import ServerLoss
 
 PROMISE = Promise(ttft_s=1.0, e2e_s=5.0, share=0.9, recovery_s=4.0)
-LOST = [Incident("s1", "killed", 20.0, 30.0)]
+LOST = [ServerLoss("s1", "killed", 20.0, 30.0)]
 
 
 class Day:
@@ -75,12 +75,12 @@ def test_incidents_are_drawn_told_and_read_again():
     drawn = replay.incidents(servers, 7, 240.0)
     assert drawn == replay.incidents(servers, 7, 240.0)
     assert len({repr(replay.incidents(servers, seed, 240.0)) for seed in range(20)}) == 20
-    assert all(one.restored - one.broke >= 8 for one in drawn)
+    assert all(loss.restored - loss.broke >= 8 for loss in drawn)
     assert drawn[0].restored < drawn[1].broke
-    assert {one.how for seed in range(20) for one in replay.incidents(servers, seed, 240.0)} == {
+    assert {loss.how for seed in range(20) for loss in replay.incidents(servers, seed, 240.0)} == {
         "killed",
         "hung",
     }
     told = probes.incidents_in("s2 killed 22.4–32.4 s; s1 hung 42.2–52.2 s")
-    assert told == [Incident("s2", "killed", 22.4, 32.4), Incident("s1", "hung", 42.2, 52.2)]
+    assert told == [ServerLoss("s2", "killed", 22.4, 32.4), ServerLoss("s1", "hung", 42.2, 52.2)]
     assert probes.incidents_in(None) == []

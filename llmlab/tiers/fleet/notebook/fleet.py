@@ -7,28 +7,31 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ...capacity import plan as plans
-from ...capacity.calibrate import calibrate
-from ...capacity.plan import HERE, Plan
-from ...course import journal
-from ...errors import LabError
-from ...load import Progress
-from ...records import stats
-from ...records.schema import Cell
-from ...show.bars import steps_bar
-from ...show.bench import alone
-from ...show.face import Face
-from ...show.kept import keep, store
-from ...show.shown import Drawn, Said, shown
-from . import figures, probes, replay
-from .fleet import Fleet
-from .planned import calibrated_now, calibration_in
+from ....capacity import plan as plans
+from ....capacity.calibrate import calibrate
+from ....capacity.held_against import Pair, beyond, held_against
+from ....capacity.plan import HERE, ServicePlan
+from ....capacity.sizing import slo
+from ....course import journal
+from ....errors import LabError
+from ....load import Progress
+from ....records import stats
+from ....records.schema import Cell
+from ....show.bars import steps_bar
+from ....show.bench import alone
+from ....show.face import Face
+from ....show.kept import keep, store
+from ....show.shown import Drawn, Said, shown
+from .. import figures, probes, replay
+from ..calibrated import calibrated_now, calibration_in
+from ..fleet import PlannedFleet
+from ..forecasts import forecast
 
 if TYPE_CHECKING:
-    from ...show.bench import Bench
+    from ....show.bench import Bench
 
 
-GUIDE = Path(__file__).with_name("guide.toml")
+GUIDE = Path(__file__).parents[1] / "guide.toml"
 
 
 class LiveFleet(Face, what="The fleet", again="fleet = lab.fleet()"):
@@ -41,9 +44,10 @@ class LiveFleet(Face, what="The fleet", again="fleet = lab.fleet()"):
         alone(lab, LiveFleet)
         self.lab = lab  # whose plan it is
         self._text = ""
-        self._fleet: Fleet | None = None
+        self._fleet: PlannedFleet | None = None
+        self._played: Pair | None = None
 
-    def _plan(self) -> tuple[Plan, list[str]]:
+    def _plan(self) -> tuple[ServicePlan, list[str]]:
         """The plan of the file; where it is none yet, the guide's smallest tier as a plan, and why."""
         try:
             return plans.read(self.lab.files / plans.NAME), []
@@ -53,14 +57,14 @@ class LiveFleet(Face, what="The fleet", again="fleet = lab.fleet()"):
                 "Until then one server is up, without a bound, as the guide has it.",
             ]
 
-    def _now(self) -> tuple[Plan, Fleet]:
+    def _now(self) -> tuple[ServicePlan, PlannedFleet]:
         """The fleet of the plan as the file is now, whole."""
         plan = self._plan()[0]
         text = repr(plan)
         if self._fleet is None or text != self._text:
             self._end()
             with steps_bar("step") as say:
-                self._fleet = Fleet(plan, say=say)
+                self._fleet = PlannedFleet(plan, say=say)
             self._text, self._fleet.told = text, self._told
         self._fleet.restore()
         self._fleet.ready()
@@ -113,6 +117,9 @@ class LiveFleet(Face, what="The fleet", again="fleet = lab.fleet()"):
             )
         path = store(record, self.lab.files / "records")
         run = record.runs[0]
+        self._played = Pair(
+            servers=len(fleet.servers), record=record, simulated=forecast(plan, speeds, trace, happening)
+        )
         found = probes.day_of(run, plan.promise, happening)
         columns = {
             "second": "of the replay",
@@ -137,6 +144,38 @@ class LiveFleet(Face, what="The fleet", again="fleet = lab.fleet()"):
             "TTFT p95 s": stats.percentile(stats.ttft(run), 95),
         }
         return Drawn(table, figures.day, lines, values)
+
+    @shown
+    def against(self) -> Drawn:
+        """The day that was replayed last, and the same day simulated with your calibration: how far off the simulator is."""
+        if self._played is None:
+            raise LabError("No day was replayed yet.", fix="day = fleet.day()")
+        plan = self._plan()[0]
+        held = held_against([self._played], slo(plan.promise))
+        columns = {
+            "servers": "of the fleet",
+            "measure": "what is compared",
+            "real": "s, or a share",
+            "simulated": "s, or a share",
+            "error": "simulated / real - 1",
+            "repeat": "which replay",
+        }
+        rows: list[list[Cell]] = [
+            [row["servers"], row["figure"], row["real"], row["simulated"], row["error"], 0]
+            for row in held.dicts()
+        ]
+        table = keep(self.lab, "errors", columns, rows)[0]
+        lines = [
+            f"{row['figure']}: measured {row['real']:.3g}, simulated {row['simulated']:.3g} ({row['error']:+.0%})"
+            for row in held.dicts()
+            if row["error"] is not None
+        ]
+        off = beyond(held)
+        lines.append(f"more than 15 % off: {'; '.join(off)}" if off else "all within 15 %")
+        worst = max(
+            (abs(float(row["error"])) for row in held.dicts() if row["error"] is not None), default=None
+        )
+        return Drawn(table, figures.errors, lines, {"largest error": worst})
 
     def close(self) -> None:
         """End it; may be called twice."""

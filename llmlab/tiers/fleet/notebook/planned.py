@@ -4,142 +4,33 @@ from __future__ import annotations
 
 import html
 import math
-import tempfile
-from collections.abc import Callable, Sequence
-from pathlib import Path
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import msgspec
 import numpy as np
 
-from ...capacity import plan as plans
-from ...capacity import sizing
-from ...capacity.calibrate import calibrate, calibration
-from ...capacity.fleet import Failure
-from ...capacity.outcome import Became
-from ...capacity.plan import HERE, Plan, Promise, Scaling
-from ...capacity.simulate import simulate
-from ...capacity.speeds import Speeds
-from ...errors import LabError
-from ...load import Progress, measure
-from ...load.target import target
-from ...machine import profile
-from ...records import store
-from ...records.schema import Cell, Record
-from ...show.bars import steps_bar
-from ...show.kept import keep
-from ...show.shown import Drawn, Shown, shown
-from ..regions import places
-from . import figures
-from .fleet import one_server
+from ....capacity import plan as plans
+from ....capacity import sizing
+from ....capacity.calibrate import calibrate
+from ....capacity.plan import HERE, Promise, ServicePlan
+from ....capacity.speeds import Speeds
+from ....errors import LabError
+from ....records.schema import Cell
+from ....show.bars import steps_bar
+from ....show.kept import keep
+from ....show.shown import Drawn, Shown, shown
+from .. import figures
+from ..calibrated import calibration_in
+from ..forecasts import costs_at, far
 
 if TYPE_CHECKING:
-    from ...show.bench import Bench
+    from ....show.bench import Bench
 
-CALIBRATION = "calibration"  # the note of such a record
 SEEDS = 3  # days that a number of servers is drawn from
 LOADS = (1.0, 2.0, 4.0, 8.0)  # servers that are busy all the time
 SHARES = (0.9, 0.95, 0.99)  # of the requests kept: three promises
 UTILISED = (0.002, 0.01, 0.05, 0.1, 0.2, 0.35, 0.5, 0.7)
-
-
-def far() -> sizing.Distances:
-    """Round trips between the regions, in seconds, as lab 13 has them."""
-    there = places.regions()
-    return {
-        a: {b: one.rtt(other) / 1000 if a != b else 0.0 for b, other in there.items()}
-        for a, one in there.items()
-    }
-
-
-def calibration_in(plan: Plan, folder: Path) -> Record | None:
-    """The calibration that a plan stands on: the record that it names, else the newest one; None where there is none.
-
-    :param folder: of the plan; `records/` lies in it.
-    :raises LabError: when the record that it names is not there, or is no measurement of load.
-    """
-    if plan.speeds is None:
-        newest = sorted((folder / "records").glob("*.json"), reverse=True)
-        return next((found for path in newest if (found := _calibration(path)) is not None), None)
-    path = folder / "records" / plan.speeds
-    if not path.is_file():
-        raise LabError(
-            f"The plan stands on records/{plan.speeds}, and there is no such record.",
-            where=f"{plans.NAME}: speeds",
-            fix="fleet.calibrate(), and write the name of its record there",
-        )
-    found = store.read_any(path)
-    if not isinstance(found, Record):
-        raise LabError(
-            f"records/{plan.speeds} is a table, and no measurement of load.",
-            where=f"{plans.NAME}: speeds",
-            fix="fleet.calibrate()",
-        )
-    return found
-
-
-def _calibration(path: Path) -> Record | None:
-    try:
-        found = store.read_any(path)
-    except LabError:
-        return None
-    return found if isinstance(found, Record) and found.note == CALIBRATION else None
-
-
-def calibrated_now(
-    slots: int,
-    *,
-    repeats: int | None = None,
-    lab: str | None = None,
-    on_event: Callable[[Progress], None] = lambda _: None,
-) -> Record:
-    """A server of the fleet's kind, alone, measured for what it takes to simulate it: a quarter of a minute each time."""
-    times = repeats or (2 if profile() == "binder" else 3)
-    with (
-        tempfile.TemporaryDirectory(prefix="llmlab-calibration-") as folder,
-        one_server(slots, Path(folder)) as server,
-    ):
-        return measure(
-            target(server), calibration(slots), repeats=times, lab=lab, note=CALIBRATION, on_event=on_event
-        )
-
-
-def speeds_now(slots: int) -> Speeds:
-    """The speeds of a server on this machine at this moment, however busy it is with other things."""
-    return calibrate([calibrated_now(slots, repeats=1)], accept_noise=True).speeds
-
-
-def speeds_for(plan: Plan, folder: Path, *, say: Callable[[str], None] = lambda _: None) -> Speeds:
-    """The speeds that a plan stands on: of the learner's record; where none was kept or handed in, this machine's, measured now.
-
-    :raises LabError: as `calibration_in`, or when the record cannot carry them.
-    """
-    record = calibration_in(plan, folder)
-    if record is None:
-        say("no calibration was kept: one server is measured, about a minute")
-        record = calibrated_now(plan.tier[HERE].slots)
-    return calibrate([record], accept_noise=True).speeds
-
-
-def leaving_home(plan: Plan, label: str, speeds: Speeds, *, home: str, seed: int) -> int:
-    """How many requests of a region's users were served elsewhere, on a day and on one in which that region is lost in its busiest hour."""
-    tier = plan.tier[label]
-    if home not in tier.regions:
-        return 0
-    where, own = tier.regions.index(home), sizing.at(speeds, tier.slots)
-    trace = sizing.the_day(tier, speeds, seed)
-    assert trace.region is not None
-    begins = sizing.busiest(trace)
-    lost = Failure(from_s=begins, until_s=begins + sizing.HOUR, region=where)
-    count = 0
-    for failures in ((), (lost,)):
-        fleet = plans.replicas(plan, tier, round_trip=far(), failures=failures, faster=sizing.FASTER)
-        first = sum(fleet.places[:where])
-        found = simulate(trace, own, fleet, seed=seed)
-        mine = (trace.region == where) & (found.status == Became.SERVED)
-        inside = (found.server >= first) & (found.server < first + fleet.places[where])
-        count += int((mine & ~inside).sum())
-    return count
 
 
 def planned(lab: Bench) -> Planned:
@@ -151,9 +42,9 @@ class Planned:
     """The plan as the file says it now; each call reads it anew."""
 
     def __init__(self, lab: Bench) -> None:
-        self.lab = lab
+        self.lab = lab  # whose plan it is
 
-    def _now(self) -> tuple[Plan, Speeds]:
+    def _now(self) -> tuple[ServicePlan, Speeds]:
         plan = plans.read(self.lab.files / plans.NAME)
         record = calibration_in(plan, self.lab.files)
         if record is None:
@@ -286,32 +177,7 @@ def _pays_from(rows: Sequence[Sequence[Cell]]) -> float | None:
     return low + (high - low) * gaps[last] / (gaps[last] - gaps[last + 1])
 
 
-def costs_at(plan: Plan, label: str, speeds: Speeds, share: float, seed: int) -> dict[str, float]:
-    """Dollars for a million output tokens when the load keeps four servers `share` busy, in three ways (those that serve anything)."""
-    tier = plan.tier[label]
-    four = 4
-    ways = {
-        "always on": {"replicas": four, "autoscale": None},
-        "autoscaled": {
-            "replicas": None,
-            "autoscale": Scaling(min=1, max=2 * four, target=0.6 * tier.slots, startup_s=20.0),
-        },
-        "scale to zero": {
-            "replicas": None,
-            "autoscale": Scaling(min=0, max=2 * four, target=0.6 * tier.slots, startup_s=20.0),
-        },
-    }
-    found = {}
-    for name, more in ways.items():
-        changed = msgspec.structs.replace(tier, load=share * four, home=(), **more)
-        # Whoever comes while nobody is there waits: what is shed costs nothing, and would make this the cheapest way.
-        door = msgspec.structs.replace(plan.door, max_queue=100_000, max_wait_s=600.0)
-        tried = msgspec.structs.replace(plan, tier={label: changed}, door=door)
-        found[name] = sizing.size(tried, label, speeds, far={}, seed=seed).per_million
-    return {name: dollars for name, dollars in found.items() if math.isfinite(dollars)}
-
-
-def _at_load(plan: Plan, label: str, load: float, share: float) -> Plan:
+def _at_load(plan: ServicePlan, label: str, load: float, share: float) -> ServicePlan:
     """The plan with one tier, for another load and share; its servers in one region, whatever it is for."""
     tier = msgspec.structs.replace(plan.tier[label], load=load, replicas=1, autoscale=None, home=())
     promise = msgspec.structs.replace(plan.promise, share=share)
