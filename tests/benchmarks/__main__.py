@@ -6,7 +6,7 @@ Every number is a median with its range over alternating rounds. About five minu
 two (--quick, ten minutes), so it runs only where it is named; so do `images` (docker; --quick leaves out the build from source)
 and `regions` (six minutes; --quick, two), `cluster` (root; three minutes; --quick, one) and `proof` (where the time of the tests goes: as long as they take; --workers N
 side by side, words for pytest after `--`), and `capacity` (the simulator beside SimPy and Ciw: 5 million requests take ten minutes
-and 20 GB; --quick, or `--requests 200000`, half a minute). `--write` keeps
+and 5 GB; --quick, or `--requests 200000`, a minute). `--write` keeps
 their outcomes in data/.
 """
 
