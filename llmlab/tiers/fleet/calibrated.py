@@ -31,20 +31,20 @@ def calibration_in(plan: ServicePlan, folder: Path) -> Record | None:
         newest = sorted((folder / "records").glob("*.json"), reverse=True)
         return next((found for path in newest if (found := _calibration(path)) is not None), None)
     path = folder / "records" / plan.speeds
-    if not path.is_file():
+    if not path.is_file() or Path(plan.speeds).name != plan.speeds:
         raise LabError(
             f"The plan stands on records/{plan.speeds}, and there is no such record.",
             where=f"{plans.NAME}: speeds",
             fix="fleet.calibrate(), and write the name of its record there",
         )
-    found = store.read_any(path)
-    if not isinstance(found, Record):
+    named = store.read_any(path)
+    if not isinstance(named, Record):
         raise LabError(
             f"records/{plan.speeds} is a table, and no measurement of load.",
             where=f"{plans.NAME}: speeds",
             fix="fleet.calibrate()",
         )
-    return found
+    return named
 
 
 def _calibration(path: Path) -> Record | None:

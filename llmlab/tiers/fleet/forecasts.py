@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from typing import Any
 
 import msgspec
 
@@ -64,7 +65,7 @@ def costs_at(plan: ServicePlan, label: str, speeds: Speeds, share: float, seed: 
     """Dollars for a million output tokens when the load keeps four servers `share` busy, in three ways (those that serve anything)."""
     tier = plan.tier[label]
     four = 4
-    ways = {
+    ways: dict[str, dict[str, Any]] = {
         "always on": {"replicas": four, "autoscale": None},
         "autoscaled": {
             "replicas": None,

@@ -55,7 +55,8 @@ class Planned:
     def sizes(self) -> Shown:
         """Each tier's day by simulation: the share of requests for which the promise was kept, with one server less, and the price."""
         plan, speeds = self._now()
-        rows, values = [], {}
+        rows: list[tuple[str, str, str]] = []
+        values: dict[str, Cell] = {}
         with steps_bar("tier") as say:
             for label, tier in plan.tier.items():
                 say(label)
