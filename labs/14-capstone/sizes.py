@@ -164,7 +164,8 @@ def lean(ctx: Context) -> Verdict:
 def claims(ctx: Context) -> Verdict:
     """Read the figure out of the record that each claim names."""
     expected = "five numbers, each that of its own record, within the record's spread"
-    wrong, right = [], []
+    wrong: list[str] = []
+    right: list[str] = []
     for claim in answers.read(ctx.files / answers.NAME):
         try:
             found = answers.figure(claim, ctx.files / "records")

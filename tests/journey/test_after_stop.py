@@ -25,6 +25,7 @@ from llmlab.tiers.aws.notebook.door import LiveFront
 from llmlab.tiers.aws.notebook.longest import Longest
 from llmlab.tiers.compose.notebook import PolicyShares
 from llmlab.tiers.docker.notebook import MeasuredImage
+from llmlab.tiers.fleet.notebook.planned import Planned
 from llmlab.tiers.gateway.notebook.measured import Balanced
 from llmlab.tiers.kubernetes.drivers import choose
 from llmlab.tiers.kubernetes.notebook.cluster import LiveApplied
@@ -75,6 +76,9 @@ HOLD_NUMBERS = {
     "Exposed": lambda: Exposed(EXPOSURE, Path("exposure.json")),
     "Longest": lambda: LONGEST,
     "MeasuredImage": lambda: MeasuredImage(factory.table("image", "image what label bytes seconds", LAYER)),
+    "Planned": lambda: Planned(
+        SimpleNamespace(files=Path(), seed=0)
+    ),  # without a plan.toml: each method says so
     "Printed": lambda: Printed("up 3 days"),
     "Scaling": lambda: Scaling(factory.table("scaling", "set at wanted ready users waiting", SCALED), 1.0),
     "Timeline": lambda: Timeline(factory.table("states", "set pod from to state restarts", STATES)),
@@ -209,6 +213,7 @@ REAL = {
     "fargate": ("11", lambda lab: [lab.fargate()]),
     "container_instances": ("11", lambda lab: [lab.container_instances()]),
     "edge": ("12", lambda lab: [lab.edge()]),
+    "fleet": ("14", lambda lab: [lab.fleet()]),
     "regions": ("13", lambda lab: [regions := lab.regions(), regions.lose("us", "cut off", 1)]),
 }
 

@@ -21,7 +21,7 @@ from .replay import ServerLoss
 
 
 def far() -> sizing.Distances:
-    """Round trips between the regions, in seconds, as lab 13 has them."""
+    """Round trips between the regions, in seconds, as the tier regions has them."""
     there = places.regions()
     return {
         a: {b: place.rtt(other) / 1000 if a != b else 0.0 for b, other in there.items()}
