@@ -133,7 +133,7 @@ class Planned:
         }
         table = keep(self.lab, "costs", columns, rows)[0]
         lines = [
-            f"{share:.0%} busy: " + ", ".join(f"{row[0]} ${row[2]:.2f}" for row in rows if row[1] == share)
+            f"{share:.1%} busy: " + ", ".join(f"{row[0]} ${row[2]:.2f}" for row in rows if row[1] == share)
             for share in UTILISED
         ]
         pays = _pays_from(rows)
