@@ -3,7 +3,8 @@
 
 as_user() { setpriv --reuid "$user" --regid "$user" --clear-groups -- "$@"; }
 
-place=$(mktemp -d -t llmlab-ordinary.XXXXXX)
+# A short name: sockets lie below it, and their paths end at 108 characters.
+place=$(mktemp -d -t llmlab-as.XXXXXX)
 trap 'rm -rf "$place" || true' EXIT
 mkdir "$place/home" "$place/tmp"
 git clone -q --no-hardlinks . "$place/course"

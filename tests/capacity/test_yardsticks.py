@@ -5,6 +5,10 @@ from __future__ import annotations
 import loads
 import numpy as np
 import pytest
+
+pytest.importorskip("simpy", reason="SimPy is missing: uv sync --group bench")
+pytest.importorskip("ciw", reason="Ciw is missing: uv sync --group bench")
+
 import yardsticks
 
 from llmlab.capacity.fleet import Replicas
