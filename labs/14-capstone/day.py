@@ -20,6 +20,13 @@ def fleet(ctx: Context):
         yield up
 
 
+@fixture(ours=True)
+def here(ctx: Context, slots: int, when: str):
+    """How quick a server of the lab's own is, before the day and after it."""
+    ctx.say(f"how fast a server is here, {when} the day")
+    return speeds_now(slots)
+
+
 @fixture
 def played(ctx: Context):
     """The day, replayed once for all checks. Its load is counted in servers as they are on this machine now, and again afterwards."""
@@ -28,12 +35,11 @@ def played(ctx: Context):
     length, seed = seconds(), ctx.random("day").randrange(2**31)
     happening = incidents(list(up.servers), seed, length)
     with ctx.turn():
-        ctx.say("how fast a server is here")
-        before = speeds_now(slots)
+        before = here(ctx, slots, "before")
         trace = the_day(mine, before, seed, length=length)
         ctx.say(f"a day of {length:.0f} s, {len(trace)} requests, two incidents")
         run = replay(up, trace, happening, seed=seed).runs[0]
-        after = speeds_now(slots)
+        after = here(ctx, slots, "after")
     slower = max(after.step[-1] / before.step[-1], before.prefill / after.prefill)
     return day_of(run, mine.promise, happening), happening, slower
 

@@ -14,10 +14,8 @@ from ..system import typed
 from .fleet import Autoscaler, Failure, Policy, Replicas
 
 NAME = "plan.toml"
-INTERVAL, DOWN = (
-    15.0,
-    300.0,
-)  # seconds: how often Kubernetes' autoscaler looks, and how long it waits before it takes servers away
+#: Seconds: how often Kubernetes' autoscaler looks, and how long it waits before it takes servers away.
+INTERVAL, DOWN = 15.0, 300.0
 HERE = "here"  # the tier that is deployed on the machine at hand
 
 Above = Annotated[float, Meta(gt=0, lt=1e6)]

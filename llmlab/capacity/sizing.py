@@ -146,7 +146,6 @@ def size(
     hours = totals.server_seconds / 3600 * FASTER
     tokens = totals.output_tokens * FASTER
     p95 = [float(whole.percentiles(what, (95,))[0]) for what in ("ttft", "e2e")]
-    # A request that was under way when its server was lost is not the size's fault: a retry mends it.
     return Sized(
         tier=label,
         servers=totals.server_seconds / totals.end_s if totals.end_s else 0.0,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import secrets
 import shutil
 import time
 from collections.abc import Iterator
@@ -99,16 +100,21 @@ def held(info: LabInfo, processes: int) -> Iterator[None]:
             before = path.read_text().strip()
             # Registered first: a grader that is killed would leave it to every build after it. Also where a limit stands already:
             # whoever set it may be gone, and the last one lets go.
-            entries.append(owned.register(HELD, "limit on the processes of builds", file=str(path)))
+            entries.append(
+                owned.register(
+                    HELD, "limit on the processes of builds", file=str(path), token=secrets.token_hex(8)
+                )
+            )
             if before == "max":
                 path.write_text(str(processes))
     try:
         yield
     finally:
         for entry in entries:
-            data = json.loads(entry.read_text())
-            owned.forget(entry)
-            _let_go(data)
+            with contextlib.suppress(FileNotFoundError):  # `llmlab clean --all` has let go of it
+                data = json.loads(entry.read_text())
+                owned.forget(entry)
+                _let_go(data)
 
 
 def _let_go(data: dict[str, Any]) -> None:
@@ -116,7 +122,11 @@ def _let_go(data: dict[str, Any]) -> None:
     others = [
         entry
         for entry in owned.entries()
-        if entry.kind == HELD and entry.owner_alive and entry.data["file"] == data["file"]
+        if entry.kind == HELD
+        and entry.owner_alive
+        and entry.data["file"] == data["file"]
+        and entry.data["token"]
+        != data["token"]  # not itself, which `llmlab clean --all` ends while its owner lives
     ]
     with contextlib.suppress(OSError):
         if not others:

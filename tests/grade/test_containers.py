@@ -343,6 +343,10 @@ def test_what_holds_builds_is_let_go_of_also_after_a_killed_grader(tmp_path, mon
             assert path.read_text() == "77", "the first one's, until it lets go"
         assert path.read_text() == "77", "the first one is still at work"
     assert path.read_text() == "max"
+    with daemon.held(info, 77):
+        for entry in [entry for entry in owned.entries() if entry.kind == daemon.HELD]:
+            entry.end()  # as `llmlab clean --all` would
+        assert path.read_text() == "max", "its own entry is no other grader's"
     path.write_text("64")
     with daemon.held(info, 77):
         assert path.read_text() == "64"

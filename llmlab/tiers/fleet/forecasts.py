@@ -43,7 +43,7 @@ def forecast(plan: ServicePlan, speeds: Speeds, trace: Trace, happening: Sequenc
 def leaving_home(plan: ServicePlan, label: str, speeds: Speeds, *, home: str, seed: int) -> int:
     """How many requests of a region's users were served elsewhere, on a day and on one in which that region is lost in its busiest hour."""
     tier = plan.tier[label]
-    if home not in tier.regions:
+    if home not in tier.regions or len(tier.regions) == 1:
         return 0
     where, own = tier.regions.index(home), sizing.at(speeds, tier.slots)
     trace = sizing.the_day(tier, speeds, seed)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -26,9 +25,8 @@ class DayOf:
     refused: int  # told 429 or 503
     failed: int  # neither
     slowest_no_s: float  # the longest wait of one who was refused
-    unseen: tuple[
-        float, ...
-    ]  # seconds after the last loss before it, of each failure that no incident explains; inf: there was none
+    #: Of each failure that no incident explains, seconds after the last loss before it; inf: there was none.
+    unseen: tuple[float, ...]
 
     @property
     def share(self) -> float:
@@ -82,14 +80,3 @@ def bins(run: Run, promise: Promise, length: float) -> list[list[Cell]]:
         row[3] += not sample.ok
         row[4] += target.met(sample)
     return [[number * wide, *(count / wide for count in row)] for number, row in enumerate(counts)]
-
-
-_INCIDENT = re.compile(r"(\S+) (killed|hung) ([\d.]+)–([\d.]+) s")
-
-
-def incidents_in(note: str | None) -> list[ServerLoss]:
-    """Those that a record's note tells of."""
-    return [
-        ServerLoss(found[0], found[1], float(found[2]), float(found[3]))
-        for found in _INCIDENT.findall(note or "")
-    ]

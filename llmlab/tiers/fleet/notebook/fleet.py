@@ -35,9 +35,9 @@ GUIDE = Path(__file__).parents[1] / "guide.toml"
 
 
 class LiveFleet(Face, what="The fleet", again="fleet = lab.fleet()"):
-    """The servers and the door of plan.toml. They are started anew when the file has changed. It ends with `lab.stop()`.
+    """The servers and the door of plan.toml, up from the first call that needs them; anew when the file has changed.
 
-    :raises LabError: when the plan cannot be read, a program is missing, or a server does not start.
+    It ends with `lab.stop()`.
     """
 
     def __init__(self, lab: Bench) -> None:
