@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import os
 import tempfile
+import time
 from pathlib import Path
 
 import groups
@@ -17,13 +18,22 @@ from llmlab.errors import LabError
 from llmlab.load import turn
 from llmlab.system import owned, without
 
+LATE = "no time was left for it"
 LEDGER = "it passed before on the same lab, modules, engine and programs"
 
 
 def pytest_addoption(parser):
     parser.addoption("--full", action="store_true", help="also what is slow: every fault of every lab, soaks")
     parser.addoption(
-        "--fresh", action="store_true", help="with --full: also what passed before on the same content"
+        "--fresh",
+        action="store_true",
+        help="with --full or --until: also what passed before on the same content",
+    )
+    parser.addoption(
+        "--until",
+        metavar="SECONDS",
+        type=float,
+        help="begin no long test of a lab after this time (`date +%%s`); those longest unproved are first, the others are listed",
     )
 
 
@@ -101,6 +111,8 @@ def pytest_collection_modifyitems(config, items):
         if item.get_closest_marker("full") and not config.getoption("--full"):
             item.add_marker(pytest.mark.skip(reason="slow. Bring it: uv run pytest --full"))
     groups.sort(items)
+    if config.getoption("--until") is not None:
+        groups.labs_last(items, ledger.last())
 
 
 def pytest_runtest_setup(item):
@@ -113,17 +125,23 @@ def pytest_runtest_setup(item):
             if name in _required():
                 pytest.fail(f"LLMLAB_REQUIRE asks for {reason}", pytrace=False)
             pytest.skip(reason)
-    if item.config.getoption("--full") and not item.config.getoption("--fresh"):
-        when = ledger.proved(item)
+    option = item.config.getoption
+    until = option("--until")
+    if (option("--full") or until is not None) and not option("--fresh"):
+        when = ledger.proved(item, full=option("--full"))
         if when:
             pytest.skip(f"{LEDGER} ({when}). Again: uv run pytest --full --fresh")
+    # What has failed beside others is tried again in any case (.ci/again).
+    late = until is not None and time.time() > until and not option("--last-failed")
+    if late and item.get_closest_marker("ledger"):
+        pytest.skip(f"{LATE}. Bring it: .ci/run --full")
 
 
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_makereport(item, call):
     report = yield
     if report.when == "call" and report.passed:
-        ledger.note(item)
+        ledger.note(item, full=item.config.getoption("--full"))
     return report
 
 
@@ -135,7 +153,12 @@ def pytest_terminal_summary(terminalreporter):
         for report in before:
             when = skipped.reason_of(report).partition("(")[2].partition(")")[0]
             terminalreporter.write_line(f"{when}  {report.nodeid}")
-    lines = skipped.lines([report for report in reports if report not in before])
+    late = [report for report in reports if skipped.reason_of(report).startswith(LATE)]
+    if late:
+        terminalreporter.section("not proved: no time was left (.ci/run --full)")
+        for report in late:
+            terminalreporter.write_line(report.nodeid)
+    lines = skipped.lines([report for report in reports if report not in before and report not in late])
     if lines:
         terminalreporter.section("skipped here, and how to bring it")
         for line in lines:

@@ -1,5 +1,5 @@
-"""What was proved, for which content: with --full, a slow test of a lab (a notebook, a fault) that passed on the same content is not run
-again.
+"""What was proved, for which content: with --full or --until, a slow test of a lab (a notebook, a fault) that passed on the same content
+is not run again.
 
 The content is the lab (starter, checks, worked files), the fault, the modules of llmlab that its checks can reach, the tests' own
 code, the engine and what `doctor` says of the lab's needs (it names versions). `--fresh` proves everything again; so does an empty cache.
@@ -21,8 +21,11 @@ from llmlab import doctor, engine, tier
 from llmlab.system.paths import cache_dir, replace_file
 
 
-def key(item: pytest.Item) -> str | None:
-    """A digest of all that the test's verdict stands on; None for a test that keeps no ledger."""
+def key(item: pytest.Item, *, full: bool = True) -> str | None:
+    """A digest of all that the test's verdict stands on; None for a test that keeps no ledger.
+
+    :param full: whether it is run with --full, which proves more.
+    """
     if not any(map(item.get_closest_marker, ("full", "ledger"))) or not item.nodeid.startswith("tests/labs/"):
         return None
     if not hasattr(item, "callspec"):
@@ -32,7 +35,9 @@ def key(item: pytest.Item) -> str | None:
     from llmlab.course.info import find_lab
 
     info = params["info"] if "info" in params else find_lab(fault["lab"], COURSE)
-    digest = hashlib.sha256(json.dumps([item.name, fault], sort_keys=True).encode())
+    digest = hashlib.sha256(
+        json.dumps([item.name, fault, *([] if full else ["quick"])], sort_keys=True).encode()
+    )
     for need in info.needs:
         digest.update(doctor.need(need).detail.encode())
     digest.update(engine.find().line().encode())
@@ -50,15 +55,23 @@ def key(item: pytest.Item) -> str | None:
     return digest.hexdigest()
 
 
-def proved(item: pytest.Item) -> str | None:
-    """When this very content passed, or None."""
-    name = key(item)
-    return _read().get(name) if name else None
+def proved(item: pytest.Item, *, full: bool = True) -> str | None:
+    """When this very content passed, or None; what passed with --full passed without."""
+    lines = _read()
+    names = [key(item), *([] if full else [key(item, full=False)])]
+    return next((lines[name].partition("  ")[0] for name in names if name in lines), None)
 
 
-def note(item: pytest.Item) -> None:
+def last() -> dict[str, str]:
+    """When each test passed last, whatever its content was then: by the name of the test."""
+    return {
+        name.strip(): when for when, _, name in (line.partition("  ") for line in sorted(_read().values()))
+    }
+
+
+def note(item: pytest.Item, *, full: bool = True) -> None:
     """It passed just now."""
-    name = key(item)
+    name = key(item, full=full)
     if name:
         path = _file(name)
         replace_file(path, f"{datetime.now(UTC):%Y-%m-%d %H:%M} UTC  {item.name}\n".encode())
@@ -112,8 +125,4 @@ def _file(name: str) -> Path:
 
 def _read() -> dict[str, str]:
     folder = cache_dir() / "proved"
-    return (
-        {path.name: path.read_text().partition("  ")[0] for path in folder.glob("*")}
-        if folder.is_dir()
-        else {}
-    )
+    return {path.name: path.read_text() for path in folder.glob("*")} if folder.is_dir() else {}

@@ -8,7 +8,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from groups import group_of, rank
+from groups import group_of, labs_last, rank
 
 TESTS = Path(__file__).parent
 LABS = "tests/labs/test_labs.py::test_solution_passes"
@@ -66,3 +66,30 @@ def test_a_worker_that_ends_costs_one_test_and_not_the_run(tmp_path):
         timeout=120,
     )
     assert "1 failed, 19 passed" in done.stdout, done.stdout[-2000:] + done.stderr[-2000:]
+
+
+class Item:
+    """A test, as pytest holds it."""
+
+    def __init__(self, name: str, *marks: str) -> None:
+        self.nodeid = f"tests/{name}" if "/" in name else f"tests/labs/test_labs.py::{name}"
+        self.name = name
+        self.marks = marks
+
+    def get_closest_marker(self, name):
+        return name in self.marks or None
+
+
+def test_where_not_every_lab_has_its_turn_they_come_last_and_the_longest_unproved_is_first():
+    points, quick, slow = "test_points[03-x]", "records/test_store.py::test_x", "test_solution_passes[{}]"
+    tests = [
+        Item(points),
+        *(Item(slow.format(lab), "ledger") for lab in ("03-x", "04-y", "05-z")),
+        Item(quick),
+    ]
+    labs_last(
+        tests, {slow.format("03-x"): "2026-11-30 20:00 UTC", slow.format("05-z"): "2026-11-29 20:00 UTC"}
+    )
+    assert [test.name for test in tests] == [
+        quick, slow.format("04-y"), slow.format("05-z"), points, slow.format("03-x")
+    ]  # fmt: skip

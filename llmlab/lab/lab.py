@@ -5,6 +5,7 @@ from __future__ import annotations
 import atexit
 import inspect
 import os
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -55,15 +56,25 @@ class Lab:
         atexit.register(self.stop)
 
     @classmethod
-    def here(cls, name: str | None = None, *, submission: str | Path | None = None, seed: int = 0) -> Lab:
+    def here(
+        cls, name: str | None = None, *, submission: str | Path | None = None, seed: int | None = None
+    ) -> Lab:
         """The lab of the folder this notebook lies in.
+
+        What is not given here is taken from the notebook's `parameters` cell (papermill's), where that has been run: after a restart
+        of the kernel a learner runs this cell first, and it works.
 
         :param name: which lab, for when the notebook runs elsewhere (papermill starts in the shell's folder).
         :param submission: work on these files instead of the lab's own: a folder, or what a learner handed in as a
             zip or a lone notebook (then only the lab's files and answers are taken from it, into a temporary folder).
-        :param seed: what randomised inputs are drawn from.
+        :param seed: what randomised inputs are drawn from; 0 where nobody says otherwise.
         :raises LabError: when there is no lab here, or no such folder.
         """
+        names = _names_of_the_notebook()
+        if submission is None and isinstance(names.get("submission"), str | Path):
+            submission = names["submission"]
+        if seed is None:
+            seed = names["seed"] if isinstance(names.get("seed"), int) else 0
         cwd = Path.cwd().resolve()
         course = course_dir()
         info, files = None, None
@@ -356,6 +367,13 @@ class Deferred:
 
     def _repr_mimebundle_(self, **_: object) -> dict[str, Any]:
         return {"text/plain": repr(self), VERDICT: {"only": list(self.only)}}
+
+
+def _names_of_the_notebook() -> dict[str, Any]:
+    """What the cells of the notebook have set; empty outside a kernel."""
+    shell = sys.modules.get("IPython")
+    session = shell.get_ipython() if shell else None
+    return session.user_ns if hasattr(session, "kernel") else {}
 
 
 def _bound(

@@ -43,7 +43,7 @@ seed = 0
 # %% id="lab"
 from llmlab import Lab
 
-lab = Lab.here("00-start-here", submission=submission, seed=seed)
+lab = Lab.here("00-start-here")
 lab
 
 # %% [markdown] id="machine-text"

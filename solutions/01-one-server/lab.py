@@ -36,7 +36,7 @@ seed = 0
 from llmlab import Lab
 from llmlab.load import SLO
 
-lab = Lab.here("01-one-server", submission=submission, seed=seed)
+lab = Lab.here("01-one-server")
 lab
 
 # %% [markdown] id="serve-text"

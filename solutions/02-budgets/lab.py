@@ -29,7 +29,7 @@ seed = 0
 # %% id="lab"
 from llmlab import Lab
 
-lab = Lab.here("02-budgets", submission=submission, seed=seed)
+lab = Lab.here("02-budgets")
 lab
 
 # %% [markdown] id="graded"

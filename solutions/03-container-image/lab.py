@@ -33,7 +33,7 @@ seed = 0
 # %% id="lab"
 from llmlab import Lab
 
-lab = Lab.here("03-container-image", submission=submission, seed=seed)
+lab = Lab.here("03-container-image")
 lab
 
 # %% [markdown] id="graded"

@@ -33,7 +33,7 @@ seed = 0
 # %% id="lab"
 from llmlab import Lab
 
-lab = Lab.here("04-compose", submission=submission, seed=seed)
+lab = Lab.here("04-compose")
 lab
 
 # %% [markdown] id="graded"

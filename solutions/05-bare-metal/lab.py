@@ -33,7 +33,7 @@ seed = 0
 # %% id="lab"
 from llmlab import Lab
 
-lab = Lab.here("05-bare-metal", submission=submission, seed=seed)
+lab = Lab.here("05-bare-metal")
 lab
 
 # %% [markdown] id="graded"

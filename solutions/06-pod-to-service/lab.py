@@ -30,7 +30,7 @@ seed = 0
 # %% id="lab"
 from llmlab import Lab
 
-lab = Lab.here("06-pod-to-service", submission=submission, seed=seed)
+lab = Lab.here("06-pod-to-service")
 lab
 
 # %% [markdown] id="cluster-text"

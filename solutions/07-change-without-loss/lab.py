@@ -31,7 +31,7 @@ seed = 0
 # %% id="lab"
 from llmlab import Lab
 
-lab = Lab.here("07-change-without-loss", submission=submission, seed=seed)
+lab = Lab.here("07-change-without-loss")
 lab
 
 # %% [markdown] id="cluster-text"

@@ -31,7 +31,7 @@ seed = 0
 # %% id="lab"
 from llmlab import Lab
 
-lab = Lab.here("08-gpus", submission=submission, seed=seed)
+lab = Lab.here("08-gpus")
 lab
 
 # %% [markdown] id="graded"

@@ -31,7 +31,7 @@ seed = 0
 # %% id="lab"
 from llmlab import Lab
 
-lab = Lab.here("09-front-door", submission=submission, seed=seed)
+lab = Lab.here("09-front-door")
 lab
 
 # %% [markdown] id="front-text"

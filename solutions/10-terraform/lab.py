@@ -32,7 +32,7 @@ seed = 0
 # %% id="lab"
 from llmlab import Lab
 
-lab = Lab.here("10-terraform", submission=submission, seed=seed)
+lab = Lab.here("10-terraform")
 lab
 
 # %% [markdown] id="infra-text"

@@ -31,7 +31,7 @@ seed = 0
 # %% id="lab"
 from llmlab import Lab
 
-lab = Lab.here("11-serverless", submission=submission, seed=seed)
+lab = Lab.here("11-serverless")
 lab
 
 # %% [markdown] id="run-text"

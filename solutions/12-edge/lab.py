@@ -31,7 +31,7 @@ seed = 0
 # %% id="lab"
 from llmlab import Lab
 
-lab = Lab.here("12-edge", submission=submission, seed=seed)
+lab = Lab.here("12-edge")
 lab
 
 # %% [markdown] id="edge-text"

@@ -31,7 +31,7 @@ seed = 0
 # %% id="lab"
 from llmlab import Lab
 
-lab = Lab.here("13-regions", submission=submission, seed=seed)
+lab = Lab.here("13-regions")
 lab
 
 # %% [markdown] id="world-text"

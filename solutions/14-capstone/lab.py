@@ -31,7 +31,7 @@ seed = 0
 # %% id="lab"
 from llmlab import Lab
 
-lab = Lab.here("14-capstone", submission=submission, seed=seed)
+lab = Lab.here("14-capstone")
 lab
 
 # %% [markdown] id="graded"

@@ -5,7 +5,9 @@ from __future__ import annotations
 import shutil
 from pathlib import Path
 
+import nbformat
 import pytest
+from nbclient import NotebookClient
 
 from llmlab import Lab, LabError
 from llmlab.course.hints import read_hints
@@ -189,3 +191,17 @@ def test_the_index_page_shows_progress(lab, course):
     for info in all_labs(course):
         assert info.title in page
         assert f"{info.name}/{info.name}.ipynb" in page
+
+
+@pytest.mark.parametrize(
+    ("before", "seed", "files"),
+    [("", 0, "labs/01-one-server"), ("seed, submission = 7, 'theirs'", 7, "theirs")],
+)
+def test_here_takes_what_the_parameters_cell_has_set_and_needs_no_such_cell(course, before, seed, files):
+    """Papermill's parameters count; after a restart of the kernel the cell of the lab is enough."""
+    shutil.copytree(course / "labs/01-one-server", course / "theirs")
+    say = "print(lab.seed, lab.files.relative_to(Path.cwd()))"
+    cells = [before, "from pathlib import Path", f"from llmlab import Lab\nlab = Lab.here('01')\n{say}"]
+    notebook = nbformat.v4.new_notebook(cells=list(map(nbformat.v4.new_code_cell, cells)))
+    NotebookClient(notebook, resources={"metadata": {"path": str(course)}}).execute()
+    assert notebook.cells[-1].outputs[0].text.splitlines()[0] == f"{seed} {files}"

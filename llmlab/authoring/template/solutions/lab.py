@@ -11,7 +11,7 @@ seed = 0
 # %% id="lab"
 from llmlab import Lab
 
-lab = Lab.here("@@NAME@@", submission=submission, seed=seed)
+lab = Lab.here("@@NAME@@")
 lab
 
 # %% id="serve"
