@@ -10,7 +10,7 @@ from imports import PACKAGE, imported
 
 # Lowest first; those on one line are peers that know no other.
 FLOORS = [
-    ["errors", "say"],
+    ["errors", "plain", "say"],
     ["tier"],
     ["system"],
     ["engine", "models", "records"],

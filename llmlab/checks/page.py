@@ -6,6 +6,7 @@ import html
 import re
 from collections.abc import Sequence
 
+from ..plain import plain
 from .result import SIGNS, Outcome, Result
 
 #: Of the sign alone; the words have the page's own colour, which can be read in the light and in the dark theme.
@@ -40,9 +41,9 @@ def linked(text: str, artifacts: Sequence[str]) -> str:
     """Text as HTML, in which the lab's files are links; `server.toml, line 7` and `server.toml:7` lead to the line."""
     names = "|".join(re.escape(html.escape(name)) for name in sorted(artifacts, key=len, reverse=True))
     if not names:
-        return html.escape(text)
+        return plain(text)
     pattern = rf"(?<![\w./-])({names})(?:(?:, line |:)(\d+))?(?![\w-]|\.\w)"
-    return re.sub(pattern, _link, html.escape(text))
+    return re.sub(pattern, _link, plain(text))
 
 
 def _link(found: re.Match[str]) -> str:
@@ -61,7 +62,7 @@ def _sign(outcome: Outcome) -> str:
 
 def _head(outcome: Outcome) -> str:
     return (
-        f"{_sign(outcome)} <code>{html.escape(outcome.check)}</code> {html.escape(outcome.title)} "
+        f"{_sign(outcome)} <code>{html.escape(outcome.check)}</code> {plain(outcome.title)} "
         f"({outcome.points:g}/{outcome.max_points:g})"
     )
 
@@ -73,7 +74,8 @@ def _evidence(outcome: Outcome, artifacts: Sequence[str]) -> str:
         parts.append(f"<b>observed</b> {linked(outcome.evidence.observed, artifacts)}")
         if outcome.evidence.look:
             parts.append(f"<b>see it yourself</b> <code>{html.escape(outcome.evidence.look)}</code>")
-    return "".join(f'<div style="margin-left:1.4em">{part}</div>' for part in parts)
+    # What was seen may be several lines, one a thing to mend.
+    return "".join(f'<div style="margin-left:1.4em;white-space:pre-line">{part}</div>' for part in parts)
 
 
 def _files(outcome: Outcome, artifacts: Sequence[str]) -> str:
@@ -135,7 +137,7 @@ def page(
         if outcome not in (*passed, *waiting, *lacking) and outcome is not first
     ]
     out = [
-        f"<b>Lab {html.escape(result.lab)}: {result.points:g} of {result.max_points:g} points</b> · "
+        f"<b>Lab {plain(result.lab)}: {result.points:g} of {result.max_points:g} points</b> · "
         f"{bar(len(passed), len(result.outcomes))} checks"
     ]
     if first is not None:
@@ -156,11 +158,11 @@ def page(
         _folded(
             f"✔ {len(passed)} passed",
             [
-                _head(o) + (f"<br><small>{html.escape(o.evidence.observed)}</small>" if o.evidence else "")
+                _head(o) + (f"<br><small>{plain(o.evidence.observed)}</small>" if o.evidence else "")
                 for o in passed
             ],
         ),
-        *(f"<small>{html.escape(kind)}</small><br>" for kind in stands_in(result)),
+        *(f"<small>{plain(kind)}</small><br>" for kind in stands_in(result)),
         below,
     ]
     return f'<div role="status">{"".join(out)}</div>'

@@ -215,13 +215,13 @@ def run_here(
                 realism = verdict.realism or realism
                 points = check.points if status == "passed" else 0.0
             except DeploymentFailed as error:
-                status, evidence = "failed", _does_not_run(str(error))
+                status, evidence = "failed", _does_not_run(str(error), context)
             except Unavailable as error:
                 reason = str(error)
                 lacking = dict(missing or {})
             except LabError as error:
                 if context.blames(error):  # a line of theirs, met outside of a deployment
-                    status, evidence = "failed", _does_not_run(context.words(error))
+                    status, evidence = "failed", _does_not_run(context.words(error), context)
                 elif missing:
                     reason = error.what
                     lacking = dict(missing)
@@ -250,8 +250,10 @@ def run_here(
     return list(outcomes.values())
 
 
-def _does_not_run(said: str) -> Evidence:
-    return Evidence("what the files describe starts and serves", said, "lab.serve(), or llmlab check")
+def _does_not_run(said: str, context: Context) -> Evidence:
+    serves = (context.files / "server.toml").is_file()
+    look = "lab.serve(), or llmlab check" if serves else "the cell of your notebook that starts it"
+    return Evidence("what the files describe starts and serves", said, look)
 
 
 def _lacking(needs: Sequence[str]) -> dict[str, str]:

@@ -7,6 +7,7 @@ from typing import Any
 
 from ..checks import Outcome, Result
 from ..checks.page import bar, first_to_mend, page, stands_in
+from ..plain import plain
 from . import progress
 from .hints import Hint
 from .info import LabInfo, all_labs
@@ -101,13 +102,13 @@ class Checked:
     def _green_html(self) -> str:
         if not self.complete:
             return '<p style="margin:.4em 0">✔ Go on with the next cell.</p>'
-        goals = "".join(f"<li>{html.escape(goal)}</li>" for goal in self.info.objectives)
+        goals = "".join(f"<li>{plain(goal)}</li>" for goal in self.info.objectives)
         following = next_lab(self.info)
         if following is None:
             link = "That was the last lab there is."
         else:
             address = html.escape(f"../{following.name}/{following.notebook.name}")
-            link = f'Next lab: <a href="{address}">{following.number} · {html.escape(following.title)}</a>'
+            link = f'Next lab: <a href="{address}">{following.number} · {plain(following.title)}</a>'
         return f'<p style="margin:.4em 0">✔ You can now:</p><ul style="margin:0">{goals}</ul><p><b>{link}</b></p>'
 
     def _below(self) -> str:

@@ -5,12 +5,12 @@ A nudge, where to look, nearly the answer. Which steps a learner has seen is kep
 
 from __future__ import annotations
 
-import html
 import json
 import re
 from pathlib import Path
 
 from ..errors import LabError
+from ..plain import plain
 from ..system.paths import writing
 
 
@@ -61,7 +61,7 @@ class Hint:
 
 
 def _inline(text: str) -> str:
-    return re.sub(r"`([^`]+)`", r"<code>\1</code>", html.escape(text)).replace("\n", "<br>")
+    return re.sub(r"`([^`]+)`", r"<code>\1</code>", plain(text)).replace("\n", "<br>")
 
 
 def next_hint(hints: Path, seen: Path, check: str) -> Hint:

@@ -7,7 +7,6 @@ chaos engineering: what was predicted, what was done, what was observed, what wa
 from __future__ import annotations
 
 import contextlib
-import html
 import os
 from collections.abc import Sequence
 from datetime import UTC, datetime
@@ -15,6 +14,8 @@ from pathlib import Path
 
 import msgspec
 from msgspec import Struct
+
+from ..plain import plain
 
 NAME = "journal.jsonl"
 LONGEST = 4096  # bytes of a line; what is longer was not written by `note`
@@ -163,12 +164,12 @@ class Journal:
 
     def _repr_html_(self) -> str:
         if not self.entries:
-            return f"<p>{html.escape(self.lines()[0])}</p>"
+            return f"<p>{plain(self.lines()[0])}</p>"
         heads = ("when (UTC)", "what", "predicted", "done", "observed", "restored", "record")
         rows = "".join(
             "<tr>"
             + "".join(
-                f'<td style="text-align:left">{html.escape(cell)}</td>'
+                f'<td style="text-align:left">{plain(cell)}</td>'
                 for cell in (
                     entry.at[5:16].replace("T", " "),
                     entry.what,
@@ -183,4 +184,4 @@ class Journal:
             for entry in self.entries
         )
         head = "".join(f'<th style="text-align:left">{name}</th>' for name in heads)
-        return f"<b>{html.escape(self.title)}</b><table><tr>{head}</tr>{rows}</table>"
+        return f"<b>{plain(self.title)}</b><table><tr>{head}</tr>{rows}</table>"

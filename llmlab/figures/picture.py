@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import LabError
+from ..plain import plain
 
 
 @dataclass(frozen=True, slots=True, repr=False)
@@ -42,7 +43,7 @@ class Picture:
             f'<img src="data:image/png;base64,{source}" alt="{html.escape(self.alt, quote=True)}" '
             f'width="{width}" style="max-width:100%;height:auto">'
             f'<figcaption style="max-width:{width}px;font-size:0.85em;line-height:1.4;opacity:0.85">'
-            f"{html.escape(self.caption)}</figcaption></figure>"
+            f"{plain(self.caption)}</figcaption></figure>"
         )
 
     def save(self, path: str | Path) -> Path:

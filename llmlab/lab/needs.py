@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from .. import doctor
 from ..errors import LabError
+from ..plain import plain
 from ..tier import Need
 
 if TYPE_CHECKING:
@@ -47,7 +48,7 @@ def said(info: LabInfo) -> list[str]:
 def missing_html(info: LabInfo) -> str:
     """The same for a page; empty where all is here."""
     rows = "".join(
-        f"<li>{html.escape(need.name)}: {html.escape(need.detail)}. "
+        f"<li>{plain(need.name)}: {plain(need.detail)}. "
         f"Bring it: <code>{html.escape(need.command)}</code>{html.escape(_time(need))}</li>"
         for need in missing(info)
     )

@@ -14,6 +14,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
+from ..plain import plain
 from ..records.schema import Plan
 
 if TYPE_CHECKING:
@@ -52,12 +53,12 @@ class _PageBar:
         )  # without: a bar that only says "at work"
         text = f"{text} ({done} of {self.total})" if self.total else text
         bar = f'<progress {known}aria-label="{html.escape(self.unit)}s done"></progress> '
-        self._put(bar + html.escape(text), text)
+        self._put(bar + plain(text), text)
 
     def close(self, done: int) -> None:
         """The one line that stays."""
         text = f"{done} {self.unit}{'s' if done != 1 else ''} in {time.monotonic() - self.began:.1f} s"
-        self._put(f"<small>{html.escape(text)}</small>", text)
+        self._put(f"<small>{plain(text)}</small>", text)
 
 
 class _NotebookBar(_PageBar):

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import functools
-import html
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from ..errors import LabError
+from ..plain import plain
 from ..records.schema import Cell, Table
 
 if TYPE_CHECKING:
@@ -68,13 +68,11 @@ class Shown:
 
     def _repr_html_(self) -> str:
         body = "".join(
-            "<tr>"
-            + "".join(f'<td style="text-align:left">{html.escape(cell)}</td>' for cell in row)
-            + "</tr>"
+            "<tr>" + "".join(f'<td style="text-align:left">{plain(cell)}</td>' for cell in row) + "</tr>"
             for row in self.rows
         )
         head = "<tr>" + "".join(f'<th style="text-align:left">{name}</th>' for name in self.heads) + "</tr>"
-        notes = "".join(f"<p>{html.escape(note)}</p>" for note in self.notes)
+        notes = "".join(f"<p>{plain(note)}</p>" for note in self.notes)
         return f"<table>{head}{body}</table>{self.drawing}{notes}"
 
 

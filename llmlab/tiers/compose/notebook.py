@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import html
 import threading
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
@@ -14,6 +13,7 @@ from ...course import journal
 from ...errors import LabError
 from ...load import closed, measure, poisson, trace
 from ...load.target import Target
+from ...plain import plain
 from ...records import stats
 from ...records.schema import Cell, Plan
 from ...show.at_hand import live_page
@@ -317,7 +317,7 @@ class LiveProject(Face, what="The stack", again="stack = lab.up({self.file!r})")
         return "\n".join([*self._lines(), repr(self.ps())])
 
     def _repr_html_(self) -> str:
-        said = "<br>".join(html.escape(line) for line in self._lines())
+        said = "<br>".join(plain(line) for line in self._lines())
         pages = "".join(
             live_page(
                 f"{container.name.partition('-')[2] or container.name} page", urlsplit(address).port or 80

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import html
 import secrets
 import statistics
 import time
@@ -14,6 +13,7 @@ import httpx
 
 from ...course import journal
 from ...errors import LabError
+from ...plain import plain
 from ...records.schema import Cell
 from ...show.bars import steps_bar
 from ...show.bench import alone
@@ -209,7 +209,7 @@ class LiveEdge(Face, what="The edge", again="edge = lab.edge()"):
         return "\n".join(self._lines())
 
     def _repr_html_(self) -> str:
-        return "<br>".join(html.escape(line) for line in self._lines())
+        return "<br>".join(plain(line) for line in self._lines())
 
 
 def _whose(request: Seen, live: LiveEdge) -> str:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from ...errors import LabError
 from ...load.target import target
+from ...plain import plain
 from ...records.schema import Plan
 from ...serve import Server, Spec
 from ...show.at_hand import live_page
@@ -202,10 +203,10 @@ class LiveServer(
         return live_page("live counters (/metrics)", port, "metrics") + "<br>" if port else ""
 
     def _repr_html_(self) -> str:
-        note = "".join(f"<br><b>{html.escape(text)}</b>" for text in self.notes())
+        note = "".join(f"<br><b>{plain(text)}</b>" for text in self.notes())
         line = f"<pre style='white-space:pre-wrap'>{html.escape(self.server.command)}</pre>"
         return (
-            f'<div role="status">{html.escape(self.status())}{note}<br>{self._page()}'
+            f'<div role="status">{plain(self.status())}{note}<br>{self._page()}'
             f"<small>the same from a shell:</small>{line}</div>"
         )
 

@@ -5,7 +5,6 @@ What a tool refuses is shown, not raised, so that the cells after it still run.
 
 from __future__ import annotations
 
-import html
 import math
 import statistics
 from typing import TYPE_CHECKING
@@ -15,6 +14,7 @@ import yaml
 from ...course import journal
 from ...errors import LabError
 from ...machine import profile
+from ...plain import plain
 from ...records.schema import Cell, Table
 from ...show.bars import steps_bar
 from ...show.bench import alone
@@ -279,4 +279,4 @@ class LiveRegions(Face, what="The regions", again="regions = lab.regions()", wor
         return "\n".join(self._lines())
 
     def _repr_html_(self) -> str:
-        return "<br>".join(html.escape(line) for line in self._lines())
+        return "<br>".join(plain(line) for line in self._lines())

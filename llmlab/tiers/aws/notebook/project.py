@@ -5,7 +5,6 @@ What Terraform refuses is shown, not raised, so that the cells after it still ru
 
 from __future__ import annotations
 
-import html
 import re
 import time
 from collections.abc import Callable, Sequence
@@ -13,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from ....course import journal
 from ....errors import LabError
+from ....plain import plain
 from ....records.schema import Cell
 from ....show.bars import steps_bar
 from ....show.bench import alone
@@ -357,7 +357,7 @@ class LiveInfra(Face, what="The local AWS", again="infra = lab.terraform()", wor
         return "\n".join(self._lines())
 
     def _repr_html_(self) -> str:
-        return "".join(f"<p>{html.escape(line)}</p>" for line in self._lines())
+        return "".join(f"<p>{plain(line)}</p>" for line in self._lines())
 
 
 def slowest(steps: Sequence[Step]) -> str | None:

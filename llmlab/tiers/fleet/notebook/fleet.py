@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import html
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -15,6 +14,7 @@ from ....capacity.sizing import slo
 from ....course import journal
 from ....errors import LabError
 from ....load import Progress
+from ....plain import plain
 from ....records import stats
 from ....records.schema import Cell
 from ....show.bars import steps_bar
@@ -200,7 +200,7 @@ class LiveFleet(Face, what="The fleet", again="fleet = lab.fleet()"):
         return "\n".join(self._lines())
 
     def _repr_html_(self) -> str:
-        return "<br>".join(html.escape(line) for line in self._lines())
+        return "<br>".join(plain(line) for line in self._lines())
 
 
 def _heard(say: Callable[[str], None], length: float | None = None) -> Callable[[Progress], None]:

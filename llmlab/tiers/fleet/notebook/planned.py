@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import html
 import math
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
@@ -16,6 +15,7 @@ from ....capacity.calibrate import calibrate
 from ....capacity.plan import HERE, Promise, ServicePlan
 from ....capacity.speeds import Speeds
 from ....errors import LabError
+from ....plain import plain
 from ....records.schema import Cell
 from ....show.bars import steps_bar
 from ....show.kept import keep
@@ -159,7 +159,7 @@ class Planned:
         return "\n".join(self._lines())
 
     def _repr_html_(self) -> str:
-        return "<br>".join(html.escape(line) for line in self._lines())
+        return "<br>".join(plain(line) for line in self._lines())
 
 
 def _pays_from(rows: Sequence[Sequence[Cell]]) -> float | None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import html
 import os
 import shlex
 from collections.abc import Mapping, Sequence
@@ -10,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from ....course import journal
 from ....errors import LabError
+from ....plain import plain
 from ....records.schema import Cell
 from ....show.bench import alone
 from ....show.face import Face
@@ -142,7 +142,7 @@ class LiveCluster(Face, what="The cluster", again="cluster = lab.cluster({self._
         return "\n".join(self._lines())
 
     def _repr_html_(self) -> str:
-        return "".join(f"<p>{html.escape(line)}</p>" for line in self._lines())
+        return "".join(f"<p>{plain(line)}</p>" for line in self._lines())
 
 
 class LiveApplied(Face, what="What was applied", again="app = cluster.apply()"):

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import html
 from typing import TYPE_CHECKING
 
 import httpx
 
 from ....errors import LabError
+from ....plain import plain
 from ....serve.api import Remote
 from ....show.bars import steps_bar
 from ....show.bench import alone
@@ -200,4 +200,4 @@ class LiveFargate(Face, what="The local AWS", again="fargate = lab.fargate()"):
         return "\n".join(self._lines())
 
     def _repr_html_(self) -> str:
-        return "".join(f"<p>{html.escape(line)}</p>" for line in self._lines())
+        return "".join(f"<p>{plain(line)}</p>" for line in self._lines())

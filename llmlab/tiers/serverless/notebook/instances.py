@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import html
 import json
 import secrets
 from typing import TYPE_CHECKING
@@ -10,6 +9,7 @@ from typing import TYPE_CHECKING
 import httpx
 
 from ....errors import LabError
+from ....plain import plain
 from ....serve.api import Remote
 from ....show.bars import steps_bar
 from ....show.bench import alone
@@ -137,4 +137,4 @@ class LiveInstances(Face, what="The container group", again="aci = lab.container
         return "\n".join(self._lines())
 
     def _repr_html_(self) -> str:
-        return "".join(f"<p>{html.escape(line)}</p>" for line in self._lines())
+        return "".join(f"<p>{plain(line)}</p>" for line in self._lines())
