@@ -45,7 +45,7 @@ lab
 # - `scale`, `share`: `--scale` to three gives three that run, and each gets its share of the requests
 # - `streaming`: the first token comes when it is written, and a long stream arrives whole
 # - `queue`: of 48 requests in one moment, those that fit and twelve that wait are answered; the others get 429
-# - `killed`: when one replica dies, at most 5 % of the requests fail, and it comes back
+# - `killed`: when one replica dies, at most 5 % of the requests fail, also while it loads its model again, and it comes back
 #
 # Keys and eyes, by these two and [prometheus.yml](prometheus.yml), [rules.yml](rules.yml) and [dashboard.json](dashboard.json):
 #
@@ -222,7 +222,8 @@ lab.compare(failed_of_120_requests=crash.table()["failed"][0])
 #
 # **Your turn.** In [haproxy.cfg](haproxy.cfg): these three, and a rule that answers 429 when twelve wait. The rule belongs into
 # the frontend: `http-request return status 429 if { queue(BACKEND) ge N }`. About five lines. The check sends its burst;
-# for the crash, run the cells from `mine` on again. `killed` and `streaming` take half a minute each and are left to the check
+# for the crash, run the cells from `mine` on again. In the check the replica loads its model for as long as the requests last, as a
+# large one does. `killed` and `streaming` take half a minute each and are left to the check
 # at the end.
 
 # %% id="check-queue"

@@ -161,7 +161,7 @@ cut.plot(guess=lab.guess("seconds_cut_off"))
 # **Your turn: drain what is slow.** In `haproxy-global.cfg` (its
 # [manual](https://docs.haproxy.org/3.0/configuration.html)): `option httpchk GET /health`, `timeout check`, and
 # `default-server check inter … fall … rise …`. Name the path: without one HAProxy asks `OPTIONS /`, and llama-server answers that
-# with 200 while it still loads its model. An entry that has nobody left behind it should say so to the name server:
+# with 200 while it still loads its model; in the check one loads for longer than your `rise` takes. An entry that has nobody left behind it should say so to the name server:
 # `monitor-uri` with `monitor fail if { nbsrv(…) lt 1 }`.
 
 # %% id="slow"
