@@ -41,19 +41,22 @@ def _whole(request):
 
 @pytest.fixture
 def make(globe, tmp_path):
-    """The lab's own routing with other texts: `make(zone=…, regions=(before, after))`; it ends with the test."""
+    """The lab's own routing with other texts: `make(zone=…, regions=(before, after), proxy=…)`; it ends with the test."""
     made = []
 
-    def start(zone: str | None = None, regions: tuple[str, str] = ("", "")) -> Routing:
+    def start(
+        zone: str | None = None, regions: tuple[str, str] = ("", ""), proxy: tuple[str, str] = ("", "")
+    ) -> Routing:
         for name in FILES:
             (tmp_path / name).write_text((incidents.REFERENCE / name).read_text())
         if zone is not None:
             (tmp_path / "llama.zone").write_text(
                 "$ORIGIN llama.example.com.\n$TTL ${TTL}\n" + SOA + "eu IN A 127.13.2.1\n" + zone
             )
-        text = (tmp_path / "regions.yaml").read_text()
-        assert regions[0] in text
-        (tmp_path / "regions.yaml").write_text(text.replace(*regions) if regions[0] else text)
+        for name, (before, after) in (("regions.yaml", regions), ("haproxy-global.cfg", proxy)):
+            text = (tmp_path / name).read_text()
+            assert before in text
+            (tmp_path / name).write_text(text.replace(before, after) if before else text)
         made.append(Routing(globe, tmp_path))
         return made[-1]
 
