@@ -69,7 +69,7 @@ def at_rest(ctx: Context):
 @fixture(ours=True)
 def losses(ctx: Context, how: str):
     """Each region lost in one way, and given back, in an order of this learner's own."""
-    at, found = globe(ctx), []
+    at, found = globe(ctx), list[seen.Incident]()
     numbers = routing(ctx).numbers
     loads = min(MOST_LOADS, numbers.rise * numbers.interval + LOADS) if how == "servers killed" else 0
     for region in ctx.random(f"order of {how}").sample(list(at.places), len(at.places)):
