@@ -175,7 +175,7 @@ def under_load(ctx: Context, fleet: Fleet, streams: int) -> list[str]:
 
 @check(title="A replica dies under load, few notice, and it comes back", points=3, needs=("scale",))
 def killed(ctx: Context) -> Verdict:
-    """Kill the main process of one replica in the middle of a load, as a crash would."""
+    """Kill the main process of one replica in the middle of a load, as a crash would; it loads its model until the load is over."""
     fleet = stack(ctx)
     victim = fleet.replicas()[0]
     began = victim.attrs["State"]["StartedAt"]
@@ -188,14 +188,17 @@ def killed(ctx: Context) -> Verdict:
 
     count = 120
     plan = closed(REPLICAS * SLOTS, requests=count, warmup=0, max_tokens=64, timeout=30, seed=ctx.seed)
-    samples = load(ctx, fleet, plan, on_event=on_event)
+    with fleet.loading() as loads:
+        samples = load(ctx, fleet, plan, on_event=on_event)
+        loads = loads and loading(fleet, victim)
     lost = [sample for sample in samples if not sample.ok]
     what: dict[str, Any] = {
         "expected": f"at most {LOST:.0%} of {count} requests fail, and the replica runs and serves again within 30 s",
         "look": f"docker top {victim.name}; sudo kill -9 PID; docker compose ps -a",
         "lost": len(lost),
     }
-    why = f" ({lost[0].error})" if lost else ""
+    why = f" ({lost[-1].error})" if lost else ""
+    why += ", until the end of which the replica loaded its model" if loads else ""
 
     def back() -> tuple[bool | None, str]:
         victim.reload()
@@ -218,6 +221,16 @@ def killed(ctx: Context) -> Verdict:
         return failed(observed=f"{len(lost)} of {count} failed{why}; {error.what}", **what)
     good = done.is_set() and len(lost) <= LOST * count
     return verdict(good, observed=f"{len(lost)} of {count} failed{why}; it came back", **what)
+
+
+def loading(fleet: Fleet, replica) -> bool:
+    """Whether it runs and says that it is not ready."""
+    try:
+        return fleet.ask(replica, "/health").status_code == 503
+    except Unavailable:
+        raise
+    except LabError:  # it does not run
+        return False
 
 
 def again(look):

@@ -12,6 +12,8 @@ GLOBE: dict[str, Any] = {
     "stands_in": "distances (Toxiproxy: TCP's handshake takes no time), places (a GeoIP file of the lab's); name server, proxies, servers are real",
 }
 RESIDENTS = seen.RESIDENTS
+#: Seconds for which a server loads its model: longer, by this, than `rise` good checks take, and so long at most.
+LOADS, MOST_LOADS = 5.0, 15.0
 
 
 @fixture(ours=True)
@@ -67,13 +69,21 @@ def at_rest(ctx: Context):
 @fixture(ours=True)
 def losses(ctx: Context, how: str):
     """Each region lost in one way, and given back, in an order of this learner's own."""
-    at, found = globe(ctx), []
+    at, found = globe(ctx), list[seen.Incident]()
+    numbers = routing(ctx).numbers
+    loads = min(MOST_LOADS, numbers.rise * numbers.interval + LOADS) if how == "servers killed" else 0
     for region in ctx.random(f"order of {how}").sample(list(at.places), len(at.places)):
         ctx.say(f"{region} {how}")
         near = {kind: 2 for kind in seen.at_home(at, region)} if how == "servers killed" else 1
         found.append(
             seen.happen(
-                at, both(ctx), region, how, each=near, pause=0.05 if how == "servers killed" else 0.25
+                at,
+                both(ctx),
+                region,
+                how,
+                each=near,
+                pause=0.05 if how == "servers killed" else 0.25,
+                loads=0 if found else loads,  # once is enough
             )
         )
     return found

@@ -29,7 +29,8 @@ def recovered(ctx: Context, hows: tuple[str, ...], promise: float, part: str) ->
         lines.append(
             f"{how}: "
             + ", ".join(
-                f"{loss.region} {_s(t)}" for loss, t in zip(losses(ctx, how), took["yours"], strict=True)
+                f"{loss.region} {_s(t)}" + (f" ({loss.loaded:.0f} s of loading)" if loss.loaded else "")
+                for loss, t in zip(losses(ctx, how), took["yours"], strict=True)
             )
         )
     expected = f"served again within {MARGIN * promise:.1f} s, which is promise.{part} ({promise:g} s) and 20 %; promised are at most {BUDGET:g} s"
@@ -108,7 +109,7 @@ def region_lost(ctx: Context) -> Verdict:
     **GLOBE,
 )
 def servers_lost(ctx: Context) -> Verdict:
-    """Each of the three in turn; its entry still stands."""
+    """Each of the three in turn; its entry still stands. The first one's server loads its model for a while before it is back."""
     return recovered(ctx, ("servers killed",), routing(ctx).numbers.promise_servers, "servers")
 
 

@@ -45,7 +45,7 @@ lab
 # - `scale`, `share`: `--scale` to three gives three that run, and each gets its share of the requests
 # - `streaming`: the first token comes when it is written, and a long stream arrives whole
 # - `queue`: of 48 requests in one moment, those that fit and twelve that wait are answered; the others get 429
-# - `killed`: when one replica dies, at most 5 % of the requests fail, and it comes back
+# - `killed`: when one replica dies, at most 5 % of the requests fail, also while it loads its model again, and it comes back
 #
 # Keys and eyes, by these two and [prometheus.yml](prometheus.yml), [rules.yml](rules.yml) and [dashboard.json](dashboard.json):
 #
@@ -138,6 +138,10 @@ shares.plot(guess=lab.guess("cached_share_with_round_robin"))
 # [DNS resolution](https://docs.haproxy.org/3.0/configuration.html#5.3) and
 # [server options](https://docs.haproxy.org/3.0/configuration.html#5.2).
 #
+# A proxy for streams wants `option http-no-delay` as well. Without it HAProxy holds each piece of a reply for up to 0.2 s, to send it
+# together with the next: the first token is late by that, and a hundred tokens came in 19 pieces. With it they came in 101, as
+# `curl -N` through your door shows. No check asks for it; every reader of a chat sees it.
+#
 # **Your turn.** In [compose.yaml](compose.yaml): take the fixed name and the port away from the replicas, give each two slots
 # of 2,048 tokens (lab 01), and add a service `door` with `image: haproxy:3.0`, which publishes `8080:8080` and mounts your
 # [haproxy.cfg](haproxy.cfg). In `haproxy.cfg`: find the replicas as above, and send each no more than it has slots. About
@@ -218,7 +222,8 @@ lab.compare(failed_of_120_requests=crash.table()["failed"][0])
 #
 # **Your turn.** In [haproxy.cfg](haproxy.cfg): these three, and a rule that answers 429 when twelve wait. The rule belongs into
 # the frontend: `http-request return status 429 if { queue(BACKEND) ge N }`. About five lines. The check sends its burst;
-# for the crash, run the cells from `mine` on again. `killed` and `streaming` take half a minute each and are left to the check
+# for the crash, run the cells from `mine` on again. In the check the replica loads its model for as long as the requests last, as a
+# large one does. `killed` and `streaming` take half a minute each and are left to the check
 # at the end.
 
 # %% id="check-queue"

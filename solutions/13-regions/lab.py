@@ -101,7 +101,8 @@ policies.plot(guess=lab.guess("worst_median_ms"))
 #     @  IN LUA A "pickclosest({'127.13.1.1', '127.13.2.1', '127.13.3.1'})"
 #
 # leads everybody to the closest. In `haproxy-global.cfg`, an entry should prefer its own region: `${LOCAL}`, then `${NEXT}`, then
-# `${LAST}`.
+# `${LAST}`. And give it `option http-no-delay`: without it HAProxy holds each token of a stream for up to 0.2 s, to send it together with
+# the next: as long as light in fibre needs around the world. The users of this lab ask for whole replies, so no figure here shows it.
 
 # %% id="check-nearest"
 lab.check("serves", "nearest")
@@ -160,7 +161,7 @@ cut.plot(guess=lab.guess("seconds_cut_off"))
 # **Your turn: drain what is slow.** In `haproxy-global.cfg` (its
 # [manual](https://docs.haproxy.org/3.0/configuration.html)): `option httpchk GET /health`, `timeout check`, and
 # `default-server check inter … fall … rise …`. Name the path: without one HAProxy asks `OPTIONS /`, and llama-server answers that
-# with 200 while it still loads its model. An entry that has nobody left behind it should say so to the name server:
+# with 200 while it still loads its model; in the check one loads for longer than your `rise` takes. An entry that has nobody left behind it should say so to the name server:
 # `monitor-uri` with `monitor fail if { nbsrv(…) lt 1 }`.
 
 # %% id="slow"

@@ -7,8 +7,9 @@ from __future__ import annotations
 
 import contextlib
 import math
+import shutil
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager
 from types import TracebackType
 from typing import Any, TypeVar
@@ -20,6 +21,7 @@ from ...load import Target
 from ...load.long_stream import bursts, is_whole
 from ...records.schema import ServerInfo
 from ...serve.api import numbers
+from ...system.lease import held_back
 from ...system.local_client import local_client
 from ..docker.container import Container, processes
 from .furnish import MODEL
@@ -259,6 +261,19 @@ class Fleet:
             network_mode="none",
         ) as killer:
             killer.raw.wait(timeout=20)
+
+    @contextlib.contextmanager
+    def loading(self) -> Iterator[bool]:
+        """A replica that starts meanwhile loads its model until the context ends: it runs, and answers 503.
+
+        Yields whether this system can do that (`lease.held_back`). Replicas that run keep the file that they have mapped.
+        """
+        model = self.project.file.parent / "models" / "model.gguf"
+        part = model.with_suffix(".part")
+        shutil.copy(model, part)  # with its mode: another user reads it in the container
+        part.replace(model)
+        with held_back(model) as held:
+            yield held
 
     # -- Prometheus and Alertmanager ------------------------------------------------------------------
 

@@ -40,6 +40,7 @@ class Incident:
     restored: float
     rows: Mapping[str, list[UserRequest]]
     arrived: list[Arrived] = field(default_factory=list)
+    loaded: float = 0.0  # seconds for which the server answered and loaded its model, before it was restored
 
 
 def homes(globe: Globe) -> dict[str, str]:
@@ -66,10 +67,12 @@ def happen(
     pause: float = 0.25,
     after: float = 1.0,
     most: float = MOST_OUT,
+    loads: float = 0,
 ) -> Incident:
     """Users ask through each routing; the region is lost until they are served again, at most `most` seconds; it comes back.
 
     :param each: users of each kind of the first routing; the others have one.
+    :param loads: seconds for which its server, started again, answers 503 because it loads its model; the region is still lost.
     :param after: seconds for which they go on once it serves again.
     """
     near = at_home(globe, region)
@@ -87,12 +90,21 @@ def happen(
         WAYS[how](globe, region)
         first.wait(2 * CALM)
         first.wait(most - 2 * CALM, lambda: all(_calm(users, near) for users in sets.values()))
-        restored = first.now
+        loaded = 0.0
+        if loads:
+            with globe.loading(region) as held:
+                if held:
+                    began = first.now
+                    first.wait(loads)
+                    loaded = first.now - began
+                restored = first.now
+        else:
+            restored = first.now
         globe.restore(region)
         first.wait(MOST_BACK, lambda: all(_back(users, region, restored) for users in sets.values()))
         first.wait(after)
         rows = {name: users.stop() for name, users in sets.items()}
-    return Incident(how, region, broke, restored, rows, globe.arrived(mark))
+    return Incident(how, region, broke, restored, rows, globe.arrived(mark), loaded)
 
 
 def _calm(users: RegionalUsers, kinds: Sequence[str]) -> bool:

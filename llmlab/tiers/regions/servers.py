@@ -5,17 +5,22 @@ from __future__ import annotations
 import contextlib
 import os
 import secrets
+import shutil
 import signal
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager
+from dataclasses import replace
 from types import TracebackType
 from typing import Self
 
 from ...errors import LabError
 from ...load.long_stream import bursts
 from ...serve import Server, Spec
+from ...system.lease import held_back
 from ...system.scratch import Scratch
+from ...system.waiting import wait
 
 MODEL = "20m"
 
@@ -67,6 +72,31 @@ class Regions:
                     os.kill(pid, number)
 
         return bursts(lambda: tell(signal.SIGSTOP), lambda: tell(signal.SIGCONT))
+
+    @contextlib.contextmanager
+    def loading(self, name: str) -> Iterator[bool]:
+        """A server that was killed starts, and loads its model until the context ends: it answers 503 so long.
+
+        Yields whether this system can do that (`lease.held_back`); where it cannot, the server starts at the end.
+
+        :raises LabError: when the server does not start.
+        """
+        server = self.servers[name]
+        own = self.folder / f"{name}.gguf"  # the one in the cache is in use elsewhere
+        shutil.copyfile(server.model.path, own)
+        shared, server.model = server.model, replace(server.model, path=own)
+        with ThreadPoolExecutor(1) as starter:
+            try:
+                with held_back(own) as held:
+                    if held:
+                        starting = starter.submit(server.start)
+                        wait("the server to listen", lambda: server.health() == 503, 20)
+                    yield held
+                if held:
+                    starting.result()
+            finally:
+                server.model = shared
+        self.restore(name)
 
     def restore(self, *names: str) -> None:
         """As before: what hangs goes on, what was killed is started again. Without names: everywhere.

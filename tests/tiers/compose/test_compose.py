@@ -16,6 +16,7 @@ from llmlab.errors import LabError, Unavailable
 from llmlab.lab import Lab
 from llmlab.serve.ports import free_port
 from llmlab.system import owned
+from llmlab.system.waiting import wait
 from llmlab.tiers.compose.furnish import furnish
 from llmlab.tiers.compose.notebook import LiveProject
 from llmlab.tiers.compose.probes import Fleet
@@ -310,16 +311,19 @@ def test_the_relay_reaches_what_is_not_published_and_nothing_else(files):
 
 
 @pytest.mark.needs("docker", "images")
-def test_a_replica_that_is_killed_is_restarted_by_its_policy(files):
+def test_a_replica_that_is_killed_is_restarted_by_its_policy_and_loads_for_as_long_as_it_is_told(files):
     with Project(files / "compose.yaml", own_ports=True) as project:
         project.up(scale={"llama": 1})
         with Fleet(project, "any") as fleet:
             (replica,) = fleet.replicas()
-            fleet.crash(replica)
-            assert replica.attrs["State"]["StartedAt"]
-            assert project.settle(seconds=1) == []
-            (after,) = fleet.replicas()
-            assert after.attrs["RestartCount"] == 1
+            with fleet.loading() as held:
+                fleet.crash(replica)
+                assert replica.attrs["State"]["StartedAt"]
+                assert project.settle(seconds=1) == []
+                (after,) = fleet.replicas()
+                assert after.attrs["RestartCount"] == 1
+                assert fleet.ask(after, "/health").status_code == (503 if held else 200)
+            wait("the model", lambda: fleet.ask(after, "/health").status_code == 200, 30)
 
 
 def test_of_a_log_the_lines_that_say_why_are_kept_once():

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sys
+
 import pytest
 from orphans import kill_kernel
 
@@ -39,19 +41,22 @@ def _whole(request):
 
 @pytest.fixture
 def make(globe, tmp_path):
-    """The lab's own routing with other texts: `make(zone=…, regions=(before, after))`; it ends with the test."""
+    """The lab's own routing with other texts: `make(zone=…, regions=(before, after), proxy=…)`; it ends with the test."""
     made = []
 
-    def start(zone: str | None = None, regions: tuple[str, str] = ("", "")) -> Routing:
+    def start(
+        zone: str | None = None, regions: tuple[str, str] = ("", ""), proxy: tuple[str, str] = ("", "")
+    ) -> Routing:
         for name in FILES:
             (tmp_path / name).write_text((incidents.REFERENCE / name).read_text())
         if zone is not None:
             (tmp_path / "llama.zone").write_text(
                 "$ORIGIN llama.example.com.\n$TTL ${TTL}\n" + SOA + "eu IN A 127.13.2.1\n" + zone
             )
-        text = (tmp_path / "regions.yaml").read_text()
-        assert regions[0] in text
-        (tmp_path / "regions.yaml").write_text(text.replace(*regions) if regions[0] else text)
+        for name, (before, after) in (("regions.yaml", regions), ("haproxy-global.cfg", proxy)):
+            text = (tmp_path / name).read_text()
+            assert before in text
+            (tmp_path / name).write_text(text.replace(before, after) if before else text)
         made.append(Routing(globe, tmp_path))
         return made[-1]
 
@@ -102,6 +107,22 @@ def test_a_region_is_lost_its_users_are_served_elsewhere_and_it_comes_back(globe
     assert any(row.ok and row.region == "us" for row in rows if row.sent > one.restored)
     others = [row for row in rows if row.users in ("AS", "OC")]
     assert sum(row.ok for row in others) >= 0.95 * len(others)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="leases are Linux's")
+def test_a_region_whose_server_loads_is_lost_to_whoever_asks_for_its_health(globe, reference, make):
+    one = incidents.happen(globe, {"it": reference}, "us", "servers killed", loads=10)
+    near = incidents.at_home(globe, "us")
+    assert one.loaded >= 10
+    assert one.restored - one.broke > one.loaded
+    assert incidents.recovery(one.rows["it"], near, one.broke, one.restored) < 6
+    assert globe.servers["us"].model.path != globe.folder / "us.gguf", (
+        "the next time it starts from the cache"
+    )
+    options = make(proxy=("option httpchk GET /health", "option httpchk"))
+    two = incidents.happen(globe, {"it": options}, "us", "servers killed", loads=10)
+    told = [row for row in two.rows["it"] if row.status == 503 and row.region == "us"]
+    assert told, "its users were sent to a server that loads"
 
 
 def test_cut_off_is_silence_and_torn_is_a_refusal(globe, make):

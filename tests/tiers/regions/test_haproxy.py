@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import http.server
 import json
 import socket
 import threading
+import time
 
 import pytest
 
@@ -171,3 +173,59 @@ def test_a_long_body_is_not_tried_again(backends, door):
     assert full.served == 1, "it was tried there first"
     assert post(port, 17_000) == 503
     assert json.dumps([full.served, free.served]) == "[2, 1]"
+
+
+@pytest.mark.guess(
+    guess="A proxy passes each token of a stream on as it comes.",
+    really="HAProxy holds each piece of a chunked reply for about 0.2 s, in case another one follows that could go out with it: each token of a "
+    "slow stream, and the first of any, is seen so much later. A reply measured only at its end shows nothing of it. "
+    "`option http-no-delay` ends that.",
+    version="HAProxy 2.6.12 and 3.0.11",
+    source="HAProxy's configuration manual on `option http-no-delay`",
+    see="a server that writes the next token only once the client has seen the last: time five of them with and without the option",
+)
+def test_a_proxy_holds_each_token_of_a_stream_unless_it_is_told_not_to(door):
+    line = "server one 127.0.0.1:{port}"
+    took = {"usual": 0.0, "quick": 0.0}
+    with contextlib.closing(Talker()) as usual, contextlib.closing(Talker()) as quick:
+        ports = (
+            door(line.format(port=usual.port)),
+            door(line.format(port=quick.port), "option http-no-delay"),
+        )
+        for _ in range(2):  # in turn, so that a slow moment of the machine falls on both
+            took["usual"] += usual.talk(ports[0])
+            took["quick"] += quick.talk(ports[1])
+    assert took["usual"] > 4 * took["quick"]
+
+
+class Talker:
+    """A server that streams: it writes the next token as soon as the client has the one before."""
+
+    TOKENS = 5
+
+    def __init__(self) -> None:
+        self.listener = socket.create_server(("127.0.0.1", 0))
+        self.port = self.listener.getsockname()[1]
+
+    def close(self) -> None:
+        self.listener.close()
+
+    def talk(self, proxy: int) -> float:
+        """Seconds from the first token written to the last one seen, through the proxy at this port."""
+        with socket.create_connection(("127.0.0.1", proxy), timeout=30) as client:
+            client.sendall(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n")
+            server, _ = self.listener.accept()
+            with server:
+                server.settimeout(30)
+                server.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+                assert server.recv(4096)
+                server.sendall(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n")
+                seen, began = b"", time.monotonic()
+                for number in range(self.TOKENS):
+                    token = b"data: %d\n\n" % number
+                    server.sendall(b"%x\r\n%s\r\n" % (len(token), token))
+                    while token not in seen:
+                        piece = client.recv(4096)
+                        assert piece, "the proxy has hung up"
+                        seen += piece
+                return time.monotonic() - began
