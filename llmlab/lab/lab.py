@@ -195,6 +195,7 @@ class Lab:
                 needs=self.info.needs,
                 only=only,
                 on_event=event,
+                home=self.files.parent if self.files == self.info.folder else self.files,
             )
         progress.note_result(self.info, self.files, result, complete=not only)
         failing = result.failing
