@@ -283,6 +283,14 @@ class Lab:
         """What you guessed, did and saw in this lab, in the order in which it happened."""
         return notes.Journal(f"Lab {self.info.number}: {self.info.title}", notes.read(self.files))
 
+    def certificate(self) -> Any:
+        """One page with your own figures, claims and points, to print and to hand in: `certificate.html` beside the lab's files."""
+        if os.environ.get("LLMLAB_GRADING"):
+            return Elsewhere()
+        from ..certificate.make import of_lab
+
+        return of_lab(self)
+
     def machine(self) -> Shown:
         """What this machine can run, and the command that brings what is missing (`llmlab doctor`)."""
         from .machine import describe_machine
