@@ -23,7 +23,7 @@ PLAN, ANSWERS = "plan.toml", "answers.toml"
 
 
 @dataclass(frozen=True, slots=True)
-class Graded:
+class GradersWord:
     """What an instructor's grader said of the same submission."""
 
     learner: str  # as the class's export names them
@@ -32,7 +32,7 @@ class Graded:
 
 
 @dataclass(frozen=True, slots=True)
-class Held:
+class HeldFile:
     """One file that was handed in."""
 
     name: str  # below the lab's folder
@@ -46,12 +46,12 @@ class Certified:
 
     info: LabInfo
     folder: Path  # with the files, while the page is made
-    files: Mapping[str, Held]  # by name: artifacts, then records
-    progress: Held | None  # the points that were kept last
+    files: Mapping[str, HeldFile]  # by name: artifacts, then records
+    progress: HeldFile | None  # the points that were kept last
     journal: tuple[Noted, ...]  # as far as the page was made for the first time
     missing: Mapping[str, str]  # an artifact that was not handed in, and why
     sha256: str  # of all that was taken, as a grader says it
-    graded: Graded | None = None
+    graded: GradersWord | None = None
 
     @property
     def date(self) -> str:
@@ -62,7 +62,7 @@ class Certified:
     def _kept(self) -> str:
         return self.progress.record.created if self.progress and self.progress.record else ""
 
-    def newest(self, kind: str) -> Held | None:
+    def newest(self, kind: str) -> HeldFile | None:
         """The newest table of a kind."""
         found = [
             held
@@ -98,7 +98,7 @@ def refuse_other(info: LabInfo) -> None:
 
 @contextmanager
 def certified(
-    info: LabInfo, source: Path, graded: Graded | None = None, sha256: str = ""
+    info: LabInfo, source: Path, graded: GradersWord | None = None, sha256: str = ""
 ) -> Iterator[Certified]:
     """Take what counts out of a learner's folder, or of what was handed in as a zip or a notebook.
 
@@ -123,14 +123,14 @@ def certified(
         yield found
 
 
-def _read(info: LabInfo, taken: Taken, graded: Graded | None) -> Certified:
-    files: dict[str, Held] = {}
+def _read(info: LabInfo, taken: Taken, graded: GradersWord | None) -> Certified:
+    files: dict[str, HeldFile] = {}
     for path in [taken.folder / name for name in taken.artifacts] + sorted(
         (taken.folder / "records").glob("*.json")
     ):
         data, name = path.read_bytes(), path.relative_to(taken.folder).as_posix()
         record = store.loads_any(data, source=name) if name.startswith("records/") else None
-        files[name] = Held(name, hashlib.sha256(data).hexdigest(), record)
+        files[name] = HeldFile(name, hashlib.sha256(data).hexdigest(), record)
     kept = [
         held for held in files.values() if isinstance(held.record, Table) and held.record.kind == points.KIND
     ]
@@ -154,7 +154,7 @@ def _read(info: LabInfo, taken: Taken, graded: Graded | None) -> Certified:
     )
 
 
-def _until(journal: tuple[Noted, ...], progress: Held | None) -> tuple[Noted, ...]:
+def _until(journal: tuple[Noted, ...], progress: HeldFile | None) -> tuple[Noted, ...]:
     """The journal up to where the points were kept: what is noted later changes no page."""
     name = progress.name.rpartition("/")[2] if progress else ""
     last = next((place for place, entry in enumerate(journal) if entry.record and entry.record == name), None)

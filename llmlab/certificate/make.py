@@ -10,7 +10,7 @@ from ..course.info import LabInfo
 from ..errors import LabError
 from ..show.bench import Bench
 from ..system.paths import replace_file, writing
-from .evidence import Graded, certified, refuse_other
+from .evidence import GradersWord, certified, refuse_other
 from .page import digest, page, said_digest
 from .points import keep_points
 
@@ -41,7 +41,7 @@ def of_lab(bench: Bench) -> Written:
     return write(made(bench.info, bench.files), bench.files / NAME)
 
 
-def made(info: LabInfo, source: Path, graded: Graded | None = None, sha256: str = "") -> str:
+def made(info: LabInfo, source: Path, graded: GradersWord | None = None, sha256: str = "") -> str:
     """The page of a submission; errors as in `certified`."""
     with certified(info, source, graded, sha256) as found:
         return page(found)

@@ -19,7 +19,7 @@ from ..records.schema import Record, Table
 from ..show.markup import Html, document, join, tag, terms
 from ..submissions.text import clean, printable
 from ..tiers.fleet import figures
-from .evidence import ANSWERS, PLAN, Certified, Held
+from .evidence import ANSWERS, PLAN, Certified, HeldFile
 from .points import points_in
 
 if TYPE_CHECKING:
@@ -180,7 +180,7 @@ def _figure(of: Certified, kind: str) -> Html:
     )
 
 
-def _origin(held: Held) -> str:
+def _origin(held: HeldFile) -> str:
     record = held.record
     if record is None:
         return f"{held.name}, SHA-256 {held.sha256[:12]}…"

@@ -8,8 +8,7 @@ from pathlib import Path
 import msgspec
 
 from ..certificate import make
-from ..certificate.evidence import Graded as Seen
-from ..certificate.evidence import capstone
+from ..certificate.evidence import GradersWord, capstone
 from ..errors import LabError
 from ..grade.schema import Graded
 from ..show.terminal import print_json, say
@@ -43,7 +42,7 @@ def run(args: argparse.Namespace) -> int:
     return 0
 
 
-def _graded(path: Path, lab: str) -> tuple[Seen, str]:
+def _graded(path: Path, lab: str) -> tuple[GradersWord, str]:
     """What a grader said, and of which files."""
     if path.is_dir():
         path = path / "result.json"
@@ -62,4 +61,4 @@ def _graded(path: Path, lab: str) -> tuple[Seen, str]:
         raise LabError(
             f"This is {what}.", where=str(path), fix=f"llmlab grade {lab} SUBMISSIONS --out GRADES"
         )
-    return Seen(graded.learner, graded.result, graded.graded), graded.handed.sha256
+    return GradersWord(graded.learner, graded.result, graded.graded), graded.handed.sha256

@@ -14,6 +14,7 @@ from ..course.journal import answer
 from ..show.markup import Html, document, join, tag, terms
 from ..submissions.text import printable
 from . import words
+from .prose import prose
 from .schema import Graded
 from .scores import CheckScore, Score
 
@@ -45,7 +46,8 @@ def feedback_page(
         ),
         _next(graded, score, info, hints),
         _checks(graded, score, hints, released),
-        _answers(graded),
+        _answers(graded, info),
+        prose(graded, score, info.questions),
         _way(graded),
         _notebook(graded),
         _list("What was not used", graded.remarks),
@@ -148,12 +150,14 @@ def _inline(text: str) -> Html:
     return join(tag("code", part) if odd % 2 else part for odd, part in enumerate(parts))
 
 
-def _answers(graded: Graded) -> Html | None:
-    if not graded.answers:
+def _answers(graded: Graded, info: LabInfo) -> Html | None:
+    in_prose = {question.name for question in info.questions}
+    if not graded.answers.keys() - in_prose:
         return None
     rows = [
         (name, "no answer" if value is None else value if isinstance(value, str) else repr(value))
         for name, value in graded.answers.items()
+        if name not in in_prose
     ]
     return _section("Your answers, as they were read", terms(rows))
 

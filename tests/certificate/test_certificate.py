@@ -13,7 +13,7 @@ import pytest
 from pages import COURSE, HOSTILE, INFO
 
 from llmlab.certificate import make
-from llmlab.certificate.evidence import Graded as Seen
+from llmlab.certificate.evidence import GradersWord as Seen
 from llmlab.certificate.evidence import capstone
 from llmlab.certificate.page import MARK, digest
 from llmlab.checks import Evidence, Outcome, Result
@@ -183,7 +183,7 @@ def test_other_labs_have_none_and_a_grader_makes_none(tmp_path, monkeypatch):
         Lab(find_lab("01", COURSE), tmp_path / "one").certificate()
     assert not list((tmp_path / "one").rglob("*progress*"))
     monkeypatch.setenv("LLMLAB_GRADING", "1")
-    assert "grader" in repr(Lab(INFO, tmp_path / "one").certificate())
+    assert "from what you hand in" in repr(Lab(INFO, tmp_path / "one").certificate())
 
 
 def test_without_points_kept_a_graded_page_says_so(copy, tmp_path):
