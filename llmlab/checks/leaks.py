@@ -134,7 +134,7 @@ def _any(detector: _Detector, text: str) -> bool:
 def _detectors() -> tuple[_Detector, ...]:
     from detect_secrets.core.plugins.util import get_mapping_from_secret_type_to_class
 
-    classes = get_mapping_from_secret_type_to_class().values()
+    classes: Iterable[type[_Detector]] = get_mapping_from_secret_type_to_class().values()
     return tuple(detector() for detector in classes if detector.__name__ not in GUESSING)
 
 

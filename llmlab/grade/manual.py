@@ -35,14 +35,13 @@ TEMPLATE = """\
 # excused = true                        # lateness costs nothing
 # checks.knee = { points = 2, comment = "Right for a wrong reason." }   # instead of the check's own points
 """
-ANSWER_KEY = 'answers.regions = { points = 1, comment = "And who pays for it?" }'
 LEARNER_KEYS = {
     "points": "points = 1.5",
     "comment": 'comment = "Well done."',
     "submitted": "submitted = 2026-11-20T18:00:00Z",
     "excused": "excused = true",
     "checks": 'checks.knee = { points = 2, comment = "Right for a wrong reason." }',
-    "answers": ANSWER_KEY,
+    "answers": 'answers.regions = { points = 1, comment = "And who pays for it?" }',
 }
 MOST = 1e6  # more is a slip of the finger
 Points = Annotated[float, Meta(gt=-MOST, lt=MOST)]
@@ -94,7 +93,7 @@ def ensure_template(path: Path, questions: Sequence[Question] = ()) -> bool:
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         with path.open("x", encoding="utf-8") as file:  # "x": whatever is there already is the instructor's
-            file.write(TEMPLATE + _rubric(questions))
+            file.write(template(questions))
     except FileExistsError:
         return False
     except OSError as error:
@@ -102,8 +101,8 @@ def ensure_template(path: Path, questions: Sequence[Question] = ()) -> bool:
     return True
 
 
-def _rubric(questions: Sequence[Question]) -> str:
-    """What a human reads, and what is to be looked for, as comments."""
+def template(questions: Sequence[Question] = ()) -> str:
+    """The file as it is written once, all of it comments: with what is answered in prose, and what to look for in it."""
     lines = []
     for question in questions:
         most = f"{question.points:g} points" if question.points != 1 else "1 point"
@@ -111,7 +110,7 @@ def _rubric(questions: Sequence[Question]) -> str:
         lines += [f"#   - {part}" for part in question.rubric]
         lines.append(f'# answers.{question.name} = {{ points = {question.points:g}, comment = "" }}')
     head = "\n# Answered in prose, on each learner's feedback page. Nobody but you gives points for them; they are added to the score.\n"
-    return head + "\n".join(lines) + "\n" if lines else ""
+    return TEMPLATE + (head + "\n".join(lines) + "\n" if lines else "")
 
 
 def read_manual(

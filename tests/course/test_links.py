@@ -79,7 +79,6 @@ TEXTS = sorted(
         "labs/*.md",
         "solutions/*/lab.ipynb",
         "*.md",
-        "docs/*.md",
     )
     for path in COURSE.glob(pattern)
     if path.relative_to(COURSE).as_posix() not in WRITTEN and ".llmlab" not in path.parts
