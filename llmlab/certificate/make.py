@@ -81,6 +81,7 @@ def verify(path: Path, again: str | None = None) -> str:
         raise LabError(
             f"{path.name} is not the page of this submission.",
             where=f"SHA-256 {said[:12]}… is there, {digest(again)[:12]}… is made from the submission",
-            fix="compare the two: llmlab certificate --from SUBMISSION --out PAGE.html (with --graded, if the page was made with it)",
+            fix="compare the two: llmlab certificate --from SUBMISSION --out PAGE.html (with --graded, if the page was "
+            "made with it, and with the llmlab that the page names)",
         )
     return f"{path.name} is the page of this submission, byte for byte."
