@@ -170,6 +170,10 @@ _USUAL = {
     key: f'"{value >> 20}M"' if key in ("memory", "disk") else value
     for key, value in dataclasses.asdict(rules.Rules()).items()
 }
+#: A question in prose, for the example of manual.toml.
+_ASKED = info.Question(
+    "regions", "What does a second region cost, and whom?", ("names the users who wait longer",), 2
+)
 FILES: dict[str, tuple[str, Callable[[], str], dict[str, tuple[Any, Any, Mapping[str, Any]]]]] = {
     "lab.toml": (
         "What a lab says of itself: `labs/NN-slug/lab.toml`.",
@@ -178,6 +182,7 @@ FILES: dict[str, tuple[str, Callable[[], str], dict[str, tuple[Any, Any, Mapping
             "": (info._LabToml, info._LabToml, {}),
             "grade": (rules._Grade, rules.Rules, _USUAL),
             "late": (info._Late, info._Late, {}),
+            "question": (info.Question, info.Question, {}),
             "starter": (info._Starter, info._Starter, {}),
         },
     ),
@@ -191,7 +196,7 @@ FILES: dict[str, tuple[str, Callable[[], str], dict[str, tuple[Any, Any, Mapping
     ),
     "manual.toml": (
         "What an instructor adds by hand: a table for each learner, beside the results of `llmlab grade`.",
-        lambda: manual.TEMPLATE,
+        lambda: manual.template([_ASKED]),
         {
             "LEARNER": (manual._Learner, manual._Learner, {}),
             "LEARNER.checks.NAME": (manual._Check, manual._Check, {}),

@@ -25,6 +25,7 @@ FLOORS = [
     ["figures"],
     ["show"],
     ["tiers"],
+    ["certificate"],
     ["lab"],
     ["grade", "authoring"],
     ["cli"],

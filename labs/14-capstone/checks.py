@@ -1,5 +1,5 @@
 """Lab 14: a plan, deployed and replayed at the size of this machine, simulated at every other; and claims with their records."""
 
-from . import day, sizes
+from . import day, folder, sizes
 
-PARTS = (sizes, day)  # in the order in which their checks run; what needs the plan alone comes first
+PARTS = (sizes, folder, day)  # in the order in which their checks run; what needs the plan alone comes first

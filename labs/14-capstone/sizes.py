@@ -73,7 +73,7 @@ def complete(ctx: Context) -> Verdict:
 
 @check(
     title="Each tier keeps its promise, also with one server or region less",
-    points=5,
+    points=4,
     needs=("complete",),
     realism="emulated",
     stands_in=STAND_IN,
@@ -168,7 +168,7 @@ def lean(ctx: Context) -> Verdict:
     )
 
 
-@check(title="Each claim is what its record says", points=5, needs=("complete",))
+@check(title="Each claim is what its record says", points=4, needs=("complete",))
 def claims(ctx: Context) -> Verdict:
     """Read the figure out of the record that each claim names."""
     expected = "five numbers, each that of its own record, within the record's spread"

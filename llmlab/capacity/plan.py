@@ -147,6 +147,20 @@ def read(path: Path) -> ServicePlan:
     return plan
 
 
+def in_short(plan: ServicePlan) -> list[str]:
+    """What it promises, and a line a tier."""
+    promise = plan.promise
+    lines = [
+        f"promised: {promise.share:.0%} of all requests, first token within {promise.ttft_s:g} s, the whole within {promise.e2e_s:g} s"
+    ]
+    for label, tier in plan.tier.items():
+        scale = tier.autoscale
+        many = f"{scale.min} to {scale.max} servers" if scale else f"{sum(tier.servers)} servers"
+        where = f" in {', '.join(tier.regions)}" if len(tier.regions) > 1 else ""
+        lines.append(f"{label}: {many} of {tier.slots} slots{where}, for a load of {tier.load:g}")
+    return lines
+
+
 def _where(name: str, text: str, at: list[str]) -> str:
     line = typed.toml_line(text, at)
     return f"{name}:{line}" if line else name

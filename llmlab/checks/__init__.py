@@ -4,6 +4,7 @@ A check deploys the learner's files and probes what runs; it never reads files t
 Which checks a lab has lives in `labs/NN-slug/checks.py`, and in the parts beside it that it names.
 """
 
+from . import leaks
 from .check import Check, Context, DeploymentFailed, Verdict, check, failed, inconclusive, passed, verdict
 from .fixture import fixture
 from .parts import load_checks
@@ -22,6 +23,7 @@ __all__ = [
     "failed",
     "fixture",
     "inconclusive",
+    "leaks",
     "load_checks",
     "passed",
     "run",

@@ -124,8 +124,10 @@ class Context:
         ready: float | None = None,
         turn: Callable[[], contextlib.AbstractContextManager[None]] = contextlib.nullcontext,
         say: Callable[[str], None] = lambda _: None,
+        home: Path | None = None,
     ) -> None:
         self.files = files  # a copy of what was handed in
+        self.home = home  # the folder in which the learner works, on the learner's own machine; None where only `files` is there
         self.seed = seed  # what `random()` draws from
         self.answers = answers  # what the answer cells said
         self.profile = profile  # of this machine: binder | laptop | workstation

@@ -74,6 +74,7 @@ def run(
     ready: float | None = None,
     turn: Turn | None = None,
     own_doing: Callable[[], Evidence | None] = lambda: None,
+    home: Path | None = None,
 ) -> Result:
     """Deploy and probe `files` as lab `lab` asks, in a process of its own.
 
@@ -88,6 +89,7 @@ def run(
     :param turn: waited for before a timed check.
     :param own_doing: asked when all is over: what these files brought about themselves (they used up the memory, say). Then a check that
         could not be judged has failed by it.
+    :param home: the folder in which the learner works, where that is on this machine: a check may look through it, and never runs it.
     """
     # What a container wrote there as root may be another's to remove.
     with tempfile.TemporaryDirectory(prefix="llmlab-check-", ignore_cleanup_errors=True) as folder:
@@ -103,6 +105,7 @@ def run(
             "problems": problems,
             "ready": ready,
             "missing": _lacking(needs),
+            "home": str(home) if home is not None else None,
         }
         result: Result | None = None
         outcomes: list[Outcome] = []
@@ -290,6 +293,7 @@ def main() -> None:
         ready=order["ready"],
         turn=asked.turn,
         say=lambda text: emit({"event": "say", "text": text}),
+        home=Path(order["home"]) if order.get("home") else None,
     )
     checks = load_checks(Path(order["lab"]))
     if order["only"]:

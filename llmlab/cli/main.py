@@ -76,6 +76,29 @@ def _parser() -> argparse.ArgumentParser:
     command.add_argument(
         "--secret", help="a file with the secret that inputs are drawn from (default: OUT/secret.key)"
     )
+    command = verb(
+        "certificate",
+        "the capstone's page with your own figures: make it, make it again from a submission, or verify one",
+    )
+    command.add_argument(
+        "--from",
+        dest="source",
+        metavar="SUBMISSION",
+        help="a folder, zip or notebook that was handed in (default: your own)",
+    )
+    command.add_argument(
+        "--graded",
+        metavar="RESULT",
+        help="with --from: the result.json that `llmlab grade` made of it; points are then the grader's",
+    )
+    command.add_argument(
+        "--out", metavar="PAGE", help="where (default: certificate.html, your own beside the lab's files)"
+    )
+    command.add_argument(
+        "--verify",
+        metavar="PAGE",
+        help="write nothing: say whether this page is whole and, with --from, that submission's",
+    )
     command = verb("engine", "where the llama-server comes from; `engine build` makes a native one")
     command.add_argument(
         "what", nargs="?", choices=["build"], help="build a native llama-server into the cache"
@@ -138,6 +161,7 @@ _HERE = {
     "fetch": "llmlab.cli.fetch:run",
     "grade": "llmlab.cli.grade:run",
     "author": "llmlab.cli.author:run",
+    "certificate": "llmlab.cli.certificate:run",
     "support": "llmlab.cli.support:run",
 }
 

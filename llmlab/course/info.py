@@ -14,6 +14,12 @@ schema = 1
 fails = ["context-per-slot", "knee"]   # a fresh copy fails exactly these
 skips = ["goodput"]                    # because of those
 
+[[question]]                           # answered in prose, read by a human: an answer cell has `lab.answer(regions="…")`
+name = "regions"
+asks = "What does a second region cost, and whom?"
+rubric = ["names the users who wait longer", "says what happens when one is lost"]
+points = 2                             # that an instructor may add by hand; none of the lab's own
+
 [images]                               # tier → what the lab deploys, bases first
 docker = ["debian:trixie-slim"]
 
@@ -67,6 +73,15 @@ class LateRule:
     at_most: float
 
 
+class Question(Struct, frozen=True, forbid_unknown_fields=True):
+    """Something that is answered in prose and read by a human."""
+
+    name: Annotated[str, Meta(pattern="^[a-z][a-z_]*$")]  # of the answer: `lab.answer(NAME="…")`
+    asks: str  # the question
+    rubric: tuple[str, ...]  # what a good answer has: for whoever reads it
+    points: Annotated[float, Meta(gt=0, lt=1e3)] = 1.0  # at most, added by hand; none of the lab's own
+
+
 @dataclass(frozen=True, slots=True)
 class LabInfo:
     """One lab. `minutes` is the learner's time; `starter_fails` names the checks a fresh copy fails.
@@ -90,6 +105,7 @@ class LabInfo:
     late: LateRule | None = None
     images: Mapping[str, tuple[str, ...]] = dataclasses.field(default_factory=dict)
     part: str = ""  # of the course
+    questions: tuple[Question, ...] = ()  # answered in prose
 
     @property
     def name(self) -> str:
@@ -149,6 +165,7 @@ class _LabToml(Struct, forbid_unknown_fields=True):
     images: dict[str, tuple[str, ...]] = field(default_factory=dict)
     #: What handing in late costs. Without it lateness is reported and costs nothing.
     late: _Late | None = None
+    question: tuple[Question, ...] = ()  # answered in prose, read by a human
     grade: dict[str, Any] = field(default_factory=dict)  # what one submission may take while it is graded
     schema: Literal[1] = 1  # the version of this format
 
@@ -162,6 +179,10 @@ _EXAMPLES = {
     "points": "points = 8",
     "artifacts": 'artifacts = ["server.toml"]',
     "starter": '[starter]\n         fails = ["starts"]',
+    "question": '[[question]]\n         name = "regions"',
+    "name": 'name = "regions"   # of lab.answer(regions="…")',
+    "asks": 'asks = "What does a second region cost, and whom?"',
+    "rubric": 'rubric = ["names the users who wait longer"]',
     "images": '[images]\n         docker = ["debian:trixie-slim"]',
     "grade": "[grade]\n         ready = 60",
     "grace": "grace = 15        # minutes",
@@ -207,6 +228,7 @@ def read_info(folder: Path) -> LabInfo:
         late=LateRule(late.grace, late.per_day, late.at_most) if late else None,
         images=lab.images,
         part=lab.part,
+        questions=lab.question,
     )
 
 

@@ -113,7 +113,7 @@ class Grading:
             owned.clean()  # what a grader that was killed has left
             self.secret = _secret(self.settings.secret or self.out / "secret.key")
             self.due = _remember(self.out / "grading.json", self.info.name, self.settings.due)
-            ensure_template(self.out / "manual.toml")
+            ensure_template(self.out / "manual.toml", self.info.questions)
             self._manual()  # a mistake in it is said before an hour of grading
         except BaseException:
             self.__exit__()
@@ -127,7 +127,10 @@ class Grading:
 
     def _manual(self) -> Mapping[str, Manual]:
         return read_manual(
-            self.out / "manual.toml", [submission.key for submission in self.class_], dict(self.checks)
+            self.out / "manual.toml",
+            [submission.key for submission in self.class_],
+            dict(self.checks),
+            {question.name: question.points for question in self.info.questions},
         )
 
     # -- the pool -----------------------------------------------------------------------------------
@@ -244,6 +247,7 @@ class Grading:
                             due=self.due,
                             rule=self.info.late,
                             manual=manual.get(submission.key),
+                            questions=self.info.questions,
                         ),
                     )
                 )

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import html
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from functools import cache
 from importlib.resources import files
 
@@ -12,33 +11,12 @@ from ..checks import Outcome
 from ..checks.result import SIGNS
 from ..course.info import LabInfo
 from ..course.journal import answer
-from ..submissions.text import clean, printable
+from ..show.markup import Html, document, join, tag, terms
+from ..submissions.text import printable
 from . import words
+from .prose import prose
 from .schema import Graded
 from .scores import CheckScore, Score
-
-#: Nothing is fetched and nothing runs, whatever a submission managed to write into its own page.
-POLICY = "default-src 'none'; style-src 'unsafe-inline'"
-
-
-class Html(str):
-    """Markup of ours; any other text is escaped where it goes in."""
-
-    __slots__ = ()
-
-
-def tag(name: str, *inside: str | None, **attributes: str) -> Html:
-    """An element; its texts and attributes are cleaned and escaped. `class_` is `class`."""
-    given = "".join(
-        f' {key.rstrip("_")}="{html.escape(clean(value))}"' for key, value in attributes.items() if value
-    )
-    return Html(f"<{name}{given}>{_join(inside)}</{name}>")
-
-
-def _join(parts: Iterable[str | None]) -> Html:
-    return Html(
-        "".join(part if isinstance(part, Html) else html.escape(clean(part)) for part in parts if part)
-    )
 
 
 def feedback_page(
@@ -68,7 +46,8 @@ def feedback_page(
         ),
         _next(graded, score, info, hints),
         _checks(graded, score, hints, released),
-        _answers(graded),
+        _answers(graded, info),
+        prose(graded, score, info.questions),
         _way(graded),
         _notebook(graded),
         _list("What was not used", graded.remarks),
@@ -76,16 +55,7 @@ def feedback_page(
         _section("From your instructor", tag("p", score.comment, class_="said") if score.comment else None),
         _how(graded, score, released),
     )
-    head = _join(
-        [
-            Html('<meta charset="utf-8">'),
-            Html(f'<meta http-equiv="Content-Security-Policy" content="{html.escape(POLICY, quote=False)}">'),
-            Html('<meta name="viewport" content="width=device-width, initial-scale=1">'),
-            tag("title", title),
-            Html(f"<style>\n{_style()}</style>"),
-        ]
-    )
-    return f'<!doctype html>\n<html lang="en">\n<head>\n{head}\n</head>\n<body>\n{body}\n</body>\n</html>\n'
+    return document(title, _style(), body)
 
 
 @cache
@@ -100,10 +70,6 @@ def _section(title: str, *inside: Html | None, class_: str = "") -> Html | None:
 
 def _list(title: str, items: Sequence[str]) -> Html | None:
     return _section(title, tag("ul", *(tag("li", item) for item in items)) if items else None)
-
-
-def _terms(rows: Iterable[tuple[str, str]]) -> Html:
-    return tag("dl", *(part for name, text in rows for part in (tag("dt", name), tag("dd", text))))
 
 
 def _next(graded: Graded, score: Score, info: LabInfo, hints: Mapping[str, Sequence[str]]) -> Html | None:
@@ -181,17 +147,19 @@ def _card(outcome: Outcome | None, check: CheckScore, hints: Sequence[str], rele
 def _inline(text: str) -> Html:
     """A hint's Markdown, of which only `code` is markup."""
     parts = re.split(r"`([^`]+)`", text)
-    return _join(tag("code", part) if odd % 2 else part for odd, part in enumerate(parts))
+    return join(tag("code", part) if odd % 2 else part for odd, part in enumerate(parts))
 
 
-def _answers(graded: Graded) -> Html | None:
-    if not graded.answers:
+def _answers(graded: Graded, info: LabInfo) -> Html | None:
+    in_prose = {question.name for question in info.questions}
+    if not graded.answers.keys() - in_prose:
         return None
     rows = [
         (name, "no answer" if value is None else value if isinstance(value, str) else repr(value))
         for name, value in graded.answers.items()
+        if name not in in_prose
     ]
-    return _section("Your answers, as they were read", _terms(rows))
+    return _section("Your answers, as they were read", terms(rows))
 
 
 def _way(graded: Graded) -> Html | None:
@@ -266,8 +234,8 @@ def _how(graded: Graded, score: Score, released: bool) -> Html:
     return tag(
         "footer",
         tag("h2", "How this was graded"),
-        _terms(shown) if shown else tag("p", "Nothing of it was run."),
-        tag("details", tag("summary", "The exact inputs"), _terms(inputs)) if inputs and released else None,
+        terms(shown) if shown else tag("p", "Nothing of it was run."),
+        tag("details", tag("summary", "The exact inputs"), terms(inputs)) if inputs and released else None,
     )
 
 

@@ -56,6 +56,7 @@ def _row(graded: Graded, score: Score, names: Sequence[str]) -> list[Cell]:
     comments = [
         score.comment,
         *(f"{check.check}: {check.comment}" for check in score.checks if check.comment),
+        *(f"{name}: {answer.comment}" for name, answer in score.answers.items() if answer.comment),
     ]
     points = [found[name].points if name in found and found[name].counted else None for name in names]
     return [

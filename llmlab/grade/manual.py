@@ -10,7 +10,7 @@ import difflib
 import re
 import tomllib
 import unicodedata
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -18,6 +18,7 @@ from typing import Annotated, Any, NoReturn, TypeVar
 
 from msgspec import Meta, Struct, field
 
+from ..course.info import Question
 from ..errors import LabError
 from ..system import typed
 
@@ -40,6 +41,7 @@ LEARNER_KEYS = {
     "submitted": "submitted = 2026-11-20T18:00:00Z",
     "excused": "excused = true",
     "checks": 'checks.knee = { points = 2, comment = "Right for a wrong reason." }',
+    "answers": 'answers.regions = { points = 1, comment = "And who pays for it?" }',
 }
 MOST = 1e6  # more is a slip of the finger
 Points = Annotated[float, Meta(gt=-MOST, lt=MOST)]
@@ -68,22 +70,30 @@ class Manual:
     submitted: datetime | None = None
     excused: bool = False
     checks: Mapping[str, ManualCheck] = dataclasses.field(default_factory=dict)
+    answers: Mapping[str, ManualCheck] = dataclasses.field(
+        default_factory=dict
+    )  # in prose, by the question's name
+
+    @property
+    def added(self) -> float:
+        """Points on top of those of the checks: the learner's own, and for answers in prose."""
+        return self.points + sum(answer.points or 0.0 for answer in self.answers.values())
 
     @property
     def judges(self) -> bool:
         """Whether it gives or takes points, so that a submission that could not be graded has a score."""
-        return self.points != 0 or any(check.points is not None for check in self.checks.values())
+        return self.added != 0 or any(check.points is not None for check in self.checks.values())
 
 
-def ensure_template(path: Path) -> bool:
-    """Write the commented template where there is no file yet; whether it did.
+def ensure_template(path: Path, questions: Sequence[Question] = ()) -> bool:
+    """Write the commented template where there is no file yet, with the rubric of what is answered in prose; whether it did.
 
     :raises LabError: when the folder cannot be written.
     """
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         with path.open("x", encoding="utf-8") as file:  # "x": whatever is there already is the instructor's
-            file.write(TEMPLATE)
+            file.write(template(questions))
     except FileExistsError:
         return False
     except OSError as error:
@@ -91,11 +101,26 @@ def ensure_template(path: Path) -> bool:
     return True
 
 
-def read_manual(path: Path, keys: Collection[str], checks: Mapping[str, float]) -> dict[str, Manual]:
+def template(questions: Sequence[Question] = ()) -> str:
+    """The file as it is written once, all of it comments: with what is answered in prose, and what to look for in it."""
+    lines = []
+    for question in questions:
+        most = f"{question.points:g} points" if question.points != 1 else "1 point"
+        lines += ["#", f"# {question.name}: {question.asks}", f"#   at most {most}, when the answer"]
+        lines += [f"#   - {part}" for part in question.rubric]
+        lines.append(f'# answers.{question.name} = {{ points = {question.points:g}, comment = "" }}')
+    head = "\n# Answered in prose, on each learner's feedback page. Nobody but you gives points for them; they are added to the score.\n"
+    return TEMPLATE + (head + "\n".join(lines) + "\n" if lines else "")
+
+
+def read_manual(
+    path: Path, keys: Collection[str], checks: Mapping[str, float], answers: Mapping[str, float] | None = None
+) -> dict[str, Manual]:
     """The file's tables by learner's key; empty when there is no file.
 
     :param keys: of the class; a key is found however its accents are composed.
     :param checks: the lab's checks and the points each gives.
+    :param answers: its questions in prose, and the most that each may be given.
     :raises LabError: naming file and line: not TOML, a learner, check or key there is not, a value of the wrong kind,
         points that are no finite number, a check's points below 0 or above what it gives.
     """
@@ -115,7 +140,7 @@ def read_manual(path: Path, keys: Collection[str], checks: Mapping[str, float]) 
         raise LabError(
             f"{path.name} is not TOML: {what}.", where=where, without="nothing in it is lost"
         ) from None
-    reader = _Reader(path, text, checks)
+    reader = _Reader(path, text, {"checks": checks, "answers": answers or {}})
     known = {unicodedata.normalize("NFC", key): key for key in keys}
     found: dict[str, Manual] = {}
     version = data.get("schema", 1)
@@ -150,13 +175,14 @@ class _Learner(Struct, forbid_unknown_fields=True):
     submitted: Annotated[datetime, Meta(tz=True)] | None = None  # instead of the file's time
     excused: bool = False  # whether lateness costs nothing
     checks: dict[str, Any] = field(default_factory=dict)  # a check's name → points and comment by hand
+    answers: dict[str, Any] = field(default_factory=dict)  # a question's name → points and comment
 
 
 class _Reader:
     """Reads the tables of one file; what is wrong becomes a LabError with its line."""
 
-    def __init__(self, path: Path, text: str, checks: Mapping[str, float]) -> None:
-        self.path, self.text, self.checks = path, text, checks
+    def __init__(self, path: Path, text: str, known: Mapping[str, Mapping[str, float]]) -> None:
+        self.path, self.text, self.known = path, text, known
 
     def refuse(self, at: list[str], what: str, fix: str) -> NoReturn:
         line = typed.toml_line(self.text, at)
@@ -170,17 +196,24 @@ class _Reader:
             comment=read.comment,
             submitted=read.submitted.astimezone(UTC) if read.submitted else None,
             excused=read.excused,
-            checks={check: self._check(name, check, correction) for check, correction in read.checks.items()},
+            checks={
+                check: self._by_hand(name, "checks", check, given) for check, given in read.checks.items()
+            },
+            answers={
+                answer: self._by_hand(name, "answers", answer, given)
+                for answer, given in read.answers.items()
+            },
         )
 
-    def _check(self, name: str, check: str, table: object) -> ManualCheck:
-        at = [name, "checks", check]
-        if check not in self.checks:
-            self.refuse(at, f"there is no check {check!r}", _nearest(check, self.checks, ""))
+    def _by_hand(self, learner: str, kind: str, name: str, table: object) -> ManualCheck:
+        at, known = [learner, kind, name], self.known[kind]
+        if name not in known:
+            what = "check" if kind == "checks" else "question in prose"
+            self.refuse(at, f"there is no {what} {name!r}", _nearest(name, known, ""))
         read = self._read(_Check, table, at, CHECK_KEYS)
-        full = self.checks[check]
+        full = known[name]
         if read.points is not None and not 0 <= read.points <= full:
-            what = f"{check} gives 0 to {full:g} points, not {read.points:g}"
+            what = f"{name} gives 0 to {full:g} points, not {read.points:g}"
             self.refuse([*at, "points"], what, "add or take more with the learner's own `points = ...`")
         return ManualCheck(read.points, full, read.comment)
 

@@ -6,13 +6,13 @@ manual point never needs a regrade.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 
 from ..checks import Outcome
-from ..course.info import LateRule
-from .manual import Manual
+from ..course.info import LateRule, Question
+from .manual import Manual, ManualCheck
 from .schema import Graded
 
 DAY = timedelta(days=1)
@@ -62,6 +62,9 @@ class Score:
     submitted: datetime | None  # UTC; the instructor's if they gave one
     due: datetime | None
     excused: bool
+    answers: Mapping[str, ManualCheck] = field(
+        default_factory=dict
+    )  # in prose, as the instructor judged them
 
 
 def unjudged(outcomes: Sequence[Outcome]) -> set[str]:
@@ -104,12 +107,14 @@ def score(
     due: datetime | None,
     rule: LateRule | None,
     manual: Manual | None,
+    questions: Sequence[Question] = (),
 ) -> Score:
     """The score of one submission.
 
     :param full: the lab's points.
     :param due: the deadline, aware; None: nothing is late.
     :param rule: None: lateness is reported and costs nothing.
+    :param questions: answered in prose: what was answered and nobody has read yet is for an instructor to look at.
     """
     by_hand = manual or Manual()
     outcomes = graded.result.outcomes if graded.result else []
@@ -129,7 +134,7 @@ def score(
     days = late_days(submitted, due, rule)
     share = 0.0 if rule is None or by_hand.excused else min(days * rule.per_day, rule.at_most)
     late_points = round(corrected * share, 2)
-    manual_points = round(corrected - automatic + by_hand.points, 2)
+    manual_points = round(corrected - automatic + by_hand.added, 2)
     # Points given to a whole row decide where nothing was judged; beside checks that nobody decided they are a bonus.
     whole = by_hand.judges and not _counted(plain)
     known = graded.status == "refused" or full == 0 or whole or (_counted(checks) > 0 and not undecided)
@@ -145,9 +150,13 @@ def score(
         late_points=late_points,
         score=max(0.0, round(automatic + manual_points - late_points, 2)),
         known=known,
-        review=_review(graded, checks, by_hand, full if not known else 0, undecided),
+        review=(
+            *_review(graded, checks, by_hand, full if not known else 0, undecided),
+            *_unread(graded, by_hand, questions),
+        ),
         comment=by_hand.comment,
         checks=checks,
+        answers=by_hand.answers,
         submitted=submitted,
         due=due,
         excused=by_hand.excused,
@@ -232,6 +241,21 @@ def _review(
     if graded.leftovers:
         out.append("left something running")
     return tuple(out)
+
+
+def _unread(graded: Graded, manual: Manual, questions: Sequence[Question]) -> list[str]:
+    """The answers in prose that wait for a reader."""
+    waiting = [
+        question.name
+        for question in questions
+        if said(graded.answers.get(question.name)) and question.name not in manual.answers
+    ]
+    return [f"to read: {', '.join(waiting)}"] if waiting else []
+
+
+def said(answer: object) -> str:
+    """An answer in prose; "" where there is none."""
+    return answer.strip() if isinstance(answer, str) else "" if answer is None else str(answer)
 
 
 def _time(text: str | None) -> datetime | None:

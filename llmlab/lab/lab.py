@@ -26,6 +26,7 @@ from ..tiers.process.notebook import LiveServer
 from . import needs
 
 if TYPE_CHECKING:
+    from ..certificate.make import Written
     from ..course.hints import Hint
     from ..show.bench import Closes
     from ..show.shown import Shown
@@ -206,6 +207,7 @@ class Lab:
                 needs=self.info.needs,
                 only=only,
                 on_event=event,
+                home=self.files.parent if self.files == self.info.folder else self.files,
             )
         progress.note_result(self.info, self.files, result, complete=not only)
         failing = result.failing
@@ -253,7 +255,7 @@ class Lab:
         progress.write_json(path, {key: value for key, value in kept.items() if value is not None})
         left = [name for name, value in answers.items() if value is None]
         return (
-            Said([f"{name}: no answer yet; put a number in the place of None" for name in left])
+            Said([f"{name}: no answer yet; put yours in the place of None" for name in left])
             if left
             else None
         )
@@ -292,6 +294,14 @@ class Lab:
     def journal(self) -> notes.Journal:
         """What you guessed, did and saw in this lab, in the order in which it happened."""
         return notes.Journal(f"Lab {self.info.number}: {self.info.title}", notes.read(self.files))
+
+    def certificate(self) -> Written | Said:
+        """One page with your own figures, claims and points, to print and to hand in: `certificate.html` beside the lab's files."""
+        if os.environ.get("LLMLAB_GRADING"):
+            return Said(["It is made from what you hand in."])
+        from ..certificate.make import of_lab
+
+        return of_lab(self)
 
     def machine(self) -> Shown:
         """What this machine can run, and the command that brings what is missing (`llmlab doctor`)."""

@@ -54,12 +54,23 @@ def read_table(path: str | Path) -> Table:
 
 def read_any(path: str | Path) -> Record | Table:
     """What is in `path`, a record or a table; errors as in `read`."""
-    data = _bytes(Path(path))
+    return loads_any(_bytes(Path(path)), source=str(path))
+
+
+def loads_any(data: bytes, *, source: str = "this document") -> Record | Table:
+    """The record or table in `data`; `source` is named in errors. Errors as in `read`, and a table whose rows do not fit its columns."""
     try:
-        table = msgspec.json.decode(data, type=_Head).schema == TABLE
+        is_table = msgspec.json.decode(data, type=_Head).schema == TABLE
     except msgspec.MsgspecError:
-        table = False
-    return _decode(data, Table, TABLE, str(path)) if table else _decode(data, Record, SCHEMA, str(path))
+        is_table = False
+    if not is_table:
+        return _decode(data, Record, SCHEMA, source)
+    table = _decode(data, Table, TABLE, source)
+    if any(len(row) != len(table.columns) for row in table.rows):
+        raise LabError(
+            f"The record does not keep to {TABLE}: a row has not one value for each column.", where=source
+        )
+    return table
 
 
 def read(path: str | Path) -> Record:

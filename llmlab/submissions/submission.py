@@ -237,7 +237,7 @@ def _records(entries: Sequence[Entry], pile: Pile, home: str | None) -> dict[str
     for n, entry in enumerate(newest[:MAX_RECORDS]):
         try:
             data = pile.read(entry, MAX_RECORD)
-            store.loads(data)
+            store.loads_any(data)
         except Refused:
             continue
         except (LabError, RecursionError, ValueError) as problem:

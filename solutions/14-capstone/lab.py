@@ -42,6 +42,9 @@ lab
 # - `sized-for-it`, `at-home`: each tier keeps it by simulation, also with one server or region less; who may not leave a region does not
 # - `price`, `lean`: what a million tokens cost is right to the cent, and at most a quarter more than the cheapest plan that would do
 # - `claims`: each number is what its record says
+# - `secrets`: no key, token or password lies open in your folder, that of all labs
+#
+# Five questions near the end are read by a human.
 
 # %% id="plan"
 plan = lab.plan()
@@ -193,6 +196,37 @@ lab.check("complete", "sized-for-it", "at-home", "price", "lean")
 # %% id="check-claims"
 lab.check("claims")
 
+# %% [markdown] id="prose-text"
+# ## In your own words
+#
+# A number is not yet an answer. Five questions, one for each topic; a paragraph each, with a figure of yours in it. No check reads them:
+# they stand on your feedback page, for a human, who may give up to two points for each.
+#
+# - `orchestration`: A replica of yours is killed while it streams replies. What does your orchestrator do, what does it not do, and what did that
+#   cost in a lab?
+# - `platforms`: For which load would you take a platform that scales to zero, for which servers that are always on, and when neither?
+# - `regions`: One of your three regions is lost in its busiest hour. Who is served where, who is not served, and how large must the others be?
+# - `terraform`: Your Terraform plan is green. Name two things in it that can still be wrong, and how you found such a thing.
+# - `cost`: Your bill has to fall by a third. What do you change first, what does that do to the promise, and which of your figures says so?
+#
+# **Answer**, each between quotation marks in the place of `None`:
+
+# %% id="answer-prose" tags=["answer"]
+lab.answer(orchestration="It starts the pod again and sends new requests elsewhere; the replies that were streaming are lost, unless the client or the door asks again. So I let pods drain before they go, and a rollout lost no request.")  # learner: lab.answer(orchestration=None)
+lab.answer(platforms="Below 5 % busy scale to zero is the cheapest, above 45 % always on is, between them an autoscaler. Who promises a first token within two seconds cannot take a cold start of half a minute.")  # learner: lab.answer(platforms=None)
+lab.answer(regions="The other two take its users, so each of three has half of the load as its size: 20 servers for a load of 16. Users of the eu may not leave it; while it is lost they are told no, which is a third of all.")  # learner: lab.answer(regions=None)
+lab.answer(terraform="A health check on a path that answers before the model is loaded, and a role that may not read the secret. Neither is in a plan; asking the door through the balancer showed both.")  # learner: lab.answer(terraform=None)
+lab.answer(cost="First the servers that wait: from a tenth busy to seven tenths a million tokens fall from 2.99 to 0.43 dollars. The spare server stays, for without it the busiest hour misses the promise.")  # learner: lab.answer(cost=None)
+
+# %% [markdown] id="secrets-text"
+# ## Before you hand it on
+#
+# Your folder goes to somebody else now: files, records, and notebooks with all that their cells have shown. A key in the output of a cell is
+# a key that is published. `secrets` looks through the folders of all labs, and names file and line.
+
+# %% id="check-secrets"
+lab.check("secrets")
+
 # %% [markdown] id="check-text"
 # ## Check
 #
@@ -205,6 +239,17 @@ lab.check()
 # %% id="stop"
 lab.stop()
 
+# %% [markdown] id="certificate-text"
+# ## Your certificate
+#
+# One page with your own figures, your plan, your claims, your guesses beside what was measured, and your points, each with its record, seed and
+# SHA-256. It says which points your own machine gave and which an instructor's grader did. It is the file `certificate.html` beside this
+# notebook: open it and print it. Hand in the whole folder; `llmlab certificate --from FOLDER --verify certificate.html` makes the page
+# again from what is in it, and tells whether the two are the same.
+
+# %% id="certificate"
+lab.certificate()
+
 # %% [markdown] id="summary" tags=["summary"]
 # ## What you did
 #
@@ -212,6 +257,7 @@ lab.stop()
 # - lived through a day with two incidents, and told those you could not serve so in time
 # - sized a fleet by simulation, with one server or region to spare, and paid at most a quarter too much
 # - stood up for five numbers, each with its record
+# - handed on a folder in which no secret lies open, with a page that anybody can make again
 
 # %% [markdown] id="next" tags=["next"]
 # ## Next

@@ -15,8 +15,9 @@ import pytest
 from llmlab import doctor
 from llmlab.course.hints import read_hints
 from llmlab.course.journal import Noted
-from llmlab.grade.feedback import POLICY, feedback_page
+from llmlab.grade.feedback import feedback_page
 from llmlab.grade.manual import Manual, ManualCheck
+from llmlab.show.markup import POLICY
 
 HINTS = read_hints(room.INFO.folder / "hints.md")
 HAND = Manual(points=1.5, comment="Nice.", checks={"knee": ManualCheck(2, 2, "Right for a wrong reason.")})

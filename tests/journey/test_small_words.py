@@ -82,7 +82,7 @@ def test_a_table_has_a_dash_where_nobody_was_answered_and_says_noisy_only_where_
 
 
 def test_an_answer_of_none_says_that_there_is_none(lab):
-    assert repr(lab.answer(knee=None)) == "knee: no answer yet; put a number in the place of None"
+    assert repr(lab.answer(knee=None)) == "knee: no answer yet; put yours in the place of None"
     assert lab.answer(knee=4) is None
 
 

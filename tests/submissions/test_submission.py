@@ -738,6 +738,18 @@ def test_records_keep_to_their_schema(read, lay):
     assert "larger than 8 MiB" in said(taken)
 
 
+def test_a_table_is_a_record_too_and_one_whose_rows_do_not_fit_is_none(read, lay):
+    table = json.loads((Path(__file__).parents[2] / "solutions/14-capstone/records/costs.json").read_text())
+    short = table | {"rows": [[1, 2]]}
+    files = {
+        "records/costs.json": json.dumps(table).encode(),
+        "records/short.json": json.dumps(short).encode(),
+    }
+    taken = read(lay({**files, "lab.ipynb": filled()}))
+    assert copied(taken) == {"records/costs.json": files["records/costs.json"]}
+    assert "a row has not one value for each column" in said(taken)
+
+
 def test_the_newest_fifty_records_are_taken(read, lay):
     taken = read(lay({f"records/{n:03}.json": record(seed=n) for n in range(53)}))
     assert sorted(copied(taken)) == [f"records/{n:03}.json" for n in range(3, 53)]

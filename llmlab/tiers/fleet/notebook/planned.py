@@ -144,16 +144,9 @@ class Planned:
 
     def _lines(self) -> list[str]:
         try:
-            plan = plans.read(self.lab.files / plans.NAME)
+            return plans.in_short(plans.read(self.lab.files / plans.NAME))
         except LabError as error:
             return error.lines()
-        lines = [f"promised: {plan.promise.share:.0%} of all requests, {_said(plan.promise)}"]
-        for label, tier in plan.tier.items():
-            scale = tier.autoscale
-            many = f"{scale.min} to {scale.max} servers" if scale else f"{sum(tier.servers)} servers"
-            where = f" in {', '.join(tier.regions)}" if len(tier.regions) > 1 else ""
-            lines.append(f"{label}: {many} of {tier.slots} slots{where}, for a load of {tier.load:g}")
-        return lines
 
     def __repr__(self) -> str:
         return "\n".join(self._lines())
