@@ -72,15 +72,18 @@ class PlannedFleet(Regions):
         first = next(iter(self.servers.values()))
         return Target(url=self.url, api_key=self.key, info=first.info(), model=first.model.name)
 
-    def ready(self, within: float | None = None) -> None:
-        """Wait until the door takes every server for up.
+    def ready(self, within: float | None = None, *, lost: int = 0) -> None:
+        """Wait until the door takes every server for up; all but `lost`, which it has to have noticed.
 
-        :param within: seconds; None: the two checks that it takes, and ten.
+        :param within: seconds; None: the checks that it takes, and ten.
         :raises LabError: when it holds one for down all that time, with its reason.
         """
+        checks = (2 + 2 * self.plan.door.fall) * self.plan.door.check_s
         wait(
-            "the door to take every server for up",
-            lambda: not self.door.said(),
-            10 + 4 * self.plan.door.check_s if within is None else within,
+            "the door to take every server for up"
+            if not lost
+            else f"the door to leave out {lost} of its servers",
+            lambda: len(self.door.said()) == lost,
+            10 + 2 * checks if within is None else within,
             trouble=self.door.said,
         )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import html
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -24,8 +24,10 @@ from ....show.kept import keep, store
 from ....show.shown import Drawn, Said, shown
 from .. import figures, probes, replay
 from ..calibrated import calibrated_now, calibration_in
+from ..compare import ERRORS, LARGEST, Comparison, compare, error_rows, largest_rows, said
 from ..fleet import PlannedFleet
 from ..forecasts import forecast
+from ..measured import SHARES
 
 if TYPE_CHECKING:
     from ....show.bench import Bench
@@ -175,6 +177,40 @@ class LiveFleet(Face, what="The fleet", again="fleet = lab.fleet()"):
         worst = max(
             (abs(float(row["error"])) for row in held.dicts() if row["error"] is not None), default=None
         )
+        return Drawn(table, figures.errors, lines, {"largest error": worst})
+
+    @shown
+    def compare(self, servers: Sequence[int] = (1, 2, 3), seconds: float = 80.0, repeats: int = 1) -> Drawn:
+        """Real servers and simulated ones, so many and so many of them, at a load that rises in four steps: errors, and what they carry.
+
+        The fleet is deployed anew for it, without incidents. Each number of servers takes `seconds`, `repeats` times, and a calibration.
+        """
+        plan, found = self._plan()[0], list[Comparison]()
+        self._end()
+        with steps_bar("step") as say:
+            for each in compare(
+                plan,
+                servers=servers,
+                seconds=seconds,
+                repeats=repeats,
+                seed=self.lab.seed,
+                lab=self.lab.info.name,
+                say=say,
+                on_event=_heard(say),
+            ):
+                found.append(each)
+                for record in (each.calibration, each.record):
+                    store(record, self.lab.files / "records")
+        rows, carried = error_rows(found), largest_rows(found, SHARES)
+        table = keep(self.lab, "errors", ERRORS, rows)[0]
+        keep(self.lab, "largest", LARGEST, carried)
+        lines = said(found)
+        for row in carried:
+            count, share, load, low, high, guess = (row[place] for place in (0, 1, 4, 5, 6, 7))
+            ends = f"more than {low:.2f}" if high is None else f"{load:.2f} [{low:.2f} to {high:.2f}]"
+            simulated = "none" if guess is None else f"{guess:.2f}"
+            lines.append(f"{share:.0%} kept with {count}: up to a load of {ends}; simulated {simulated}")
+        worst = max((abs(row[4]) for row in rows if isinstance(row[4], float)), default=None)
         return Drawn(table, figures.errors, lines, {"largest error": worst})
 
     def close(self) -> None:
