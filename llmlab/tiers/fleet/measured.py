@@ -2,18 +2,30 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
 
 from ...capacity.plan import Promise
 from ...errors import LabError
 from ...records import store
-from ...records.schema import Cell, Table
+from ...records.schema import Table
 
 SHARES = (0.9, 0.95, 0.99)  # of the requests kept: three promises
 KIND = "largest"  # of such a record
 
 
-def measured_points(folder: Path, promise: Promise) -> list[list[Cell]]:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MeasuredPoint:
+    """How many servers a load needed, when it was tried."""
+
+    share: float  # of the requests, for which the promise was kept
+    load: float  # in servers that are always busy
+    servers: int  # one of them spare
+    low: float  # a load with which it was kept
+    high: float  # and one with which it was not
+
+
+def measured_points(folder: Path, promise: Promise) -> list[MeasuredPoint]:
     """Of the newest comparison with this promise: share, load, servers that are needed for it, and between which loads it lies.
 
     So many servers carried the busiest hour of the day, so with one of them spare one more is needed. Where the promise was kept on
@@ -34,7 +46,13 @@ def measured_points(folder: Path, promise: Promise) -> list[list[Cell]]:
             ]
             if rows:
                 return [
-                    [row["share"], row["load"], row["servers"] + 1, row["low"], row["high"]]
+                    MeasuredPoint(
+                        share=float(row["share"] or 0),
+                        load=float(row["load"] or 0),
+                        servers=int(row["servers"] or 0) + 1,
+                        low=float(row["low"] or 0),
+                        high=float(row["high"]),
+                    )
                     for row in rows
                     if row["high"] is not None
                 ]

@@ -105,8 +105,20 @@ class Planned:
                     )
                 )
         points = measured_points(self.lab.files / "records", plan.promise) if label == HERE else []
-        for promised, load, count, low, high in points:
-            rows.append([f"{promised:.0%} kept", load, count, "measured", count, count, low, high])
+        for point in points:
+            name, many_servers = f"{point.share:.0%} kept", point.servers
+            rows.append(
+                [
+                    name,
+                    point.load,
+                    many_servers,
+                    "measured",
+                    many_servers,
+                    many_servers,
+                    point.low,
+                    point.high,
+                ]
+            )
         if points:
             lines.append(f"measured by fleet.compare(): {len(points)} points")
         columns = {
