@@ -154,7 +154,7 @@ def _at(
         speeds=speeds,
         stairs=stairs,
         record=record,
-        simulated=simulate(stairs.trace, speeds, own),
+        simulated=simulate(stairs.trace, at(speeds, plans.slots_used(plan, tier)), own),
         promise=plan.promise,
     )
 

@@ -12,6 +12,7 @@ from ....capacity.calibrate import calibrate
 from ....capacity.held_against import Pair, beyond, held_against
 from ....capacity.plan import HERE, ServicePlan
 from ....capacity.sizing import slo
+from ....capacity.written_door import KEYS, NAME, WrittenDoor
 from ....course import journal
 from ....errors import LabError
 from ....load import Progress
@@ -225,12 +226,17 @@ class LiveFleet(Face, what="The fleet", again="fleet = lab.fleet()"):
     def _lines(self) -> list[str]:
         plan, remarks = self._plan()
         tier, door = plan.tier[HERE], plan.door
-        return [
+        whose = f"HAProxy with your {NAME}" if isinstance(door, WrittenDoor) else "HAProxy"
+        lines = [
             *remarks,
             f"{tier.servers[0]} llama-servers with {tier.slots} slots each (model 20m, one thread)",
-            f"the door: HAProxy, {door.policy}, {door.max_queue:,} may wait, for {door.max_wait_s:g} s at most",
+            f"the door: {whose}, {door.policy}, {door.max_queue:,} may wait, for {door.max_wait_s:g} s at most",
             f"a server that hangs is left out after {door.notices_s:g} s at the latest",
         ]
+        if isinstance(door, WrittenDoor) and door.word:
+            said_by = ", ".join(f"{key} ({KEYS[key]})" for key in door.word)
+            lines.append(f"not read from {NAME}, so the plan's own word stands: {said_by}")
+        return lines
 
     def __repr__(self) -> str:
         return "\n".join(self._lines())
