@@ -66,14 +66,14 @@ def staircase(tier: PlannedTier, speeds: Speeds, servers: int, *, seconds: float
     )
     usual = int(np.argmin(np.abs(asked - asked.mean())))
     part = day.only((day.arrival_s >= edges[usual]) & (day.arrival_s < edges[usual] + width))
+    if not len(part):
+        raise LabError(f"Nobody comes within {width:g} s.", fix="seconds=80")
     luck = np.random.default_rng(seed).random(len(part))
     whole = float(work(part, own).sum()) / width  # servers that it keeps busy as it is
     pieces, loads = [], []
     for number, share in enumerate(STEPS):
         kept = share * servers / whole
-        chosen = part.only(luck < kept)
-        if not len(chosen):
-            raise LabError(f"Nobody comes within {width:g} s.", fix="seconds=80")
+        chosen = part.only(luck <= max(kept, luck.min()))  # one at least
         pieces.append((chosen.arrival_s - edges[usual] + number * width, chosen))
         loads.append(min(kept, 1.0) * most)
     trace = Trace(

@@ -77,4 +77,4 @@ def test_a_staircase_that_cannot_be_is_refused() -> None:
     with pytest.raises(LabError, match="cannot be"):
         staircase(TIER, SPEEDS, 1, seconds=LONGEST + 1)
     with pytest.raises(LabError, match="Nobody comes"):
-        staircase(TIER, SPEEDS, 1, seconds=0.02)
+        staircase(TIER, SPEEDS, 1, seconds=1e-4)
