@@ -6,6 +6,7 @@ import functools
 import os
 import platform
 import sys
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from time import perf_counter
@@ -96,8 +97,11 @@ class NoiseMeter:
     (a notebook kernel drawing a live chart) counts as foreign: it competes with the server like any other.
     """
 
-    def __init__(self, server_pid: int | None = None) -> None:
-        self._server = _process(server_pid)
+    def __init__(self, server_pid: int | Sequence[int] | None = None) -> None:
+        pids = server_pid if isinstance(server_pid, Sequence) else [server_pid]
+        found = [_process(pid) for pid in pids]
+        self._servers = [process for process in found if process is not None]
+        self._visible = len(self._servers) == len(found)
         self._family: list[psutil.Process] = []
         self._began = 0.0
         self._busy = 0.0
@@ -115,9 +119,12 @@ class NoiseMeter:
 
     def _gather(self) -> None:
         # Only at both ends: finding children reads every process of the machine, 10 ms and more.
+        if not self._visible:
+            return  # a part of them says nothing of the whole
         try:
-            if self._server is not None:
-                self._family = [self._server, *self._server.children(recursive=True)]
+            self._family = [
+                process for server in self._servers for process in (server, *server.children(recursive=True))
+            ]
         except psutil.Error:
             pass
 

@@ -32,7 +32,7 @@ def lose(arena: Any, first: int, last: int, now: float) -> None:
             arena.regions[server.region].load -= 1
             push(requests, lost, pop(requests, own))
         forget(arena.slots, number, width)
-        server.tokens, server.prefilled = 0.0, now
+        server.tokens, server.context, server.prefilled = 0.0, 0.0, now
         if server.state == DRAINING:
             turn_off(arena, number, now)
         settled(arena, number)

@@ -7,18 +7,20 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated
 
+import msgspec
 from msgspec import Meta, Struct, field
 
 from ..errors import LabError
 from ..system import typed
-from .fleet import Autoscaler, Failure, Policy, Replicas
+from .fleet import Autoscaler, Failure, Replicas
+from .planned_door import Above, PlannedDoor
+from .written_door import written
 
 NAME = "plan.toml"
 #: Seconds: how often Kubernetes' autoscaler looks, and how long it waits before it takes servers away.
 INTERVAL, DOWN = 15.0, 300.0
 HERE = "here"  # the tier that is deployed on the machine at hand
 
-Above = Annotated[float, Meta(gt=0, lt=1e6)]
 NotNegative = Annotated[float, Meta(ge=0, lt=1e6)]
 Count = Annotated[int, Meta(ge=1, le=2000)]
 
@@ -30,21 +32,6 @@ class Promise(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     e2e_s: Above  # to the last
     share: Annotated[float, Meta(gt=0, le=1)]  # of all requests of a day, for which both hold
     recovery_s: Above  # after the loss of a server no request fails any more, at the latest after
-
-
-class PlannedDoor(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """The proxy in front: whom it picks, who waits how long, and how it notices that a server is gone."""
-
-    policy: Policy
-    max_queue: Annotated[int, Meta(ge=0, le=100_000)]  # requests that wait; the next one is told 429
-    max_wait_s: Above  # how long one waits; then it is told 503
-    check_s: Annotated[float, Meta(ge=0.1, le=60)]  # between two health checks, and how long one may take
-    fall: Annotated[int, Meta(ge=1, le=20)] = 2  # checks that fail in a row until a server is left out
-
-    @property
-    def notices_s(self) -> float:
-        """Seconds until a server that hangs is left out, at the latest: fall × (interval + time-out) (HAProxy: inter, fall)."""
-        return self.fall * 2 * self.check_s
 
 
 class PlannedScaling(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -144,7 +131,24 @@ def read(path: Path) -> ServicePlan:
             raise LabError(what, where=_where(name, text, ["tier", label, key]), fix=fix)
     if HERE not in plan.tier:
         raise LabError(f"{name} has no tier for this machine.", where=name, fix=f"[tier.{HERE}]")
-    return plan
+    return _door(path, plan)
+
+
+def _door(path: Path, plan: ServicePlan) -> ServicePlan:
+    """The plan with what the file of its door says, where it names one."""
+    if plan.door.config is None:
+        return plan
+    try:
+        text = path.with_name(plan.door.config).read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        why = error.strerror if isinstance(error, OSError) else "it is no text"
+        raise LabError(
+            f"{plan.door.config} cannot be read: {why}.",
+            where=plan.door.config,
+            fix=f"write it beside {path.name}, or take `config` out of [door]",
+        ) from None
+    names = {"SLOTS": str(plan.tier[HERE].slots)}
+    return msgspec.structs.replace(plan, door=written(plan.door, text, names))
 
 
 def in_short(plan: ServicePlan) -> list[str]:
@@ -199,6 +203,11 @@ def _problem(label: str, tier: PlannedTier) -> tuple[str, str, str] | None:
     return None
 
 
+def slots_used(plan: ServicePlan, tier: PlannedTier) -> int:
+    """How many slots of a server are ever busy: the door may give it fewer requests than it has."""
+    return min(tier.slots, plan.door.maxconn or tier.slots)
+
+
 def replicas(
     plan: ServicePlan,
     tier: PlannedTier,
@@ -215,11 +224,13 @@ def replicas(
     names = tier.regions
     several = len(names) > 1
     scaling = tier.autoscale
+    waits = plan.door.maxconn != 0
     return Replicas(
         servers=tier.servers,
         policy=plan.door.policy,
-        max_queue=plan.door.max_queue,
-        max_wait=plan.door.max_wait_s,
+        queue="door" if waits else "server",
+        max_queue=plan.door.max_queue if waits else None,
+        max_wait=plan.door.max_wait_s if waits else None,
         retries=0,
         autoscaler=Autoscaler(
             min=scaling.min,

@@ -1,12 +1,17 @@
 """One server: prompts are computed one after another, then all busy slots get a token a step (numba).
 
-While a server does prefill, its generating slots stand still; after it, b busy slots get one token each per `step[b - 1]`
-seconds. So a virtual clock that counts tokens is all that is needed: it stands until `prefilled`, and a request with m tokens,
-whose first comes with prefill, ends when the clock shows m - 1 more. It is brought up to date only when b changes.
+While a server does prefill, its generating slots stand still; after it, b busy slots get one token each a step. So a virtual clock
+that counts tokens is all that is needed: it stands until `prefilled`, and a request with m tokens, whose first comes with prefill,
+ends when the clock shows m - 1 more. It is brought up to date only when b changes.
+
+A step takes `step[b - 1]` and `attend` for each token of context in the busy slots, C in all, which are b more after it. So k steps take
+k · (step[b - 1] + attend · C) + attend · b · k (k - 1) / 2 seconds; each slot's context is kept less half a token, for the - 1. Of a
+request it is prompt + 1 at its first step: what the clock shows beside what it showed at the beginning is added to that.
 """
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 from .jit import inlined, jit
@@ -17,11 +22,21 @@ SAME = 1e-9
 
 
 @inlined
-def advance(server: Any, now: float, step: Any) -> None:
+def paces(world: Any, server: Any, step: Any) -> tuple[float, float]:
+    """Seconds of a token at this moment, and half of what each token makes the next one longer."""
+    more = world.attend * server.busy
+    return step[server.busy - 1] + world.attend * server.context + more * server.tokens, more / 2
+
+
+@inlined
+def advance(world: Any, server: Any, now: float, step: Any) -> None:
     """Bring the virtual clock of a server to `now`."""
     since = max(server.at, server.prefilled)
     if now > since and server.busy > 0:
-        server.tokens += (now - since) / step[server.busy - 1]
+        each, more = paces(world, server, step)
+        gone = now - since
+        # The root of each · k + more · k² = gone, in the form that loses no digits where `more` is small, or 0.
+        server.tokens += 2 * gone / (each + math.sqrt(each * each + 4 * more * gone))
     server.at = now
 
 
@@ -38,7 +53,9 @@ def plan(world: Any, servers: Any, slots: Any, step: Any, tree: Any, number: int
             soonest, single = slot.single, place
     if which >= 0:
         since = max(server.at, server.prefilled)
-        end = since + max(lowest - server.tokens, 0.0) * step[server.busy - 1]
+        each, more = paces(world[0], server, step)
+        left = max(lowest - server.tokens, 0.0)
+        end = since + left * (each + more * left)
         if end < soonest:
             soonest, single = end, which
     which = single
@@ -92,7 +109,7 @@ def admit(arena: Any, number: int, which: int, now: float) -> None:
     """Give a free slot to a request: one that holds the beginning of its prompt, else the least recently used."""
     world, server, request = arena.world[0], arena.servers[number], arena.requests[which]
     slots, width = arena.slots, world.slots
-    advance(server, now, arena.step)
+    advance(world, server, now, arena.step)
     best, cached, longest = number * width, 0, NEVER
     for place in range(number * width, number * width + width):
         if slots[place].used < longest:
@@ -112,6 +129,8 @@ def admit(arena: Any, number: int, which: int, now: float) -> None:
     slot.request, slot.used = which, NEVER
     if request.output > 1:
         slot.mark = server.tokens + (request.output - 1)
+        slot.context = request.prompt + 0.5 - server.tokens
+        server.context += slot.context
     else:
         slot.single = server.prefilled
     slot.prefix, slot.prefix_tokens = request.prefix, request.prefix_tokens
@@ -130,6 +149,8 @@ def leave(arena: Any, number: int, place: int, now: float) -> int:
     arena.regions[server.region].load -= 1
     slot.request, slot.used = -1, now
     slot.mark = slot.single = NEVER
+    server.context -= slot.context
+    slot.context = 0.0
     world.slot_seconds += now - arena.requests[which].started
     return which
 
@@ -154,7 +175,7 @@ def end(arena: Any, number: int, now: float) -> None:
     server, slots, width = arena.servers[number], arena.slots, arena.world[0].slots
     first = server.next_slot
     if slots[first].single < NEVER:
-        advance(server, now, arena.step)
+        advance(arena.world[0], server, now, arena.step)
         serve(arena, number, first, now)
     else:
         server.tokens, server.at = slots[first].mark, now
@@ -163,7 +184,7 @@ def end(arena: Any, number: int, now: float) -> None:
             if slots[place].mark <= server.tokens + SAME:
                 serve(arena, number, place, now)
     if server.busy == 0:
-        server.tokens = 0.0  # from here again, so that the clock keeps its digits
+        server.tokens = server.context = 0.0  # from here again, so that the clock keeps its digits
 
 
 @jit

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from itertools import chain
 from typing import Any
 
 import numpy as np
@@ -25,8 +24,7 @@ def simulate(trace: Trace, speeds: Speeds, fleet: Replicas, *, seed: int = 0) ->
 
     A request is at the door when it arrives; the round trip to its region is added to its TTFT and E2E. A request of no output
     tokens takes as long as one of 1. What happens in the same instant: ends, then failures and servers that are ready, then the
-    autoscaler, then those who have waited too long, then arrivals in their order. What context costs a step (`Speeds.attend`) is taken
-    as its mean over the trace; of a stream, over its first piece.
+    autoscaler, then those who have waited too long, then arrivals in their order.
 
     :param seed: of the policies `random` and `power_of_two`; the luck of a request depends on it and on the request's number only.
     :raises LabError: for a trace whose columns do not fit together, or that is not in the order of arrival.
@@ -34,7 +32,7 @@ def simulate(trace: Trace, speeds: Speeds, fleet: Replicas, *, seed: int = 0) ->
     many = len(trace.arrival_s)
     ttft, e2e, started = (np.full(many, np.nan) for _ in range(3))
     server, status = np.full(many, -1), np.zeros(many, np.int8)
-    runs = _Runs(speeds.level(trace.prompt_tokens, trace.output_tokens), fleet, seed)
+    runs = _Runs(speeds, fleet, seed)
     for requests in runs.over([trace]):
         runs.tally.store(requests, ttft, e2e, started, server, status)
     return Forecast(
@@ -64,11 +62,8 @@ def simulate_stream(
     :raises LabError: as `simulate` does.
     """
     summary = Summary(resolution, slo)
-    pieces = iter(chunks)
-    first = next(pieces, None)
-    level = speeds if first is None else speeds.level(first.prompt_tokens, first.output_tokens)
-    runs = _Runs(level, fleet, seed)
-    for requests in runs.over(() if first is None else chain([first], pieces)):
+    runs = _Runs(speeds, fleet, seed)
+    for requests in runs.over(chunks):
         summary.count(requests)
     summary.totals = runs.totals()
     return summary

@@ -20,7 +20,7 @@ from ..records.stats import SLO
 from ..system.paths import course_dir
 from .fleet import Failure
 from .outcome import Became, Forecast
-from .plan import PlannedTier, Promise, ServicePlan, replicas
+from .plan import PlannedTier, Promise, ServicePlan, replicas, slots_used
 from .simulate import simulate
 from .speeds import Speeds
 from .trace import Trace, day, work
@@ -130,7 +130,7 @@ def size(
         count: Any = dict.fromkeys(tier.regions, servers) if len(tier.regions) > 1 else servers
         tier = _with(tier, replicas=count, autoscale=None)
     rate = dollars_an_hour(tier.machine)
-    trace, own = the_day(tier, speeds, seed), at(speeds, tier.slots)
+    trace, own = the_day(tier, speeds, seed), at(speeds, slots_used(plan, tier))
     if unknown := [name for name in tier.regions if len(tier.regions) > 1 and name not in far]:
         raise LabError(f"[tier.{label}]: there is no region {unknown[0]!r}.", fix="one of " + ", ".join(far))
     whole = simulate(trace, own, replicas(plan, tier, round_trip=far, faster=FASTER), seed=seed)

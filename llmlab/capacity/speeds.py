@@ -3,15 +3,10 @@
 from __future__ import annotations
 
 import math
-from typing import Any
 
-import numpy as np
 from msgspec import Struct
-from numpy.typing import NDArray
 
 from ..errors import LabError
-
-Column = NDArray[Any]
 
 
 class Speeds(Struct, frozen=True, forbid_unknown_fields=True):
@@ -41,20 +36,3 @@ class Speeds(Struct, frozen=True, forbid_unknown_fields=True):
     def slots(self) -> int:
         """How many requests one server generates for at once."""
         return len(self.step)
-
-    def level(self, prompt_tokens: Column, output_tokens: Column) -> Speeds:
-        """The same without `attend`: what it costs on average for these requests stands in `step`.
-
-        A reply of m tokens after a prompt of n is generated at a context of n + m/2 on average; a step with b slots attends to b of
-        those, and replies count by their tokens.
-        """
-        if not self.attend or not len(prompt_tokens):
-            return self
-        prompt, output = prompt_tokens.astype(float), np.maximum(output_tokens.astype(float), 1.0)
-        context = float(((prompt + output / 2) * output).sum() / output.sum())
-        return Speeds(
-            prefill=self.prefill,
-            step=tuple(each + (number + 1) * self.attend * context for number, each in enumerate(self.step)),
-            overhead=self.overhead,
-            square=self.square,
-        )

@@ -30,12 +30,14 @@ SLOT = np.dtype([
     ("request", "i8"),  # -1: free
     ("mark", "f8"),  # what the server's virtual clock shows at its last token; never: free, or its first token is the last
     ("single", "f8"),  # when its only token comes; never, where it has more
+    ("context", "f8"),  # what it generates at, less half a token and what the virtual clock shows; 0: free, or but one token
     ("used", "f8"),  # when it was last freed; never: taken
     ("prefix", "i8"), ("prefix_tokens", "i8"),  # what is in its cache
 ])
 SERVER = np.dtype([
     ("prefilled", "f8"),  # until when it does prefill
     ("tokens", "f8"), ("at", "f8"),  # the virtual clock, and the second that it was brought to
+    ("context", "f8"),  # of its slots
     ("busy", "i8"), ("load", "i8"),  # slots taken; those and its own queue
     ("next_slot", "i8"), ("region", "i8"), ("state", "i8"), ("down", "i8"),  # down: failures that it is in
     ("accepts", "i8"), ("open", "i8"),  # it takes requests; and has a free slot
@@ -49,7 +51,7 @@ REGION = np.dtype([
 QUEUE = np.dtype([("head", "i8"), ("tail", "i8"), ("count", "i8")])
 EVENT = np.dtype([("time", "f8"), ("down", "i8"), ("first", "i8"), ("last", "i8")])  # a failure begins or ends
 WORLD = np.dtype([
-    ("prefill", "f8"), ("square", "f8"), ("overhead", "f8"), ("slots", "i8"), ("users", "i8"), ("leaves", "i8"),
+    ("prefill", "f8"), ("square", "f8"), ("attend", "f8"), ("overhead", "f8"), ("slots", "i8"), ("users", "i8"), ("leaves", "i8"),
     ("at_server", "i8"), ("policy", "i8"), ("ranked", "i8"), ("bound", "f8"), ("seed", "u8"),
     ("max_queue", "f8"), ("max_wait", "f8"), ("retries", "i8"),
     ("min", "i8"), ("max", "i8"), ("target", "f8"), ("startup", "f8"), ("interval", "f8"), ("down_delay", "f8"),
@@ -89,6 +91,7 @@ def built(speeds: Speeds, fleet: Replicas, seed: int) -> Arena:
     for name, value in {
         "prefill": speeds.prefill,
         "square": speeds.square,
+        "attend": speeds.attend,
         "overhead": speeds.overhead,
         "slots": width,
         "users": users,

@@ -56,17 +56,8 @@ def measure(
         raise LabError("There is nothing to measure.", fix="measure(target, [closed(4)])")
     created = _now()
     order = [(repeat, plan) for repeat in range(repeats) for plan in plans]
-    setup = Setup(
-        url=target.url,
-        api_key=target.api_key,
-        host=target.host,
-        authority=target.authority,
-        session_header=target.session_header,
-        model=target.model,
-        vocab=metrics.vocabulary(target),
-    )
     runs: list[Run] = []
-    with turn.take(), Worker(setup, cancel=cancel) as worker:
+    with turn.take(), Worker(setup(target), cancel=cancel) as worker:
         for number, (repeat, plan) in enumerate(order):
             measurement = _Measurement(target, worker, plan, repeat, on_event, number, len(order), label)
             runs.append(measurement.carry_out())
@@ -80,6 +71,19 @@ def measure(
         lab=lab,
         seed=plans[0].seed,
         note=note,
+    )
+
+
+def setup(target: Target) -> Setup:
+    """What a load client is told of a server first."""
+    return Setup(
+        url=target.url,
+        api_key=target.api_key,
+        host=target.host,
+        authority=target.authority,
+        session_header=target.session_header,
+        model=target.model,
+        vocab=metrics.vocabulary(target),
     )
 
 
@@ -250,4 +254,4 @@ def _now() -> str:
     return datetime.now(UTC).isoformat(timespec="milliseconds")
 
 
-__all__ = ["CLIENT_BUSY", "CLIENT_LATE", "FOREIGN", "measure", "versions"]
+__all__ = ["CLIENT_BUSY", "CLIENT_LATE", "FOREIGN", "measure", "setup", "versions"]

@@ -29,7 +29,8 @@ class Target:
     #: every session, run and measurement. Without sessions each request is its own. None: no such header.
     session_header: str | None = None
     model: str | None = None  # as the API should be asked for it; None: the server's only one
-    pid: int | None = None  # None: its process is not visible from here, so foreign CPU cannot be told
+    #: Of the server; of the door and the servers behind it. None: not visible from here, so foreign CPU cannot be told.
+    pid: int | tuple[int, ...] | None = None
     throttle: Callable[[], Throttle | None] | None = None  # CPU throttling since the server started
 
 

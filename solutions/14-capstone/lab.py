@@ -98,7 +98,9 @@ day.plot(guess=lab.guess("kept_percent"))
 #
 # - `[promise]`: `ttft_s` (at most 3), `e2e_s` (at most 15), `share` (at least 0.9), `recovery_s`
 # - `[door]`: `policy`, `max_queue`, `max_wait_s`, and how it notices that a server is gone: `check_s` and `fall`
-#   ([HAProxy's manual](https://docs.haproxy.org/3.0/configuration.html): `balance`, `maxconn`, `timeout queue`, `inter`, `fall`)
+#   ([HAProxy's manual](https://docs.haproxy.org/3.0/configuration.html): `balance`, `maxconn`, `timeout queue`, `inter`, `fall`).
+#   Or write the door yourself, in [haproxy.cfg](haproxy.cfg): it runs as it is with `config = "haproxy.cfg"`, and where it says the
+#   same things as these keys, the file counts
 # - `[tier.here]`: `load = 0.5`, `replicas`, `slots`, `machine` (a name of data/aws.toml), `price_per_million` (0, for now)
 #
 # A queue pays where the wait is shorter than what was promised; everybody behind that is better told no at once
@@ -120,6 +122,24 @@ against.plot()
 # %% [markdown] id="against-after"
 # Each mark is a measure; on the grey ground the simulator is at most 15 % off. What lies outside has its number: on a machine that does other
 # things meanwhile that is the short waits first. Believe it where it has earned it.
+
+# %% [markdown] id="rising-text"
+# ## One server, two, three
+#
+# A day at one size says little of another. Here one, two and three real servers have the day's busiest hour at a load that rises in four
+# steps, and so have the simulated ones; each number of servers is calibrated anew while all of them are busy, since servers that share
+# cores slow each other down. It takes about six minutes; `seconds=240, repeats=3` says more.
+
+# %% id="rising"
+rising = fleet.compare(servers=(1, 2, 3), seconds=80)
+rising
+
+# %% id="rising-figure" tags=["figure"]
+rising.plot()
+
+# %% [markdown] id="rising-after"
+# A panel is a number of servers. The last lines above say up to which load each number kept the promise, really and by simulation: these
+# are the measured points of the next figure.
 
 # %% [markdown] id="sizes-text" tags=["prediction"]
 # ## At sizes that nobody has at home
@@ -146,7 +166,8 @@ needed.plot(guess=lab.guess("servers_for_a_load_of_4"))
 
 # %% [markdown] id="needed-after"
 # A line is a promise, the thin one a fleet with nothing spare. Read how far above it you have to be: most for the small loads, since a spare
-# server is a large part of a small fleet, and the busiest hour asks for a multiple of the mean.
+# server is a large part of a small fleet, and the busiest hour asks for a multiple of the mean. The points are what your real servers
+# carried, with one more that is spare; the bar goes from a load that they carried to one that they did not.
 #
 # **Your turn: two more tiers.** In [plan.toml](plan.toml): a growing business with a load of 4 or more, and an enterprise with 16 or more, in at least
 # two regions (`replicas = { us = …, eu = … }`; there are `us`, `eu` and `asia`). `autoscale = { min, max, target, startup_s }` instead of

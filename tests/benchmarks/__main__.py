@@ -1,4 +1,4 @@
-"""`uv run python -m tests.benchmarks [--quick] [clients|ceiling|startup|grading|flips|images|regions|cluster|proof|capacity ...]`: printed, not asserted.
+"""`uv run python -m tests.benchmarks [--quick] [clients|ceiling|startup|grading|flips|images|regions|cluster|proof|capacity|fleet ...]`: printed, not asserted.
 
 Every number is a median with its range over alternating rounds. About five minutes on two cores; --quick, one. Where
 `aiperf` is on PATH, or LLMLAB_AIPERF names it, it takes part: three minutes more; --quick, one. So do `nbgrader` and
@@ -6,8 +6,8 @@ Every number is a median with its range over alternating rounds. About five minu
 two (--quick, ten minutes), so it runs only where it is named; so do `images` (docker; --quick leaves out the build from source)
 and `regions` (six minutes; --quick, two), `cluster` (root; three minutes; --quick, one) and `proof` (where the time of the tests goes: as long as they take; --workers N
 side by side, words for pytest after `--`), and `capacity` (the simulator beside SimPy and Ciw: 5 million requests take ten minutes
-and 5 GB; --quick, or `--requests 200000`, a minute). `--write` keeps
-their outcomes in data/.
+and 5 GB; --quick, or `--requests 200000`, a minute), and `fleet` (the simulator beside real servers, 1, 2 and 3 of them: half an
+hour; --quick, five minutes; `--seconds 240 --repeats 3`, `--keep FOLDER` for its records). `--write` keeps their outcomes in data/.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from __future__ import annotations
 import argparse
 import os
 import sys
+from pathlib import Path
 from time import perf_counter
 
 import psutil
@@ -24,6 +25,7 @@ from llmlab import machine
 from .capacity import capacity
 from .ceiling import ceiling
 from .cluster import cluster
+from .fleet import fleet
 from .flips import flips
 from .grading import grading
 from .images import images
@@ -41,13 +43,20 @@ def main() -> None:
     parser.add_argument(
         "what",
         nargs="*",
-        choices=[*USUAL, "flips", "images", "regions", "cluster", "proof", "capacity", []],
+        choices=[*USUAL, "flips", "images", "regions", "cluster", "proof", "capacity", "fleet", []],
         default=[],
     )
     parser.add_argument("--quick", action="store_true", help="fewer rounds, smaller loads, about a minute")
     parser.add_argument("--write", action="store_true", help="with flips, images: keep the outcome in data/")
     parser.add_argument("--workers", type=int, default=0, help="with proof: tests side by side")
     parser.add_argument("--requests", type=int, default=0, help="with capacity: simulated requests")
+    parser.add_argument(
+        "--seconds", type=float, default=0, help="with fleet: of the load, at each number of servers"
+    )
+    parser.add_argument(
+        "--repeats", type=int, default=0, help="with fleet: replays, at each number of servers"
+    )
+    parser.add_argument("--keep", type=Path, help="with fleet: a folder for its records")
     words = sys.argv[sys.argv.index("--") + 1 :] if "--" in sys.argv else []
     asked = parser.parse_args(sys.argv[1 : -len(words) - 1] if "--" in sys.argv else None)
     quick = asked.quick
@@ -61,6 +70,9 @@ def main() -> None:
         "proof": lambda: proof(words, workers=asked.workers),
         "capacity": lambda: capacity(asked.requests or (200_000 if quick else 5_000_000)),
         "cluster": lambda: cluster(1 if quick else 3),
+        "fleet": lambda: fleet(
+            asked.seconds or (80 if quick else 240), asked.repeats or (1 if quick else 3), asked.keep
+        ),
         "flips": lambda: flips(3 if quick else 20, write=asked.write),
     }
     began = perf_counter()
@@ -68,7 +80,7 @@ def main() -> None:
     for name in asked.what or USUAL:
         before, since = psutil.cpu_times(), perf_counter()
         for line in parts[name]():
-            print(line)
+            print(line, flush=True)
         after = psutil.cpu_times()
         idle = (after.idle - before.idle) / ((perf_counter() - since) * (os.cpu_count() or 1))
         print(f"  [{perf_counter() - since:.0f} s, the machine was idle {idle:.0%} of it]", flush=True)

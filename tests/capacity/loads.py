@@ -45,9 +45,10 @@ def speeds(seed: int) -> Speeds:
     draw = np.random.default_rng(seed)
     slots = int(draw.integers(1, 5))
     step = 0.01 * np.cumsum(draw.uniform(0.3, 1.0, slots))
-    return Speeds(
-        prefill=float(draw.uniform(200, 2000)), step=tuple(step), overhead=float(draw.uniform(0, 0.02))
-    )
+    prefill, overhead = float(draw.uniform(200, 2000)), float(draw.uniform(0, 0.02))
+    # What long contexts and long prompts cost, as much as the rest of it; every third server knows nothing of that.
+    attend, square = draw.uniform(0, [1e-4, 1e-5]) * (seed % 3 > 0)
+    return Speeds(prefill, tuple(step), overhead, float(attend), float(square))
 
 
 def fleet(

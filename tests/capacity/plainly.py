@@ -24,6 +24,7 @@ class Request:
     started: float = math.nan
     first: float = math.nan  # when prefill ends, at the server
     left: float = 0.0  # tokens to come after the first
+    context: float = 0.0  # tokens that the next of its own attends to
     queued: float = 0.0
     ttft: float = math.nan
     e2e: float = math.nan
@@ -111,9 +112,20 @@ class World:
             going = until - max(self.now, server.prefilled)
             busy = server.busy
             if going > 0 and busy:
+                low, high = 0.0, max(slot.request.left for slot in busy) + 1
+                for _ in range(200):  # how many steps take so long: bisection
+                    steps = (low + high) / 2
+                    low, high = (steps, high) if self.seconds(busy, steps) < going else (low, steps)
                 for slot in busy:
-                    slot.request.left -= going / self.speeds.step[len(busy) - 1]
+                    slot.request.left -= low
+                    slot.request.context += low
         self.now = until
+
+    def seconds(self, busy, steps):
+        """A step takes longer for each token of context in the slots that generate, which grow by one token each."""
+        context = sum(slot.request.context for slot in busy if slot.request.output > 1)
+        grown = len(busy) * steps * (steps - 1) / 2
+        return steps * self.speeds.step[len(busy) - 1] + self.speeds.attend * (context * steps + grown)
 
     def next_end(self, server):
         busy = server.busy
@@ -123,7 +135,7 @@ class World:
                 ends.append(slot.request.first)
             else:
                 since = max(self.now, server.prefilled)
-                ends.append(since + max(slot.request.left, 0) * self.speeds.step[len(busy) - 1])
+                ends.append(since + self.seconds(busy, max(slot.request.left, 0)))
         return min(ends, default=math.inf)
 
     def admit(self, server, request):
@@ -131,11 +143,12 @@ class World:
         same = [slot for slot in free if request.prefix >= 0 and slot.prefix == request.prefix]
         slot = same[0] if same else min(free, key=lambda slot: slot.used)
         cached = min(slot.prefix_tokens, request.prefix_tokens, request.prompt) if same else 0
-        work = self.speeds.overhead + (request.prompt - cached) / self.speeds.prefill
+        fresh = request.prompt - cached
+        work = self.speeds.overhead + fresh / self.speeds.prefill + self.speeds.square * fresh**2
         server.prefilled = max(server.prefilled, self.now) + work
         slot.request, slot.prefix, slot.prefix_tokens = request, request.prefix, request.prefix_tokens
         request.server, request.started, request.first = server.number, self.now, server.prefilled
-        request.left = max(request.output - 1, 0)
+        request.left, request.context = max(request.output - 1, 0), request.prompt + 1
 
     def leave(self, slot):
         request = slot.request

@@ -132,15 +132,15 @@ def test_the_nearest_region_then_the_next_then_home_only():
 
 
 def test_long_prompts_and_contexts_cost_what_was_measured():
-    """Prefill takes a·n + q·n²; a step of b slots takes longer by `attend` for each token of their mean context."""
+    """Prefill takes a·n + q·n²; a step of b slots takes longer by `attend` for each token of context in them."""
     trace = Trace(np.array([0.0, 100.0]), np.array([100, 1000]), np.array([11, 11]))
     plain = Speeds(prefill=1000.0, step=(0.01, 0.02))
     curved = Speeds(prefill=1000.0, step=(0.01, 0.02), square=1e-6, attend=1e-5)
     before, after = (simulate(trace, speeds, Replicas()) for speeds in (plain, curved))
     assert after.ttft_s - before.ttft_s == pytest.approx([0.01, 1.0])
-    context = (105.5 + 1005.5) / 2
+    contexts = np.array([100, 1000]) + 5.5  # of ten steps: from one more than the prompt to ten more
     assert (after.e2e_s - after.ttft_s) - (before.e2e_s - before.ttft_s) == pytest.approx(
-        [10 * 1e-5 * context] * 2
+        10 * 1e-5 * contexts
     )
     busy = work(trace, curved) - work(trace, plain)
     assert busy == pytest.approx([0.01 + 11 * 1e-5 * 105.5, 1.0 + 11 * 1e-5 * 1005.5])

@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 
 from llmlab.capacity import sizing
-from llmlab.capacity.plan import PlannedDoor, PlannedScaling, PlannedTier, Promise, ServicePlan
+from llmlab.capacity.plan import PlannedScaling, PlannedTier, Promise, ServicePlan
+from llmlab.capacity.planned_door import PlannedDoor
 from llmlab.capacity.speeds import Speeds
 from llmlab.errors import LabError
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from ...capacity.plan import PlannedDoor
+from ...capacity.planned_door import PlannedDoor
+from ...capacity.written_door import WrittenDoor
 from ...errors import LabError
 
 #: The field's names for policies → HAProxy's.
@@ -57,11 +58,13 @@ backend servers
 
 
 def config(door: PlannedDoor, slots: int, servers: Mapping[str, int]) -> str:
-    """The whole file.
+    """The whole file: of a plan's keys, or the learner's own as it is.
 
     :param servers: name → port of 127.0.0.1.
     :raises LabError: for a policy that HAProxy has not.
     """
+    if isinstance(door, WrittenDoor):
+        return door.text
     if door.policy not in BALANCE:
         raise LabError(
             f"The door on this machine has no policy {door.policy!r}: {LACKS[door.policy]}.",
@@ -72,7 +75,7 @@ def config(door: PlannedDoor, slots: int, servers: Mapping[str, int]) -> str:
         check=round(1000 * door.check_s),
         queue=door.max_queue,
         balance=BALANCE[door.policy],
-        slots=slots,
+        slots=slots if door.maxconn is None else door.maxconn,
         fall=door.fall,
         servers="\n".join(f"    server {name} 127.0.0.1:{port}" for name, port in servers.items()),
     )

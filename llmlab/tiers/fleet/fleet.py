@@ -6,12 +6,13 @@ from collections.abc import Callable
 from pathlib import Path
 
 from ...capacity.plan import HERE, ServicePlan
+from ...capacity.written_door import NAME, WrittenDoor
 from ...load import Target
 from ...serve import Server, Spec
 from ...serve.ports import free_port
 from ...system.waiting import wait
 from ..regions import programs
-from ..regions.proxies import Proxy
+from ..regions.proxies import Proxy, vet
 from ..regions.servers import MODEL, Regions
 from .door import config
 
@@ -30,31 +31,35 @@ class PlannedFleet(Regions):
 
     def __init__(self, plan: ServicePlan, *, say: Callable[[str], None] = lambda _: None) -> None:
         tier = plan.tier[HERE]
-        text = config(plan.door, tier.slots, {})  # what it refuses is said before anything starts
+        mine = isinstance(plan.door, WrittenDoor)
+        config(plan.door, tier.slots, {})  # what it refuses is said before anything starts
         line = programs.haproxy()
         super().__init__("a fleet")
         self.plan = plan  # that it was made from
         self.slots = tier.slots  # of each server
         self.port = free_port()  # of 127.0.0.1, where the door listens
         try:
-            ports = {}
-            for number in range(1, tier.servers[0] + 1):
-                name = f"s{number}"
-                say(f"server {number} of {tier.servers[0]}")
-                ports[name] = free_port()
-                self._serve(name, ports[name], tier.slots)
+            ports = {f"s{number}": free_port() for number in range(1, tier.servers[0] + 1)}
+            env = {"BIND": f"127.0.0.1:{self.port}", "SLOTS": str(tier.slots)}
+            env |= {name.upper(): f"127.0.0.1:{port}" for name, port in ports.items()}
+            path = self.folder / (NAME if mine else "door.cfg")
+            path.write_text(config(plan.door, tier.slots, ports), encoding="utf-8")
+            if mine:
+                say(f"what HAProxy says of {NAME}")
+                vet(line, path, env, self.folder / "vet.log")
+            for name, port in ports.items():
+                say(f"server {name.removeprefix('s')} of {len(ports)}")
+                self._serve(name, port, tier.slots)
             say("the door")
-            text = config(plan.door, tier.slots, ports)
-            path = self.folder / "door.cfg"
-            path.write_text(text)
             #: HAProxy before the servers.
             self.door: Proxy = Proxy(
                 line,
                 path,
                 opens=self.port,
                 log=self.folder / "door.log",
-                env={"BIND": f"127.0.0.1:{self.port}"},
+                env=env,
                 label="the door of a fleet",
+                handed_in=mine,
             )
             self._stack.callback(self.door.close)
         except BaseException:
@@ -72,15 +77,18 @@ class PlannedFleet(Regions):
         first = next(iter(self.servers.values()))
         return Target(url=self.url, api_key=self.key, info=first.info(), model=first.model.name)
 
-    def ready(self, within: float | None = None) -> None:
-        """Wait until the door takes every server for up.
+    def ready(self, within: float | None = None, *, lost: int = 0) -> None:
+        """Wait until the door takes every server for up; all but `lost`, which it has to have noticed.
 
-        :param within: seconds; None: the two checks that it takes, and ten.
+        :param within: seconds; None: the checks that it takes, and ten.
         :raises LabError: when it holds one for down all that time, with its reason.
         """
+        checks = (2 + 2 * self.plan.door.fall) * self.plan.door.check_s
         wait(
-            "the door to take every server for up",
-            lambda: not self.door.said(),
-            10 + 4 * self.plan.door.check_s if within is None else within,
+            "the door to take every server for up"
+            if not lost
+            else f"the door to leave out {lost} of its servers",
+            lambda: len(self.door.said()) == lost,
+            10 + 2 * checks if within is None else within,
             trouble=self.door.said,
         )

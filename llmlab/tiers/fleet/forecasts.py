@@ -37,7 +37,7 @@ def forecast(plan: ServicePlan, speeds: Speeds, trace: Trace, happening: Sequenc
         for each in happening
     )
     fleet = plans.replicas(plan, tier, round_trip={}, failures=lost)
-    return simulate(trace, sizing.at(speeds, tier.slots), fleet)
+    return simulate(trace, sizing.at(speeds, plans.slots_used(plan, tier)), fleet)
 
 
 def leaving_home(plan: ServicePlan, label: str, speeds: Speeds, *, home: str, seed: int) -> int:
@@ -45,7 +45,7 @@ def leaving_home(plan: ServicePlan, label: str, speeds: Speeds, *, home: str, se
     tier = plan.tier[label]
     if home not in tier.regions or len(tier.regions) == 1:
         return 0
-    where, own = tier.regions.index(home), sizing.at(speeds, tier.slots)
+    where, own = tier.regions.index(home), sizing.at(speeds, plans.slots_used(plan, tier))
     trace = sizing.the_day(tier, speeds, seed)
     assert trace.region is not None
     begins = sizing.busiest(trace)

@@ -13,7 +13,36 @@ from ...errors import LabError
 from ...system.owned import Process
 
 WITHIN = 5
+VETTED = 20.0  # seconds within which HAProxy has read a file
 REGIONAL = Path(__file__).with_name("regional.cfg")
+
+
+def vet(line: tuple[str, ...], config: Path, env: Mapping[str, str], log: Path) -> None:
+    """Ask HAProxy itself (`haproxy -c`) whether it takes a file that somebody handed in; nothing listens yet.
+
+    :raises LabError: when it does not, in its own words, with the line.
+    """
+    log.write_text("")
+    given = {key: os.environ[key] for key in ("PATH", "HOME") if key in os.environ} | dict(env)
+    argv = [*line, "-c", "-f", str(config)]
+    process = Process(argv, label=f"haproxy -c -f {config.name}", log=log, env=given, handed_in=())
+    try:
+        if process.wait(VETTED) != 0:
+            raise refused(config, log.read_text(errors="replace"))
+    finally:
+        process.kill()
+
+
+def refused(config: Path, log: str) -> LabError:
+    """Why HAProxy ended at once, in its own words."""
+    alerts = [_ABOUT.sub("", line) for line in log.splitlines() if line.startswith("[ALERT]")]
+    places = [re.search(r"\[[^\]]*?([^/\]]+):(\d+)\]", alert) for alert in alerts]
+    place = next((match for match in places if match), None)
+    text = "\n".join(alerts[:4]).replace(f"{config.parent}/", "")
+    return LabError(
+        f"HAProxy does not take {config.name}:\n{text}",
+        where=f"{config.name}:{place[2]}" if place else config.name,
+    )
 
 
 class Proxy:
@@ -58,7 +87,7 @@ class Proxy:
             if ended or time.monotonic() > deadline:
                 self.close()
                 raise (
-                    self._refused()
+                    refused(self.config, self.log.read_text(errors="replace"))
                     if ended
                     else LabError(
                         f"{self.config.name}: HAProxy does not listen on ${{BIND}} (127.0.0.1:{self.opens}).",
@@ -66,21 +95,6 @@ class Proxy:
                         fix='bind "${BIND}"',
                     )
                 )
-
-    def _refused(self) -> LabError:
-        """Why it ended at once, in its own words."""
-        alerts = [
-            _ABOUT.sub("", line)
-            for line in self.log.read_text(errors="replace").splitlines()
-            if line.startswith("[ALERT]")
-        ]
-        places = [re.search(r"\[[^\]]*?([^/\]]+):(\d+)\]", alert) for alert in alerts]
-        place = next((match for match in places if match), None)
-        text = "\n".join(alerts[:4]).replace(f"{self.config.parent}/", "")
-        return LabError(
-            f"HAProxy does not take {self.config.name}:\n{text}",
-            where=f"{self.config.name}:{place[2]}" if place else self.config.name,
-        )
 
     @property
     def pid(self) -> int | None:

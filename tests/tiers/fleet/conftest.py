@@ -8,7 +8,8 @@ from collections.abc import Callable
 import httpx
 import pytest
 
-from llmlab.capacity.plan import PlannedDoor, PlannedTier, Promise, ServicePlan
+from llmlab.capacity.plan import PlannedTier, Promise, ServicePlan
+from llmlab.capacity.planned_door import PlannedDoor
 from llmlab.system.waiting import wait
 from llmlab.tiers.fleet.fleet import PlannedFleet
 

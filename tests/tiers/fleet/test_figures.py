@@ -8,6 +8,7 @@ import math
 import random
 from itertools import combinations
 
+import msgspec
 import pytest
 from factory import table
 
@@ -275,6 +276,25 @@ def test_a_measured_point_off_the_simulated_line_is_counted():
     alt = figures.needed(made("needed", rows)).alt
     assert alt.count("1 of 1 measured point within the simulated interval") == 2
     assert "measured 9 servers for a load of 2; 0 of 1 measured point within the simulated interval." in alt
+
+
+def test_a_measured_load_has_a_bar_across_and_is_held_against_both_its_ends(drawn):
+    rows = [
+        ["a", load, servers, "simulated", servers, servers, load, load]
+        for load, servers in ((1, 3), (2, 5), (4, 9))
+    ]
+    near, far = ["a", 1.5, 4, "measured", 4, 4, 1.2, 1.9], ["a", 1.5, 9, "measured", 9, 9, 1.2, 1.9]
+    columns = {
+        **dict.fromkeys(["slo", "load", "servers", "kind", "low", "high", "load_low", "load_high"], "")
+    }
+    for point, within in ((near, 1), (far, 0)):
+        table = msgspec.structs.replace(CASES["needed"], columns=columns, rows=[*rows, point])
+        (bar,) = (line for line in drawn(table).axes[0].lines if line.get_marker() == "|")
+        assert list(bar.get_xdata()) == [1.2, 1.9]
+        picture = figures.needed(table)
+        assert f"{within} of 1 measured point within" in picture.alt
+        assert "for a load of 1.5 (1.2 to 1.9)" in picture.alt
+        assert "bars across" in picture.caption
 
 
 # --- costs -------------------------------------------------------------------------------------------------------------------------

@@ -77,19 +77,26 @@ def _line(axes: Axes, rows: list[Row], mark: Mark) -> None:
 
 def _points(axes: Axes, rows: list[Row], mark: Mark, size: float) -> None:
     """Smaller from one SLO to the next: two at one place are both seen."""
+    bar: dict[str, Any] = {"color": INK, "linewidth": 1.3, "markersize": 8, "zorder": 4}
     for row in rows:
         load, servers = number(row["load"]), number(row["servers"])
-        axes.plot(
-            [load] * 2, [number(row["low"]), number(row["high"])], color=INK, linewidth=1.3, marker="_", markersize=8, zorder=4
-        )  # fmt: skip
+        axes.plot([load] * 2, [number(row["low"]), number(row["high"])], marker="_", **bar)
+        axes.plot(_loads(row), [servers] * 2, marker="|", **bar)
         axes.plot(
             load, servers, mark.marker, color=mark.colour, markersize=size, markeredgecolor=INK, markeredgewidth=1.2, zorder=5
         )  # fmt: skip
 
 
+def _loads(row: Row) -> tuple[float, float]:
+    """Between which loads a measured one lies; both its own where nothing is said of it."""
+    low, high = row.get("load_low"), row.get("load_high")
+    own = number(row["load"])
+    return (own if low is None else number(low), own if high is None else number(high))
+
+
 def _limits(axes: Axes, rows: list[Row], wide: bool) -> None:
     top = max(max(number(row["high"]), number(row["servers"])) for row in rows)
-    right = max(number(row["load"]) for row in rows)
+    right = max(_loads(row)[1] for row in rows)
     if wide:
         left = min(number(row["load"]) for row in rows)
         bottom = min([left, *(number(row["servers"]) for row in rows)])
@@ -125,16 +132,18 @@ def _alt(slos: dict[str, list[Row]]) -> str:
 
 def _apart(row: Row, simulated: list[Row]) -> bool:
     """Whether a measured interval and the simulated one have nothing in common (between two loads: the lower's least, the upper's most)."""
-    load = number(row["load"])
-    below = [other for other in simulated if number(other["load"]) <= load] or simulated[:1]
-    above = [other for other in simulated if number(other["load"]) >= load] or simulated[-1:]
+    low, high = _loads(row)
+    below = [other for other in simulated if number(other["load"]) <= low] or simulated[:1]
+    above = [other for other in simulated if number(other["load"]) >= high] or simulated[-1:]
     return number(row["high"]) < number(below[-1]["low"]) or number(row["low"]) > number(above[0]["high"])
 
 
 def _at(row: Row) -> str:
     servers, low, high = (round(number(row[name])) for name in ("servers", "low", "high"))
     spread = "" if low == high else f" ({low:,} to {high:,})"
-    return f"{count(servers, 'server')}{spread} for a load of {number(row['load']):.3g}"
+    ends = _loads(row)
+    between = "" if ends[0] == ends[1] else f" ({ends[0]:.3g} to {ends[1]:.3g})"
+    return f"{count(servers, 'server')}{spread} for a load of {number(row['load']):.3g}{between}"
 
 
 def _caption(table: Table, rows: list[Row]) -> str:
@@ -142,4 +151,7 @@ def _caption(table: Table, rows: list[Row]) -> str:
     counted = [
         count(kinds.count(kind), f"{kind} point") for kind in ("simulated", "measured") if kind in kinds
     ]
-    return f"{sentence_list(counted).capitalize()}; bands and bars: the interval over the seeds. {setting(table)}"
+    bars = "bands and bars: the interval over the seeds"
+    if any(low != high for low, high in map(_loads, rows)):
+        bars += "; bars across: from a load that was carried to one that was not"
+    return f"{sentence_list(counted).capitalize()}; {bars}. {setting(table)}"

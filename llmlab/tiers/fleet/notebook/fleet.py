@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -11,6 +11,7 @@ from ....capacity.calibrate import calibrate
 from ....capacity.held_against import Pair, beyond, held_against
 from ....capacity.plan import HERE, ServicePlan
 from ....capacity.sizing import slo
+from ....capacity.written_door import KEYS, NAME, WrittenDoor
 from ....course import journal
 from ....errors import LabError
 from ....load import Progress
@@ -24,8 +25,10 @@ from ....show.kept import keep, store
 from ....show.shown import Drawn, Said, shown
 from .. import figures, probes, replay
 from ..calibrated import calibrated_now, calibration_in
+from ..compare import ERRORS, LARGEST, Comparison, compare, error_rows, largest_rows, said
 from ..fleet import PlannedFleet
 from ..forecasts import forecast
+from ..measured import SHARES
 
 if TYPE_CHECKING:
     from ....show.bench import Bench
@@ -177,6 +180,40 @@ class LiveFleet(Face, what="The fleet", again="fleet = lab.fleet()"):
         )
         return Drawn(table, figures.errors, lines, {"largest error": worst})
 
+    @shown
+    def compare(self, servers: Sequence[int] = (1, 2, 3), seconds: float = 80.0, repeats: int = 1) -> Drawn:
+        """Real servers and simulated ones, so many and so many of them, at a load that rises in four steps: errors, and what they carry.
+
+        The fleet is deployed anew for it, without incidents. Each number of servers takes `seconds`, `repeats` times, and a calibration.
+        """
+        plan, found = self._plan()[0], list[Comparison]()
+        self._end()
+        with steps_bar("step") as say:
+            for each in compare(
+                plan,
+                servers=servers,
+                seconds=seconds,
+                repeats=repeats,
+                seed=self.lab.seed,
+                lab=self.lab.info.name,
+                say=say,
+                on_event=_heard(say),
+            ):
+                found.append(each)
+                for record in (each.calibration, each.record):
+                    store(record, self.lab.files / "records")
+        rows, carried = error_rows(found), largest_rows(found, SHARES)
+        table = keep(self.lab, "errors", ERRORS, rows)[0]
+        keep(self.lab, "largest", LARGEST, carried)
+        lines = said(found)
+        for row in carried:
+            count, share, load, low, high, guess = (row[place] for place in (0, 1, 4, 5, 6, 7))
+            ends = f"more than {low:.2f}" if high is None else f"{load:.2f} [{low:.2f} to {high:.2f}]"
+            simulated = "none" if guess is None else f"{guess:.2f}"
+            lines.append(f"{share:.0%} kept with {count}: up to a load of {ends}; simulated {simulated}")
+        worst = max((abs(row[4]) for row in rows if isinstance(row[4], float)), default=None)
+        return Drawn(table, figures.errors, lines, {"largest error": worst})
+
     def close(self) -> None:
         """End it; may be called twice."""
         self._end()
@@ -189,12 +226,17 @@ class LiveFleet(Face, what="The fleet", again="fleet = lab.fleet()"):
     def _lines(self) -> list[str]:
         plan, remarks = self._plan()
         tier, door = plan.tier[HERE], plan.door
-        return [
+        whose = f"HAProxy with your {NAME}" if isinstance(door, WrittenDoor) else "HAProxy"
+        lines = [
             *remarks,
             f"{tier.servers[0]} llama-servers with {tier.slots} slots each (model 20m, one thread)",
-            f"the door: HAProxy, {door.policy}, {door.max_queue:,} may wait, for {door.max_wait_s:g} s at most",
+            f"the door: {whose}, {door.policy}, {door.max_queue:,} may wait, for {door.max_wait_s:g} s at most",
             f"a server that hangs is left out after {door.notices_s:g} s at the latest",
         ]
+        if isinstance(door, WrittenDoor) and door.word:
+            said_by = ", ".join(f"{key} ({KEYS[key]})" for key in door.word)
+            lines.append(f"not read from {NAME}, so the plan's own word stands: {said_by}")
+        return lines
 
     def __repr__(self) -> str:
         return "\n".join(self._lines())

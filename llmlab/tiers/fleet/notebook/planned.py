@@ -23,13 +23,13 @@ from ....show.shown import Drawn, Shown, shown
 from .. import figures
 from ..calibrated import calibration_in
 from ..forecasts import costs_at, far
+from ..measured import SHARES, measured_points
 
 if TYPE_CHECKING:
     from ....show.bench import Bench
 
 SEEDS = 3  # days that a number of servers is drawn from
-LOADS = (1.0, 2.0, 4.0, 8.0)  # servers that are busy all the time
-SHARES = (0.9, 0.95, 0.99)  # of the requests kept: three promises
+LOADS = (0.25, 0.5, 1.0, 2.0, 4.0, 8.0)  # servers that are busy all the time
 UTILISED = (0.002, 0.01, 0.05, 0.1, 0.2, 0.35, 0.5, 0.7)
 
 
@@ -95,13 +95,32 @@ class Planned:
                         for n in range(SEEDS)
                     ]
                     many.append(round(float(np.median(found))))
-                    rows.append([name, load, many[-1], "simulated", round(min(found)), round(max(found))])
+                    rows.append(
+                        [name, load, many[-1], "simulated", round(min(found)), round(max(found)), load, load]
+                    )
                 lines.append(
                     f"{name}: "
                     + ", ".join(
                         f"a load of {load:g} → {count}" for load, count in zip(LOADS, many, strict=True)
                     )
                 )
+        points = measured_points(self.lab.files / "records", plan.promise) if label == HERE else []
+        for point in points:
+            name, many_servers = f"{point.share:.0%} kept", point.servers
+            rows.append(
+                [
+                    name,
+                    point.load,
+                    many_servers,
+                    "measured",
+                    many_servers,
+                    many_servers,
+                    point.low,
+                    point.high,
+                ]
+            )
+        if points:
+            lines.append(f"measured by fleet.compare(): {len(points)} points")
         columns = {
             "slo": "what is promised",
             "load": "servers that are busy all the time",
@@ -109,6 +128,8 @@ class Planned:
             "kind": "simulated or measured",
             "low": "over three days",
             "high": "over three days",
+            "load_low": "measured: kept with it",
+            "load_high": "measured: not kept with it",
         }
         table = keep(self.lab, "needed", columns, rows)[0]
         at_four = next(row[2] for row in rows if row[:2] == [f"{SHARES[0]:.0%} kept", 4.0])
