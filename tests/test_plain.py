@@ -27,3 +27,9 @@ def test_dollars_are_no_formula(page):
     assert page.count("mathjax_ignore") == SAID.count("$") * page.count("PORT")
     assert "$" not in re.sub(r'<span class="mathjax_ignore tex2jax_ignore">\$</span>', "", page)
     assert "&lt;" in page
+
+
+def test_a_column_without_a_name_has_no_empty_heading():
+    page = Shown([("a", "b", "c")], [])._repr_html_()
+    assert ">the file says</th>" in page
+    assert "></th>" not in page

@@ -383,7 +383,7 @@ def _names_of_the_notebook() -> dict[str, Any]:
     """What the cells of the notebook have set; empty outside a kernel."""
     shell = sys.modules.get("IPython")
     session = shell.get_ipython() if shell else None
-    return session.user_ns if hasattr(session, "kernel") else {}
+    return session.user_ns if session is not None and hasattr(session, "kernel") else {}
 
 
 def _bound(

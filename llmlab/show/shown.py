@@ -71,7 +71,9 @@ class Shown:
             "<tr>" + "".join(f'<td style="text-align:left">{plain(cell)}</td>' for cell in row) + "</tr>"
             for row in self.rows
         )
-        head = "<tr>" + "".join(f'<th style="text-align:left">{name}</th>' for name in self.heads) + "</tr>"
+        # A column without a name has no heading: a screen reader would stop at an empty one.
+        named = (f'<th style="text-align:left">{name}</th>' if name else "<td></td>" for name in self.heads)
+        head = f"<tr>{''.join(named)}</tr>"
         notes = "".join(f"<p>{plain(note)}</p>" for note in self.notes)
         return f"<table>{head}{body}</table>{self.drawing}{notes}"
 
