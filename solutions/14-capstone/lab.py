@@ -131,7 +131,7 @@ against.plot()
 # cores slow each other down. It takes about six minutes; `seconds=240, repeats=3` says more.
 
 # %% id="rising"
-rising = fleet.compare(servers=(1, 2, 3), seconds=80)
+rising = fleet.compare(servers=(1, 2, 3))
 rising
 
 # %% id="rising-figure" tags=["figure"]

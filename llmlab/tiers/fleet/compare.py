@@ -23,10 +23,13 @@ from ...errors import LabError
 from ...load import Progress, closed, measure
 from ...load.neighbours import kept_busy
 from ...load.target import target
+from ...machine import profile
 from ...records.schema import Cell, Record, Run
 from .fleet import PlannedFleet
 
 MOST = 8  # servers on one machine
+LONG = {"binder": 40.0}  # seconds of the stairs, at each number of servers; elsewhere
+USUAL = 80.0
 TIMEOUT = 60.0  # seconds after which a request is given up
 #: What a table says of each figure at each number of servers, one row a repetition.
 ERRORS = {
@@ -83,7 +86,7 @@ def compare(
     plan: ServicePlan,
     *,
     servers: Iterable[int] = (1, 2, 3),
-    seconds: float = 80.0,
+    seconds: float | None = None,
     repeats: int = 1,
     seed: int = 0,
     lab: str | None = None,
@@ -95,11 +98,12 @@ def compare(
     Speeds depend on how many servers are busy where there are fewer cores than servers. So each number has a calibration of its own, of
     one server while the others generate all the time.
 
-    :param seconds: of the stairs, at each number of servers.
+    :param seconds: of the stairs, at each number of servers; None: 80, and half of it on a machine of the profile binder.
     :param repeats: how often the stairs are replayed and the calibration is made.
     :raises LabError: for a number of servers that cannot be here, or as `PlannedFleet` and `calibrate` do.
     """
     sizes = sorted(set(servers), reverse=True)
+    lasts = seconds or LONG.get(profile(), USUAL)
     if not sizes or sizes[-1] < 1 or sizes[0] > MOST or repeats < 1:
         raise LabError(
             f"servers={sizes} and repeats={repeats} cannot be compared here.",
@@ -114,7 +118,7 @@ def compare(
                     fleet.kill(name)
             say(f"the door, with {many} servers")
             fleet.ready(lost=sizes[0] - many)
-            yield _at(fleet, plan, tier, names[:many], seconds, repeats, seed, lab, say, on_event)
+            yield _at(fleet, plan, tier, names[:many], lasts, repeats, seed, lab, say, on_event)
 
 
 def _at(

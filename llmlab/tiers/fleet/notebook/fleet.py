@@ -181,10 +181,12 @@ class LiveFleet(Face, what="The fleet", again="fleet = lab.fleet()"):
         return Drawn(table, figures.errors, lines, {"largest error": worst})
 
     @shown
-    def compare(self, servers: Sequence[int] = (1, 2, 3), seconds: float = 80.0, repeats: int = 1) -> Drawn:
+    def compare(
+        self, servers: Sequence[int] = (1, 2, 3), seconds: float | None = None, repeats: int = 1
+    ) -> Drawn:
         """Real servers and simulated ones, so many and so many of them, at a load that rises in four steps: errors, and what they carry.
 
-        The fleet is deployed anew for it, without incidents. Each number of servers takes `seconds`, `repeats` times, and a calibration.
+        The fleet is deployed anew for it, without incidents. Each number of servers takes `seconds` (80; 40 on Binder), `repeats` times, and a calibration.
         """
         plan, found = self._plan()[0], list[Comparison]()
         self._end()
