@@ -186,7 +186,8 @@ class LiveFleet(Face, what="The fleet", again="fleet = lab.fleet()"):
     ) -> Drawn:
         """Real servers and simulated ones, so many and so many of them, at a load that rises in four steps: errors, and what they carry.
 
-        The fleet is deployed anew for it, without incidents. Each number of servers takes `seconds` (80; 40 on Binder), `repeats` times, and a calibration.
+        The fleet is deployed anew for it, without incidents. Each number of servers takes `seconds` (80; 40
+        on Binder), `repeats` times, and a calibration.
         """
         plan, found = self._plan()[0], list[Comparison]()
         self._end()
