@@ -13,7 +13,7 @@ from ....plain import plain
 from ....records.schema import Cell
 from ....show.bench import alone
 from ....show.face import Face
-from ....show.shown import Drawn, Said, Shown
+from ....show.shown import Drawn, Said, Shown, shown
 from ..drivers import choose, hold
 from ..manifests import manifests
 from ..manifests.applied import Applied
@@ -98,6 +98,7 @@ class LiveCluster(Face, what="The cluster", again="cluster = lab.cluster({self._
 
         return cost(self, replicas)
 
+    @shown
     def rollouts(self) -> Drawn:
         """A roll-out of the guide's Deployment and of yours, with people using both; what was applied is removed.
 
@@ -107,6 +108,7 @@ class LiveCluster(Face, what="The cluster", again="cluster = lab.cluster({self._
 
         return rollouts(self)
 
+    @shown
     def scaling(self) -> Scaling:
         """The guide's autoscaler and yours, before the same users: one, then eight, then one."""
         from .rollouts import scaling
@@ -252,6 +254,7 @@ class LiveApplied(Face, what="What was applied", again="app = cluster.apply()"):
                 rows.append((pod.metadata.name, said, ""))
         return Shown(rows, [], ("pod", "models", ""))
 
+    @shown
     def evict(self) -> Shown | Said:
         """Ask for the eviction of every pod, one straight after the other, as `kubectl drain` does."""
         if self.refused:

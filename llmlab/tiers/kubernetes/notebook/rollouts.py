@@ -8,6 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from ....errors import LabError
 from ....load.users import Users
 from ....records.schema import Cell, Table
 from ....show.bars import steps_bar
@@ -187,6 +188,11 @@ def _kept(cluster: Held, kind: str, columns: dict[str, str], rows: list[list[Cel
 def _both(cluster: Held, *, scalers: bool):  # type: ignore[no-untyped-def]
     """Both in the cluster with two replicas ready, and a line for progress; afterwards both are gone."""
     cluster.clear()
+    if not cluster.cluster.runs_pods:
+        raise LabError(
+            "Nobody can use these servers: no pod runs on a simulated cluster.",
+            fix="uv run llmlab cluster up --driver local (root on Linux), or --driver kind",
+        )
     with contextlib.ExitStack() as ends:
         say = ends.enter_context(steps_bar("step"))
         stacks = {}
