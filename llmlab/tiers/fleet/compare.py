@@ -21,7 +21,7 @@ from ...capacity.speeds import Speeds
 from ...capacity.stairs import LargestLoad, Staircase, largest, staircase
 from ...errors import LabError
 from ...load import Progress, closed, measure
-from ...load.neighbours import kept_busy
+from ...load.background import kept_busy
 from ...load.target import target
 from ...machine import profile
 from ...records.schema import Cell, Record, Run

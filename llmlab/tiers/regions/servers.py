@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import os
 import secrets
 import shutil
@@ -15,6 +16,8 @@ from dataclasses import replace
 from types import TracebackType
 from typing import Self
 
+import psutil
+
 from ...errors import LabError
 from ...load.long_stream import bursts
 from ...serve import Server, Spec
@@ -23,6 +26,10 @@ from ...system.scratch import Scratch
 from ...system.waiting import wait
 
 MODEL = "20m"
+
+
+def _halted(pid: int) -> bool:
+    return psutil.Process(pid).status() in (psutil.STATUS_STOPPED, psutil.STATUS_ZOMBIE)
 
 
 class Regions:
@@ -59,6 +66,8 @@ class Regions:
         """It still takes connections and answers nothing more: SIGSTOP."""
         for pid in self._pids(name):
             os.kill(pid, signal.SIGSTOP)
+            # The signal is on its way only: on a busy machine one more reply may come before it is there.
+            wait(f"the halt of {name}'s server", functools.partial(_halted, pid), 5)
         self.hung.add(name)
         self.told(name, "hung")
 
