@@ -155,14 +155,7 @@ class LiveFleet(Face, what="The fleet", again="fleet = lab.fleet()"):
             raise LabError("No day was replayed yet.", fix="day = fleet.day()")
         plan = self._plan()[0]
         held = held_against([self._played], slo(plan.promise))
-        columns = {
-            "servers": "of the fleet",
-            "measure": "what is compared",
-            "real": "s, or a share",
-            "simulated": "s, or a share",
-            "error": "simulated / real - 1",
-            "repeat": "which replay",
-        }
+        columns = {name: words for name, words in ERRORS.items() if name != "foreign"}
         rows: list[list[Cell]] = [
             [row["servers"], row["figure"], row["real"], row["simulated"], row["error"], 0]
             for row in held.dicts()
