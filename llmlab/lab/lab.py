@@ -380,10 +380,10 @@ class Deferred:
 
 
 def _names_of_the_notebook() -> dict[str, Any]:
-    """What the cells of the notebook have set; empty outside a kernel."""
+    """What the cells of the notebook have set, in a kernel or in a grader; empty outside a notebook."""
     shell = sys.modules.get("IPython")
     session = shell.get_ipython() if shell else None
-    return session.user_ns if session is not None and hasattr(session, "kernel") else {}
+    return session.user_ns if session is not None else {}
 
 
 def _bound(
