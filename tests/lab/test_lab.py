@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import shutil
+import subprocess
+import sys
 from pathlib import Path
 
 import nbformat
@@ -205,3 +207,10 @@ def test_here_takes_what_the_parameters_cell_has_set_and_needs_no_such_cell(cour
     notebook = nbformat.v4.new_notebook(cells=list(map(nbformat.v4.new_code_cell, cells)))
     NotebookClient(notebook, resources={"metadata": {"path": str(course)}}).execute()
     assert notebook.cells[-1].outputs[0].text.splitlines()[0] == f"{seed} {files}"
+
+
+def test_here_takes_them_in_a_grader_too_which_runs_cells_without_a_kernel(course):
+    cells = ["seed = 7", "from llmlab import Lab", "print('seed', Lab.here('01').seed)"]
+    code = f"from IPython.core.interactiveshell import InteractiveShell as S\nfor cell in {cells}: S.instance().run_cell(cell)"
+    done = subprocess.run([sys.executable, "-c", code], cwd=course, capture_output=True, text=True)
+    assert "seed 7" in done.stdout, done.stderr
