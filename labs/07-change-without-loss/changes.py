@@ -15,6 +15,7 @@ from llmlab.tiers.kubernetes.for_labs import (
     deadline_exceeded,
     drain,
     kustomized,
+    long_reply,
     losses,
     matching,
     only,
@@ -30,6 +31,7 @@ IMAGE, BAD = "llama-server:v1.0.0", "llama-server:v9.9.9"
 LEAST, MOST = 2, 4  # replicas: for a user or two, for EIGHT
 ROLLED = 90  # seconds for a roll-out, and for the last old pod to be gone
 ROLLS = 3
+LONGEST = 45.0  # seconds that a reply may take
 NOTICED = 30  # seconds in which a bad image must be given up
 
 
@@ -89,9 +91,14 @@ def ready(ctx: Context) -> Verdict:
     )
 
 
-@check(title="Three roll-outs under load lose no request", points=5, needs=("ready",), machine=("pods",))
+@check(
+    title="Three roll-outs under load lose no request, and a fourth no long reply",
+    points=5,
+    needs=("ready",),
+    machine=("pods",),
+)
 def rollout(ctx: Context) -> Verdict:
-    """Four users ask all the time, some for long replies; restart the Deployment three times."""
+    """Four users ask all the time; restart the Deployment three times. Then once more, with a reply under way that takes long."""
     one, deployment = whole(ctx)
     took = []
     with users(one, SERVICE, 4, NAMESPACE) as them, ctx.deploying():
@@ -101,10 +108,20 @@ def rollout(ctx: Context) -> Verdict:
         only(one, deployment, LEAST, ROLLED)
         samples = them.stop()
     lost = sum(not it.ok for it in samples)
+    how, seconds = "not tried", 0.0
+    if not lost:
+        with ctx.deploying():
+            how, seconds = long_reply(
+                one, deployment, SERVICE, LONGEST, namespace=NAMESPACE, within=ROLLED
+            )
     return verdict(
-        not lost,
-        expected=f"{ROLLS} roll-outs, no request lost",
-        observed=losses(samples) + "; roll-outs took " + ", ".join(f"{it:.0f} s" for it in took),
+        not lost and how == "whole",
+        expected=f"{ROLLS} roll-outs, no request lost; then one under which a reply that takes {LONGEST:.0f} s arrives whole",
+        observed=losses(samples)
+        + "; roll-outs took "
+        + ", ".join(f"{it:.0f} s" for it in took)
+        + f"; the long reply: {how}"
+        + (f" after {seconds:.0f} s" if seconds else ""),
         look="kubectl rollout restart deployment/llama-server -n inference (cluster.rollouts() draws it)",
         requests=len(samples),
         lost=lost,

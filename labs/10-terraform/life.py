@@ -8,6 +8,7 @@ from llmlab.tiers.aws.for_labs import (
     Front,
     family,
     leftovers,
+    spelt,
     stack,
     ways,
 )
@@ -101,7 +102,7 @@ def drift(ctx: Context) -> Verdict:
     )
     with ctx.deploying():
         changes = one.project.changes(one.variables, say=ctx.say)
-    kinds = {it.split(".")[-2] for it in changes}  # module.door.aws_lb.server
+    kinds = {spelt(it.split(".")[-2]) for it in changes}  # module.door.aws_lb.server
     missing = {"aws_lb_target_group", "aws_lb"} - kinds
     return verdict(
         not missing,

@@ -3,7 +3,16 @@
 from typing import Any
 
 from llmlab.checks import Context, Verdict, check, failed, verdict
-from llmlab.tiers.aws.for_labs import STANDS_IN, mutants, planned, project, references, values
+from llmlab.tiers.aws.for_labs import (
+    STANDS_IN,
+    mutants,
+    planned,
+    project,
+    references,
+    resources,
+    values,
+    written,
+)
 
 AWS: dict[str, Any] = {"realism": "emulated", "stands_in": STANDS_IN}
 REPLIES = (47, 900)  # seconds that the longest reply may take
@@ -72,20 +81,24 @@ def tests(ctx: Context) -> Verdict:
 def patience(ctx: Context) -> Verdict:
     """Plan with `longest_reply` at two values: the idle timeout and the deregistration delay follow."""
     found, _, variables = project(ctx)
-    words, good = [], True
+    fine, short = [], []
     for seconds in REPLIES:
         with ctx.deploying():
             plan = found.plan(variables | {"longest_reply": seconds}, say=ctx.say)
-        idle = [int(balancer["idle_timeout"]) for balancer in values(plan, "aws_lb")]
-        delay = [int(group["deregistration_delay"]) for group in values(plan, "aws_lb_target_group")]
-        good = good and bool(idle) and bool(delay) and min(idle + delay) >= seconds
-        words.append(
-            f"for {seconds} s: idle timeout {idle or 'none'}, deregistration delay {delay or 'none'}"
-        )
+        for kind, name in (("aws_lb", "idle_timeout"), ("aws_lb_target_group", "deregistration_delay")):
+            given = resources(plan, kind)
+            short += [] if given else [f"there is no {kind}"]
+            for it in given:
+                said = f"for {seconds} s {name} is {it['values'][name]}"
+                if int(it["values"][name]) < seconds:
+                    at = written(ctx.files, it["type"], it["name"])
+                    short.append(f"{at}: {said}" if at else said)
+                else:
+                    fine.append(said)
     return verdict(
-        good,
+        not short,
         expected="both at least as long as var.longest_reply, whatever that is",
-        observed="; ".join(words),
+        observed="; ".join(short or fine),
         look=f"terraform plan -var longest_reply={REPLIES[1]}",
     )
 

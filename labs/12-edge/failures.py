@@ -86,7 +86,10 @@ def hung(ctx: Context) -> Verdict:
     title="Slow is not down: one request, one server", points=3, needs=("hung",), machine=("edge",), **WORLD
 )
 def slow(ctx: Context) -> Verdict:
-    """A reply that takes seconds and is not streamed: who was asked for it."""
+    """A reply that is not streamed and takes longer than a time-out of four seconds: who was asked for it.
+
+    Its server goes on in bursts, a quarter of a second apart, so that whoever asks it whether it is alive hears so in time.
+    """
     at, worker = world(ctx), edge(ctx)
     there = somebody(ctx, "slow", "asia")
     rate = (
@@ -95,10 +98,11 @@ def slow(ctx: Context) -> Verdict:
         .get("timings", {})
         .get("predicted_per_second", 100.0)
     )
-    count = max(64, min(3000, int(2.5 * rate)))  # some seconds of silence, on any machine
+    count = max(64, min(3500, int(2.5 * rate)))  # with the pauses, seven seconds of silence or more
     mark, began = at.mark(), time.monotonic()
     try:
-        reply = tokens(worker, there, count, ignore_eos=True)
+        with at.halting("asia", going=0.1, stopped=0.25):
+            reply = tokens(worker, there, count, ignore_eos=True)
         said = f"HTTP {reply.status_code}"
     except httpx.HTTPError as error:
         said = str(error)

@@ -48,7 +48,8 @@ cluster
 # %% [markdown] id="graded"
 # ## What is graded
 #
-# - `ready`, `rollout`: two replicas answer, and three rollouts under load lose no request
+# - `ready`, `rollout`: two replicas answer, and three rollouts under load lose no request; a fourth one leaves a reply whole that takes
+#   45 s, the longest there is
 # - `eviction`, `emptied-node`: while one pod is on its way out the other may not be evicted; a node is emptied without a lost request
 # - `bad-image`: an image that does not exist is given up within 30 s and taken back, while the old pods serve
 # - `steady`, `scale-up`, `no-flapping`, `scale-down`: two replicas for one user, four for eight within 20 s, and no fewer while they stay;
@@ -93,7 +94,7 @@ rolled.plot()
 # (Kubernetes: [Termination of Pods](https://kubernetes.io/docs/concepts/workloads/pods/pod-lifecycle/#pod-termination).)
 #
 # **Your turn: drain.** So the server must be idle *before* SIGTERM. `preStop: {sleep: {seconds: 20}}` is one way, and needs no program
-# in the image: as long as no reply takes longer, and every rollout takes that long. The other way is to ask: llama-server's
+# in the image: as long as no reply takes longer (here 45 s is the longest), and every rollout takes that long. The other way is to ask: llama-server's
 # `/metrics` says how many requests there are. `/usr/local/bin/drain` in this image does so, in sixty lines of Go. Change
 # [deployment.yaml](deployment.yaml), and run the cells from `cluster.rollouts()` on again: your panel should have no hatched column. The
 # check `rollout` takes a minute or two, so the one at the end looks at it.

@@ -232,10 +232,10 @@ def test_each_fault_is_caught_by_its_checks(fault, tmp_path):
     shutil.copytree(
         info.solution, files, ignore=shutil.ignore_patterns("*.ipynb", "lab.py", "starter", ".llmlab")
     )
-    before, after = fault["replace"]
-    text = (files / fault["artifact"]).read_text()
-    assert before in text, "the fault no longer fits the worked file"
-    (files / fault["artifact"]).write_text(text.replace(before, after))
+    for artifact, before, after in [(fault["artifact"], *fault["replace"]), *fault.get("also", [])]:
+        text = (files / artifact).read_text()
+        assert before in text, f"the fault no longer fits the worked {artifact}"
+        (files / artifact).write_text(text.replace(before, after))
     lab = Lab(info, files)
     lab.answer(**answers_of_solution(info))
     result = lab.check(quiet=True)

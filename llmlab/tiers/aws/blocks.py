@@ -141,7 +141,19 @@ def where(project: Path, arn: str) -> str:
         return ""
     for resource in state.get("resources", []):
         if any((instance.get("attributes") or {}).get("arn") == arn for instance in resource["instances"]):
-            labels = (resource["type"], resource["name"])
-            found = [block for block in blocks(project) if (block.kind, block.labels) == ("resource", labels)]
-            return found[0].where if found else ""
+            return written(project, resource["type"], resource["name"])
     return ""
+
+
+def written(project: Path, kind: str, name: str) -> str:
+    """File and line of the block of a resource; empty: no file of the project holds it."""
+    found = (block for block in blocks(project) if (block.kind, block.labels) == ("resource", (kind, name)))
+    return next((block.where for block in found), "")
+
+
+def spelt(kind: str) -> str:
+    """A resource's type as most write it: the provider knows `aws_lb` and what belongs to it as `aws_alb` as well.
+
+    Source: the provider's documentation of aws_lb, "`aws_alb` is known as `aws_lb`. The functionality is identical."
+    """
+    return kind.replace("aws_alb", "aws_lb", 1) if kind.startswith("aws_alb") else kind

@@ -8,6 +8,7 @@ from .manifests.applied import Applied
 from .manifests.pods import endpoints, pods, ready_pods, restarts
 from .manifests.refusals import WORKLOADS, Watch, WorkloadRefused
 from .manifests.trouble import trouble
+from .probes.long_reply import long_reply
 from .probes.pods import (
     confinement,
     containers,
@@ -56,6 +57,7 @@ __all__ = [
     "forbidden",
     "frozen",
     "kustomized",
+    "long_reply",
     "losses",
     "manifests",
     "matching",

@@ -71,8 +71,10 @@ class Regions:
         self.hung.add(name)
         self.told(name, "hung")
 
-    def halting(self, name: str) -> AbstractContextManager[None]:
-        """It goes on in short bursts: how a long reply looks, without a long computation."""
+    def halting(
+        self, name: str, going: float = 0.05, stopped: float = 0.35
+    ) -> AbstractContextManager[None]:
+        """It goes on in short bursts of so many seconds: how a long reply looks, without a long computation."""
         pids = self._pids(name)
 
         def tell(number: int) -> None:
@@ -80,7 +82,9 @@ class Regions:
                 with contextlib.suppress(ProcessLookupError):
                     os.kill(pid, number)
 
-        return bursts(lambda: tell(signal.SIGSTOP), lambda: tell(signal.SIGCONT))
+        return bursts(
+            lambda: tell(signal.SIGSTOP), lambda: tell(signal.SIGCONT), going=going, stopped=stopped
+        )
 
     @contextlib.contextmanager
     def loading(self, name: str) -> Iterator[bool]:

@@ -7,6 +7,7 @@ import json
 import pytest
 
 from llmlab.tiers.aws import blocks
+from llmlab.tiers.aws.probes import project
 from llmlab.tiers.aws.terraform import Terraform
 
 TRICKY = """# module "commented" { source = "a/b/c" }
@@ -155,3 +156,25 @@ def test_a_local_module_in_any_folder_comes_with_its_files_and_goes_again(tmp_pa
         (files / "main.tf").write_text("locals {\n}\n")
         project.refresh()
         assert not (project.project / "net" / "boot.sh").exists()
+
+
+def test_a_load_balancer_has_two_spellings(tmp_path):
+    """The provider takes `aws_alb` and all that begins so for `aws_lb`: mutants are laid over it, time-outs are read, lines found."""
+    (tmp_path / "door.tf").write_text('\nresource "aws_alb" "door" {\n}\n')
+    written = {"type": "aws_alb", "mode": "managed", "name": "door"}
+    plan = {
+        "planned_values": {
+            "root_module": {"resources": [written | {"address": "aws_alb.door", "values": {"idle_timeout": 60}}]}
+        },
+        "configuration": {"root_module": {"resources": [written]}},
+    }
+    assert [it["idle_timeout"] for it in project.values(plan, "aws_lb")] == [60]
+    assert blocks.written(tmp_path, "aws_alb", "door") == "door.tf:2"
+    assert project.mutants(plan)["the load balancer hangs up after 60 s"] == {
+        "llmlab_override.tf": 'resource "aws_alb" "door" {\n  idle_timeout = 60\n}\n'
+    }
+    assert [blocks.spelt(kind) for kind in ("aws_alb_target_group", "aws_lb", "aws_instance")] == [
+        "aws_lb_target_group",
+        "aws_lb",
+        "aws_instance",
+    ]

@@ -19,7 +19,7 @@ from ....show.bench import alone
 from ....show.face import Face
 from ....show.kept import keep
 from ....show.shown import Drawn, Said, Shown, shown
-from .. import figures, inventory, leftovers, reach, resources, rights, way
+from .. import blocks, figures, inventory, leftovers, reach, resources, rights, way
 from ..account import Account
 from ..endpoint import AwsEndpoint
 from ..events import Step
@@ -368,4 +368,4 @@ def slowest(steps: Sequence[Step]) -> str | None:
 
 def _kind(address: str) -> str:
     """The type of a resource by its address: `aws_lb` of `module.door.aws_lb.server[0]`."""
-    return re.sub(r"\[[^]]*\]", "", address).split(".")[-2]
+    return blocks.spelt(re.sub(r"\[[^]]*\]", "", address).split(".")[-2])

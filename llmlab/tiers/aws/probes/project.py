@@ -9,7 +9,7 @@ from typing import Any
 
 from ....checks.check import Context, DeploymentFailed
 from ....checks.fixture import fixture
-from .. import inventory, leftovers, way
+from .. import blocks, inventory, leftovers, way
 from ..account import Account
 from ..endpoint import AwsEndpoint
 from ..events import Step
@@ -94,10 +94,15 @@ def stack(ctx: Context) -> Stack:
 
 def values(plan: Mapping[str, Any], kind: str) -> list[dict[str, Any]]:
     """The planned attributes of every resource of a type, in modules too."""
+    return [resource["values"] for resource in resources(plan, kind)]
+
+
+def resources(plan: Mapping[str, Any], kind: str) -> list[dict[str, Any]]:
+    """Every planned resource of a type, in modules too: its `type`, `name`, `address` and `values`."""
     return [
-        resource["values"]
+        resource
         for resource in _all(plan["planned_values"].get("root_module", {}))
-        if resource["type"] == kind and resource["mode"] == "managed"
+        if blocks.spelt(resource["type"]) == kind and resource["mode"] == "managed"
     ]
 
 
@@ -116,7 +121,7 @@ def _written(
     module: Mapping[str, Any], kind: str, at: PurePosixPath
 ) -> Iterator[tuple[PurePosixPath, dict[str, Any]]]:
     for resource in module.get("resources", []):
-        if resource["type"] == kind and resource["mode"] == "managed":
+        if blocks.spelt(resource["type"]) == kind and resource["mode"] == "managed":
             yield at, resource
     for call in (module.get("module_calls") or {}).values():
         source = str(call.get("source", ""))
@@ -142,7 +147,7 @@ def mutants(plan: Mapping[str, Any]) -> dict[str, dict[str, str] | None]:
         files: dict[str, str] = {}
         for folder, resource in written(plan, kind):
             path = str(folder / "llmlab_override.tf")
-            files[path] = files.get(path, "") + f'resource "{kind}" "{resource["name"]}" {{\n  {body}\n}}\n'
+            files[path] = files.get(path, "") + f'resource "{resource["type"]}" "{resource["name"]}" {{\n  {body}\n}}\n'
         found[name] = files or None
     return found
 
