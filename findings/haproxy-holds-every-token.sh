@@ -92,5 +92,5 @@ print(f"tokens every {1000 * GAP:.0f} ms, each late by (ms): {usual}; with optio
 assert all(100 <= wait <= 350 for wait in usual[:-1]), usual  # the last one goes out with the end
 assert all(wait < 50 for wait in quick), quick
 PY
-root/usr/sbin/haproxy -v | head -1
+root/usr/sbin/haproxy -v | sed -n 1p
 python3 try.py

@@ -116,5 +116,5 @@ print(
 assert late["random"] >= TRIES / 5, late
 assert late["leastconn"] == late["roundrobin"] == 0, late
 PY
-root/usr/sbin/haproxy -v | head -1
+root/usr/sbin/haproxy -v | sed -n 1p
 python3 try.py
