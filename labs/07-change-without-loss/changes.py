@@ -111,9 +111,7 @@ def rollout(ctx: Context) -> Verdict:
     how, seconds = "not tried", 0.0
     if not lost:
         with ctx.deploying():
-            how, seconds = long_reply(
-                one, deployment, SERVICE, LONGEST, namespace=NAMESPACE, within=ROLLED
-            )
+            how, seconds = long_reply(one, deployment, SERVICE, LONGEST, namespace=NAMESPACE, within=ROLLED)
     return verdict(
         not lost and how == "whole",
         expected=f"{ROLLS} roll-outs, no request lost; then one under which a reply that takes {LONGEST:.0f} s arrives whole",

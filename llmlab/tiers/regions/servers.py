@@ -71,9 +71,7 @@ class Regions:
         self.hung.add(name)
         self.told(name, "hung")
 
-    def halting(
-        self, name: str, going: float = 0.05, stopped: float = 0.35
-    ) -> AbstractContextManager[None]:
+    def halting(self, name: str, going: float = 0.05, stopped: float = 0.35) -> AbstractContextManager[None]:
         """It goes on in short bursts of so many seconds: how a long reply looks, without a long computation."""
         pids = self._pids(name)
 

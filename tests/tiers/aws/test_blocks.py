@@ -164,7 +164,9 @@ def test_a_load_balancer_has_two_spellings(tmp_path):
     written = {"type": "aws_alb", "mode": "managed", "name": "door"}
     plan = {
         "planned_values": {
-            "root_module": {"resources": [written | {"address": "aws_alb.door", "values": {"idle_timeout": 60}}]}
+            "root_module": {
+                "resources": [written | {"address": "aws_alb.door", "values": {"idle_timeout": 60}}]
+            }
         },
         "configuration": {"root_module": {"resources": [written]}},
     }

@@ -147,7 +147,9 @@ def mutants(plan: Mapping[str, Any]) -> dict[str, dict[str, str] | None]:
         files: dict[str, str] = {}
         for folder, resource in written(plan, kind):
             path = str(folder / "llmlab_override.tf")
-            files[path] = files.get(path, "") + f'resource "{resource["type"]}" "{resource["name"]}" {{\n  {body}\n}}\n'
+            files[path] = (
+                files.get(path, "") + f'resource "{resource["type"]}" "{resource["name"]}" {{\n  {body}\n}}\n'
+            )
         found[name] = files or None
     return found
 
