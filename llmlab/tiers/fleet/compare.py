@@ -99,7 +99,7 @@ def compare(
     one server while the others generate all the time.
 
     :param seconds: of the stairs, at each number of servers; None: 80, and half of it on a machine of the profile binder.
-    :param repeats: how often the stairs are replayed and the calibration is made.
+    :param repeats: how often the calibration is made and the stairs are replayed, in turn; the simulation has the speeds of all rounds.
     :raises LabError: for a number of servers that cannot be here, or as `PlannedFleet` and `calibrate` do.
     """
     sizes = sorted(set(servers), reverse=True)
@@ -135,22 +135,39 @@ def _at(
 ) -> Comparison:
     many = len(names)
     first, *others = (fleet.servers[name] for name in names)
-    say(f"{many} of {many} servers busy: how fast each is")
     usual = closed(tier.slots, requests=200, prompt_tokens=96, max_tokens=48, warmup=0)
-    with kept_busy([target(other) for other in others], usual) if others else nullcontext():
-        measured = measure(
-            target(first), calibration(tier.slots), repeats=repeats, lab=lab, on_event=on_event, note=f"{many} busy"
-        )  # fmt: skip
-    fleet.idle()
-    speeds = at(calibrate([measured], accept_noise=True).speeds, tier.slots)
-    stairs = staircase(tier, speeds, many, seconds=seconds, seed=seed)
-    say(f"{many} servers: {len(stairs.trace)} requests in {seconds:g} s")
     pids = [server.pid for server in (first, *others)] + [fleet.door.pid]
     door = replace(fleet.target, pid=tuple(pid for pid in pids if pid))
-    record = measure(
-        door, [days.plan(stairs.trace, seed=seed, timeout=TIMEOUT)], repeats=repeats, lab=lab, on_event=on_event, note=f"{many} servers"
-    )  # fmt: skip
-    fleet.idle()
+    calibrations: list[Record] = []
+    replays: list[Record] = []
+    stairs: Staircase | None = None
+    # In turn: a machine that is faster at one time than at another is so for both.
+    for number in range(repeats):
+        say(f"{many} of {many} servers busy: how fast each is ({number + 1} of {repeats})")
+        with kept_busy([target(other) for other in others], usual) if others else nullcontext():
+            calibrations.append(
+                measure(
+                    target(first), calibration(tier.slots), lab=lab, on_event=on_event, note=f"{many} busy"
+                )
+            )
+        fleet.idle()
+        if stairs is None:
+            speeds = at(calibrate(calibrations, accept_noise=True).speeds, tier.slots)
+            stairs = staircase(tier, speeds, many, seconds=seconds, seed=seed)
+        say(f"{many} servers: {len(stairs.trace)} requests in {seconds:g} s ({number + 1} of {repeats})")
+        replays.append(
+            measure(
+                door,
+                [days.plan(stairs.trace, seed=seed, timeout=TIMEOUT)],
+                lab=lab,
+                on_event=on_event,
+                note=f"{many} servers",
+            )
+        )
+        fleet.idle()
+    assert stairs is not None
+    measured, record = _rounds(calibrations), _rounds(replays)
+    speeds = at(calibrate([measured], accept_noise=True).speeds, tier.slots)
     own = plans.replicas(plan, msgspec.structs.replace(tier, replicas=many), round_trip={})
     return Comparison(
         servers=many,
@@ -161,6 +178,16 @@ def _at(
         simulated=simulate(stairs.trace, at(speeds, plans.slots_used(plan, tier)), own),
         promise=plan.promise,
     )
+
+
+def _rounds(records: Sequence[Record]) -> Record:
+    """The same measurement, made several times, as one record: each time is a round of it."""
+    runs = [
+        msgspec.structs.replace(run, repeat=number)
+        for number, each in enumerate(records)
+        for run in each.runs
+    ]
+    return msgspec.structs.replace(records[0], runs=runs)
 
 
 def error_rows(found: Iterable[Comparison]) -> list[list[Cell]]:
