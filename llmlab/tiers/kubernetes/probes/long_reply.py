@@ -21,8 +21,8 @@ from ..manifests.pods import ready_pods
 from .pods import matching
 from .rollouts import roll
 
-TOKENS = 1500  # of the reply: less than the 2,048 of context that a slot has where two share 4,096
-GOING, STOPPED = 0.01, 0.19  # seconds: a probe that asks meanwhile is answered well within one
+TOKENS = 1000  # of the reply: half of the 2,048 of context that a slot has where two share 4,096
+EACH = 0.01  # seconds between two looks at its pace: so little is written in it that a halt is over well within a second
 
 
 def long_reply(
@@ -82,7 +82,7 @@ class Stream:
 
 @contextlib.contextmanager
 def held_back(at: Cluster, found: list[Any], early: Callable[[], bool]) -> Iterator[None]:
-    """The processes of these pods go on in short bursts, and miss one while `early()`; afterwards they go on."""
+    """The processes of these pods stand still while `early()`, so that a probe is answered in between; afterwards they go on."""
     pids = [pid for pod in found for pid in at.processes(pod)]
 
     def tell(number: int) -> None:
@@ -90,12 +90,16 @@ def held_back(at: Cluster, found: list[Any], early: Callable[[], bool]) -> Itera
             with contextlib.suppress(ProcessLookupError):
                 os.kill(pid, number)
 
+    def stop() -> None:
+        if early():
+            tell(signal.SIGSTOP)
+
     def go() -> None:
         if not early():
             tell(signal.SIGCONT)
 
     try:
-        with bursts(lambda: tell(signal.SIGSTOP), go, going=GOING, stopped=STOPPED):
+        with bursts(stop, go, going=EACH, stopped=EACH):
             yield
     finally:
         tell(signal.SIGCONT)
