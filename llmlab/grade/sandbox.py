@@ -30,6 +30,7 @@ from ..system.paths import cache_dir, shared_cache_dirs, state_dir
 from . import daemon
 from .cage import Allowance, Cage
 from .view import WORK, cached, python, users
+from .warden import FILES
 from .warm import warm
 
 COURSE = Path("/course")  # where a sandbox sees the one lab that is graded
@@ -43,7 +44,6 @@ _ETC = (
     "ca-certificates",
     "localtime",
 )
-_NO_FILES = 4096  # open files of one process
 CONTAINERS = "containers"
 #: Which cluster the checks use, where the grader says so.
 CLUSTER = ("LLMLAB_CLUSTER", "LLMLAB_CONTEXT", "LLMLAB_NAMESPACE")
@@ -307,7 +307,7 @@ def _joining(cage: Cage, line: list[str]) -> list[str]:
 def _limits(allowance: Allowance, cage: Cage) -> list[str]:
     if not shutil.which("prlimit"):
         return []
-    line = ["prlimit", "--core=0", f"--nofile={_NO_FILES}", f"--fsize={allowance.disk}"]
+    line = ["prlimit", "--core=0", f"--nofile={FILES}", f"--fsize={allowance.disk}"]
     if "memory" not in cage.limited:
         line.append(f"--as={2 * allowance.memory}")  # address space: more than it can fill
     if "processes" not in cage.limited:
