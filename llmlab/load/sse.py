@@ -89,13 +89,19 @@ class EventStream:
                 line = line[:-1]
             if not line:
                 if self._data:
-                    self._event(self._data[0] if len(self._data) == 1 else b"\n".join(self._data), now)
+                    self.event(self._data[0] if len(self._data) == 1 else b"\n".join(self._data), now)
                     self._data = []
             elif line.startswith(b"data:"):
                 self._data.append(line[6:] if line.startswith(b"data: ") else line[5:])
             # anything else is a comment or a field (event, id, retry) that carries no content
 
-    def _event(self, payload: bytes, now: float) -> None:
+    @property
+    def between(self) -> bool:
+        """Whether the bytes so far end with an event, none begun."""
+        return not self._tail and not self._data
+
+    def event(self, payload: bytes, now: float) -> None:
+        """Take the data of one whole event."""
         self.events += 1
         if payload == b"[DONE]":
             self.done = True

@@ -14,6 +14,7 @@ import os
 import random
 import signal
 import sys
+from collections import deque
 from collections.abc import Callable
 from importlib import import_module
 from time import perf_counter, process_time
@@ -22,9 +23,11 @@ import msgspec
 
 from ..records.schema import Plan, Sample
 from .arrivals import schedule
-from .client import Endpoint, Live, ask
+from .client import ask, exchange, sample_of
+from .endpoint import Endpoint
 from .prompts import PATHS, Conversation, body
 from .protocol import Done, Heard, Order, Setup, Tick
+from .reply import SLICE, Live, Reply
 
 TICK = 0.25  # seconds between progress reports
 EARLY = 0.002  # wake this long before an arrival, then yield: epoll rounds timeouts up to a millisecond
@@ -69,8 +72,10 @@ class Running:
         self.session = session
         self.plan, self.repeat = order.plan, order.repeat
         self.live = Live()
+        self.backlog: deque[tuple[Reply, int, float]] = deque()  # to be decoded: n, scheduled
         self.samples: list[Sample] = []
         self.failed = 0
+        self.decoding = asyncio.Event()
         self.spun = 0.0
         self.late: list[float] = []  # of the event loop
         self.idle: float | None = None  # when a closed stream, or a user, first found nothing left to send
@@ -93,12 +98,14 @@ class Running:
         """Send everything, wait for everything."""
         cpu = process_time()
         self.zero = perf_counter()
-        watch = [asyncio.create_task(self._report()), asyncio.create_task(self._pulse())]
+        watch = [asyncio.create_task(work()) for work in (self._report, self._pulse, self._decode)]
         try:
             if self.talk:
                 await self._sessions()
             else:
                 await (self._closed() if self.due is None else self._open(self.due))
+            while self.backlog:
+                self._decode_slice()
         finally:
             for task in watch:
                 task.cancel()
@@ -117,17 +124,30 @@ class Running:
         )
 
     async def _one(self, n: int, payload: bytes, scheduled: float) -> None:
-        sample = await ask(
-            self.session.endpoint,
-            payload,
-            n=n,
-            scheduled=scheduled,
-            zero=self.zero,
-            timeout=self.plan.timeout,
-            live=self.live,
-        )
-        self.failed += not sample.ok
-        self.samples.append(sample)
+        reply = await exchange(self.session.endpoint, payload, timeout=self.plan.timeout, live=self.live)
+        self.backlog.append((reply, n, scheduled))
+        self.decoding.set()
+
+    async def _decode(self) -> None:
+        """Decode replies that ended, a slice a turn of the loop: others' arrivals are stamped in between."""
+        while True:
+            await self.decoding.wait()
+            while self.backlog:
+                for _ in range(
+                    1 + len(self.backlog) // self.streams
+                ):  # where they come faster than one a turn
+                    if self.backlog:
+                        self._decode_slice()
+                await asyncio.sleep(0)
+            self.decoding.clear()
+
+    def _decode_slice(self) -> None:
+        reply, n, scheduled = self.backlog[0]
+        if reply.decode(SLICE):
+            self.backlog.popleft()
+            sample = sample_of(reply, self.session.endpoint, n=n, scheduled=scheduled, zero=self.zero)
+            self.failed += not sample.ok
+            self.samples.append(sample)
 
     async def _closed(self) -> None:
         waiting = iter(self.queue)

@@ -8,7 +8,9 @@ from time import perf_counter
 
 import pytest
 
-from llmlab.load.client import Endpoint, Live, Reply, ask, sample_of
+from llmlab.load.client import ask, sample_of
+from llmlab.load.endpoint import Endpoint
+from llmlab.load.reply import Live, Reply
 
 
 class NoSocket(asyncio.Transport):
@@ -36,7 +38,9 @@ def fed(*pieces: bytes):
             if not transport.cut:
                 reply.data_received(piece)
         reply.connection_lost(None)
-        return sample_of(reply, n=0, scheduled=0.0, sent=0.0, zero=perf_counter())
+        return sample_of(
+            reply, Endpoint.parse("http://127.0.0.1", None), n=0, scheduled=0.0, zero=perf_counter()
+        )
 
     return asyncio.run(run())
 
