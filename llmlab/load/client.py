@@ -21,22 +21,20 @@ async def exchange(
     loop = asyncio.get_running_loop()
     reply = Reply(payload, live, loop.create_future(), keep=keep)
     began = perf_counter()
-    alarm = loop.call_later(timeout, reply.fail, f"timeout: no complete reply within {timeout:g} s")
-    live.open += 1
+    live.begin(reply)
     try:
         async with asyncio.timeout(timeout):
             await loop.create_connection(
                 lambda: reply, endpoint.host, endpoint.port, ssl=endpoint.tls, server_hostname=endpoint.name
             )
-        reply.look(loop.call_later)
-        await reply.finished
+            await reply.finished
     except TimeoutError:
-        reply.error = reply.error or f"timeout: not connected within {timeout:g} s"
+        what = "not connected" if reply.sent is None else "no complete reply"
+        reply.error = reply.error or f"timeout: {what} within {timeout:g} s"
     except OSError as problem:
         reply.error = reply.error or f"cannot connect: {problem.strerror or problem}"
     finally:
-        alarm.cancel()
-        live.open -= 1
+        live.end(reply)
         reply.close()
         reply.sent = reply.sent or began
     return reply

@@ -2,19 +2,37 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from bisect import bisect_left
+from itertools import accumulate
+from operator import ne
 
 import httptools
 
 from .sse import EventStream
 
+EVENT_END = b"\n\n\r\n"  # of an event that ends its chunk
+
+
+class _Heads(dict[int, bytes]):
+    """How a chunk with an event of one line begins, by its length without EVENT_END."""
+
+    def __missing__(self, length: int) -> bytes:
+        for digits in range(1, 9):
+            if len(b"%x" % (length - digits)) == digits:
+                self[length] = b"%x\r\ndata: " % (length - digits)
+                return self[length]
+        return EVENT_END  # no chunk is so long; and in no part
+
+
+HEADS = _Heads()
+
 
 class Decoder:
     """Decodes one reply, at any time after it was read. `feed` reads cut anywhere, in their order.
 
-    httptools parses everything except the one shape a streaming server sends all the time: a chunk of the transfer encoding
-    that holds one event of one line. That is recognised whole (its size line must give exactly its length), so no parser is
-    called for it; whatever differs from it in a byte goes to the parser.
+    httptools parses everything except what a streaming server sends all the time: chunks of the transfer encoding that hold
+    one event of one line each. Those are recognised whole (a size line must give exactly the length), many at once, and no parser
+    is called for them; whatever differs from that in a byte goes to the parser.
     """
 
     __slots__ = (
@@ -39,30 +57,39 @@ class Decoder:
         """Whether events in chunks come, and the bytes so far end between two of both."""
         return self._between and self.streamed and self.status == 200 and self.stream.between
 
-    def feed(self, reads: Iterable[bytes], arrivals: Iterable[float]) -> None:
+    def feed(self, reads: list[bytes], arrivals: list[float]) -> None:
         """Take further reads; arrivals are seconds of any clock."""
-        flowing = self.flowing
-        event = self.stream.event
-        for data, now in zip(reads, arrivals, strict=True):
-            place = 0
-            if flowing:
-                length = len(data)
-                while place < length:
-                    size_end = data.find(b"\r\ndata: ", place, place + 16)
-                    end = data.find(b"\n", size_end + 8)
-                    if (
-                        size_end < 0
-                        or data[end : end + 4] != b"\n\n\r\n"
-                        or data[place:size_end]
-                        != b"%x" % (end - size_end)  # "data: ", the line and its two ends
-                    ):
-                        break
-                    event(data[size_end + 8 : end], now)
-                    place = end + 4
-                else:
-                    continue
-            self._parse(data[place:] if place else data, now)
-            flowing = self.flowing
+        place = 0
+        # The last read may hold the end of it all, which is the parser's to see.
+        last = len(reads) if reads and reads[-1].endswith(EVENT_END) else len(reads) - 1
+        if last > 0 and self.flowing and self._take(reads[:last], arrivals[:last]):
+            place = last
+        for data, now in zip(reads[place:], arrivals[place:], strict=True):
+            self._parse(data, now)
+
+    def _take(self, reads: list[bytes], arrivals: list[float]) -> bool:
+        """Take reads of chunks that hold an event of one line each: False when they are anything else, and nothing was taken.
+
+        A few calls for all of them: only whole lists are handed to C.
+        """
+        content = b"".join(reads)
+        parts = content.split(EVENT_END)
+        # Each part ends where an event and its chunk do, has one line end of its own, and begins as a chunk of its length does;
+        # or is refused as JSON below.
+        if parts.pop() or content.count(b"\n") != 4 * len(parts):
+            return False
+        payloads = [part.removeprefix(HEADS[len(part)]) for part in parts]
+        if len(parts) != len(reads) or any(map(ne, map(len, parts), (len(data) - 4 for data in reads))):
+            ends = list(accumulate(map(len, reads)))  # several events in a read, or one in several
+            arrivals = [
+                arrivals[bisect_left(ends, end)] for end in accumulate(len(part) + 4 for part in parts)
+            ]
+        done = payloads[-1] == b"[DONE]"
+        if not self.stream.events_of(payloads[: -1 if done else None], arrivals[: len(payloads) - done]):
+            return False
+        if done:
+            self.stream.event(payloads[-1], arrivals[-1])
+        return True
 
     def _parse(self, data: bytes, now: float) -> None:
         if self.problem is not None or self.complete is not None:

@@ -3,47 +3,78 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
-from functools import partial
 from time import perf_counter
 from typing import cast
 
-from .decoder import Decoder
+from .decoder import EVENT_END, Decoder
 from .sse import error_text
 
-EVENT_END = b"\n\n\r\n"  # of an event that ends its chunk
 LAST = b"0\r\n\r\n"  # the last chunk of a reply in chunks
 LOOK = 0.25  # seconds between two looks at a reply under way: its reads of so long are what is kept of it
 SLICE = 256  # reads decoded in one go, about 0.5 ms: by so much other arrivals may be stamped late
 
 
 class Live:
-    """What is under way, for a progress report; may be read from any thread."""
+    """The requests of one event loop that are under way, for progress reports; counts may be read from any thread.
 
-    __slots__ = ("_decoded", "open", "replies")
+    Four times a second it has what came of them decoded, so that an error is seen and memory given back before a reply's end.
+    """
+
+    __slots__ = ("_alarm", "_decoded", "_open", "_replies", "_round")
 
     def __init__(self) -> None:
-        self.open = 0  # requests in flight
-        self.replies: set[Reply] = set()  # not yet decoded to their end
+        self._open: set[Reply] = set()
+        self._replies: set[Reply] = set()  # not yet decoded to their end
+        self._round: list[Reply] = []
         self._decoded = 0
+        self._alarm: asyncio.TimerHandle | None = None
+
+    @property
+    def open(self) -> int:
+        """Requests in flight."""
+        return len(self._open)
 
     @property
     def tokens(self) -> int:
         """Pieces of content so far; a read that is not decoded yet counts as one."""
-        return self._decoded + sum(reply.pieces for reply in list(self.replies))
+        return self._decoded + sum(reply.pieces for reply in list(self._replies))
+
+    def begin(self, reply: Reply) -> None:
+        """This one is asked for."""
+        self._open.add(reply)
+        self._replies.add(reply)
+        if self._alarm is None:
+            self._alarm = asyncio.get_running_loop().call_later(LOOK, self._look)
+
+    def end(self, reply: Reply) -> None:
+        """This one is over."""
+        self._open.discard(reply)
+        if not self._open and self._alarm is not None:
+            self._alarm.cancel()
+            self._alarm = None
 
     def settle(self, reply: Reply) -> None:
         """This one is decoded to its end."""
-        if reply in self.replies:
-            self.replies.remove(reply)
+        if reply in self._replies:
+            self._replies.remove(reply)
             self._decoded += reply.pieces
+
+    def _look(self) -> None:
+        """Some of this round, then a turn of the loop, in which arrivals are stamped; then the next."""
+        self._round = self._round or list(self._open)
+        left = SLICE
+        while self._round and left > 0:
+            left -= self._round[-1].look(SLICE)
+            if not self._round[-1].behind:
+                self._round.pop()
+        self._alarm = asyncio.get_running_loop().call_later(0 if self._round else LOOK, self._look)
 
 
 class Reply(asyncio.Protocol):
     """The protocol of one request. `finished` resolves when the reply is complete or the socket is gone.
 
     While it comes, a read costs a stamp and two references: the loop reads into one buffer and gives the bytes. They are
-    decoded by `look`, four times a second, and by `decode` after the end, when the caller has time. Decoded at once are only
+    decoded by `look`, when `Live` has it done, and by `decode` after the end, when the caller has time. Decoded at once are only
     reads that may decide what happens next: the first ones, and those that do not end between two chunks.
     """
 
@@ -63,7 +94,6 @@ class Reply(asyncio.Protocol):
         self._flowing = False
         self._lost: float | None = None  # when the connection was
         self._transport: asyncio.Transport | None = None
-        live.replies.add(self)
 
     @property
     def pieces(self) -> int:
@@ -90,15 +120,19 @@ class Reply(asyncio.Protocol):
                 return
         self._look()
 
-    def look(self, again: Callable[[float, Callable[[], object]], object]) -> None:
-        """Decode what has come, now and every so often: an error is seen, and memory is given back, before the end.
+    @property
+    def behind(self) -> bool:
+        """Whether it is under way and has more to be decoded than a look takes."""
+        return len(self._reads) > SLICE and not self.finished.done()
 
-        :param again: a loop's `call_later`.
-        """
-        if not self.finished.done():
-            whole = self.decode(SLICE)
+    def look(self, most: int) -> int:
+        """Decode some of what has come: how many reads."""
+        before = len(self._reads)
+        if before and not self.finished.done():
+            if self.decode(most):
+                self._flowing = self.decoder.flowing
             self._judge()
-            again(LOOK if whole else 0.0, partial(self.look, again))
+        return before - len(self._reads)
 
     def _look(self) -> None:
         if not self.finished.done():

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 import msgspec
 
 
@@ -53,7 +55,8 @@ class Chunk(msgspec.Struct, gc=False):
 
 # Decoding every event into a typed struct costs 0.3 µs, half of three `in` tests on the bytes and a tenth of
 # json.loads (2.9 µs, same 235-byte chunk): so nothing is guessed from bytes.
-_decode = msgspec.json.Decoder(Chunk).decode
+_decoder = msgspec.json.Decoder(Chunk)
+_NO_ERROR = Chunk().error
 
 
 class EventStream:
@@ -107,11 +110,27 @@ class EventStream:
             self.done = True
             return
         try:
-            chunk = _decode(payload)
+            chunk = _decoder.decode(payload)
         except msgspec.DecodeError as problem:
             self.error = self.error or f"an event that is not the expected JSON: {problem}: {_cut(payload)}"
             return
-        if bytes(chunk.error) != b"null":
+        self._take(chunk, payload, now)
+
+    def events_of(self, payloads: list[bytes], arrivals: Iterable[float]) -> bool:
+        """Take the data of many whole events of one line each: False when one of them is not the expected JSON, and nothing was taken."""
+        try:
+            chunks = _decoder.decode_lines(b"\n".join(payloads))  # half the time of as many calls
+        except msgspec.DecodeError:
+            return False
+        if len(chunks) != len(payloads):
+            return False
+        self.events += len(chunks)
+        for chunk, payload, now in zip(chunks, payloads, arrivals, strict=True):
+            self._take(chunk, payload, now)
+        return True
+
+    def _take(self, chunk: Chunk, payload: bytes, now: float) -> None:
+        if chunk.error is not _NO_ERROR and bytes(chunk.error) != b"null":
             self.error = self.error or error_text(payload)
         for choice in chunk.choices:
             delta = choice.delta
