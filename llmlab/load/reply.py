@@ -78,7 +78,10 @@ class Reply(asyncio.Protocol):
     reads that may decide what happens next: the first ones, and those that do not end between two chunks.
     """
 
-    __slots__ = ("_arrivals", "_flowing", "_lost", "_payload", "_reads", "_transport", "decoder", "error", "finished", "live", "sent")  # fmt: skip
+    __slots__ = (
+        "_arrivals", "_flowing", "_lost", "_payload", "_reads", "_transport",
+        "decoder", "error", "finished", "live", "sent",
+    )  # fmt: skip
 
     def __init__(
         self, payload: bytes, live: Live, finished: asyncio.Future[None], *, keep: bool = False

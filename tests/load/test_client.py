@@ -164,10 +164,33 @@ def test_an_error_in_the_middle_of_a_stream(talk, wire) -> None:
     broken = wire.event(
         {"error": {"code": 500, "message": "Context size has been exceeded.", "type": "server_error"}}
     )
+    began = perf_counter()
     sample = talk([wire.head + wire.chunk(wire.text("a")), wire.chunk(broken), "hang"])
     assert not sample.ok
     assert sample.error == "server_error: Context size has been exceeded."
+    assert sample.end is None
     assert len(sample.chunks) == 1
+    assert perf_counter() - began < 2.0, "it is seen while the server hangs on, not by the time-out of 5 s"
+
+
+def test_what_is_read_of_a_long_reply_is_not_kept_until_its_end(wire) -> None:
+    """A look decodes it and lets it go, some hundred reads at a time."""
+
+    async def run() -> list[int]:
+        reply = Reply(b"", live := Live(), asyncio.get_running_loop().create_future())
+        live.begin(reply)
+        reply.connection_made(NoSocket())
+        reply.data_received(wire.head + wire.chunk(wire.text("a")))
+        for _ in range(1000):
+            reply.data_received(wire.chunk(wire.text("a")))
+        kept = [len(reply._reads)]
+        while reply._reads:
+            live._look()
+            kept.append(len(reply._reads))
+        assert (live.tokens, live.open) == (1001, 1)
+        return kept
+
+    assert asyncio.run(run()) == [1000, 744, 488, 232, 0]
 
 
 def test_an_event_that_is_no_json(wire) -> None:
