@@ -35,7 +35,7 @@ def test_two_send_what_is_due_when_it_is_due(target) -> None:
 
 
 def test_two_share_out_conversations(target) -> None:
-    plan = sessions(3, turns=2, requests=10, think=0.01, prompt_tokens=8, max_tokens=4, warmup=0)
+    plan = sessions(3, sessions=5, turns=2, think=0.01, prompt_tokens=8, max_tokens=4, warmup=0)
     (run,) = measure(target, [plan], clients=2).runs
     assert [s.error for s in stats.failed(run)] == []
     assert [(s.session, s.turn) for s in run.samples] == [(n // 2, n % 2) for n in range(10)]
@@ -50,7 +50,7 @@ def test_no_more_than_there_are_streams(target) -> None:
 def test_what_they_say_of_how_it_goes_is_added_up(target) -> None:
     ticks: list[Tick] = []
     with Crew(Setup(url=target.url, vocab=400)) as crew:
-        order = Order(plan=closed(4, requests=40, prompt_tokens=16, max_tokens=400), warmup=False)
+        order = Order(plan=closed(4, requests=12, prompt_tokens=16, max_tokens=400), warmup=False)
         crew.carry_out(order, ticks.append, count=2)
     assert max(tick.open for tick in ticks) == 4
 
