@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 import msgspec
 
@@ -114,7 +114,7 @@ class EventStream:
         except msgspec.DecodeError as problem:
             self.error = self.error or f"an event that is not the expected JSON: {problem}: {_cut(payload)}"
             return
-        self._take(chunk, payload, now)
+        self._take((chunk,), (payload,), (now,))
 
     def events_of(self, payloads: list[bytes], arrivals: Iterable[float]) -> bool:
         """Take the data of many whole events of one line each: False when one of them is not the expected JSON, and nothing was taken."""
@@ -125,25 +125,25 @@ class EventStream:
         if len(chunks) != len(payloads):
             return False
         self.events += len(chunks)
-        for chunk, payload, now in zip(chunks, payloads, arrivals, strict=True):
-            self._take(chunk, payload, now)
+        self._take(chunks, payloads, arrivals)
         return True
 
-    def _take(self, chunk: Chunk, payload: bytes, now: float) -> None:
-        if chunk.error is not _NO_ERROR and bytes(chunk.error) != b"null":
-            self.error = self.error or error_text(payload)
-        for choice in chunk.choices:
-            delta = choice.delta
-            if choice.text or (delta is not None and (delta.content or delta.reasoning_content)):
-                self.chunks.append(now)
-                if self.text is not None:
-                    self.text.append(choice.text or (delta and delta.content) or "")
-            if choice.finish_reason is not None:
-                self.finish = choice.finish_reason
-        if chunk.usage is not None:
-            self.usage = chunk.usage
-        if chunk.timings is not None:
-            self.timings = chunk.timings
+    def _take(self, chunks: Sequence[Chunk], payloads: Sequence[bytes], arrivals: Iterable[float]) -> None:
+        for chunk, payload, now in zip(chunks, payloads, arrivals, strict=True):
+            if chunk.error is not _NO_ERROR and bytes(chunk.error) != b"null":
+                self.error = self.error or error_text(payload)
+            for choice in chunk.choices:
+                delta = choice.delta
+                if choice.text or (delta is not None and (delta.content or delta.reasoning_content)):
+                    self.chunks.append(now)
+                    if self.text is not None:
+                        self.text.append(choice.text or (delta and delta.content) or "")
+                if choice.finish_reason is not None:
+                    self.finish = choice.finish_reason
+            if chunk.usage is not None:
+                self.usage = chunk.usage
+            if chunk.timings is not None:
+                self.timings = chunk.timings
 
 
 def error_text(body: bytes) -> str:

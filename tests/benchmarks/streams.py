@@ -7,13 +7,15 @@ import os
 import subprocess
 import sys
 import tempfile
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 import msgspec
 
 from llmlab.load import closed
+from llmlab.load.noise import piled_up
 from llmlab.load.prompts import PATHS, body
 from llmlab.load.protocol import Done, Order, Said, Setup
 from llmlab.records.stats import Spread
@@ -87,18 +89,27 @@ def streams(rounds: int, counts: Sequence[int]) -> list[str]:
     if COMPILER is None:
         return ["streams: not measured, because there is no C compiler here for the stand-in"]
     lines = [f"clients on a stand-in (not a model), {TOKENS} tokens a reply, {rounds} alternating rounds"]
-    with tempfile.TemporaryDirectory() as folder:
+    with builds() as packages:
         lanes: dict[str, Callable[[str, int, int], StreamLap]] = {
-            "llmlab.load": lambda *lap: own_lap(ROOT, *lap)[0]
+            name: lambda *lap, package=package: own_lap(package, *lap)[0]
+            for name, package in packages.items()
         }
-        tree = subprocess.run(["git", "-C", ROOT, "archive", BEFORE, "llmlab"], capture_output=True)
-        if tree.returncode == 0:
-            subprocess.run(["tar", "-x", "-C", folder], input=tree.stdout, check=True)
-            lanes[f"at {BEFORE}"] = lambda *lap: own_lap(Path(folder), *lap)[0]
         lanes["aiohttp"] = lambda *lap: other_lap("aiohttp", *lap)
         for count in counts:
             lines += _side_by_side(lanes, rounds, count)
     return lines
+
+
+@contextmanager
+def builds() -> Iterator[dict[str, Path]]:
+    """The folders of this build's package and, where git has it, of the earlier one's."""
+    with tempfile.TemporaryDirectory() as folder:
+        found = {"llmlab.load": ROOT}
+        tree = subprocess.run(["git", "-C", ROOT, "archive", BEFORE, "llmlab"], capture_output=True)
+        if tree.returncode == 0:
+            subprocess.run(["tar", "-x", "-C", folder], input=tree.stdout, check=True)
+            found[f"at {BEFORE}"] = Path(folder)
+        yield found
 
 
 def _side_by_side(
@@ -133,13 +144,16 @@ def limits(rates: Sequence[int], count: int = 512) -> list[str]:
     if COMPILER is None:
         return []
     lines = [f"one client process on the stand-in, {count} streams:"]
-    for rate in rates:
-        requests = max(count, round(rate * 3 / TOKENS))
-        with stand_in(rate) as server:
-            lap, done = own_lap(ROOT, server.url, count, requests)
-        lines.append(
-            f"  {rate:6,} tokens/s set: {lap.rate:6,.0f} taken | {done.cpu / done.wall:.0%} of a core |"
-            f" event loop late {done.lateness_p99 * 1000:.1f} ms (p99) | failed {lap.failed} of {requests:,} |"
-            f" stand-in: {server.late} steps late, {server.blocked} writes held up, {server.cpu / done.wall:.0%} of a core"
-        )
+    with builds() as packages:
+        for rate in rates:
+            for name, package in packages.items():
+                requests = max(count, round(rate * SECONDS / TOKENS))
+                with stand_in(rate) as server:
+                    lap, done = own_lap(package, server.url, count, requests)
+                lines.append(
+                    f"  {rate:6,} tokens/s set: {name:12} {lap.rate:6,.0f} taken, {done.cpu / done.wall:.0%} of a core,"
+                    f" event loop late {done.lateness_p99 * 1000:.1f} ms (p99), {piled_up(done.samples)[0]:.0%} piled up,"
+                    f" {lap.failed} of {requests:,} failed | stand-in: {server.late} steps late, {server.blocked} writes"
+                    f" held up, {server.cpu / done.wall:.0%} of a core"
+                )
     return lines
