@@ -60,9 +60,11 @@ class Crew:
             elif isinstance(event, Done):
                 parts.append(event)
                 waiting.remove(worker)
+                if worker in ticks:
+                    ticks[worker] = msgspec.structs.replace(ticks[worker], open=0, rate=0.0)
             else:
                 ticks[worker] = event
-                if worker is workers[0]:
+                if worker is waiting[0]:
                     on_tick(_sum(list(ticks.values())))
         return merged(parts)
 
