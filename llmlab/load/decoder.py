@@ -115,6 +115,7 @@ class Decoder:
     def on_headers_complete(self) -> None:
         """Called by the parser when the status is known."""
         self.status = self._parser.get_status_code()
+        self._between = self.chunked
 
     def on_chunk_header(self) -> None:
         """Called by the parser after the line with a chunk's size."""

@@ -140,21 +140,23 @@ class Running:
         while True:
             await self.decoding.wait()
             while self.backlog:
-                for _ in range(
-                    1 + len(self.backlog) // self.streams
-                ):  # where they come faster than one a turn
-                    if self.backlog:
-                        self._decode_slice()
+                # More in a turn where more come in a turn, so that what is kept stays within a few replies a stream.
+                left = SLICE * (1 + len(self.backlog) // self.streams)
+                while self.backlog and left > 0:
+                    left -= self._decode_slice()
                 await asyncio.sleep(0)
             self.decoding.clear()
 
-    def _decode_slice(self) -> None:
+    def _decode_slice(self) -> int:
+        """Decode some of the first reply that waits: how many reads."""
         reply, n, scheduled = self.backlog[0]
+        before = reply.kept
         if reply.decode(SLICE):
             self.backlog.popleft()
             sample = sample_of(reply, self.session.endpoint, n=n, scheduled=scheduled, zero=self.zero)
             self.failed += not sample.ok
             self.samples.append(sample)
+        return before - reply.kept + 1
 
     async def _closed(self) -> None:
         waiting = iter(self.queue)
