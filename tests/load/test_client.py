@@ -307,3 +307,40 @@ def test_addresses(url: str, host: str, port: int, prefix: str, tls: bool) -> No
     found = Endpoint.parse(url, None)
     assert (found.host, found.port, found.prefix, found.tls is not None) == (host, port, prefix, tls)
     assert b"Authorization" not in found.head
+
+
+def test_an_error_is_seen_while_the_server_hangs_on(wire) -> None:
+    """It comes in a read of its own, as all others do that are only kept."""
+
+    async def run() -> str | None:
+        reply = Reply(b"", live := Live(), asyncio.get_running_loop().create_future())
+        live.begin(reply)
+        reply.connection_made(NoSocket())
+        reply.data_received(wire.head + wire.chunk(wire.text("a")))
+        reply.data_received(wire.chunk(wire.event({"error": {"message": "no", "type": "server_error"}})))
+        assert not reply.finished.done()
+        await asyncio.wait_for(reply.finished, 5)
+        return reply.verdict()
+
+    assert asyncio.run(run()) == "server_error: no"
+
+
+def test_a_reply_is_over_with_its_last_byte(wire) -> None:
+    """Not before, and not only when the connection is gone, wherever its end is cut."""
+
+    async def run(start: list[bytes], *end: bytes) -> None:
+        reply = Reply(b"", Live(), asyncio.get_running_loop().create_future())
+        reply.connection_made(NoSocket())
+        for data in [wire.head, *start, *end[:-1]]:
+            reply.data_received(data)
+            assert not reply.finished.done()
+        reply.data_received(end[-1])
+        assert reply.finished.done()
+        assert reply.decode()
+        assert (reply.verdict(), reply.decoder.complete is not None) == (None, True)
+
+    *start, last = [wire.chunk(event) for event in wire.good()]
+    tail = last + wire.end
+    asyncio.run(run(start, tail))
+    for cut in range(1, len(tail)):
+        asyncio.run(run(start, tail[:cut], tail[cut:]))

@@ -180,3 +180,17 @@ def test_what_is_no_event_of_one_line_is_read_all_the_same(wire, odd: bytes) -> 
     assert len(many.stream.chunks) == len(single.stream.chunks)
     assert (many.stream.error, many.stream.events) == (single.stream.error, single.stream.events)
     assert many.complete == 4.0
+
+
+def test_an_empty_event_and_one_with_two_lines_do_not_make_two(wire) -> None:
+    """Together they have as many lines as events; only the second's first line is one."""
+    word = wire.text("y")
+    reads = [wire.chunk(b"data: \n\n"), wire.chunk(word[:-1] + word[6:-1] + b"\n"), wire.chunk(word)]
+    many, single = Decoder(), Decoder()
+    for decoder in (many, single):
+        decoder.feed([wire.head + wire.chunk(wire.text("x"))], [0.0])
+    many.feed(reads, [1.0, 2.0, 3.0])
+    for read in b"".join(reads):
+        single.feed([bytes([read])], [9.0])
+    assert len(many.stream.chunks) == len(single.stream.chunks) == 3
+    assert many.stream.error == single.stream.error is not None
