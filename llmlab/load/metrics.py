@@ -8,7 +8,7 @@ from urllib.parse import urlsplit
 import msgspec
 from prometheus_client.parser import text_string_to_metric_families
 
-from .client import keys_of
+from .endpoint import keys_of
 from .target import Target
 
 

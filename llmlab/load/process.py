@@ -9,18 +9,17 @@ import subprocess
 import sys
 import tempfile
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from time import monotonic
 from types import TracebackType
-from typing import Any
 
 import msgspec
 import psutil
 
 from ..errors import LabError
 from ..system import owned
-from .protocol import Done, Order, Said, Setup, Tick
+from .protocol import Done, Go, Order, Said, Setup, Tick
 
 SILENCE = 30.0  # seconds without a tick (they come every 0.25 s) after which the client is taken for hung
 LOOK = 0.1  # seconds between two looks at `cancel`
@@ -57,7 +56,7 @@ class Worker:
         with contextlib.suppress(psutil.Error):
             start = psutil.Process(self._child.pid).create_time()
             self._entry = owned.register("process", "load client", pid=self._child.pid, start=start)
-        self._tell(self._setup)
+        self.tell(self._setup)
         return self
 
     def __exit__(
@@ -82,18 +81,19 @@ class Worker:
 
         :raises LabError: cancelled, or the client died or fell silent.
         """
-        self._tell(order)
-        while True:
-            event = _read(self._line())
+        self.tell(order)
+        for _, event in hear([self], self._cancel):
             if isinstance(event, Done):
                 return event
-            on_tick(event)
+            if isinstance(event, Tick):
+                on_tick(event)
+        raise AssertionError("it is heard until it is done")
 
-    def pause(self, seconds: float) -> bool:
-        """Wait that long, or until cancelled: True when cancelled."""
-        return self._cancel.wait(seconds)
+    def tell(self, what: Setup | Order | Go) -> None:
+        """One line to the child.
 
-    def _tell(self, what: Any) -> None:
+        :raises LabError: it died.
+        """
         assert self._child.stdin is not None
         data = memoryview(msgspec.json.encode(what) + b"\n")
         try:
@@ -102,31 +102,53 @@ class Worker:
         except BrokenPipeError:
             raise self._died() from None
 
-    def _line(self) -> bytes:
+    def fileno(self) -> int:
+        """Of the pipe it is heard by."""
         assert self._child.stdout is not None
-        out = self._child.stdout.fileno()
-        deadline = monotonic() + SILENCE
-        start = 0
-        while (end := self._buffer.find(b"\n", start)) < 0:
-            start = len(self._buffer)
-            if self._cancel.is_set():
-                raise LabError("The measurement was stopped.")
-            if not select.select([out], [], [], LOOK)[0]:
-                if monotonic() > deadline:
-                    where = f"pid {self._child.pid}"
-                    raise LabError(f"The load client was silent for {SILENCE:.0f} s.", where=where)
-                continue
-            data = os.read(out, 1 << 20)
-            if not data:
-                raise self._died()
-            self._buffer += data
-            deadline = monotonic() + SILENCE
-        line = bytes(self._buffer[:end])
-        del self._buffer[: end + 1]
-        return line
+        return self._child.stdout.fileno()
+
+    @property
+    def pid(self) -> int:
+        """Of the child."""
+        return self._child.pid
+
+    def read(self) -> list[Said]:
+        """What it has said since it was read last; waits where that is nothing.
+
+        :raises LabError: it died.
+        """
+        data = os.read(self.fileno(), 1 << 20)
+        if not data:
+            raise self._died()
+        *lines, rest = data.split(b"\n")
+        if not lines:
+            self._buffer += rest
+            return []
+        lines[0] = bytes(self._buffer) + lines[0]
+        self._buffer = bytearray(rest)
+        return [_read(line) for line in lines]
 
     def _died(self) -> LabError:
         code = self._child.wait(timeout=5)
         self._errors.seek(0)
         last = self._errors.read().decode(errors="replace").strip().splitlines()[-1:]
         return LabError(f"The load client ended with code {code}: {''.join(last) or 'no message'}.")
+
+
+def hear(workers: list[Worker], cancel: threading.Event) -> Iterator[tuple[Worker, Said]]:
+    """What these say, as it comes, while there are any in the list.
+
+    :raises LabError: cancelled, or one of them died or fell silent.
+    """
+    spoke = dict.fromkeys(workers, monotonic())
+    while workers:
+        if cancel.is_set():
+            raise LabError("The measurement was stopped.")
+        ready = select.select(workers, [], [], LOOK)[0]
+        for worker in list(workers):
+            if worker in ready:
+                spoke[worker] = monotonic()
+                for event in worker.read():
+                    yield worker, event
+            elif monotonic() > spoke[worker] + SILENCE:
+                raise LabError(f"The load client was silent for {SILENCE:.0f} s.", where=f"pid {worker.pid}")

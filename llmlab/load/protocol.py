@@ -25,6 +25,18 @@ class Order(Struct, tag=True, kw_only=True):
     plan: Plan
     warmup: bool
     repeat: int = 0
+    part: int = 0  # of so many; each has every `parts`-th request, or session, and its share of the streams
+    parts: int = 1
+
+
+class Go(Struct, tag=True, kw_only=True):
+    """To each of several workers when all are ready."""
+
+    zero: float  # when their run begins, by `perf_counter`: one clock for all processes of a machine
+
+
+class Ready(Struct, tag=True, kw_only=True):
+    """From each of several workers: its requests are made, it waits for `Go`."""
 
 
 class Tick(Struct, tag=True, kw_only=True):
@@ -46,8 +58,12 @@ class Done(Struct, tag=True, kw_only=True):
     full: float | None
     cpu: float  # CPU seconds of the worker over `wall`
     spun: float  # of these, spent waiting precisely for an arrival
-    lateness_p99: float  # seconds: open loop, of dispatch; closed loop, of the event loop
+    lateness_p99: float  # seconds, of the event loop
+    busiest: float | None = (
+        None  # of `cpu` without `spun`, what the busiest of several workers used; null: there was one
+    )
+    workers: int = 1
 
 
-Said = Tick | Done
-Heard = Setup | Order
+Said = Ready | Tick | Done
+Heard = Setup | Order | Go

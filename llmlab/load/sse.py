@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Sequence
+
 import msgspec
 
 
@@ -53,7 +55,8 @@ class Chunk(msgspec.Struct, gc=False):
 
 # Decoding every event into a typed struct costs 0.3 µs, half of three `in` tests on the bytes and a tenth of
 # json.loads (2.9 µs, same 235-byte chunk): so nothing is guessed from bytes.
-_decode = msgspec.json.Decoder(Chunk).decode
+_decoder = msgspec.json.Decoder(Chunk)
+_NO_ERROR = Chunk().error
 
 
 class EventStream:
@@ -89,36 +92,58 @@ class EventStream:
                 line = line[:-1]
             if not line:
                 if self._data:
-                    self._event(self._data[0] if len(self._data) == 1 else b"\n".join(self._data), now)
+                    self.event(self._data[0] if len(self._data) == 1 else b"\n".join(self._data), now)
                     self._data = []
             elif line.startswith(b"data:"):
                 self._data.append(line[6:] if line.startswith(b"data: ") else line[5:])
             # anything else is a comment or a field (event, id, retry) that carries no content
 
-    def _event(self, payload: bytes, now: float) -> None:
+    @property
+    def between(self) -> bool:
+        """Whether the bytes so far end with an event, none begun."""
+        return not self._tail and not self._data
+
+    def event(self, payload: bytes, now: float) -> None:
+        """Take the data of one whole event."""
         self.events += 1
         if payload == b"[DONE]":
             self.done = True
             return
         try:
-            chunk = _decode(payload)
+            chunk = _decoder.decode(payload)
         except msgspec.DecodeError as problem:
             self.error = self.error or f"an event that is not the expected JSON: {problem}: {_cut(payload)}"
             return
-        if bytes(chunk.error) != b"null":
-            self.error = self.error or error_text(payload)
-        for choice in chunk.choices:
-            delta = choice.delta
-            if choice.text or (delta is not None and (delta.content or delta.reasoning_content)):
-                self.chunks.append(now)
-                if self.text is not None:
-                    self.text.append(choice.text or (delta and delta.content) or "")
-            if choice.finish_reason is not None:
-                self.finish = choice.finish_reason
-        if chunk.usage is not None:
-            self.usage = chunk.usage
-        if chunk.timings is not None:
-            self.timings = chunk.timings
+        self._take((chunk,), (payload,), (now,))
+
+    def events_of(self, payloads: list[bytes], arrivals: Iterable[float]) -> bool:
+        """Take the data of many whole events of one line each: False when one of them is not the expected JSON, and nothing was taken."""
+        try:
+            chunks = _decoder.decode_lines(b"\n".join(payloads))  # half the time of as many calls
+        except msgspec.DecodeError:
+            return False
+        if len(chunks) != len(payloads):
+            return False
+        self.events += len(chunks)
+        self._take(chunks, payloads, arrivals)
+        return True
+
+    def _take(self, chunks: Sequence[Chunk], payloads: Sequence[bytes], arrivals: Iterable[float]) -> None:
+        for chunk, payload, now in zip(chunks, payloads, arrivals, strict=True):
+            if chunk.error is not _NO_ERROR and bytes(chunk.error) != b"null":
+                self.error = self.error or error_text(payload)
+            for choice in chunk.choices:
+                delta = choice.delta
+                if choice.text or (delta is not None and (delta.content or delta.reasoning_content)):
+                    self.chunks.append(now)
+                    if self.text is not None:
+                        self.text.append(choice.text or (delta and delta.content) or "")
+                if choice.finish_reason is not None:
+                    self.finish = choice.finish_reason
+            if chunk.usage is not None:
+                self.usage = chunk.usage
+            if chunk.timings is not None:
+                self.timings = chunk.timings
 
 
 def error_text(body: bytes) -> str:

@@ -12,8 +12,10 @@ from time import perf_counter
 
 from ..errors import LabError
 from ..records.schema import Plan, Sample
-from .client import Endpoint, Live, ask
+from .client import ask
+from .endpoint import Endpoint
 from .prompts import PATHS, body
+from .reply import Live
 
 
 class Users:

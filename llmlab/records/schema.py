@@ -121,6 +121,8 @@ class Noise(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     client_limited: bool  # the client, not the server, may have been the limit
     noisy: bool  # others took enough CPU to doubt the figures
     reason: str | None = None  # of noisy or client_limited, in words
+    client_processes: int = 1  # that sent the requests; client_cpu is of all of them together
+    piled: float | None = None  # share of chunks read together with the one before, whose arrivals are one
 
 
 class Counters(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):

@@ -7,7 +7,8 @@ two (--quick, ten minutes), so it runs only where it is named; so do `images` (d
 and `regions` (six minutes; --quick, two), `cluster` (root; three minutes; --quick, one) and `proof` (where the time of the tests goes: as long as they take; --workers N
 side by side, words for pytest after `--`), and `capacity` (the simulator beside SimPy and Ciw: 5 million requests take ten minutes
 and 5 GB; --quick, or `--requests 200000`, a minute), and `fleet` (the simulator beside real servers, 1, 2 and 3 of them: half an
-hour; --quick, five minutes; `--seconds 240 --repeats 3`, `--keep FOLDER` for its records). `--write` keeps their outcomes in data/.
+hour; --quick, five minutes; `--seconds 240 --repeats 3`, `--keep FOLDER` for its records). `clients --streams 8,64,512` (a C compiler; four minutes; --quick, two) measures the client on a stand-in that
+streams at a set rate, beside aiohttp and an earlier build, and where one process of it ends. `--write` keeps their outcomes in data/.
 """
 
 from __future__ import annotations
@@ -33,6 +34,7 @@ from .proof import proof
 from .race import race
 from .regions import regions
 from .startup import startup
+from .streams import limits, streams
 
 USUAL = ("clients", "ceiling", "startup", "grading")
 
@@ -56,12 +58,24 @@ def main() -> None:
     parser.add_argument(
         "--repeats", type=int, default=0, help="with fleet: replays, at each number of servers"
     )
+    parser.add_argument(
+        "--streams",
+        type=lambda said: [int(count) for count in said.split(",")],
+        help="with clients: on a stand-in that streams at a set rate instead, at these numbers of streams",
+    )
     parser.add_argument("--keep", type=Path, help="with fleet: a folder for its records")
     words = sys.argv[sys.argv.index("--") + 1 :] if "--" in sys.argv else []
     asked = parser.parse_args(sys.argv[1 : -len(words) - 1] if "--" in sys.argv else None)
     quick = asked.quick
     parts = {
-        "clients": lambda: race(3 if quick else 5, 32 if quick else 96),
+        "clients": lambda: (
+            [
+                *streams(3 if quick else 5, asked.streams),
+                *limits([30_000, 50_000] if quick else [20_000, 30_000, 40_000, 50_000, 60_000, 80_000]),
+            ]
+            if asked.streams
+            else race(3 if quick else 5, 32 if quick else 96)
+        ),
         "ceiling": lambda: ceiling(1 if quick else 3, ["20m"] if quick else ["20m", "200m"]),
         "startup": lambda: startup(3 if quick else 7),
         "grading": lambda: grading(1, 4, 2) if quick else grading(3, 12, 2),

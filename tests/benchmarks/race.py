@@ -46,7 +46,7 @@ def llmlab(server: Server, requests: int, turn: int) -> Lap:
 def other(name: str) -> Callable[[Server, int, int], Lap]:
     def lap(server: Server, requests: int, turn: int) -> Lap:
         plan = closed(CONCURRENCY, requests=requests, seed=turn)
-        vocab = vocabulary(server.url)
+        vocab = vocabulary(target_of(server))
         job = {
             "url": server.url + PATHS["completion"],
             "concurrency": CONCURRENCY,

@@ -14,7 +14,7 @@ import pytest
 
 from llmlab import Lab, LabError
 from llmlab.cli.main import main
-from llmlab.load import run as load_run
+from llmlab.load import noise as load_noise
 from llmlab.serve import Server, Spec
 from llmlab.show.measured import Measured
 from llmlab.system import owned
@@ -100,6 +100,6 @@ def test_a_noisy_run_names_the_other_notebooks_server(monkeypatch):
     server = "llama-server 20m on port 4321"
     found = [entry(server, os.getpid()), entry("load client", 1), entry("llama-server old", 1, alive=False)]
     monkeypatch.setattr(owned, "entries", lambda: found)
-    assert load_run._neighbours() == "", "one's own is not another's"
+    assert load_noise._neighbours() == "", "one's own is not another's"
     found.append(entry(server, 1))
-    assert load_run._neighbours() == f" (running beside this: {server}, of another notebook or check)"
+    assert load_noise._neighbours() == f" (running beside this: {server}, of another notebook or check)"

@@ -11,7 +11,9 @@ from typing import Any, ClassVar
 import pytest
 
 from llmlab.load import Target
-from llmlab.load.client import Endpoint, Live, ask
+from llmlab.load.client import ask
+from llmlab.load.endpoint import Endpoint
+from llmlab.load.reply import Live
 from llmlab.records.schema import Sample
 from llmlab.serve import Server, Spec
 

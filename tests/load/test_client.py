@@ -8,7 +8,9 @@ from time import perf_counter
 
 import pytest
 
-from llmlab.load.client import Endpoint, Live, Reply, ask, sample_of
+from llmlab.load.client import ask, sample_of
+from llmlab.load.endpoint import Endpoint
+from llmlab.load.reply import Live, Reply
 
 
 class NoSocket(asyncio.Transport):
@@ -36,7 +38,9 @@ def fed(*pieces: bytes):
             if not transport.cut:
                 reply.data_received(piece)
         reply.connection_lost(None)
-        return sample_of(reply, n=0, scheduled=0.0, sent=0.0, zero=perf_counter())
+        return sample_of(
+            reply, Endpoint.parse("http://127.0.0.1", None), n=0, scheduled=0.0, zero=perf_counter()
+        )
 
     return asyncio.run(run())
 
@@ -160,10 +164,33 @@ def test_an_error_in_the_middle_of_a_stream(talk, wire) -> None:
     broken = wire.event(
         {"error": {"code": 500, "message": "Context size has been exceeded.", "type": "server_error"}}
     )
+    began = perf_counter()
     sample = talk([wire.head + wire.chunk(wire.text("a")), wire.chunk(broken), "hang"])
     assert not sample.ok
     assert sample.error == "server_error: Context size has been exceeded."
+    assert sample.end is None
     assert len(sample.chunks) == 1
+    assert perf_counter() - began < 2.0, "it is seen while the server hangs on, not by the time-out of 5 s"
+
+
+def test_what_is_read_of_a_long_reply_is_not_kept_until_its_end(wire) -> None:
+    """A look decodes it and lets it go, some hundred reads at a time."""
+
+    async def run() -> list[int]:
+        reply = Reply(b"", live := Live(), asyncio.get_running_loop().create_future())
+        live.begin(reply)
+        reply.connection_made(NoSocket())
+        reply.data_received(wire.head + wire.chunk(wire.text("a")))
+        for _ in range(1000):
+            reply.data_received(wire.chunk(wire.text("a")))
+        kept = [len(reply._reads)]
+        while reply._reads:
+            live._look()
+            kept.append(len(reply._reads))
+        assert (live.tokens, live.open) == (1001, 1)
+        return kept
+
+    assert asyncio.run(run()) == [1000, 744, 488, 232, 0]
 
 
 def test_an_event_that_is_no_json(wire) -> None:
@@ -280,3 +307,40 @@ def test_addresses(url: str, host: str, port: int, prefix: str, tls: bool) -> No
     found = Endpoint.parse(url, None)
     assert (found.host, found.port, found.prefix, found.tls is not None) == (host, port, prefix, tls)
     assert b"Authorization" not in found.head
+
+
+def test_an_error_is_seen_while_the_server_hangs_on(wire) -> None:
+    """It comes in a read of its own, as all others do that are only kept."""
+
+    async def run() -> str | None:
+        reply = Reply(b"", live := Live(), asyncio.get_running_loop().create_future())
+        live.begin(reply)
+        reply.connection_made(NoSocket())
+        reply.data_received(wire.head + wire.chunk(wire.text("a")))
+        reply.data_received(wire.chunk(wire.event({"error": {"message": "no", "type": "server_error"}})))
+        assert not reply.finished.done()
+        await asyncio.wait_for(reply.finished, 5)
+        return reply.verdict()
+
+    assert asyncio.run(run()) == "server_error: no"
+
+
+def test_a_reply_is_over_with_its_last_byte(wire) -> None:
+    """Not before, and not only when the connection is gone, wherever its end is cut."""
+
+    async def run(start: list[bytes], *end: bytes) -> None:
+        reply = Reply(b"", Live(), asyncio.get_running_loop().create_future())
+        reply.connection_made(NoSocket())
+        for data in [wire.head, *start, *end[:-1]]:
+            reply.data_received(data)
+            assert not reply.finished.done()
+        reply.data_received(end[-1])
+        assert reply.finished.done()
+        assert reply.decode()
+        assert (reply.verdict(), reply.decoder.complete is not None) == (None, True)
+
+    *start, last = [wire.chunk(event) for event in wire.good()]
+    tail = last + wire.end
+    asyncio.run(run(start, tail))
+    for cut in range(1, len(tail)):
+        asyncio.run(run(start, tail[:cut], tail[cut:]))

@@ -15,7 +15,7 @@ import psutil
 import pytest
 
 from llmlab.load import Target, closed, measure, sessions
-from llmlab.load.client import Endpoint
+from llmlab.load.endpoint import Endpoint
 from llmlab.load.users import Users
 from llmlab.records import stats, store
 from llmlab.records.schema import ServerInfo

@@ -19,7 +19,7 @@ import pytest
 from llmlab import machine
 from llmlab.errors import LabError
 from llmlab.load import Progress, closed, constant, describe, measure, poisson, schedule, trace
-from llmlab.load import run as run_module
+from llmlab.load import noise as noise_module
 from llmlab.load.protocol import Done
 from llmlab.load.target import Target
 from llmlab.records import stats, store
@@ -355,7 +355,7 @@ def test_an_open_loop_that_reads_late_says_so_though_every_request_left_in_time(
     with firehose(target, together=24) as fast:
         (run,) = measure(fast, [plan]).runs
     assert not stats.failed(run)
-    assert run.noise.lateness_p99 > run_module.CLIENT_LATE
+    assert run.noise.lateness_p99 > noise_module.CLIENT_LATE
     assert run.noise.lateness_p99 > max(stats.lateness(run))
     assert run.noise.client_limited
     assert "event loop ran" in run.noise.reason
@@ -369,11 +369,22 @@ def judged(
     left: float = 0.0,
     foreign: float | None = 0.01,
     plan=None,
+    chunks: list[float] | None = None,
+    busiest: float | None = None,
 ):
     """`late`: the event loop, p99; `left`: every request, after it was due. Seconds."""
-    samples = [Sample(n=n, scheduled=n, sent=n + left) for n in range(200)]
-    done = Done(samples=samples, wall=1.0, full=1.0, cpu=cpu, spun=spun, lateness_p99=late)
-    return run_module._judge(plan or closed(1), done, machine.Shares(foreign=foreign, server=0.5))
+    samples = [Sample(n=n, scheduled=n, sent=n + left, chunks=chunks or []) for n in range(200)]
+    done = Done(
+        samples=samples,
+        wall=1.0,
+        full=1.0,
+        cpu=cpu,
+        spun=spun,
+        lateness_p99=late,
+        busiest=busiest,
+        workers=2 if busiest else 1,
+    )
+    return noise_module.judge(plan or closed(1), done, machine.Shares(foreign=foreign, server=0.5))
 
 
 def test_when_the_client_was_the_limit() -> None:
@@ -383,6 +394,32 @@ def test_when_the_client_was_the_limit() -> None:
     assert judged(cpu=0.9).client_limited
     assert not judged(cpu=0.9, spun=0.4).client_limited  # it only waited precisely
     assert judged(cpu=0.9, spun=0.4).client_cpu == 0.9
+
+
+def test_of_several_clients_the_busiest_is_the_limit() -> None:
+    assert not judged(cpu=1.2, busiest=0.6).client_limited
+    assert judged(cpu=1.2, busiest=0.6).client_cpu == 1.2
+    assert judged(cpu=1.2, busiest=0.9).reason == "the load client used 90% of a core"
+    assert judged(cpu=1.2, busiest=0.9).client_processes == 2
+
+
+def test_chunks_that_piled_up_at_a_late_client_make_it_the_limit() -> None:
+    piled = [
+        0.0,
+        0.004,
+        0.004,
+        0.008,
+        0.008,
+    ]  # 2 ms from one to the next, half of them read with the one before
+    apart = [0.0, 0.002, 0.004, 0.006, 0.008]
+    late = judged(chunks=piled, late=0.003)
+    assert (late.client_limited, late.piled) == (True, 0.5)
+    assert late.reason is not None
+    assert late.reason.startswith("50% of the chunks were read together")
+    assert not judged(chunks=piled, late=0.001).client_limited  # they came so, from a door that buffers
+    assert not judged(chunks=apart, late=0.003).client_limited
+    assert judged(chunks=apart, late=0.003).piled == 0.0
+    assert not judged(late=0.003).client_limited  # no chunks, no gap
 
 
 @pytest.mark.parametrize("plan", [closed(1), poisson(1), constant(1), trace([0.0])], ids=describe)
@@ -422,7 +459,7 @@ def test_foreign_load_is_seen_and_marked(target) -> None:
             other.kill()
             other.wait()
     assert run.noise.noisy
-    assert run.noise.foreign_cpu > run_module.FOREIGN
+    assert run.noise.foreign_cpu > noise_module.FOREIGN
     assert not stats.failed(run)
 
 
