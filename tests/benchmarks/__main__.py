@@ -1,4 +1,4 @@
-"""`uv run python -m tests.benchmarks [--quick] [clients|ceiling|startup|grading|flips|images|regions|cluster|proof|capacity|fleet ...]`: printed, not asserted.
+"""`uv run python -m tests.benchmarks [--quick] [clients|ceiling|startup|grading|flips|images|regions|cluster|proof|capacity|fleet|peers ...]`: printed, not asserted.
 
 Every number is a median with its range over alternating rounds. About five minutes on two cores; --quick, one. Where
 `aiperf` is on PATH, or LLMLAB_AIPERF names it, it takes part: three minutes more; --quick, one. So do `nbgrader` and
@@ -29,6 +29,7 @@ from .fleet import fleet
 from .flips import flips
 from .grading import grading
 from .images import images
+from .peers import peers
 from .proof import proof
 from .race import race
 from .regions import regions
@@ -43,7 +44,7 @@ def main() -> None:
     parser.add_argument(
         "what",
         nargs="*",
-        choices=[*USUAL, "flips", "images", "regions", "cluster", "proof", "capacity", "fleet", []],
+        choices=[*USUAL, "flips", "images", "regions", "cluster", "proof", "capacity", "fleet", "peers", []],
         default=[],
     )
     parser.add_argument("--quick", action="store_true", help="fewer rounds, smaller loads, about a minute")
@@ -56,7 +57,7 @@ def main() -> None:
     parser.add_argument(
         "--repeats", type=int, default=0, help="with fleet: replays, at each number of servers"
     )
-    parser.add_argument("--keep", type=Path, help="with fleet: a folder for its records")
+    parser.add_argument("--keep", type=Path, help="with fleet: a folder for its records; with peers: for environments")
     words = sys.argv[sys.argv.index("--") + 1 :] if "--" in sys.argv else []
     asked = parser.parse_args(sys.argv[1 : -len(words) - 1] if "--" in sys.argv else None)
     quick = asked.quick
@@ -73,6 +74,7 @@ def main() -> None:
         "fleet": lambda: fleet(
             asked.seconds or (80 if quick else 240), asked.repeats or (1 if quick else 3), asked.keep
         ),
+        "peers": lambda: peers(1 if quick else 3, 32 if quick else 128, asked.keep, write=asked.write),
         "flips": lambda: flips(3 if quick else 20, write=asked.write),
     }
     began = perf_counter()
