@@ -309,9 +309,7 @@ def peers(rounds: int, requests: int, keep: Path | None, *, write: bool) -> Iter
                         yield f"  {peer.name} failed: {problem}"
             about = f"{server.engine.version}, model 20m, 1 thread, {STREAMS} slots"
         rows = [
-            _row(peer, home, runs[peer.name], starts[peer.name], requests)
-            for peer in PEERS
-            if runs.get(peer.name)
+            _row(peer, runs[peer.name], starts[peer.name], requests) for peer in PEERS if runs.get(peer.name)
         ]
         yield from ("  " + " | ".join(row) for row in rows)
         if write:
@@ -405,21 +403,25 @@ def _tokenizer(folder: Path) -> None:
     (folder / "tokenizer_config.json").write_text(json.dumps(config))
 
 
-def _row(peer: Peer, home: Path, runs: list[PeerRun], start: PeerRun, requests: int) -> list[str]:
+def _row(peer: Peer, runs: list[PeerRun], start: PeerRun, requests: int) -> list[str]:
     def span(values: list[float | None], scale: float = 1.0) -> str:
         known = [value * scale for value in values if value is not None]
         return str(Spread.of(known)) if known else "–"
 
     version = peer.pins[0].partition("==")[2] if peer.pins else _own_version()
-    beyond: list[float | None] = [
-        (run.cpu - start.cpu) / max(1, run.tokens - start.tokens) * 1000
-        if run.tokens > start.tokens
-        else None
-        for run in runs
+    # ignore_eos: every good reply has all of its tokens, whatever a tool counted
+    written = [(requests - run.failed) * TOKENS for run in runs]
+    rates = [
+        run.rate * all_ / run.tokens if run.tokens else None for run, all_ in zip(runs, written, strict=True)
+    ]
+    beyond = [
+        (run.cpu - start.cpu) / (all_ - STREAMS * TOKENS) * 1000 if all_ > STREAMS * TOKENS else None
+        for run, all_ in zip(runs, written, strict=True)
     ]
     return [
         f"{peer.name} {version}",
         span([run.rate for run in runs]),
+        span(rates),
         span([run.p50 for run in runs], 1000),
         span([run.p99 for run in runs], 1000),
         f"{sum(run.failed for run in runs)} of {requests * len(runs)}",
@@ -437,10 +439,11 @@ def _own_version() -> str:
 HEADS = (
     "tool",
     "tokens/s that it reports",
+    "tokens/s, replies counted as the server wrote them",
     "TTFT p50, ms",
     "TTFT p99, ms",
     "failed",
-    "client CPU-s per 1,000 tokens, beyond start-up",
+    "client CPU-s per 1,000 tokens written, beyond start-up",
     "CPU-s to start",
 )
 
