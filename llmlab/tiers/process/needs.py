@@ -82,4 +82,5 @@ def gpu() -> Need:
 
     found = nvidia.driver()
     met = bool(found.gpus) and found.obstacle is None
-    return Need("gpu", met, found.line, "" if found.obstacle is None else found.obstacle.mend)
+    mend = "an NVIDIA GPU with its driver"
+    return Need("gpu", met, found.line, "" if met else found.obstacle.mend if found.obstacle else mend)
