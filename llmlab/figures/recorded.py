@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from matplotlib.axes import Axes
-from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
+from matplotlib.ticker import FuncFormatter, LogLocator, NullLocator
 
 from ..errors import LabError
 from ..records.schema import Record
@@ -80,7 +80,9 @@ def _about(record: Record) -> str:
     said = words.setting(record, range(len(record.servers)))
     made = [f"driver {device.driver}"] if device.driver else []
     made += [f"CUDA {device.cuda}"] if device.cuda else []
-    return said + (f" ({', '.join(made)})" if made else "") + f" Measured on {record.created[:10]}."
+    said += (f" ({', '.join(made)})" if made else "") + f" Measured on {record.created[:10]}."
+    doubts = words.doubts(record.runs, lambda run: f"concurrency {run.plan.concurrency}")
+    return f"{said} {doubts}" if doubts else said
 
 
 def _best(line: Sequence[Point]) -> float:
@@ -94,7 +96,7 @@ def _draw(axes: Axes, lines: Sequence[Sequence[Point]], names: Sequence[str], me
     axes.set_ylim(min(span.low for span in known) / 1.6, max(span.high for span in known) * 1.6)
     axes.yaxis.set_major_locator(LogLocator(base=10, subs=(1, 2, 5)))
     axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:,.10g}"))
-    axes.yaxis.set_minor_formatter(NullFormatter())
+    axes.yaxis.set_minor_locator(NullLocator())
     marks: list[Mark] = [series(place) for place in range(len(lines))]
     for line, each, mark in zip(lines, spans, marks, strict=True):
         draw_points(
@@ -106,6 +108,9 @@ def _draw(axes: Axes, lines: Sequence[Sequence[Point]], names: Sequence[str], me
             hollow=[point.noisy for point in line],
             crossed=[point.client_limited for point in line],
         )
-    label_ends(
-        axes, [(each[-1].median, name, mark) for each, name, mark in zip(spans, names, marks, strict=True)]
-    )
+    # "recorded:" above the GPU's name: long names would take the width of the panel
+    ends = [
+        (each[-1].median, name.replace(": ", ":\n", 1), mark)
+        for each, name, mark in zip(spans, names, marks, strict=True)
+    ]
+    label_ends(axes, ends, gap=0.15)

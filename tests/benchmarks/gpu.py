@@ -85,7 +85,7 @@ def gpu(sizes: Sizes, keep: Path | None, *, device: str, write: bool) -> Iterato
     if write and device != "cuda":
         raise LabError("data/recorded is for GPUs.", fix="--keep FOLDER")
     program = yield from _engine(device)
-    about = f"{nvidia.driver().line}" if device == "cuda" else "on the CPU"
+    about = nvidia.driver().line if device == "cuda" else "On the CPU, to try the script"
     slug = (
         re.sub(r"[^a-z0-9]+", "-", nvidia.driver().gpus[0].name.lower()).strip("-")
         if device == "cuda"
