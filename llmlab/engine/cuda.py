@@ -88,9 +88,13 @@ def view(argv: tuple[str, ...]) -> CudaView:
     holds = "it holds machine code for " + ", ".join(dict.fromkeys(held))
     lacking = [capability for capability, what in fits.items() if what == "none"]
     if lacking:
-        names = ", ".join(
-            f"{gpu.name} ({dotted(gpu.capability)})" for gpu in driver.gpus if gpu.capability in lacking
-        )  # type: ignore[arg-type] # None is not among them
+        pairs = [
+            (gpu.name, capability)
+            for gpu in driver.gpus
+            for capability in lacking
+            if gpu.capability == capability
+        ]
+        names = ", ".join(f"{name} ({dotted(capability)})" for name, capability in pairs)
         what = f"{holds}, and nothing that runs on the {names}: no kernel image is available for execution on the device"
         return CudaView(devices, compiled, held, Obstacle(what, BUILD))
     slow = [dotted(capability) for capability, what in fits.items() if what == "ptx"]

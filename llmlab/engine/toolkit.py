@@ -53,7 +53,12 @@ def chosen() -> CudaToolkit:
             f"CUDACXX=/usr/local/cuda-{major}/bin/nvcc llmlab engine build --cuda",
             without="a newer driver: sudo apt-get install nvidia-driver-580; sudo reboot",
         )
-    return CudaToolkit(nvcc, version, tuple(f"{capability}-real" for capability in driver.capabilities))
+    return CudaToolkit(nvcc, version, tuple(map(_word, driver.capabilities)))
+
+
+def _word(capability: int) -> str:
+    """CMake's word for machine code of one GPU: llama.cpp makes of 120 a 120a, code for that one alone (its ggml-cuda/CMakeLists.txt)."""
+    return f"{capability}a-real" if capability // 10 == 12 else f"{capability}-real"
 
 
 def _fits(nvcc: str, version: str, gpu: Gpu) -> None:

@@ -32,7 +32,7 @@ def nvcc(tmp_path, version):
     [
         ("h200", "12.8", ("90-real",)),
         ("rtx-4090", "12.4", ("89-real",)),
-        ("rtx-5090-older-build", "12.8", ("120-real",)),
+        ("rtx-5090-older-build", "12.8", ("120a-real",)),
         ("t4-build-for-newer", "11.8", ("75-real",)),
     ],
 )
