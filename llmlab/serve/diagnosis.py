@@ -33,7 +33,7 @@ def telling_line(log: Sequence[str]) -> str:
     errors = [line for line in tail if _ERROR.search(line)]
     cuda = [line for line in tail if _CUDA.search(line)]
     if cuda:
-        return re.sub(r"^[\d.]+ [EWI] (\w+ +)?", "", cuda[0]).strip()
+        return re.sub(r"^[\d.]+ [EWI] ", "", cuda[0]).strip()
     telling = [line for line in errors if not _USELESS.search(line)] or errors or tail
     return re.sub(r"^[\d.]+ [EWI] (\w+ +)?", "", telling[-1]).strip() if telling else "(it logged nothing)"
 
