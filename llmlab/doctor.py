@@ -91,7 +91,7 @@ def cuda() -> dict[str, Any]:
     """The NVIDIA driver and its GPUs, the toolkit, and what each engine here makes of them, as plain data.
 
     `says` are the sentences of it for a human, each with its command; one of an engine for the CPU alone is left out where there is
-    no GPU, and where another engine computes on it.
+    no GPU, and where another engine is for CUDA.
     """
     from . import engine
     from .engine import nvidia, toolkit
@@ -107,12 +107,13 @@ def cuda() -> dict[str, Any]:
         except LabError as error:
             compiler |= {"why": error.what, "mend": error.fix}
     works = any(view.devices and view.obstacle is None for view in views.values())
+    with_cuda = works or any(view.compiled for view in views.values())
     says = [(driver.obstacle.what, driver.obstacle.mend)] if driver.gpus and driver.obstacle else []
     if driver.gpus and not driver.obstacle:
         for line, view in views.items():
             if view.remark:
                 says.append((f"{line}: {view.remark}", ""))
-            elif view.obstacle and (not works or view.compiled):
+            elif view.obstacle and (view.compiled or not with_cuda):
                 says.append((f"{line}: {view.obstacle.what}", view.obstacle.mend))
         if not works and compiler["why"]:
             says.append((compiler["why"], compiler["mend"]))

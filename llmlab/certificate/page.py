@@ -236,7 +236,8 @@ def _machine(of: Certified) -> Html:
             "Engine",
             "; ".join(
                 dict.fromkeys(
-                    f"llama-server {server.engine_version}, {device_line(server.device)}" for server in servers
+                    f"llama-server {server.engine_version}, {device_line(server.device)}"
+                    for server in servers
                 )
             ),
         ),

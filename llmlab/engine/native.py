@@ -310,7 +310,10 @@ def _follow(argv: Sequence[str], environ: Mapping[str, str], log: Path, line_to:
     if code != 0:
         text = log.read_text(errors="replace").splitlines()
         marks = (" error:", "CMake Error", "fatal error", "No space left", "Killed")
-        first = next((line.strip() for line in text if any(mark in line for mark in marks)), "")
+        place = next((n for n, line in enumerate(text) if any(mark in line for mark in marks)), len(text))
+        first = " ".join(line.strip() for line in text[place : place + 1])
+        if "CMake Error" in first:  # what it is stands below where it is
+            first += " " + next((line.strip() for line in text[place + 1 :] if line.strip()), "")
         if "No space left" in first:
             raise OSError(errno.ENOSPC, first)
         raise LabError(

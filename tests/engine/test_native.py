@@ -95,6 +95,17 @@ def test_a_failed_build_names_its_first_error_and_goes_on_when_asked_again(toolb
     assert (toolbox / "cmake.log").read_text().count("\n") == 1  # not configured twice
 
 
+def test_cmakes_error_is_told_with_what_stands_below_it(toolbox, own_cache):
+    script(
+        toolbox / "bin" / "cmake",
+        "printf 'CMake Error at CMakeLists.txt:270 (message):\\n  CUDA Toolkit not found\\n'; exit 1\n",
+    )
+    ninja(toolbox)
+    with pytest.raises(LabError, match="could not be built") as caught:
+        build()
+    assert "CMakeLists.txt:270 (message): CUDA Toolkit not found (all of it" in caught.value.where
+
+
 def test_a_binary_that_does_not_run_is_not_installed(toolbox, own_cache):
     ninja(toolbox)
     path = toolbox / "bin" / "ninja"
