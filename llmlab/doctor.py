@@ -16,6 +16,7 @@ from dataclasses import asdict
 from typing import Any
 
 from . import tier
+from .errors import LabError
 from .system import jail, without
 from .tier import MAC, Need, program
 
@@ -86,6 +87,44 @@ def _tried(name: str) -> Need:
     return found
 
 
+def cuda() -> dict[str, Any]:
+    """The NVIDIA driver and its GPUs, the toolkit, and what each engine here makes of them, as plain data.
+
+    `says` are the sentences of it for a human, each with its command; one of an engine for the CPU alone is left out where there is
+    no GPU, and where another engine is for CUDA.
+    """
+    from . import engine
+    from .engine import nvidia, toolkit
+
+    driver = nvidia.driver()
+    found = [candidate.engine for candidate in engine.candidates() if candidate.engine is not None]
+    engines = list({program.argv: program for program in found}.values())
+    views = {program.line(): program.cuda() for program in engines}
+    compiler: dict[str, Any] = {"nvcc": None, "version": None, "architectures": [], "why": None, "mend": None}
+    if driver.gpus:
+        try:
+            compiler |= asdict(toolkit.chosen())
+        except LabError as error:
+            compiler |= {"why": error.what, "mend": error.fix}
+    works = any(view.devices and view.obstacle is None for view in views.values())
+    with_cuda = works or any(view.compiled for view in views.values())
+    says = [(driver.obstacle.what, driver.obstacle.mend)] if driver.gpus and driver.obstacle else []
+    if driver.gpus and not driver.obstacle:
+        for line, view in views.items():
+            if view.remark:
+                says.append((f"{line}: {view.remark}", ""))
+            elif view.obstacle and (view.compiled or not with_cuda):
+                says.append((f"{line}: {view.obstacle.what}", view.obstacle.mend))
+        if not works and compiler["why"]:
+            says.append((compiler["why"], compiler["mend"]))
+    return {
+        "driver": asdict(driver),
+        "toolkit": compiler,
+        "engines": {line: asdict(view) for line, view in views.items()},
+        "says": [{"what": what, "mend": mend} for what, mend in dict(says).items()],
+    }
+
+
 def report() -> dict[str, Any]:
     """Everything `llmlab doctor` knows, as plain data."""
     from . import __version__, engine, machine
@@ -100,5 +139,6 @@ def report() -> dict[str, Any]:
             {"kind": candidate.kind, "found": candidate.engine is not None, "detail": candidate.detail}
             for candidate in engine.candidates()
         ],
+        "cuda": cuda(),
         "needs": [asdict(requirement) for requirement in found],
     }

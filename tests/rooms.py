@@ -47,6 +47,7 @@ ROLES = {
     "notebook": "notebook",
     "lost": "notebook",
     "offload": "notebook",
+    "recorded": "notebook",
     "probes": "probes",
     "claims": "probes",
     "cuda": "probes",

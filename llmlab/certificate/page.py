@@ -15,6 +15,7 @@ from ..capacity import claims, plan
 from ..checks.result import SIGNS
 from ..course.journal import answer
 from ..errors import LabError
+from ..figures.words import device_line
 from ..records.schema import Record, Table
 from ..show.markup import Html, document, join, tag, terms
 from ..submissions.text import clean, printable
@@ -231,7 +232,15 @@ def _machine(of: Certified) -> Html:
     servers = [server for record in records if isinstance(record, Record) for server in record.servers]
     rows = [
         ("Machine", "; ".join(dict.fromkeys(record.machine.line for record in records))),
-        ("Engine", "; ".join(dict.fromkeys(f"llama-server {server.engine_version}" for server in servers))),
+        (
+            "Engine",
+            "; ".join(
+                dict.fromkeys(
+                    f"llama-server {server.engine_version}, {device_line(server.device)}"
+                    for server in servers
+                )
+            ),
+        ),
         (
             "Model",
             "; ".join(

@@ -29,3 +29,10 @@ def show_doctor(report: dict[str, Any]) -> None:
         for need in report["needs"]
     ]
     table("", ["", "need", "found", "to bring it"], rows)
+    show_cuda(report["cuda"])
+
+
+def show_cuda(cuda: dict[str, Any]) -> None:
+    """Print what stands between the GPUs that are here and the engines; nothing where nothing does."""
+    for said in cuda["says"]:
+        print(f"CUDA: {said['what']}" + (f"\n      {said['mend']}" if said["mend"] else ""))

@@ -271,7 +271,8 @@ def _reset(args: argparse.Namespace) -> int:
 
 
 def _engine(args: argparse.Namespace) -> int:
-    from .. import engine
+    from .. import doctor, engine
+    from .doctor import show_cuda
 
     if args.what == "build":
         from .frontdoor import build_engine
@@ -279,6 +280,7 @@ def _engine(args: argparse.Namespace) -> int:
         return build_engine(cuda=args.cuda, as_json=args.json)
     rungs = engine.candidates()
     chosen = engine.find()
+    seen = doctor.cuda()
     if args.json:
         print_json(
             {
@@ -292,6 +294,7 @@ def _engine(args: argparse.Namespace) -> int:
                     {"kind": rung.kind, "found": rung.engine is not None, "detail": rung.detail}
                     for rung in rungs
                 ],
+                "cuda": seen,
             }
         )
         return 0
@@ -301,6 +304,7 @@ def _engine(args: argparse.Namespace) -> int:
     ]
     table("", ["", "from", "found"], rows)
     print(f"in use: {chosen.line()}")
+    show_cuda(seen)
     return 0
 
 

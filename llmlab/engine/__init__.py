@@ -7,13 +7,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from .find import Candidate, Engine, candidates, find
+from .find import Candidate, Engine, candidates, find, no_cuda
 from .flags import Flag, FlagTable, Value
 
 if TYPE_CHECKING:
     from .native import build
 
-__all__ = ["Candidate", "Engine", "Flag", "FlagTable", "Value", "build", "candidates", "find"]
+__all__ = ["Candidate", "Engine", "Flag", "FlagTable", "Value", "build", "candidates", "find", "no_cuda"]
 
 
 def __getattr__(name: str) -> object:

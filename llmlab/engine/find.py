@@ -12,13 +12,14 @@ from pathlib import Path
 from ..errors import LabError
 from ..system import without
 from ..system.paths import cached
-from . import cpu, probe
+from . import cpu, nvidia, probe
+from .cuda import BUILD, CudaView, view
 from .flags import FlagTable
+from .nvidia import Obstacle
 from .probe import Kind
 
 WHEEL = "xllamacpp==2026.10.11549"  # as pyproject.toml pins it
 NATIVE_VERSION = "llama-cpp-python-0.3.36-r3"  # -r: of our recipe, in `native`
-_MEND = {"cuda": "llmlab engine build --cuda"}
 _CAPABILITIES = ("router", "signals", "exit-codes", "batched-bench", "cuda")
 
 
@@ -42,6 +43,10 @@ class Engine:
     def devices(self) -> list[str]:
         """The devices it can compute on besides the CPU, e.g. `["CUDA0: NVIDIA H100 80GB HBM3 (…)"]`."""
         return list(_devices(self.argv))
+
+    def cuda(self) -> CudaView:
+        """What it sees of CUDA, and what keeps it from the GPUs that are here."""
+        return _view(self.argv)
 
     def beside(self, tool: str) -> Path | None:
         """Another of llama.cpp's programs next to this one ("llama-batched-bench"); None when not there."""
@@ -83,7 +88,7 @@ def find(path: str | Path | None = None, *, need: Iterable[str] = ()) -> Engine:
         engine = _explicit(explicit, named="LLMLAB_ENGINE" if path is None else None)
         lacking = wanted - engine.capabilities
         if lacking:
-            raise _lacks(lacking, engine.line(), chosen=True)
+            raise _lacks(lacking, engine, chosen=True)
         return engine
     found = []
     reasons = []
@@ -96,7 +101,7 @@ def find(path: str | Path | None = None, *, need: Iterable[str] = ()) -> Engine:
             found.append(candidate.engine)
     if found:
         best = min(found, key=lambda engine: len(wanted - engine.capabilities))
-        raise _lacks(wanted - best.capabilities, best.line(), chosen=False)
+        raise _lacks(wanted - best.capabilities, best, chosen=False)
     why = "; ".join(reasons)
     raise LabError(
         "No llama-server can be started on this machine.",
@@ -147,7 +152,7 @@ def at(path: Path, kind: Kind = "path") -> Engine:
         has.add("router")
     if os.access(path.resolve().parent / "llama-batched-bench", os.X_OK):
         has.add("batched-bench")
-    if any(device.startswith("CUDA") for device in _devices(argv)):
+    if _computes(argv):
         has.add("cuda")
     return Engine(kind, argv, found.version, frozenset(has))
 
@@ -187,6 +192,16 @@ def _devices(argv: tuple[str, ...]) -> tuple[str, ...]:
     return () if without.taken("gpu") else probe.devices(argv)
 
 
+def _view(argv: tuple[str, ...]) -> CudaView:
+    return CudaView(obstacle=Obstacle(without.WORDS, without.MEND)) if without.taken("gpu") else view(argv)
+
+
+def _computes(argv: tuple[str, ...]) -> bool:
+    """Whether it lists a CUDA device and has machine code for it."""
+    seen = _view(argv)
+    return bool(seen.devices) and seen.obstacle is None
+
+
 def _on_path() -> Iterator[Candidate]:
     if without.taken("binary"):
         yield Candidate("PATH", None, without.WORDS)
@@ -220,12 +235,12 @@ def _wheel() -> Iterator[Candidate]:
     except LabError as error:
         yield Candidate("wheel", None, error.what)
         return
-    has = frozenset({"cuda"} if any(d.startswith("CUDA") for d in _devices(probe.HOST)) else ())
+    has = frozenset({"cuda"} if _computes(probe.HOST) else ())
     engine = Engine("wheel", probe.HOST, found.version, has)
     yield Candidate("wheel", engine, engine.line())
 
 
-def _lacks(lacking: frozenset[str], line: str, *, chosen: bool) -> LabError:
+def _lacks(lacking: frozenset[str], engine: Engine, *, chosen: bool) -> LabError:
     what = {
         "router": "a router (several models behind one port)",
         "signals": "llama-server's own signal handling",
@@ -235,8 +250,17 @@ def _lacks(lacking: frozenset[str], line: str, *, chosen: bool) -> LabError:
     }
     missing = " and ".join(what[name] for name in _CAPABILITIES if name in lacking)
     which = "the chosen one has not" if chosen else "none here has"
+    obstacle = no_cuda(engine) if "cuda" in lacking else None
     return LabError(
-        f"This needs an engine with {missing}, which {which}.",
-        where=line,
-        fix=_MEND["cuda"] if "cuda" in lacking else "llmlab engine build",
+        f"This needs an engine with {missing}, which {which}" + (f": {obstacle.what}." if obstacle else "."),
+        where=engine.line(),
+        fix=obstacle.mend if obstacle else "llmlab engine build",
     )
+
+
+def no_cuda(engine: Engine) -> Obstacle:
+    """What keeps this engine from a CUDA device: the machine first (no GPU, no driver), then the engine itself."""
+    driver = nvidia.driver()
+    if not driver.gpus and driver.obstacle is not None:
+        return driver.obstacle
+    return engine.cuda().obstacle or Obstacle("it lists no CUDA device", BUILD)

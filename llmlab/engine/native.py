@@ -21,8 +21,12 @@ from pathlib import Path
 from ..errors import LabError
 from ..system import without
 from ..system.paths import cache_dir
-from . import cpu
+from . import cpu, toolkit
+from .architectures import fit
+from .cuda import forget, noted
 from .find import Engine, at, native_relative
+from .nvidia import driver
+from .toolkit import CudaToolkit
 
 REQUIREMENT = "llama-cpp-python==0.3.36"
 SHA256 = "832db0699007f1be95a7e41ef12e88926b02ba836461e36a36372db2760c1a2e"
@@ -59,7 +63,7 @@ class _Tools:
     cmake: str
     ninja: str
     environ: Mapping[str, str]
-    cuda: str | None
+    cuda: CudaToolkit | None
 
 
 def build(*, cuda: bool = False, say: Say | None = None, jobs: int | None = None) -> Engine:
@@ -67,19 +71,19 @@ def build(*, cuda: bool = False, say: Say | None = None, jobs: int | None = None
 
     Progress goes to `say` ("[127/210] …"). An interrupted build goes on where it stopped, and what is built
     already is returned at once. The build runs at low priority, with as many `jobs` as there are CPUs and
-    memory for.
+    memory for. With `cuda` it makes machine code for the GPUs that are here, or those that CUDAARCHS names, and none else.
 
-    :raises LabError: no compiler (or, with `cuda`, no nvcc), pip's or the compiler's failure with its first
-        error, another build under way, or a full disk.
+    :raises LabError: no compiler (or, with `cuda`, no toolkit for these GPUs: `toolkit.chosen`), pip's or the compiler's failure
+        with its first error, another build under way, or a full disk.
     """
     tell = say or (lambda _line: None)
     target = cache_dir() / native_relative(cuda=cuda)
     binary = target / "bin" / "llama-server"
-    if binary.exists():
+    if binary.exists() and not (cuda and _for_other_gpus(binary)):
         tell(f"already built: {binary}")
         return at(binary, "built")
     compiler = _compiler()
-    nvcc = _nvcc() if cuda else None
+    nvcc = toolkit.chosen() if cuda else None
     work = target.parent / f".build-{target.name}"
     try:
         work.mkdir(parents=True, exist_ok=True)
@@ -97,9 +101,16 @@ def build(*, cuda: bool = False, say: Say | None = None, jobs: int | None = None
             fix="free some space, or set LLMLAB_CACHE to another folder; then again: it goes on where it was",
         ) from None
     shutil.rmtree(work, ignore_errors=True)
+    forget()
     engine = at(binary, "built")
     tell(f"built: {engine.line()}")
     return engine
+
+
+def _for_other_gpus(binary: Path) -> bool:
+    """Whether a build with CUDA holds no machine code for a GPU of this machine: another one was put in since."""
+    held = noted((str(binary),))
+    return bool(held) and any(fit(capability, held) != "code" for capability in driver().capabilities)
 
 
 def _compiler() -> str:
@@ -113,20 +124,6 @@ def _compiler() -> str:
         where=f"CXX={wanted}" if wanted else "looked for c++, g++ and clang++ on PATH",
         fix=_COMPILER,
         without="the wheel's engine needs no compiler: LLMLAB_ENGINE=wheel",
-    )
-
-
-def _nvcc() -> str:
-    for name in (os.environ.get("CUDACXX"), "nvcc", "/usr/local/cuda/bin/nvcc"):
-        found = shutil.which(name) if name else None
-        if found:
-            return found
-    raise LabError(
-        "There is no nvcc, CUDA's compiler, to build with.",
-        where="looked at CUDACXX, PATH and /usr/local/cuda/bin",
-        fix="install the CUDA toolkit (12.8 or newer): sudo apt-get install -y cuda-toolkit; "
-        "or conda install -c nvidia cuda-toolkit",
-        without="llmlab engine build (the CPU alone)",
     )
 
 
@@ -161,7 +158,7 @@ def _alone(work: Path) -> Iterator[None]:
         yield
 
 
-def _tools(work: Path, nvcc: str | None, tell: Say) -> _Tools:
+def _tools(work: Path, nvcc: CudaToolkit | None, tell: Say) -> _Tools:
     environ = dict(os.environ)
     found = {name: shutil.which(name) for name in ("cmake", "ninja")}
     lacking = [name for name, path in found.items() if path is None]
@@ -238,7 +235,11 @@ def configure_argv(source: Path, out: Path, tools: _Tools) -> list[str]:
     if cpu.amx_fails(os.environ.get("CXX") or shutil.which("c++") or "g++"):
         argv += [f"-DCMAKE_C_FLAGS={cpu.NO_AMX}", f"-DCMAKE_CXX_FLAGS={cpu.NO_AMX}"]
     if tools.cuda is not None:
-        argv += ["-DGGML_CUDA=ON", f"-DCMAKE_CUDA_COMPILER={tools.cuda}"]
+        argv += [
+            "-DGGML_CUDA=ON",
+            f"-DCMAKE_CUDA_COMPILER={tools.cuda.nvcc}",
+            f"-DCMAKE_CUDA_ARCHITECTURES={';'.join(tools.cuda.architectures)}",
+        ]
     return argv
 
 
@@ -264,7 +265,8 @@ def _compile(work: Path, source: Path, tools: _Tools, jobs: int, tell: Say) -> N
     out = work / "out"
     nice = shutil.which("nice")
     quietly = [nice, "-n", "10"] if nice else []
-    if not (out / "build.ninja").exists():
+    # with CUDA always: what an interrupted build was for may be another GPU than is here now
+    if tools.cuda is not None or not (out / "build.ninja").exists():
         tell("configuring")
         _follow(configure_argv(source, out, tools), tools.environ, work / "configure.log", lambda _line: None)
     tell(f"compiling with {jobs} jobs")
@@ -308,7 +310,10 @@ def _follow(argv: Sequence[str], environ: Mapping[str, str], log: Path, line_to:
     if code != 0:
         text = log.read_text(errors="replace").splitlines()
         marks = (" error:", "CMake Error", "fatal error", "No space left", "Killed")
-        first = next((line.strip() for line in text if any(mark in line for mark in marks)), "")
+        place = next((n for n, line in enumerate(text) if any(mark in line for mark in marks)), len(text))
+        first = " ".join(line.strip() for line in text[place : place + 1])
+        if "CMake Error" in first:  # what it is stands below where it is
+            first += " " + next((line.strip() for line in text[place + 1 :] if line.strip()), "")
         if "No space left" in first:
             raise OSError(errno.ENOSPC, first)
         raise LabError(
@@ -336,7 +341,9 @@ def _install(work: Path, target: Path, compiler: str, tools: _Tools) -> None:
         "sha256": SHA256,
         "commit": _COMMIT,
         "compiler": compiler,
-        "nvcc": tools.cuda,
+        "nvcc": tools.cuda.nvcc if tools.cuda else None,
+        "cuda": tools.cuda.version if tools.cuda else None,
+        "architectures": list(tools.cuda.architectures) if tools.cuda else None,
     }
     (part / "build.json").write_text(json.dumps({**note, "flags": list(_FLAGS)}, indent=2) + "\n")
     with suppress(FileNotFoundError):

@@ -34,12 +34,12 @@ class Probe:
     help: str
 
 
-def _run(argv: tuple[str, ...], flag: str) -> subprocess.CompletedProcess[str]:
+def _run(argv: tuple[str, ...], *words: str) -> subprocess.CompletedProcess[str]:
     # LLAMA_ARG_* would be read before --help is answered, and a wrong one would be the answer
     environ = {key: value for key, value in os.environ.items() if not key.startswith("LLAMA_")}
     try:
         return subprocess.run(
-            [*argv, flag],
+            [*argv, *words],
             capture_output=True,
             text=True,
             errors="replace",
@@ -49,7 +49,9 @@ def _run(argv: tuple[str, ...], flag: str) -> subprocess.CompletedProcess[str]:
             check=False,
         )
     except subprocess.TimeoutExpired:
-        raise LabError(f"llama-server {flag} gave no answer in {_SECONDS:.0f} s.", where=argv[0]) from None
+        raise LabError(
+            f"llama-server {words[0]} gave no answer in {_SECONDS:.0f} s.", where=argv[0]
+        ) from None
     except OSError as error:
         # ENOEXEC: a binary of another system, or a script without its first line
         raise LabError(f"llama-server cannot be run: {error.strerror}.", where=argv[0]) from None
@@ -128,15 +130,33 @@ def _version(text: str) -> str:
 
 
 @functools.lru_cache(maxsize=32)
-def devices(argv: tuple[str, ...]) -> tuple[str, ...]:
-    """The devices besides the CPU that the engine lists; () also when it does not answer."""
+def listed(argv: tuple[str, ...]) -> str:
+    """All that the engine says when it is asked for its devices; "" when it does not answer."""
     try:
         done = _run(argv, "--list-devices")
     except LabError:
-        return ()
-    _, _, listed = done.stdout.partition("Available devices:")
-    lines = [line.strip() for line in listed.splitlines() if line.startswith("  ")]
+        return ""
+    return f"{done.stderr}\n{done.stdout}"
+
+
+def devices(argv: tuple[str, ...]) -> tuple[str, ...]:
+    """The devices besides the CPU that the engine lists; () also when it does not answer."""
+    _, _, said = listed(argv).partition("Available devices:")
+    lines = [line.strip() for line in said.splitlines() if line.startswith("  ")]
     return tuple(line for line in lines if ":" in line and line != "(none)")
+
+
+@functools.lru_cache(maxsize=32)
+def system_info(argv: tuple[str, ...]) -> str:
+    """What the engine says of its build before it opens a model, here one that is none; "" when it does not answer.
+
+    llama-server prints `system_info: … | CUDA : ARCHS = 900 | … | CPU : …` at verbosity 4, and ends when the model cannot be read.
+    """
+    try:
+        done = _run(argv, "--model", os.devnull, "--port", "0", "--log-verbosity", "4")
+    except LabError:
+        return ""
+    return f"{done.stderr}\n{done.stdout}"
 
 
 @functools.lru_cache(maxsize=32)

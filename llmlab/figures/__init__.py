@@ -8,9 +8,10 @@ from __future__ import annotations
 from .latency import latency_cdf
 from .live import live
 from .picture import Picture
+from .recorded import recorded
 from .sessions import sessions
 from .threads import threads
 from .throughput import throughput
 from .timeline import timeline
 
-__all__ = ["Picture", "latency_cdf", "live", "sessions", "threads", "throughput", "timeline"]
+__all__ = ["Picture", "latency_cdf", "live", "recorded", "sessions", "threads", "throughput", "timeline"]

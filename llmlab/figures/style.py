@@ -233,9 +233,13 @@ def spread(places: Sequence[float], gap: float, *, low: float = 0.0, high: float
 
 
 def label_ends(axes: Axes, ends: Sequence[tuple[float, str, Mark]], *, gap: float = 0.085) -> None:
-    """Name each line at the right edge, beside its last value, none over another; "" is not named."""
+    """Name each line at the right edge, beside its last value, none over another; "" is not named. Axes from 0, or logarithmic."""
     named = [end for end in ends if end[1] and np.isfinite(end[0])]
-    wanted = [value / axes.get_ylim()[1] for value, _, _ in named]
+    low, high = axes.get_ylim()
+    if axes.get_yscale() == "log":
+        wanted = [float(np.log(value / low) / np.log(high / low)) for value, _, _ in named]
+    else:
+        wanted = [value / high for value, _, _ in named]
     for (_, text, mark), place in zip(named, spread(wanted, gap, low=0.02, high=1.02), strict=True):
         axes.text(
             1.015,

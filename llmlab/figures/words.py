@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 
-from ..records.schema import Plan, Record, Run, ServerInfo
+from ..records.schema import Device, Plan, Record, Run, ServerInfo
 
 
 def number(value: float) -> str:
@@ -44,13 +44,17 @@ _ENGINES = {
 
 
 def engine_line(server: ServerInfo) -> str:
-    """Engine, model and device of one server, for a caption; a device asked for and not found is said."""
-    parts = [f"{server.model} on {_ENGINES.get(server.engine, server.engine)} {server.engine_version}"]
-    device = server.device
-    parts.append(device.name or device.used.upper() if device.used != "cpu" else "CPU")
+    """Engine, model and device of one server, for a caption."""
+    engine = f"{server.model} on {_ENGINES.get(server.engine, server.engine)} {server.engine_version}"
+    return f"{engine}, {device_line(server.device)}"
+
+
+def device_line(device: Device) -> str:
+    """What a server computed on; a device asked for and not found is said, and what made a found one slow."""
+    used = device.name or device.used.upper() if device.used != "cpu" else "CPU"
     if device.asked != device.used:
-        parts[-1] += f" ({device.asked} was asked for: {device.note or 'no such device found'})"
-    return ", ".join(parts)
+        return f"{used} ({device.asked} was asked for: {device.note or 'no such device found'})"
+    return f"{used} ({device.note})" if device.note else used
 
 
 def setting(record: Record, servers: Sequence[int]) -> str:

@@ -35,6 +35,8 @@ class Device(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     used: str = "cpu"  # cpu | cuda
     name: str | None = None  # the GPU's
     note: str | None = None  # why another one was used
+    driver: str | None = None  # the GPU's, its version
+    cuda: str | None = None  # the newest CUDA that this driver runs
 
 
 class ServerInfo(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):

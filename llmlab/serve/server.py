@@ -18,6 +18,7 @@ import psutil
 
 from .. import engine as engines
 from .. import models
+from ..engine import nvidia
 from ..engine.flags import STARTS_PROGRAMS
 from ..errors import LabError
 from ..records.schema import Device, ServerInfo, Throttle
@@ -69,10 +70,18 @@ class Server(Api):
         self.exit_code: int | None = None  # None: it has not ended
         self.seconds_to_ready: float | None = None  # from its start to the first 200 of /health
         self.key = spec.api_key()  # what requests are let in with; None: any are
-        self.engine = engines.find(self._engine_path(), need=need)  # the program that serves
+        self.engine = self._find_engine()  # the program that serves
         self.model = models.get(spec.model_path())  # the file that it loads
         self.folder = state_dir() / "servers" / uuid.uuid4().hex[:12]  # its own; gone when it has ended
         self.log = self.folder / "server.log"  # what it has written
+
+    def _find_engine(self) -> engines.Engine:
+        path = self._engine_path()
+        if self.spec.device == "cuda" and path is None:
+            # a llama-server for the CPU on PATH comes before our own with CUDA, which is what was asked for
+            with contextlib.suppress(LabError):
+                return engines.find(need=(*self.need, "cuda"))
+        return engines.find(path, need=self.need)
 
     def _engine_path(self) -> str | None:
         name = self.spec.engine
@@ -97,8 +106,7 @@ class Server(Api):
         key_file = flags.get("api-key-file")
         if isinstance(key_file, str):
             flags["api-key-file"] = str(spec.folder / key_file)
-        if spec.device != "cpu":
-            flags |= self._gpu(flags)
+        flags |= self._gpu(flags) if spec.device != "cpu" else self._cpu()
         flags = {"model": str(self.model.path), "host": host, "port": port, **flags}
         self.host, self.port = host, port
         table = self.engine.flags()
@@ -140,22 +148,36 @@ class Server(Api):
         return self._free
 
     def _gpu(self, flags: Mapping[str, Value]) -> dict[str, Value]:
-        """The flags that put the layers on the asked device; none when there is no such device."""
+        """The flags that put the layers on the asked device; where there is no such device, those that keep them on the CPU."""
         asked = self.spec.device
         if asked != "cuda":
             raise LabError(
                 f"Unknown device {asked!r}.", where=self.spec.where("device"), fix='"cpu" or "cuda"'
             )
-        found = [name for name in self.engine.devices() if name.upper().startswith("CUDA")]
-        if not found:
+        view = self.engine.cuda()
+        if not view.devices or view.obstacle is not None:
+            obstacle = engines.no_cuda(self.engine)
             self.device = Device(
                 asked="cuda",
                 used="cpu",
-                note=f"no CUDA device in reach of this engine ({self.engine.line()}): it runs on the CPU",
+                note=f"no CUDA device in reach of this engine ({self.engine.line()}), so it runs on the CPU: {obstacle.what}; "
+                f"{obstacle.mend}",
             )
-            return {}
-        self.device = Device(asked="cuda", used="cuda", name=found[0])
-        return {"device": found[0].split(":")[0], "n-gpu-layers": flags.get("n-gpu-layers", "all")}
+            return self._cpu()
+        driver = nvidia.driver()
+        self.device = Device(
+            asked="cuda",
+            used="cuda",
+            name=view.devices[0],
+            note=view.remark,
+            driver=driver.version,
+            cuda=driver.cuda,
+        )
+        return {"device": view.devices[0].split(":")[0], "n-gpu-layers": flags.get("n-gpu-layers", "all")}
+
+    def _cpu(self) -> dict[str, Value]:
+        """The flag that keeps an engine on the CPU; none where it has nothing else. (llama-server's own default is any GPU it finds.)"""
+        return {"device": "none"} if self.engine.devices() else {}
 
     @property
     def command(self) -> str:

@@ -205,13 +205,23 @@ lab.stop()
 # ## If you have an NVIDIA GPU
 #
 # Then the interesting number is how many of the model's layers lie on it. This starts a server for each of seven numbers and draws
-# tokens per second against them: read it from left (no layer) to right (all), and see how much the last layers bring. No
-# machine on which this course is made has a GPU: it was never run on one, and is not graded.
+# tokens per second against them: read it from left (no layer) to right (all), and see how much the last layers bring. Where it
+# cannot, it says in one sentence what stands between a server and the GPU, and the command that mends it; `llmlab doctor` says the
+# same. No machine on which this course is made has a GPU: it was never run on one, and is not graded.
 
 # %% id="offload"
 from llmlab.tiers.process.for_labs import offload
 
 offload(lab)
+
+# %% [markdown] id="recorded-text"
+# And if you have none: what somebody else's GPU did with the same model and the same client, beside what your machine did in lab 01.
+# Both scales are logarithmic, so equal steps are equal factors.
+
+# %% id="recorded"
+from llmlab.tiers.process.for_labs import recorded
+
+recorded(lab)
 
 # %% [markdown] id="summary" tags=["summary"]
 # ## What you did

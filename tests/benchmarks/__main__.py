@@ -1,4 +1,4 @@
-"""`uv run python -m tests.benchmarks [--quick] [clients|ceiling|startup|grading|flips|images|regions|cluster|proof|capacity|fleet ...]`: printed, not asserted.
+"""`uv run python -m tests.benchmarks [--quick] [clients|ceiling|startup|grading|flips|images|regions|cluster|proof|capacity|fleet|peers|gpu ...]`: printed, not asserted.
 
 Every number is a median with its range over alternating rounds. About five minutes on two cores; --quick, one. Where
 `aiperf` is on PATH, or LLMLAB_AIPERF names it, it takes part: three minutes more; --quick, one. So do `nbgrader` and
@@ -28,8 +28,10 @@ from .ceiling import ceiling
 from .cluster import cluster
 from .fleet import fleet
 from .flips import flips
+from .gpu import FULL, QUICK, gpu
 from .grading import grading
 from .images import images
+from .peers import peers
 from .proof import proof
 from .race import race
 from .regions import regions
@@ -45,11 +47,24 @@ def main() -> None:
     parser.add_argument(
         "what",
         nargs="*",
-        choices=[*USUAL, "flips", "images", "regions", "cluster", "proof", "capacity", "fleet", []],
+        choices=[
+            *USUAL,
+            "flips",
+            "images",
+            "regions",
+            "cluster",
+            "proof",
+            "capacity",
+            "fleet",
+            "peers",
+            "gpu",
+            [],
+        ],
         default=[],
     )
     parser.add_argument("--quick", action="store_true", help="fewer rounds, smaller loads, about a minute")
     parser.add_argument("--write", action="store_true", help="with flips, images: keep the outcome in data/")
+    parser.add_argument("--cpu", action="store_true", help="with gpu: on the CPU, to try it")
     parser.add_argument("--workers", type=int, default=0, help="with proof: tests side by side")
     parser.add_argument("--requests", type=int, default=0, help="with capacity: simulated requests")
     parser.add_argument(
@@ -63,7 +78,11 @@ def main() -> None:
         type=lambda said: [int(count) for count in said.split(",")],
         help="with clients: on a stand-in that streams at a set rate instead, at these numbers of streams",
     )
-    parser.add_argument("--keep", type=Path, help="with fleet: a folder for its records")
+    parser.add_argument(
+        "--keep",
+        type=Path,
+        help="with fleet: a folder for its records; with gpu: likewise; with peers: for environments",
+    )
     words = sys.argv[sys.argv.index("--") + 1 :] if "--" in sys.argv else []
     asked = parser.parse_args(sys.argv[1 : -len(words) - 1] if "--" in sys.argv else None)
     quick = asked.quick
@@ -86,6 +105,10 @@ def main() -> None:
         "cluster": lambda: cluster(1 if quick else 3),
         "fleet": lambda: fleet(
             asked.seconds or (80 if quick else 240), asked.repeats or (1 if quick else 3), asked.keep
+        ),
+        "peers": lambda: peers(1 if quick else 3, 32 if quick else 128, asked.keep, write=asked.write),
+        "gpu": lambda: gpu(
+            QUICK if quick else FULL, asked.keep, device="cpu" if asked.cpu else "cuda", write=asked.write
         ),
         "flips": lambda: flips(3 if quick else 20, write=asked.write),
     }

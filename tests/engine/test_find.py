@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import os
+import shutil
 import stat
 import sys
 
 import pytest
 
 from llmlab import engine
-from llmlab.engine import probe
+from llmlab.engine import cuda, nvidia, probe
 from llmlab.engine.find import native_relative
 from llmlab.errors import LabError
 
@@ -24,10 +25,19 @@ def own_cache(tmp_path, monkeypatch):
     monkeypatch.delenv("LLMLAB_ENGINE", raising=False)
     monkeypatch.delenv("LLMLAB_SHARED_CACHE", raising=False)
     monkeypatch.setenv("PATH", "/usr/bin:/bin")
-    for cached in (probe._ask, probe.devices):
-        cached.cache_clear()
+    monkeypatch.setattr(nvidia, "ROOT", tmp_path / "root")
+    monkeypatch.setattr(nvidia.shutil, "which", lambda name: None if name == "nvidia-smi" else WHICH(name))
+    forget()
     yield
-    for cached in (probe._ask, probe.devices):
+    forget()
+
+
+WHICH = shutil.which
+
+
+def forget():
+    cuda.forget()
+    for cached in (probe._ask, nvidia.driver):
         cached.cache_clear()
 
 
@@ -95,7 +105,7 @@ def test_a_need_skips_to_the_engine_that_has_it(tmp_path, monkeypatch):
 
 @pytest.mark.parametrize(
     ("need", "fix"),
-    [("router", "llmlab engine build"), ("cuda", "llmlab engine build --cuda")],
+    [("router", "llmlab engine build"), ("cuda", "a machine with an NVIDIA GPU")],
 )
 def test_a_need_nobody_has_says_how_to_get_it(need, fix):
     with pytest.raises(LabError) as caught:
@@ -110,7 +120,7 @@ def test_cuda_needs_a_device_not_only_a_build(tmp_path):
     native = fake(tmp_path / "cache" / native_relative(cuda=False) / "bin" / "llama-server")
     assert engine.find().argv == (str(native),)  # without a device the CPU build is the better one
     fake(blind, devices="  CUDA0: NVIDIA H100 (81079 MiB, 80000 MiB free)")
-    probe.devices.cache_clear()
+    cuda.forget()
     found = engine.find()
     assert found.argv == (str(blind),)
     assert "cuda" in found.capabilities
@@ -174,8 +184,7 @@ def test_answers_are_kept_until_the_binary_changes(tmp_path):
     answer = 'case "$1" in --version) echo "version: 1 (a)";; --help) echo "-m, --model F   m";; esac\n'
     fake(path, body=more + answer)
     engine.find(path).flags()
-    probe._ask.cache_clear()
-    probe.devices.cache_clear()
+    forget()
     before = count.read_text().count("x")
     engine.find(path).flags()
     assert count.read_text().count("x") == before + 1  # only the devices are asked anew

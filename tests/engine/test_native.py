@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import io
+import json
 import os
+import shutil
 import stat
 import tarfile
 
@@ -12,6 +14,7 @@ import pytest
 from llmlab.engine import native as module
 from llmlab.engine.find import native_relative
 from llmlab.engine.native import build
+from llmlab.engine.nvidia import Gpu, NvidiaDriver
 from llmlab.errors import LabError
 
 
@@ -92,6 +95,17 @@ def test_a_failed_build_names_its_first_error_and_goes_on_when_asked_again(toolb
     assert (toolbox / "cmake.log").read_text().count("\n") == 1  # not configured twice
 
 
+def test_cmakes_error_is_told_with_what_stands_below_it(toolbox, own_cache):
+    script(
+        toolbox / "bin" / "cmake",
+        "printf 'CMake Error at CMakeLists.txt:270 (message):\\n  CUDA Toolkit not found\\n'; exit 1\n",
+    )
+    ninja(toolbox)
+    with pytest.raises(LabError, match="could not be built") as caught:
+        build()
+    assert "CMakeLists.txt:270 (message): CUDA Toolkit not found (all of it" in caught.value.where
+
+
 def test_a_binary_that_does_not_run_is_not_installed(toolbox, own_cache):
     ninja(toolbox)
     path = toolbox / "bin" / "ninja"
@@ -105,12 +119,37 @@ def test_a_binary_that_does_not_run_is_not_installed(toolbox, own_cache):
 
 def test_cuda_passes_its_flags_and_has_a_place_of_its_own(toolbox, own_cache, monkeypatch):
     ninja(toolbox)
-    monkeypatch.setenv("CUDACXX", str(script(toolbox / "bin" / "nvcc", "exit 0\n")))
+    monkeypatch.setenv("CUDACXX", str(script(toolbox / "bin" / "nvcc", "echo 'release 12.8, V12.8.93'\n")))
+    monkeypatch.setenv("CUDAARCHS", "90-real;120-real")
     plain = own_cache / "engine" / f".build-{os.path.basename(native_relative(cuda=False))}"
     plain.rename(own_cache / "engine" / f".build-{os.path.basename(native_relative(cuda=True))}")
     build(cuda=True)
     assert (own_cache / native_relative(cuda=True) / "bin" / "llama-server").exists()
-    assert "-DGGML_CUDA=ON" in (toolbox / "cmake.log").read_text()
+    said = (toolbox / "cmake.log").read_text()
+    assert "-DGGML_CUDA=ON" in said
+    assert "-DCMAKE_CUDA_ARCHITECTURES=90-real;120-real" in said
+    note = json.loads((own_cache / native_relative(cuda=True) / "build.json").read_text())
+    assert (note["cuda"], note["architectures"]) == ("12.8", ["90-real", "120-real"])
+
+
+def test_a_build_for_another_gpu_is_made_again(toolbox, own_cache, monkeypatch):
+    """A machine whose GPU was changed: what is in the cache runs, and holds no code for the one that is here."""
+    ninja(toolbox)
+    monkeypatch.setenv("CUDACXX", str(script(toolbox / "bin" / "nvcc", "echo 'release 12.8, V12.8.93'\n")))
+    monkeypatch.setenv("CUDAARCHS", "90-real")
+    plain = own_cache / "engine" / f".build-{os.path.basename(native_relative(cuda=False))}"
+    source = plain.with_name(f".build-{os.path.basename(native_relative(cuda=True))}")
+    shutil.copytree(plain, source)
+    build(cuda=True)
+    shutil.copytree(plain, source)
+    monkeypatch.setattr(module, "driver", lambda: NvidiaDriver(gpus=(Gpu("NVIDIA H200", 90, 143771, False),)))
+    build(cuda=True)
+    assert (toolbox / "ninja.log").read_text().count("run") == 1  # it is for this GPU
+    monkeypatch.setattr(module, "driver", lambda: NvidiaDriver(gpus=(Gpu("NVIDIA L4", 89, 23034, False),)))
+    monkeypatch.setenv("CUDAARCHS", "89-real")
+    build(cuda=True)
+    assert (toolbox / "ninja.log").read_text().count("run") == 2
+    assert "-DCMAKE_CUDA_ARCHITECTURES=89-real" in (toolbox / "cmake.log").read_text()
 
 
 def test_no_compiler(tmp_path, monkeypatch):

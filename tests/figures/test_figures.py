@@ -244,6 +244,26 @@ def test_a_device_that_was_not_found_is_said() -> None:
     assert "CPU (cuda was asked for: no CUDA device)" in picture.caption
 
 
+@pytest.mark.parametrize(
+    "draw", [figures.throughput, figures.latency_cdf, figures.timeline, figures.threads, figures.recorded]
+)
+def test_every_figure_of_a_server_says_that_another_device_was_asked_for(draw: Any) -> None:
+    server = factory.server(device=Device(asked="cuda", used="cpu", note="no CUDA device"), threads=2)
+    record = factory.record([factory.run(concurrency=1)], [server], kind="threads")
+    picture = draw(record, []) if draw is figures.recorded else draw(record)
+    assert "CPU (cuda was asked for: no CUDA device)" in picture.caption
+
+
+def test_what_made_a_found_device_slow_is_said() -> None:
+    device = Device(
+        asked="cuda", used="cuda", name="CUDA0: NVIDIA T4", note="PTX is compiled at the first start"
+    )
+    picture = figures.throughput(
+        factory.record([factory.run(concurrency=1)], [factory.server(device=device)])
+    )
+    assert "CUDA0: NVIDIA T4 (PTX is compiled at the first start)" in picture.caption
+
+
 def test_a_figure_is_drawn_from_json_alone() -> None:
     record = factory.sweep()
     again = msgspec.json.decode(msgspec.json.encode(record), type=Record)

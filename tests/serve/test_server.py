@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import os
 import shlex
 import signal
@@ -17,10 +18,14 @@ import psutil
 import pytest
 
 from llmlab import models
+from llmlab.engine import nvidia
+from llmlab.engine.cuda import CudaView
+from llmlab.engine.nvidia import NvidiaDriver, Obstacle
 from llmlab.errors import LabError
 from llmlab.serve import Limits, Server, Spec
 from llmlab.system import owned
 
+find = importlib.import_module("llmlab.engine.find")  # the package has a function of that name
 TINY = Spec(model="tiny", flags={"ctx-size": 1024, "parallel": 2, "threads": 1, "metrics": True})
 
 
@@ -263,6 +268,58 @@ def test_cuda_without_a_device_says_so_and_never_counts_as_cuda():
         device = one.info().device
         assert (device.asked, device.used) == ("cuda", "cpu")
         assert "no CUDA device" in device.note
+
+
+H200 = "CUDA0: NVIDIA H200 (143156 MiB, 142634 MiB free)"
+
+
+def sees(monkeypatch, **view):
+    """Let every engine here list a GPU; a real one still answers, on the CPU."""
+    monkeypatch.setattr(find, "_devices", lambda _argv: (H200,))
+    monkeypatch.setattr(find, "_view", lambda _argv: CudaView(devices=(H200,), **view))
+
+
+def test_a_server_for_the_cpu_keeps_off_a_gpu_that_its_engine_sees(monkeypatch):
+    """llama-server's own default is any GPU that it finds; the record would say "cpu" of it."""
+    sees(monkeypatch)
+    with Server(TINY) as server:
+        assert server.info().command[-2:] == ["--device", "none"]
+        assert (server.info().device.asked, server.info().device.used) == ("cpu", "cpu")
+
+
+def test_what_was_asked_of_a_gpu_and_who_drives_it_stand_in_the_record(monkeypatch):
+    sees(monkeypatch, remark="the driver compiles PTX")
+    monkeypatch.setattr(nvidia, "driver", lambda: NvidiaDriver("570.133.20", "12.8"))
+    made = Server(Spec(model="tiny", device="cuda", flags=TINY.flags))
+    line = made._arguments()
+    assert line[line.index("--device") + 1] == "CUDA0"
+    assert line[line.index("--n-gpu-layers") + 1] == "all"
+    device = made.device
+    assert (device.used, device.name, device.driver, device.cuda) == ("cuda", H200, "570.133.20", "12.8")
+    assert device.note == "the driver compiles PTX"
+
+
+def test_an_engine_without_code_for_the_gpu_is_not_asked_to_use_it(monkeypatch):
+    """It would end at its first token: no kernel image is available for execution on the device."""
+    sees(monkeypatch, obstacle=Obstacle("it holds machine code for 89", "llmlab engine build --cuda"))
+    with Server(Spec(model="tiny", device="cuda", flags=TINY.flags)) as server:
+        device = server.info().device
+        assert (device.asked, device.used) == ("cuda", "cpu")
+        assert "it runs on the CPU" in device.note
+        assert server.info().command[-2:] == ["--device", "none"]
+
+
+def test_an_engine_with_cuda_comes_before_one_on_path_without(monkeypatch):
+    made = {need: Server(TINY).engine for need in ((), ("cuda",))}
+    asked = []
+
+    def found(path=None, *, need=()):
+        asked.append((path, need))
+        return made[need]
+
+    monkeypatch.setattr("llmlab.serve.server.engines.find", found)
+    assert Server(Spec(model="tiny", device="cuda", flags=TINY.flags)).engine is made[("cuda",)]
+    assert asked == [(None, ("cuda",))]
 
 
 def test_engine_is_chosen_by_the_spec():

@@ -15,6 +15,7 @@ from string import Template
 from typing import TYPE_CHECKING, Any
 
 from ...checks.check import Context, DeploymentFailed, Verdict, failed, passed
+from ...engine.architectures import covered, numbers, refused
 from ...errors import LabError
 from ...system.paths import course_dir
 
@@ -29,14 +30,10 @@ _ALL_MAJOR = (60, 70, 80, 90, 100, 120)
 
 def fleet() -> list[dict[str, Any]]:
     """The GPUs of data/gpus.toml."""
-    return list(_data()["gpu"])
-
-
-def _data() -> dict[str, Any]:
     path = course_dir() / "data" / "gpus.toml"
     if not path.is_file():
         path = Path(__file__).resolve().parents[3] / "data" / "gpus.toml"
-    return tomllib.loads(path.read_text(encoding="utf-8"))
+    return list(tomllib.loads(path.read_text(encoding="utf-8"))["gpu"])
 
 
 def judge(ctx: Context, name: str) -> Verdict:
@@ -57,7 +54,7 @@ def judge(ctx: Context, name: str) -> Verdict:
         why = refused(capability, toolkit)
         if why:
             problems.append(why)
-    if runtime and _version(runtime) < _version(toolkit):
+    if runtime and numbers(runtime) < numbers(toolkit):
         problems.append(f"built with CUDA {toolkit}, run with the older libraries of {runtime}")
     seen = f"CUDA {toolkit}, machine code for {', '.join(map(str, listed)) or 'nothing'}"
     if problems:
@@ -114,28 +111,6 @@ def _capabilities(text: str, toolkit: str) -> list[int]:
         return [capability for capability in _ALL_MAJOR if not refused(capability, toolkit)]
     words = [word for word in re.split(r"[;,\s]+", text.strip()) if word and not word.endswith("-virtual")]
     return [int(found[1]) for word in words if (found := re.match(r"(\d+)[af]?(-real)?$", word))]
-
-
-def covered(capability: int, listed: list[int], toolkit: str) -> bool:
-    """Whether a GPU finds machine code that it runs: the same major number, a minor one up to its own."""
-    return any(
-        other // 10 == capability // 10 and other <= capability and not refused(other, toolkit)
-        for other in listed
-    )
-
-
-def refused(capability: int, toolkit: str) -> str | None:
-    """Why a toolkit makes no machine code for a capability; None: it does, or we do not know."""
-    span = _data()["toolkit"].get(str(capability))
-    if span and _version(toolkit) < _version(span[0]):
-        return f"CUDA {toolkit} cannot make {capability}: it needs {span[0]}"
-    if span and len(span) > 1 and _version(toolkit) > _version(span[1]):
-        return f"CUDA {toolkit} no longer makes {capability}: {span[1]} was the last"
-    return None
-
-
-def _version(text: str) -> tuple[int, ...]:
-    return tuple(int(part) for part in text.split("."))
 
 
 def _built(ctx: Context, name: str) -> str | None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from .claims import judge_knee, own_knee
 from .offload import offload
 from .probes import compare_speed, fastest, listens_beyond_loopback, queue_share
+from .recorded import recorded
 
 __all__ = [
     "compare_speed",
@@ -14,4 +15,5 @@ __all__ = [
     "offload",
     "own_knee",
     "queue_share",
+    "recorded",
 ]

@@ -77,8 +77,10 @@ def compiler() -> Need:
 
 
 def gpu() -> Need:
-    """An NVIDIA GPU."""
-    met, detail = program("nvidia-smi", "--query-gpu=name,driver_version", "--format=csv,noheader")
-    return Need(
-        "gpu", met, detail, "" if met else "an NVIDIA driver (nvidia-smi), then llmlab engine build --cuda"
-    )
+    """An NVIDIA GPU whose driver lets CUDA programs use it."""
+    from ...engine import nvidia
+
+    found = nvidia.driver()
+    met = bool(found.gpus) and found.obstacle is None
+    mend = "an NVIDIA GPU with its driver"
+    return Need("gpu", met, found.line, "" if met else found.obstacle.mend if found.obstacle else mend)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
+from ...engine import find
 from ...errors import LabError
 from ...records.schema import Cell, Table
 from ...serve import Server, Spec
@@ -62,17 +63,12 @@ def sweep(lab: Bench, model: str = "200m", layers: Sequence[int] = LAYERS, repea
     """
     rows: list[list[Cell]] = []
     name = ""
+    find(need=("cuda",))  # before anything is started: it says what is missing
     with steps_bar("server") as say:
         for count in layers:
             say(f"{count} layers")
             spec = Spec(model=model, device="cuda", flags=flags(count), folder=lab.files)
             with Server(spec, port=0) as server:
-                if server.device.used != "cuda":
-                    raise LabError(
-                        server.device.note or "No CUDA device is in reach.",
-                        fix="an NVIDIA driver (nvidia-smi), then: llmlab engine build --cuda",
-                        without="everything else in this lab",
-                    )
                 name = server.device.name or "a CUDA device"
                 for number in range(repeats + 1):
                     speed = timed(server)

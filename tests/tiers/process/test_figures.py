@@ -5,7 +5,7 @@ from __future__ import annotations
 import factory
 import pytest
 
-from llmlab.engine import find
+from llmlab.engine import find, no_cuda
 from llmlab.errors import LabError
 from llmlab.records.schema import Table
 from llmlab.tiers.process.figures import offload
@@ -63,7 +63,7 @@ def test_without_a_gpu_it_says_so_and_measures_nothing(tmp_path):
     lab = SimpleNamespace(files=tmp_path, info=SimpleNamespace(name="08-gpus"), seed=0)
     with pytest.raises(LabError) as error:
         sweep(lab, model="tiny", layers=(0, 1), repeats=1)  # type: ignore[arg-type] # all that it uses of a lab
-    assert "no CUDA device" in str(error.value)
-    assert "llmlab engine build --cuda" in str(error.value)
-    assert "no CUDA device" in repr(shown(lab, model="tiny", layers=(0,)))  # type: ignore[arg-type]
+    assert "an engine with a CUDA device" in str(error.value)
+    assert error.value.fix == no_cuda(find()).mend
+    assert "an engine with a CUDA device" in repr(shown(lab, model="tiny", layers=(0,)))  # type: ignore[arg-type]
     assert not (tmp_path / "records").exists()
