@@ -1,0 +1,244 @@
+"""A real JupyterHub with learners who are real users of this machine, asked from outside; all of it gone at the end."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import pwd
+import secrets
+import socket
+import subprocess
+import sys
+import uuid
+from pathlib import Path
+
+import httpx
+import psutil
+from tornado.websocket import websocket_connect
+
+from llmlab.hub import network
+from llmlab.system.paths import cache_dir
+
+PROXY = "5.3.0"
+BIN = Path(sys.executable).parent
+#: The interpreter may lie in root's home, where learners cannot go: in the hub's own view of the machine that folder is open, and
+#: holds nothing else.
+VIEW = """
+set -e
+for home in $CLOSED; do
+    held=$(mktemp -d /run/llmlab-hub-XXXXXX)
+    mount --bind "$PYTHON" "$held"
+    mount -t tmpfs -o mode=755 tmpfs "$home"
+    mkdir -p "$PYTHON"
+    mount --bind "$held" "$PYTHON"
+    umount "$held"
+    rmdir "$held"
+done
+exec "$@"
+"""
+
+
+def proxy() -> Path:
+    """configurable-http-proxy (https://github.com/jupyterhub/configurable-http-proxy), fetched once into the cache."""
+    folder = cache_dir() / "tests" / f"configurable-http-proxy-{PROXY}"
+    command = folder / "node_modules" / ".bin" / "configurable-http-proxy"
+    if not command.exists():
+        line = ["npm", "install", "--silent", "--no-audit", "--no-fund", "--prefix", folder]
+        subprocess.run([*line, f"configurable-http-proxy@{PROXY}"], check=True, timeout=120)
+    return command
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]
+
+
+class HubAtWork:
+    """A hub with `learners`, each of whom has a server."""
+
+    def __init__(self, folder: Path, *, walled: bool, learners: int = 2) -> None:
+        mark = secrets.token_hex(3)
+        self.learners = [f"llmlab{mark}{number}" for number in range(learners)]
+        self.homes: list[Path] = []
+        self.folder = folder
+        self.walled = walled
+        self.port = free_port()
+        self.url = f"http://127.0.0.1:{self.port}"
+        self._key = secrets.token_hex()
+        self.client = httpx.Client(base_url=self.url, timeout=60, trust_env=False)
+
+    def __enter__(self) -> HubAtWork:
+        try:
+            for learner in self.learners:
+                subprocess.run(["useradd", "--create-home", learner], check=True)
+                self.homes.append(Path(pwd.getpwnam(learner).pw_dir))
+            self._start()
+            self.tokens = {learner: self._token(learner) for learner in self.learners}
+            for learner in self.learners:
+                self._spawn(learner)
+        except BaseException:
+            self.__exit__()
+            raise
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        process = getattr(self, "process", None)
+        if process is not None:
+            process.terminate()
+            try:
+                process.wait(60)
+            except subprocess.TimeoutExpired:
+                process.kill()
+                process.wait()
+        self.client.close()
+        self.left = [f"{other.pid} {other.cmdline()}" for other in self.processes()]
+        for other in self.processes():
+            other.kill()
+        for learner in self.learners:
+            network.take_down(learner)
+            subprocess.run(["userdel", "--remove", "--force", learner], capture_output=True)
+
+    def processes(self) -> list[psutil.Process]:
+        """Those of the learners."""
+        uids = {user.pw_uid for user in pwd.getpwall() if user.pw_name in self.learners}
+        return [other for other in psutil.process_iter() if _uid(other) in uids]
+
+    # -- the hub -------------------------------------------------------------------------------------
+
+    def _start(self) -> None:
+        config = self.folder / "jupyterhub_config.py"
+        config.write_text(self._config())
+        python = Path(sys.base_prefix)
+        closed = [str(above) for above in python.parents if not above.stat().st_mode & 0o001]
+        env = os.environ | {"CLOSED": " ".join(closed), "PYTHON": str(python)}
+        line = ["unshare", "--mount", "--propagation", "slave", "bash", "-c", VIEW, "bash"]
+        log = (self.folder / "hub.log").open("wb")
+        self.process = subprocess.Popen(
+            [*line, BIN / "jupyterhub", "-f", config],
+            cwd=self.folder,
+            env=env,
+            stdout=log,
+            stderr=subprocess.STDOUT,
+        )
+        log.close()
+        self._await_log("JupyterHub is now running")
+
+    def _await_log(self, words: str) -> None:
+        """Follow the hub's log, as it is written, up to these words."""
+        tail = subprocess.Popen(
+            ["tail", f"--pid={self.process.pid}", "-n", "+1", "-f", self.folder / "hub.log"],
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+        try:
+            if not any(words in line for line in tail.stdout):
+                raise AssertionError(self.log())
+        finally:
+            tail.kill()
+            tail.wait()
+            tail.stdout.close()
+
+    def log(self) -> str:
+        return (self.folder / "hub.log").read_text(errors="replace")[-6000:]
+
+    def _config(self) -> str:
+        api, hub = free_port(), free_port()
+        walls = "from llmlab.hub.spawner import walls\nwalls(c)\n" if self.walled else ""
+        return f"""
+c.JupyterHub.bind_url = {self.url!r}
+c.JupyterHub.hub_port = {hub}
+c.JupyterHub.db_url = "sqlite:///{self.folder}/hub.sqlite"
+c.JupyterHub.cookie_secret_file = "{self.folder}/cookie"
+c.JupyterHub.authenticator_class = "dummy"
+c.DummyAuthenticator.password = {self._key!r}
+c.Authenticator.allowed_users = {set(self.learners)!r}
+c.ConfigurableHTTPProxy.command = ["{proxy()}"]
+c.ConfigurableHTTPProxy.api_url = "http://127.0.0.1:{api}"
+c.ConfigurableHTTPProxy.pid_file = "{self.folder}/proxy.pid"
+c.Spawner.cmd = ["{BIN}/jupyterhub-singleuser"]
+c.Spawner.environment = {{"LLMLAB_SHARED_CACHE": "{cache_dir()}", "PATH": "{BIN}:/usr/bin:/bin"}}
+c.Spawner.default_url = "/lab"
+c.JupyterHub.services = [{{"name": "tests", "api_token": {self._key!r}}}]
+c.JupyterHub.load_roles = [{{"name": "tests", "scopes": ["admin:users", "admin:servers", "tokens"], "services": ["tests"]}}]
+{walls}"""
+
+    def _token(self, learner: str) -> str:
+        made = self._ask("POST", f"/users/{learner}")
+        assert made.status_code in (201, 409), made.text
+        made = self._ask("POST", f"/users/{learner}/tokens")
+        assert made.status_code == 201, made.text
+        return made.json()["token"]
+
+    def _spawn(self, learner: str) -> None:
+        asked = self._ask("POST", f"/users/{learner}/server")
+        assert asked.status_code in (201, 202), asked.text
+        said = []
+        headers = {"Authorization": f"token {self._key}"}
+        with self.client.stream("GET", f"/hub/api/users/{learner}/server/progress", headers=headers) as events:
+            for line in events.iter_lines():
+                said.append(line)
+                if '"ready": true' in line:
+                    return
+        raise AssertionError("\n".join([*said, self.log()]))
+
+    def _ask(self, method: str, path: str) -> httpx.Response:
+        return self.client.request(method, f"/hub/api{path}", headers={"Authorization": f"token {self._key}"})
+
+    # -- a learner -----------------------------------------------------------------------------------
+
+    def get(self, path: str, learner: str | None = None) -> httpx.Response:
+        """What a learner (None: nobody) gets from the hub's front door."""
+        headers = {"Authorization": f"token {self.tokens[learner]}"} if learner else {}
+        return self.client.get(path, headers=headers)
+
+    def sign_in(self, learner: str) -> httpx.Client:
+        """A browser in which a learner has signed in."""
+        browser = httpx.Client(base_url=self.url, timeout=60, trust_env=False, follow_redirects=True)
+        browser.get("/hub/login")
+        form = {"username": learner, "password": self._key, "_xsrf": browser.cookies["_xsrf"]}
+        said = browser.post("/hub/login", data=form)
+        assert said.status_code == 200, said.text
+        return browser
+
+    def kernel(self, learner: str) -> str:
+        made = self.client.post(
+            f"/user/{learner}/api/kernels",
+            headers={"Authorization": f"token {self.tokens[learner]}"},
+            json={"name": "python3"},
+        )
+        assert made.status_code == 201, made.text
+        return made.json()["id"]
+
+    def run(self, learner: str, kernel: str, code: str) -> str:
+        """What a cell prints in a learner's kernel."""
+        return asyncio.run(self._run(learner, kernel, code))
+
+    async def _run(self, learner: str, kernel: str, code: str) -> str:
+        url = f"ws://127.0.0.1:{self.port}/user/{learner}/api/kernels/{kernel}/channels?token={self.tokens[learner]}"
+        channel = await websocket_connect(url)
+        session = uuid.uuid4().hex
+        header = {"msg_id": session, "msg_type": "execute_request", "username": "", "session": session, "version": "5.3"}
+        content = {"code": code, "silent": False, "store_history": False, "user_expressions": {}, "allow_stdin": False}
+        message = {"header": header, "parent_header": {}, "metadata": {}, "content": content, "channel": "shell", "buffers": []}
+        await channel.write_message(json.dumps(message))
+        printed = ""
+        while True:
+            said = json.loads(await asyncio.wait_for(channel.read_message(), 120))
+            if said["parent_header"].get("msg_id") != session:
+                continue
+            if said["msg_type"] == "stream":
+                printed += said["content"]["text"]
+            elif said["msg_type"] == "error":
+                raise AssertionError("\n".join(said["content"]["traceback"]))
+            elif said["msg_type"] == "status" and said["content"]["execution_state"] == "idle":
+                channel.close()
+                return printed.strip()
+
+
+def _uid(process: psutil.Process) -> int | None:
+    try:
+        return process.uids().real
+    except psutil.Error:
+        return None
