@@ -76,6 +76,17 @@ def _parser() -> argparse.ArgumentParser:
     command.add_argument(
         "--secret", help="a file with the secret that inputs are drawn from (default: OUT/secret.key)"
     )
+    command = verb("collect", "collect what a class wrote on a hub, into the folder that `grade` takes")
+    command.add_argument("lab", help="number or name, e.g. 01")
+    command.add_argument("--out", required=True, help="a folder; what is in it of a learner is replaced")
+    command.add_argument(
+        "--homes",
+        metavar="PATTERN",
+        help="on one machine: where a learner's course lies, * for the name, e.g. '/home/jupyter-*/llmlab'",
+    )
+    command.add_argument("--context", help="on Kubernetes: which of your kubeconfig's clusters")
+    command.add_argument("--namespace", default="hub", help="and the hub's namespace there (default: hub)")
+    command.add_argument("--image", help="and the course's image, as the hub has it")
     command = verb(
         "certificate",
         "the capstone's page with your own figures: make it, make it again from a submission, or verify one",
@@ -179,6 +190,7 @@ _HERE = {
     "grade": "llmlab.cli.grade:run",
     "author": "llmlab.cli.author:run",
     "certificate": "llmlab.cli.certificate:run",
+    "collect": "llmlab.cli.collect:run",
     "image": "llmlab.cli.image:run",
     "support": "llmlab.cli.support:run",
 }

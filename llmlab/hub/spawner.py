@@ -7,7 +7,10 @@ from __future__ import annotations
 
 import ctypes
 import os
+import pwd
 from collections.abc import Callable
+from contextlib import suppress
+from pathlib import Path
 from typing import Any
 
 from jupyterhub.spawner import LocalProcessSpawner, Spawner
@@ -15,7 +18,7 @@ from jupyterhub.spawner import LocalProcessSpawner, Spawner
 from . import network
 
 #: What systemd adds to a learner's unit: processes of others are not seen, neither are their /tmp and /dev/shm.
-UNIT = {"ProtectProc": "invisible", "PrivateTmp": "yes", "TemporaryFileSystem": "/dev/shm:mode=1777", "RestrictSUIDSGID": "yes"}
+UNIT = {"ProtectProc": "invisible", "PrivateTmp": "yes", "TemporaryFileSystem": "/dev/shm:mode=1777", "TasksMax": "1024"}
 _NEWNS, _NEWNET = 0x00020000, 0x40000000  # linux/sched.h
 _NOSUID, _NODEV, _NOEXEC, _REC, _PRIVATE = 2, 4, 8, 0x4000, 0x40000  # linux/mount.h
 
@@ -39,6 +42,9 @@ def before(spawner: Spawner) -> None:
     """What happens before a learner's server starts: their network is there, and the server listens in it."""
     mine = network.give(spawner.user.name)
     spawner.ip = mine.inside
+    with suppress(KeyError):  # TLJH's learners have another name as users, and closed homes
+        home = Path(pwd.getpwnam(spawner.user.name).pw_dir)
+        home.chmod(home.stat().st_mode & 0o700)
     if hasattr(spawner, "unit_extra_properties"):
         spawner.unit_extra_properties = UNIT | {"NetworkNamespacePath": str(mine.path)}
 
@@ -63,7 +69,7 @@ class WalledSpawner(LocalProcessSpawner):
             _must(call.unshare(_NEWNS), "unshare")
             _must(call.mount(None, b"/", None, _REC | _PRIVATE, None), "mount /")
             guarded = _NOSUID | _NODEV
-            _must(call.mount(b"proc", b"/proc", b"proc", guarded | _NOEXEC, b"hidepid=invisible"), "mount /proc")
+            _must(call.mount(b"proc", b"/proc", b"proc", guarded | _NOEXEC, b"hidepid=2"), "mount /proc")
             for place in (b"/tmp", b"/dev/shm"):
                 _must(call.mount(b"tmpfs", place, b"tmpfs", guarded, b"mode=1777"), f"mount {place.decode()}")
             become()

@@ -10,6 +10,7 @@ import secrets
 import socket
 import subprocess
 import sys
+import threading
 import uuid
 from pathlib import Path
 
@@ -22,19 +23,18 @@ from llmlab.system.paths import cache_dir
 
 PROXY = "5.3.0"
 BIN = Path(sys.executable).parent
-#: The interpreter may lie in root's home, where learners cannot go: in the hub's own view of the machine that folder is open, and
+COURSE = Path(__file__).resolve().parents[2]
+#: Interpreter and cache may lie in root's home, where learners cannot go: in the hub's own view of the machine that folder is open, and
 #: holds nothing else.
 VIEW = """
 set -e
-for home in $CLOSED; do
-    held=$(mktemp -d /run/llmlab-hub-XXXXXX)
-    mount --bind "$PYTHON" "$held"
-    mount -t tmpfs -o mode=755 tmpfs "$home"
-    mkdir -p "$PYTHON"
-    mount --bind "$held" "$PYTHON"
-    umount "$held"
-    rmdir "$held"
-done
+held=$(mktemp -d /run/llmlab-hub-XXXXXX)
+mount -t tmpfs tmpfs "$held"
+for path in $KEPT; do mkdir -p "$held$path"; mount --bind "$path" "$held$path"; done
+for home in $CLOSED; do mount -t tmpfs -o mode=755 tmpfs "$home"; done
+for path in $KEPT; do mkdir -p "$path"; mount --bind "$held$path" "$path"; done
+umount --recursive "$held"
+rmdir "$held"
 exec "$@"
 """
 
@@ -66,6 +66,7 @@ class HubAtWork:
         self.walled = walled
         self.port = free_port()
         self.url = f"http://127.0.0.1:{self.port}"
+        self._heard = threading.Event()
         self._key = secrets.token_hex()
         self.client = httpx.Client(base_url=self.url, timeout=60, trust_env=False)
 
@@ -92,6 +93,7 @@ class HubAtWork:
             except subprocess.TimeoutExpired:
                 process.kill()
                 process.wait()
+            self._listener.join()
         self.client.close()
         self.left = [f"{other.pid} {other.cmdline()}" for other in self.processes()]
         for other in self.processes():
@@ -110,38 +112,40 @@ class HubAtWork:
     def _start(self) -> None:
         config = self.folder / "jupyterhub_config.py"
         config.write_text(self._config())
-        python = Path(sys.base_prefix)
-        closed = [str(above) for above in python.parents if not above.stat().st_mode & 0o001]
-        env = os.environ | {"CLOSED": " ".join(closed), "PYTHON": str(python)}
+        kept = [Path(sys.base_prefix), cache_dir()]
+        closed = {above: path for path in kept for above in path.parents if not above.stat().st_mode & 0o001}
+        env = os.environ | {
+            "CLOSED": " ".join(map(str, closed)),
+            "KEPT": " ".join(str(path) for path in kept if set(path.parents) & set(closed)),
+        }
         line = ["unshare", "--mount", "--propagation", "slave", "bash", "-c", VIEW, "bash"]
-        log = (self.folder / "hub.log").open("wb")
         self.process = subprocess.Popen(
             [*line, BIN / "jupyterhub", "-f", config],
             cwd=self.folder,
             env=env,
-            stdout=log,
-            stderr=subprocess.STDOUT,
-        )
-        log.close()
-        self._await_log("JupyterHub is now running")
-
-    def _await_log(self, words: str) -> None:
-        """Follow the hub's log, as it is written, up to these words."""
-        tail = subprocess.Popen(
-            ["tail", f"--pid={self.process.pid}", "-n", "+1", "-f", self.folder / "hub.log"],
             stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
             text=True,
         )
-        try:
-            if not any(words in line for line in tail.stdout):
-                raise AssertionError(self.log())
-        finally:
-            tail.kill()
-            tail.wait()
-            tail.stdout.close()
+        self._said: list[str] = []
+        self._listener = threading.Thread(target=self._listen)
+        self._listener.start()
+        self._heard.wait(120)
+        assert self.process.poll() is None, self.log()
+
+    def _listen(self) -> None:
+        """Keep what the hub says, and wake who waits for it to run, or to end."""
+        with self.process.stdout as lines:
+            for line in lines:
+                self._said.append(line)
+                if "JupyterHub is now running" in line:
+                    self._heard.set()
+        self.process.wait()
+        self._heard.set()
 
     def log(self) -> str:
-        return (self.folder / "hub.log").read_text(errors="replace")[-6000:]
+        """Its last words."""
+        return "".join(self._said[-60:])
 
     def _config(self) -> str:
         api, hub = free_port(), free_port()
@@ -151,13 +155,13 @@ c.JupyterHub.bind_url = {self.url!r}
 c.JupyterHub.hub_port = {hub}
 c.JupyterHub.db_url = "sqlite:///{self.folder}/hub.sqlite"
 c.JupyterHub.cookie_secret_file = "{self.folder}/cookie"
-c.JupyterHub.authenticator_class = "dummy"
-c.DummyAuthenticator.password = {self._key!r}
+c.JupyterHub.authenticator_class = "shared-password"
+c.SharedPasswordAuthenticator.user_password = {self._key!r}
 c.Authenticator.allowed_users = {set(self.learners)!r}
 c.ConfigurableHTTPProxy.command = ["{proxy()}"]
 c.ConfigurableHTTPProxy.api_url = "http://127.0.0.1:{api}"
 c.ConfigurableHTTPProxy.pid_file = "{self.folder}/proxy.pid"
-c.Spawner.cmd = ["{BIN}/jupyterhub-singleuser"]
+c.Spawner.cmd = ["{COURSE}/binder/start", "{BIN}/jupyterhub-singleuser"]
 c.Spawner.environment = {{"LLMLAB_SHARED_CACHE": "{cache_dir()}", "PATH": "{BIN}:/usr/bin:/bin"}}
 c.Spawner.default_url = "/lab"
 c.JupyterHub.services = [{{"name": "tests", "api_token": {self._key!r}}}]

@@ -6,6 +6,7 @@ import json
 import os
 import sys
 from collections.abc import Iterator
+from contextlib import closing
 
 import pytest
 
@@ -63,7 +64,7 @@ def test_a_server_answers_its_own_learner_and_nobody_else(hub):
         assert hub.get(f"/user/{learner}/api/status", learner).status_code == 200
         assert hub.get(f"/user/{learner}/api/status", other).status_code == 403
         assert hub.get(f"/user/{learner}/api/status").status_code == 403
-        with hub.sign_in(other) as browser:
+        with closing(hub.sign_in(other)) as browser:
             assert browser.get(f"/user/{other}/lab").status_code == 200
             assert browser.get(f"/user/{learner}/lab").status_code == 403
 
@@ -71,6 +72,12 @@ def test_a_server_answers_its_own_learner_and_nobody_else(hub):
 def test_a_server_runs_as_its_learner(hub, two):
     for learner, kernel in two:
         assert hub.run(learner, kernel, "import getpass, os; print(getpass.getuser(), os.getuid() > 0)") == f"{learner} True"
+
+
+def test_a_server_has_a_course_of_its_learners_own(hub, two):
+    for (learner, kernel), home in zip(two, hub.homes, strict=True):
+        where = "from llmlab.system.paths import course_dir; import os; print(course_dir(), os.access(course_dir() / 'labs', os.W_OK))"
+        assert hub.run(learner, kernel, where) == f"{home}/llmlab True"
 
 
 def test_files_are_not_seen(hub, two):
