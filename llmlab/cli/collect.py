@@ -31,7 +31,9 @@ def run(args: argparse.Namespace) -> int:
         from ..tiers.kubernetes.programs import binaries
 
         if not args.image:
-            raise LabError("Volumes are read by pods of the course's image.", fix="--image, as in the hub's values.yaml")
+            raise LabError(
+                "Volumes are read by pods of the course's image.", fix="--image, as in the hub's values.yaml"
+            )
         kubectl = str(binaries.find("kubectl") or "kubectl")
         hub = claims.HubVolumes(args.context, args.namespace, args.image, kubectl)
         done = claims.collect(info, hub, out, say=(lambda _: None) if args.json else progress)

@@ -53,7 +53,13 @@ def _show(args: argparse.Namespace) -> int:
     if args.json:
         print_json(asdict(image) | {"trouble": trouble})
     else:
-        print(f"{', '.join(image.names) or 'no name'} ({image.architecture}, {image.layers} layers, {image.id[:19]}…)")
+        print(
+            f"{', '.join(image.names) or 'no name'} ({image.architecture}, {image.layers} layers, {image.id[:19]}…)"
+        )
         print(f"course {image.version}, {image.fingerprint[:19]}…")
-        print(f"✘ {trouble}\n  fix:   llmlab image build --to {args.archive}" if trouble else "✔ the course that is here")
+        print(
+            f"✘ {trouble}\n  fix:   llmlab image build --to {args.archive}"
+            if trouble
+            else "✔ the course that is here"
+        )
     return 1 if trouble else 0

@@ -155,7 +155,9 @@ def _parser() -> argparse.ArgumentParser:
         "archive", nargs="?", help="with show: the archive (default: the fingerprint of the course here)"
     )
     command.add_argument("--to", metavar="ARCHIVE", help="with build: the file to write, e.g. course.tar")
-    command.add_argument("--tag", metavar="NAME:TAG", help="with build: the image's name, e.g. REGISTRY/llmlab:1")
+    command.add_argument(
+        "--tag", metavar="NAME:TAG", help="with build: the image's name, e.g. REGISTRY/llmlab:1"
+    )
     command.add_argument(
         "--base", help="with build: another base than the pinned one, a name or a tar file of a Debian 13"
     )

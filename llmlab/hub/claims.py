@@ -1,4 +1,4 @@
-"""The homes of a hub on Kubernetes: each learner's volume is read by a pod that may do nothing else, and what it holds of a lab comes here."""
+"""The homes of a hub on Kubernetes: a pod that may do nothing else reads each learner's volume, and a lab's folder comes here."""
 
 from __future__ import annotations
 
@@ -99,7 +99,9 @@ class HubVolumes:
                             tar.extract(member, into, filter="data")
 
 
-def collect(info: LabInfo, hub: HubVolumes, out: Path, *, at_once: int = 20, say: Say = quiet) -> list[homes.Collected]:
+def collect(
+    info: LabInfo, hub: HubVolumes, out: Path, *, at_once: int = 20, say: Say = quiet
+) -> list[homes.Collected]:
     """As `homes.collect`, out of the volumes of all learners of a hub; servers may run meanwhile where volumes allow two readers.
 
     :param at_once: how many pods read at the same time.
@@ -129,7 +131,9 @@ def _readers(hub: HubVolumes, batch: Sequence[tuple[str, str]]) -> Iterator[dict
     pods = {learner: f"llmlab-collect-{mark}-{number}" for number, (learner, _) in enumerate(batch)}
     items = [_reader(hub.image, pods[learner], claim, mark) for learner, claim in batch]
     try:
-        hub.kubectl("create", "-f", "-", input=json.dumps({"apiVersion": "v1", "kind": "List", "items": items}))
+        hub.kubectl(
+            "create", "-f", "-", input=json.dumps({"apiVersion": "v1", "kind": "List", "items": items})
+        )
         hub.kubectl("wait", "pod", "-l", f"{MINE}={mark}", "--for=condition=Ready", f"--timeout={READY}s")
         yield pods
     finally:
@@ -144,7 +148,10 @@ def _reader(image: str, name: str, claim: str, mark: str) -> dict[str, Any]:
         "image": image,
         "command": ["tail", "-f", "/dev/null"],
         "volumeMounts": [{"name": "home", "mountPath": "/learner", "readOnly": True}],
-        "resources": {"limits": {"cpu": "500m", "memory": "128Mi"}, "requests": {"cpu": "10m", "memory": "32Mi"}},
+        "resources": {
+            "limits": {"cpu": "500m", "memory": "128Mi"},
+            "requests": {"cpu": "10m", "memory": "32Mi"},
+        },
         "securityContext": {
             "allowPrivilegeEscalation": False,
             "capabilities": {"drop": ["ALL"]},

@@ -53,7 +53,9 @@ def matching(pattern: str) -> dict[str, Path]:
             if (match := named.fullmatch(name)) and (above / name).is_dir():
                 found[match[1]] = (above / name).joinpath(*below)
     except OSError as error:
-        raise LabError(f"{above} cannot be read: {error.strerror}.", where=pattern, fix="sudo -E llmlab collect …") from None
+        raise LabError(
+            f"{above} cannot be read: {error.strerror}.", where=pattern, fix="sudo -E llmlab collect …"
+        ) from None
     if not found:
         raise LabError(f"No home matches {pattern!r}.", where=str(above))
     return found

@@ -18,7 +18,12 @@ from jupyterhub.spawner import LocalProcessSpawner, Spawner
 from . import network
 
 #: What systemd adds to a learner's unit: processes of others are not seen, neither are their /tmp and /dev/shm.
-UNIT = {"ProtectProc": "invisible", "PrivateTmp": "yes", "TemporaryFileSystem": "/dev/shm:mode=1777", "TasksMax": "1024"}
+UNIT = {
+    "ProtectProc": "invisible",
+    "PrivateTmp": "yes",
+    "TemporaryFileSystem": "/dev/shm:mode=1777",
+    "TasksMax": "1024",
+}
 _NEWNS, _NEWNET = 0x00020000, 0x40000000  # linux/sched.h
 _NOSUID, _NODEV, _NOEXEC, _REC, _PRIVATE = 2, 4, 8, 0x4000, 0x40000  # linux/mount.h
 
@@ -54,7 +59,7 @@ def after(spawner: Spawner) -> None:
     network.take_down(spawner.user.name)
 
 
-class WalledSpawner(LocalProcessSpawner):
+class WalledSpawner(LocalProcessSpawner):  # type: ignore[misc]  # JupyterHub has no types
     """Starts a learner's server as their system user, in their network, seeing no processes but theirs. Needs root, as its hub does."""
 
     def make_preexec_fn(self, name: str) -> Callable[[], None]:

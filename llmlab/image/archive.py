@@ -51,7 +51,9 @@ def read(path: Path) -> CourseImage:
             config, digest, names = _config(tar)
     except (OSError, tarfile.TarError, KeyError, ValueError, IndexError) as error:
         raise LabError(
-            f"{path.name} is no archive of an image: {error}.", where=str(path), fix=f"llmlab image build --to {path}"
+            f"{path.name} is no archive of an image: {error}.",
+            where=str(path),
+            fix=f"llmlab image build --to {path}",
         ) from None
     labels: dict[str, str] = (config.get("config") or {}).get("Labels") or {}
     if COURSE not in labels:

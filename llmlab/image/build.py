@@ -106,14 +106,32 @@ def _buildah(context: Path, into: Path, name: str, args: dict[str, str], base: s
             without="start Docker",
         )
     with tempfile.TemporaryDirectory(prefix="llmlab-buildah-", dir=into.parent) as store:
-        buildah = ["buildah", "--root", f"{store}/root", "--runroot", f"{store}/run", "--storage-driver", _driver()]
+        buildah = [
+            "buildah",
+            "--root",
+            f"{store}/root",
+            "--runroot",
+            f"{store}/run",
+            "--storage-driver",
+            _driver(),
+        ]
         try:
             if base and Path(base).is_file():
                 say(f"base: {base}")
                 base = _base(buildah, Path(base), say)
-            line = [*buildah, "build", "--isolation=chroot", "--layers=false", "--format=docker", "--timestamp=0"]
+            line = [
+                *buildah,
+                "build",
+                "--isolation=chroot",
+                "--layers=false",
+                "--format=docker",
+                "--timestamp=0",
+            ]
             ignored = f"--ignorefile={context / DOCKERFILE}.dockerignore"
-            _run([*line, ignored, *_options(name, args, base), "-f", str(context / DOCKERFILE), str(context)], say)
+            _run(
+                [*line, ignored, *_options(name, args, base), "-f", str(context / DOCKERFILE), str(context)],
+                say,
+            )
             say(f"writing {into.name}")
             _run([*buildah, "push", "--quiet", name, f"docker-archive:{into}:{name}"], say)
         finally:
@@ -124,7 +142,15 @@ def _buildah(context: Path, into: Path, name: str, args: dict[str, str], base: s
 def _driver() -> str:
     """`overlay` where the kernel gives it to this user, else `vfs`, which copies whole trees."""
     with tempfile.TemporaryDirectory(prefix="llmlab-driver-") as store:
-        line = ["buildah", "--root", f"{store}/root", "--runroot", f"{store}/run", "--storage-driver", "overlay"]
+        line = [
+            "buildah",
+            "--root",
+            f"{store}/root",
+            "--runroot",
+            f"{store}/run",
+            "--storage-driver",
+            "overlay",
+        ]
         return "overlay" if subprocess.run([*line, "images"], capture_output=True).returncode == 0 else "vfs"
 
 
@@ -144,20 +170,19 @@ def _run(line: Sequence[str], say: Say, env: dict[str, str] | None = None) -> st
     :raises LabError: with its last lines, when it fails.
     """
     last: list[str] = []
-    process = subprocess.Popen(
+    with subprocess.Popen(
         line, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, env=env
-    )
-    assert process.stdout is not None
-    try:
-        for words in process.stdout:
-            last = [*last, words.rstrip()][-12:]
-            if "STEP " in words[:13] or (words.startswith("#") and " [" in words[:8]):  # buildah's and BuildKit's
-                say(words.strip()[:110])
-    except BaseException:
-        process.kill()
-        raise
-    finally:
-        process.wait()
+    ) as process:
+        assert process.stdout is not None
+        try:
+            for words in process.stdout:
+                last = [*last, words.rstrip()][-12:]
+                # buildah's and BuildKit's
+                if "STEP " in words[:13] or (words.startswith("#") and " [" in words[:8]):
+                    say(words.strip()[:110])
+        except BaseException:
+            process.kill()
+            raise
     if process.returncode:
         raise LabError(f"{line[0]} {_verb(line)} failed.", where="\n".join(last)[-1200:])
     return last[-1] if last else ""

@@ -52,7 +52,9 @@ def _learners(path: Path) -> bool:
     """Whether somebody's work in a lab leaves it there (.gitignore has the same lines)."""
     if path.parts[0] != "labs":
         return False
-    return path.name == "certificate.html" or path.parts[1:] == ("index.md",) or path.parts[2:3] == ("records",)
+    return (
+        path.name == "certificate.html" or path.parts[1:] == ("index.md",) or path.parts[2:3] == ("records",)
+    )
 
 
 def fingerprint(course: Path | None = None) -> str:

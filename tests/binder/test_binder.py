@@ -43,7 +43,14 @@ def test_scripts_stop_at_the_first_error_and_can_run(name: str) -> None:
 def test_one_binder_folder_and_nothing_that_outranks_it() -> None:
     assert not (ROOT / ".binder").exists()  # both together: repo2docker refuses
     # A Dockerfile wins over everything else here, so there is nothing that seems to be heard and is not.
-    assert sorted(path.name for path in BINDER.iterdir()) == ["Dockerfile", "Dockerfile.dockerignore", "apt.txt", "fill", "postBuild", "start"]
+    assert sorted(path.name for path in BINDER.iterdir()) == [
+        "Dockerfile",
+        "Dockerfile.dockerignore",
+        "apt.txt",
+        "fill",
+        "postBuild",
+        "start",
+    ]
     for name in ("apt.txt", "fill", "start"):
         assert f"binder/{name}" in (BINDER / "Dockerfile").read_text()
 
@@ -62,7 +69,11 @@ def test_the_devcontainer_takes_the_same_steps() -> None:
 
 
 def run_start(*command: str, **more: str) -> subprocess.CompletedProcess[str]:
-    known = {name: value for name, value in os.environ.items() if not name.startswith(("BINDER_", "LLMLAB_PROFILE"))}
+    known = {
+        name: value
+        for name, value in os.environ.items()
+        if not name.startswith(("BINDER_", "LLMLAB_PROFILE"))
+    }
     return subprocess.run([BINDER / "start", *command], env=known | more, capture_output=True, text=True)
 
 
@@ -95,7 +106,18 @@ def test_repo2docker_takes_the_dockerfile(tmp_path: Path) -> None:
     shutil.copytree(BINDER, repo / "binder")
     shutil.copy(ROOT / "pyproject.toml", repo)
     done = subprocess.run(
-        [sys.executable, "-m", "repo2docker", "--no-build", "--debug", "--user-id", "1000", "--user-name", "jovyan", repo],
+        [
+            sys.executable,
+            "-m",
+            "repo2docker",
+            "--no-build",
+            "--debug",
+            "--user-id",
+            "1000",
+            "--user-name",
+            "jovyan",
+            repo,
+        ],
         capture_output=True,
         text=True,
         timeout=120,
@@ -103,7 +125,7 @@ def test_repo2docker_takes_the_dockerfile(tmp_path: Path) -> None:
     )
     out = done.stdout + done.stderr
     assert done.returncode == 0, out
-    assert "DockerBuildPack" in out, out
+    assert (BINDER / "Dockerfile").read_text().strip() in out, out
     # What BinderHub asks of a Dockerfile: its two arguments, a user who is not root, JupyterHub's server.
     text = (BINDER / "Dockerfile").read_text()
     assert "ARG NB_USER" in text

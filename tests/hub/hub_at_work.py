@@ -16,6 +16,7 @@ from pathlib import Path
 
 import httpx
 import psutil
+from tornado.httpclient import HTTPRequest
 from tornado.websocket import websocket_connect
 
 from llmlab.hub import network
@@ -180,7 +181,9 @@ c.JupyterHub.load_roles = [{{"name": "tests", "scopes": ["admin:users", "admin:s
         assert asked.status_code in (201, 202), asked.text
         said = []
         headers = {"Authorization": f"token {self._key}"}
-        with self.client.stream("GET", f"/hub/api/users/{learner}/server/progress", headers=headers) as events:
+        with self.client.stream(
+            "GET", f"/hub/api/users/{learner}/server/progress", headers=headers
+        ) as events:
             for line in events.iter_lines():
                 said.append(line)
                 if '"ready": true' in line:
@@ -220,12 +223,32 @@ c.JupyterHub.load_roles = [{{"name": "tests", "scopes": ["admin:users", "admin:s
         return asyncio.run(self._run(learner, kernel, code))
 
     async def _run(self, learner: str, kernel: str, code: str) -> str:
-        url = f"ws://127.0.0.1:{self.port}/user/{learner}/api/kernels/{kernel}/channels?token={self.tokens[learner]}"
-        channel = await websocket_connect(url)
+        url = f"ws://127.0.0.1:{self.port}/user/{learner}/api/kernels/{kernel}/channels"
+        headers = {"Authorization": f"token {self.tokens[learner]}"}
+        channel = await websocket_connect(HTTPRequest(url, headers=headers))
         session = uuid.uuid4().hex
-        header = {"msg_id": session, "msg_type": "execute_request", "username": "", "session": session, "version": "5.3"}
-        content = {"code": code, "silent": False, "store_history": False, "user_expressions": {}, "allow_stdin": False}
-        message = {"header": header, "parent_header": {}, "metadata": {}, "content": content, "channel": "shell", "buffers": []}
+        header = {
+            "msg_id": session,
+            "msg_type": "execute_request",
+            "username": "",
+            "session": session,
+            "version": "5.3",
+        }
+        content = {
+            "code": code,
+            "silent": False,
+            "store_history": False,
+            "user_expressions": {},
+            "allow_stdin": False,
+        }
+        message = {
+            "header": header,
+            "parent_header": {},
+            "metadata": {},
+            "content": content,
+            "channel": "shell",
+            "buffers": [],
+        }
         await channel.write_message(json.dumps(message))
         printed = ""
         while True:
@@ -237,8 +260,11 @@ c.JupyterHub.load_roles = [{{"name": "tests", "scopes": ["admin:users", "admin:s
             elif said["msg_type"] == "error":
                 raise AssertionError("\n".join(said["content"]["traceback"]))
             elif said["msg_type"] == "status" and said["content"]["execution_state"] == "idle":
-                channel.close()
-                return printed.strip()
+                break
+        channel.close()
+        while await channel.read_message() is not None:  # until the other side has closed it too
+            pass
+        return printed.strip()
 
 
 def _uid(process: psutil.Process) -> int | None:

@@ -22,7 +22,9 @@ def home(class_: Path, learner: str, **files: str) -> Path:
     folder = class_ / f"jupyter-{learner}" / "llmlab" / "labs" / LAB
     folder.mkdir(parents=True)
     for name, text in files.items():
-        path = folder / name.replace("__", "/").replace("_toml", ".toml").replace("_ipynb", ".ipynb").replace("_json", ".json")
+        path = folder / name.replace("__", "/").replace("_toml", ".toml").replace("_ipynb", ".ipynb").replace(
+            "_json", ".json"
+        )
         path.parent.mkdir(exist_ok=True)
         path.write_text(text)
     return folder
@@ -33,7 +35,14 @@ def pattern(class_: Path) -> str:
 
 
 def test_artifacts_notebooks_and_records_are_collected_with_their_times(tmp_path):
-    folder = home(tmp_path / "home", "ann", server_toml="model = 1", lab_ipynb="{}", records__run_json="{}", checks_toml="x")
+    folder = home(
+        tmp_path / "home",
+        "ann",
+        server_toml="model = 1",
+        lab_ipynb="{}",
+        records__run_json="{}",
+        checks_toml="x",
+    )
     os.utime(folder / "server.toml", (1_700_000_000, 1_700_000_000))
     (folder / ".llmlab").mkdir()
     (folder / ".llmlab" / "answers.json").write_text("{}")
@@ -41,7 +50,9 @@ def test_artifacts_notebooks_and_records_are_collected_with_their_times(tmp_path
     assert (done.learner, done.remarks) == ("ann", ())
     assert sorted(done.files) == ["lab.ipynb", "records/run.json", "server.toml"]
     out = tmp_path / "out" / "ann"
-    assert sorted(path.relative_to(out).as_posix() for path in out.rglob("*") if path.is_file()) == sorted(done.files)
+    assert sorted(path.relative_to(out).as_posix() for path in out.rglob("*") if path.is_file()) == sorted(
+        done.files
+    )
     assert (out / "server.toml").stat().st_mtime == 1_700_000_000
 
 
@@ -49,7 +60,11 @@ def test_the_folder_is_one_that_grade_takes(tmp_path):
     for learner in ("ann", "zoë müller", "ben"):
         home(tmp_path / "home", learner, server_toml=learner, lab_ipynb="{}")
     homes.collect(INFO, homes.matching(pattern(tmp_path / "home")), tmp_path / "out")
-    assert [submission.learner for submission in handed_in(tmp_path / "out", INFO)] == ["ann", "ben", "zoë müller"]
+    assert [submission.learner for submission in handed_in(tmp_path / "out", INFO)] == [
+        "ann",
+        "ben",
+        "zoë müller",
+    ]
 
 
 def test_no_link_of_a_learner_is_followed(tmp_path):
@@ -81,13 +96,18 @@ def test_again_replaces_a_learner_and_keeps_who_has_nothing_now(tmp_path):
     (ann / "lab.ipynb").unlink()
     (courses["ben"] / "labs" / LAB / "server.toml").unlink()
     homes.collect(INFO, courses, tmp_path / "out")
-    assert {path.relative_to(tmp_path / "out").as_posix(): path.read_text() for path in (tmp_path / "out").glob("*/*")} == {
+    assert {
+        path.relative_to(tmp_path / "out").as_posix(): path.read_text()
+        for path in (tmp_path / "out").glob("*/*")
+    } == {
         "ann/server.toml": "2",
         "ben/server.toml": "1",
     }
 
 
-@pytest.mark.parametrize("wrong", ["homes/*/llmlab", "/home/*/x-*/llmlab", "/home/ann/llmlab", "/nowhere/*/llmlab"])
+@pytest.mark.parametrize(
+    "wrong", ["homes/*/llmlab", "/home/*/x-*/llmlab", "/home/ann/llmlab", "/nowhere/*/llmlab"]
+)
 def test_a_pattern_that_says_too_little_is_refused(wrong):
     with pytest.raises(LabError):
         homes.matching(wrong)

@@ -11,11 +11,13 @@ from contextlib import closing
 import pytest
 
 pytest.importorskip("jupyterhub", reason="JupyterHub is missing: uv sync --group hub")
-from hub_at_work import HubAtWork  # noqa: E402
+from hub_at_work import HubAtWork
 
 pytestmark = [
     pytest.mark.needs("root", "node"),
-    pytest.mark.skipif(sys.prefix.startswith("/tmp/"), reason="learners have a /tmp of their own: this Python is in it"),
+    pytest.mark.skipif(
+        sys.prefix.startswith("/tmp/"), reason="learners have a /tmp of their own: this Python is in it"
+    ),
 ]
 
 SERVE = """
@@ -71,7 +73,10 @@ def test_a_server_answers_its_own_learner_and_nobody_else(hub):
 
 def test_a_server_runs_as_its_learner(hub, two):
     for learner, kernel in two:
-        assert hub.run(learner, kernel, "import getpass, os; print(getpass.getuser(), os.getuid() > 0)") == f"{learner} True"
+        assert (
+            hub.run(learner, kernel, "import getpass, os; print(getpass.getuser(), os.getuid() > 0)")
+            == f"{learner} True"
+        )
 
 
 def test_a_server_has_a_course_of_its_learners_own(hub, two):
@@ -82,7 +87,7 @@ def test_a_server_has_a_course_of_its_learners_own(hub, two):
 
 def test_files_are_not_seen(hub, two):
     (_, ann), (ben, other) = two
-    hub.run(hub.learners[0], ann, "from pathlib import Path; Path('mine').write_text('secret')")
+    hub.run(hub.learners[0], ann, "from pathlib import Path; (Path.home() / 'mine').write_text('secret')")
     mine = str(hub.homes[0] / "mine")
     assert hub.run(hub.learners[0], ann, READ.format(path=mine)) == "secret"
     assert hub.run(ben, other, READ.format(path=mine)) == "PermissionError"
@@ -109,7 +114,9 @@ def test_a_llama_server_is_reached_by_who_started_it_and_by_nobody_else(hub, two
     assert hub.run(ann, kernel, REACH.format(host="127.0.0.1", port=port)) == "reached"
     assert hub.run(ben, other, REACH.format(host="127.0.0.1", port=port)).startswith("ConnectionRefusedError")
     # the same port is free for the other: `port = 8080` in two learners' files is no conflict
-    assert hub.run(ben, other, f"import socket; print(socket.create_server(('127.0.0.1', {port})).getsockname()[1])") == str(port)
+    assert hub.run(
+        ben, other, f"import socket; print(socket.create_server(('127.0.0.1', {port})).getsockname()[1])"
+    ) == str(port)
     # through the hub's front door it has its own learner's key, too
     assert hub.get(f"/user/{ann}/proxy/{port}/health", ann).status_code == 200
     assert hub.get(f"/user/{ann}/proxy/{port}/health", ben).status_code == 403
@@ -138,5 +145,7 @@ def test_without_walls_ports_and_processes_are_everybodys(tmp_path):
         port = int(plain.run(ann, kernel, SERVE))
         assert plain.run(ben, other, REACH.format(host="127.0.0.1", port=port)) == "reached"
         assert plain.run(ben, other, SEEN) != "[]"
-        assert plain.get(f"/user/{ann}/api/status", ben).status_code == 403  # the hub's own door holds all the same
+        assert (
+            plain.get(f"/user/{ann}/api/status", ben).status_code == 403
+        )  # the hub's own door holds all the same
     assert plain.left == []

@@ -44,11 +44,17 @@ def strange(values: Any, reference: Any, where: str = "") -> list[str]:
     if reference is ...:
         return []
     if not isinstance(reference, dict):
-        return [] if isinstance(values, reference) and not (isinstance(values, bool) and reference is int) else [where]
+        return (
+            []
+            if isinstance(values, reference) and not (isinstance(values, bool) and reference is int)
+            else [where]
+        )
     return [
         found
         for key, value in values.items()
-        for found in (strange(value, reference[key], f"{where}.{key}") if key in reference else [f"{where}.{key}"])
+        for found in (
+            strange(value, reference[key], f"{where}.{key}") if key in reference else [f"{where}.{key}"]
+        )
     ]
 
 
@@ -64,20 +70,19 @@ def test_the_keys_are_the_charts(values):
     assert strange(values, REFERENCE) == [".singleuser.memory.limits", ".cull.every"]
 
 
-def pod(values: dict[str, Any]) -> dict[str, Any]:
-    """The pod of a learner, as the chart hands these values to KubeSpawner."""
-    from jupyterhub.objects import Hub
+def pod(values: dict[str, Any], monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
+    """The pod of a learner, as the chart hands these values to KubeSpawner; no cluster is asked."""
     from kubespawner import KubeSpawner
     from traitlets.config import Config
 
+    monkeypatch.setattr("kubespawner.spawner.load_config", lambda **_: None)
     user = values["singleuser"]
     config = Config({"KubeSpawner": values["hub"]["config"]["KubeSpawner"]})
     storage = user["storage"]
     spawner = KubeSpawner(
         _mock=True,
-        hub=Hub(),
         config=config,
-        user=SimpleNamespace(name="ann", id=1, url="/user/ann/", escaped_name="ann", server=None, orm_user=None),
+        user=SimpleNamespace(name="ann", id=1, url="/user/ann/"),
         image=f"{user['image']['name']}:{user['image']['tag']}",
         cmd=[user["cmd"]],
         uid=user["uid"],
@@ -86,8 +91,14 @@ def pod(values: dict[str, Any]) -> dict[str, Any]:
         mem_limit=user["memory"]["limit"],
         mem_guarantee=user["memory"]["guarantee"],
         allow_privilege_escalation=False,
-        volumes=[{"name": "home", "persistentVolumeClaim": {"claimName": "claim-ann"}}, *storage["extraVolumes"]],
-        volume_mounts=[{"name": "home", "mountPath": storage["homeMountPath"]}, *storage["extraVolumeMounts"]],
+        volumes=[
+            {"name": "home", "persistentVolumeClaim": {"claimName": "claim-ann"}},
+            *storage["extraVolumes"],
+        ],
+        volume_mounts=[
+            {"name": "home", "mountPath": storage["homeMountPath"]},
+            *storage["extraVolumeMounts"],
+        ],
     )
     spawner.get_env = dict
     spawner.api_token = "none"
@@ -95,19 +106,27 @@ def pod(values: dict[str, Any]) -> dict[str, Any]:
     return made.to_dict()
 
 
-def test_a_learners_pod_is_restricted_and_keeps_the_images_entrypoint(values):
-    spec = pod(values)["spec"]
+def test_a_learners_pod_is_restricted_and_keeps_the_images_entrypoint(values, monkeypatch):
+    spec = pod(values, monkeypatch)["spec"]
     (container,) = spec["containers"]
     assert container["image"] == "registry.example.org/llmlab:1.0"
     assert container["command"] is None  # so binder/start lays the course out
     assert container["args"][0] == "jupyterhub-singleuser"
     assert spec["automount_service_account_token"] is False
     held = container["security_context"]
-    assert (held["run_as_user"], held["run_as_non_root"], held["allow_privilege_escalation"]) == (1000, True, False)
+    assert (held["run_as_user"], held["run_as_non_root"], held["allow_privilege_escalation"]) == (
+        1000,
+        True,
+        False,
+    )
     assert held["capabilities"]["drop"] == ["ALL"]
     assert held["seccomp_profile"]["type"] == "RuntimeDefault"
     assert held["read_only_root_filesystem"] is True
-    assert {mount["mount_path"] for mount in container["volume_mounts"]} == {"/home/jovyan", "/tmp", "/dev/shm"}
+    assert {mount["mount_path"] for mount in container["volume_mounts"]} == {
+        "/home/jovyan",
+        "/tmp",
+        "/dev/shm",
+    }
     assert container["resources"]["limits"] == {"cpu": 2, "memory": 4 << 30}
 
 

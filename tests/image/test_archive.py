@@ -25,7 +25,11 @@ def labels(version: str = __version__, course: str | None = None) -> dict[str, s
 def write(path: Path, labels: dict[str, str] | None, form: str) -> Path:
     """An archive as `docker save` or skopeo write it, without its layers."""
     config = json.dumps(
-        {"architecture": "amd64", "config": {"Labels": labels}, "rootfs": {"type": "layers", "diff_ids": ["sha256:1", "sha256:2"]}}
+        {
+            "architecture": "amd64",
+            "config": {"Labels": labels},
+            "rootfs": {"type": "layers", "diff_ids": ["sha256:1", "sha256:2"]},
+        }
     ).encode()
     digest = hashlib.sha256(config).hexdigest()
     if form == "docker":
@@ -51,7 +55,12 @@ def write(path: Path, labels: dict[str, str] | None, form: str) -> Path:
 @pytest.mark.parametrize("form", ["docker", "oci"])
 def test_labels_are_read_in_both_formats(tmp_path, form):
     image = archive.read(write(tmp_path / "course.tar", labels(), form))
-    assert (image.names, image.version, image.architecture, image.layers) == ((NAME,), __version__, "amd64", 2)
+    assert (image.names, image.version, image.architecture, image.layers) == (
+        (NAME,),
+        __version__,
+        "amd64",
+        2,
+    )
     assert image.fingerprint == contents.fingerprint()
     assert image.trouble() is None
 
@@ -78,5 +87,5 @@ def test_anything_else_is_one_sentence(tmp_path, what):
             tar.addfile(tarfile.TarInfo("readme"))
     elif what == "other image":
         write(path, {"maintainer": "somebody"}, "docker")
-    with pytest.raises(LabError, match="no archive of an image|not the image of the course"):
+    with pytest.raises(LabError, match=r"no archive of an image|not the image of the course"):
         archive.read(path)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import os
 import re
 import subprocess
@@ -20,26 +21,27 @@ DOCKERFILE = ROOT / "binder" / "Dockerfile"
 
 
 @pytest.fixture(scope="module")
-def parsed() -> DockerfileParser:
-    with DOCKERFILE.open("rb") as file:
-        return DockerfileParser(fileobj=file, build_args={})
+def parsed() -> list[dict[str, str]]:
+    """Its instructions."""
+    parser = DockerfileParser(fileobj=io.BytesIO(DOCKERFILE.read_bytes()), env_replace=False)
+    return list(parser.structure)
 
 
 def test_the_base_is_pinned_and_named_once(parsed):
     (base,) = re.findall(r"^ARG BASE=(.+)$", DOCKERFILE.read_text(), re.M)
     assert re.fullmatch(r"debian:trixie-slim@sha256:[0-9a-f]{64}", base)
-    froms = [step["value"] for step in parsed.structure if step["instruction"] == "FROM"]
+    froms = [step["value"] for step in parsed if step["instruction"] == "FROM"]
     assert froms == ["${BASE} AS making", "${BASE}"]
 
 
 def test_what_is_installed_is_locked(parsed):
-    steps = [step["value"] for step in parsed.structure if step["instruction"] == "RUN"]
+    steps = [step["value"] for step in parsed if step["instruction"] == "RUN"]
     assert all("--locked" in step for step in steps if "uv sync" in step)
     assert [step for step in steps if "pip install" in step and "==" not in step] == []
 
 
 def test_nobody_is_root_and_the_entry_is_start(parsed):
-    last = {step["instruction"]: step["value"] for step in parsed.structure}
+    last = {step["instruction"]: step["value"] for step in parsed}
     assert last["USER"] == "${NB_UID}:0"
     assert last["ENTRYPOINT"] == '["tini", "-g", "--", "/opt/llmlab/binder/start"]'
 
@@ -118,9 +120,38 @@ def test_a_whole_image_is_that_of_the_course_and_runs_as_anybody(tmp_path):
         for layer in about["Layers"]:
             with tarfile.open(fileobj=tar.extractfile(layer)) as files:
                 files.extractall(root, filter="tar")
-    line = ["bwrap", "--unshare-all", "--uid", "12345", "--gid", "54321", "--ro-bind", str(root), "/", "--dev", "/dev", "--proc", "/proc"]
-    line += ["--perms", "1777", "--tmpfs", "/tmp", "--tmpfs", "/home/jovyan", "--clearenv", "--chdir", "/opt/llmlab"]
-    for setting in ("HOME=/home/jovyan", "PATH=/opt/llmlab/.venv/bin:/usr/bin:/bin", "LLMLAB_SHARED_CACHE=/opt/llmlab/cache", "LANG=C.UTF-8"):
+    line = [
+        "bwrap",
+        "--unshare-all",
+        "--uid",
+        "12345",
+        "--gid",
+        "54321",
+        "--ro-bind",
+        str(root),
+        "/",
+        "--dev",
+        "/dev",
+        "--proc",
+        "/proc",
+    ]
+    line += [
+        "--perms",
+        "1777",
+        "--tmpfs",
+        "/tmp",
+        "--tmpfs",
+        "/home/jovyan",
+        "--clearenv",
+        "--chdir",
+        "/opt/llmlab",
+    ]
+    for setting in (
+        "HOME=/home/jovyan",
+        "PATH=/opt/llmlab/.venv/bin:/usr/bin:/bin",
+        "LLMLAB_SHARED_CACHE=/opt/llmlab/cache",
+        "LANG=C.UTF-8",
+    ):
         line += ["--setenv", *setting.split("=", 1)]
 
     def inside(*command: str) -> str:

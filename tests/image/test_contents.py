@@ -49,7 +49,15 @@ def test_a_copy_has_the_same_fingerprint(course):
     assert contents.fingerprint(course) == contents.fingerprint()
 
 
-@pytest.mark.parametrize("name", ["labs/index.md", "labs/01-one-server/records/run.json", "llmlab/__pycache__/a.pyc", "labs/01-one-server/.llmlab/a"])
+@pytest.mark.parametrize(
+    "name",
+    [
+        "labs/index.md",
+        "labs/01-one-server/records/run.json",
+        "llmlab/__pycache__/a.pyc",
+        "labs/01-one-server/.llmlab/a",
+    ],
+)
 def test_what_work_leaves_is_not_the_course(course, name):
     before = contents.fingerprint(course)
     path = course / name
@@ -63,7 +71,11 @@ def test_any_edit_is_seen(course):
     seen = {contents.fingerprint(course)}
     path = course / "labs" / "01-one-server" / "checks.py"
     text = path.read_text()
-    for edit in (lambda: path.write_text(text + "\n"), lambda: path.chmod(0o755), lambda: path.rename(path.with_name("other.py"))):
+    for edit in (
+        lambda: path.write_text(text + "\n"),
+        lambda: path.chmod(0o755),
+        lambda: path.rename(path.with_name("other.py")),
+    ):
         edit()
         seen.add(contents.fingerprint(course))
     assert len(seen) == 4

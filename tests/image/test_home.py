@@ -27,7 +27,12 @@ def test_the_copy_is_a_course_that_can_be_edited(tmp_path):
 def test_a_newer_image_changes_what_is_not_the_learners(tmp_path):
     mine = tmp_path / "llmlab"
     lay_out(ROOT, mine)
-    edited = {LAB / "server.toml": "mine", LAB / f"{LAB.name}.ipynb": "mine", LAB / "checks.py": "older", LAB / "notes.md": "mine"}
+    edited = {
+        LAB / "server.toml": "mine",
+        LAB / f"{LAB.name}.ipynb": "mine",
+        LAB / "checks.py": "older",
+        LAB / "notes.md": "mine",
+    }
     for path, text in edited.items():
         (mine / path).write_text(text)
     (mine / LAB / "hints.md").unlink()
