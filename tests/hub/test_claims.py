@@ -54,7 +54,9 @@ def cluster(tmp_path) -> Path:
 
 @pytest.fixture
 def hub(cluster) -> claims.HubVolumes:
-    return claims.HubVolumes("classroom", "hub", "registry.example.org/llmlab:1.0", str(cluster.parent / "kubectl"))
+    return claims.HubVolumes(
+        "classroom", "hub", "registry.example.org/llmlab:1.0", str(cluster.parent / "kubectl")
+    )
 
 
 def learners(cluster: Path, *names: str) -> None:
@@ -79,7 +81,9 @@ def test_all_volumes_are_read_a_batch_at_a_time(cluster, hub, tmp_path):
     learners(cluster, "zoë", "ann", "ben")
     said: list[str] = []
     done = claims.collect(INFO, hub, tmp_path / "out", at_once=2, say=said.append)
-    assert [(learner.learner, learner.files) for learner in done] == [(name, ("server.toml",)) for name in ("ann", "ben", "zoë")]
+    assert [(learner.learner, learner.files) for learner in done] == [
+        (name, ("server.toml",)) for name in ("ann", "ben", "zoë")
+    ]
     assert {path.name: (path / "server.toml").read_text() for path in (tmp_path / "out").iterdir()} == {
         "ann": "ann",
         "ben": "ben",

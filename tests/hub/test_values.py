@@ -79,31 +79,34 @@ def pod(values: dict[str, Any], monkeypatch: pytest.MonkeyPatch) -> dict[str, An
     user = values["singleuser"]
     config = Config({"KubeSpawner": values["hub"]["config"]["KubeSpawner"]})
     storage = user["storage"]
-    spawner = KubeSpawner(
-        _mock=True,
-        config=config,
-        user=SimpleNamespace(name="ann", id=1, url="/user/ann/"),
-        image=f"{user['image']['name']}:{user['image']['tag']}",
-        cmd=[user["cmd"]],
-        uid=user["uid"],
-        cpu_limit=user["cpu"]["limit"],
-        cpu_guarantee=user["cpu"]["guarantee"],
-        mem_limit=user["memory"]["limit"],
-        mem_guarantee=user["memory"]["guarantee"],
-        allow_privilege_escalation=False,
-        volumes=[
-            {"name": "home", "persistentVolumeClaim": {"claimName": "claim-ann"}},
-            *storage["extraVolumes"],
-        ],
-        volume_mounts=[
-            {"name": "home", "mountPath": storage["homeMountPath"]},
-            *storage["extraVolumeMounts"],
-        ],
-    )
-    spawner.get_env = dict
-    spawner.api_token = "none"
-    made = asyncio.run(spawner.get_pod_manifest())
-    return made.to_dict()
+
+    async def made() -> dict[str, Any]:
+        spawner = KubeSpawner(
+            _mock=True,
+            config=config,
+            user=SimpleNamespace(name="ann", id=1, url="/user/ann/"),
+            image=f"{user['image']['name']}:{user['image']['tag']}",
+            cmd=[user["cmd"]],
+            uid=user["uid"],
+            cpu_limit=user["cpu"]["limit"],
+            cpu_guarantee=user["cpu"]["guarantee"],
+            mem_limit=user["memory"]["limit"],
+            mem_guarantee=user["memory"]["guarantee"],
+            allow_privilege_escalation=False,
+            volumes=[
+                {"name": "home", "persistentVolumeClaim": {"claimName": "claim-ann"}},
+                *storage["extraVolumes"],
+            ],
+            volume_mounts=[
+                {"name": "home", "mountPath": storage["homeMountPath"]},
+                *storage["extraVolumeMounts"],
+            ],
+        )
+        spawner.get_env = dict
+        spawner.api_token = "none"
+        return (await spawner.get_pod_manifest()).to_dict()
+
+    return asyncio.run(made())
 
 
 def test_a_learners_pod_is_restricted_and_keeps_the_images_entrypoint(values, monkeypatch):
