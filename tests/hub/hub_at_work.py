@@ -6,6 +6,7 @@ import asyncio
 import json
 import os
 import pwd
+import re
 import secrets
 import socket
 import subprocess
@@ -69,12 +70,14 @@ class HubAtWork:
         self.url = f"http://127.0.0.1:{self.port}"
         self._heard = threading.Event()
         self._key = secrets.token_hex()
-        self.client = httpx.Client(base_url=self.url, timeout=60, trust_env=False)
+        self.client = httpx.Client(base_url=self.url, timeout=200, trust_env=False)
 
     def __enter__(self) -> HubAtWork:
+        _sweep()
         try:
             for learner in self.learners:
-                subprocess.run(["useradd", "--create-home", learner], check=True)
+                mark = f"test {os.getpid()}"
+                subprocess.run(["useradd", "--create-home", "--comment", mark, learner], check=True)
                 self.homes.append(Path(pwd.getpwnam(learner).pw_dir))
             self._start()
             self.tokens = {learner: self._token(learner) for learner in self.learners}
@@ -119,7 +122,12 @@ class HubAtWork:
             "CLOSED": " ".join(map(str, closed)),
             "KEPT": " ".join(str(path) for path in kept if set(path.parents) & set(closed)),
         }
-        line = ["unshare", "--mount", "--propagation", "slave", "bash", "-c", VIEW, "bash"]
+        line = [
+            "setpriv",
+            "--pdeathsig",
+            "TERM",
+        ]  # a hub whose tests were killed ends, and its servers with it
+        line += ["unshare", "--mount", "--propagation", "slave", "bash", "-c", VIEW, "bash"]
         self.process = subprocess.Popen(
             [*line, BIN / "jupyterhub", "-f", config],
             cwd=self.folder,
@@ -165,6 +173,7 @@ c.ConfigurableHTTPProxy.pid_file = "{self.folder}/proxy.pid"
 c.Spawner.cmd = ["{COURSE}/binder/start", "{BIN}/jupyterhub-singleuser"]
 c.Spawner.environment = {{"LLMLAB_SHARED_CACHE": "{cache_dir()}", "PATH": "{BIN}:/usr/bin:/bin"}}
 c.Spawner.default_url = "/lab"
+c.Spawner.http_timeout = c.Spawner.start_timeout = 180
 c.JupyterHub.services = [{{"name": "tests", "api_token": {self._key!r}}}]
 c.JupyterHub.load_roles = [{{"name": "tests", "scopes": ["admin:users", "admin:servers", "tokens"], "services": ["tests"]}}]
 {walls}"""
@@ -202,7 +211,7 @@ c.JupyterHub.load_roles = [{{"name": "tests", "scopes": ["admin:users", "admin:s
 
     def sign_in(self, learner: str) -> httpx.Client:
         """A browser in which a learner has signed in."""
-        browser = httpx.Client(base_url=self.url, timeout=60, trust_env=False, follow_redirects=True)
+        browser = httpx.Client(base_url=self.url, timeout=200, trust_env=False, follow_redirects=True)
         browser.get("/hub/login")
         form = {"username": learner, "password": self._key, "_xsrf": browser.cookies["_xsrf"]}
         said = browser.post("/hub/login", data=form)
@@ -265,6 +274,14 @@ c.JupyterHub.load_roles = [{{"name": "tests", "scopes": ["admin:users", "admin:s
         while await channel.read_message() is not None:  # until the other side has closed it too
             pass
         return printed.strip()
+
+
+def _sweep() -> None:
+    """Remove the users of tests that were killed."""
+    for user in pwd.getpwall():
+        found = re.fullmatch(r"test (\d+)", user.pw_gecos)
+        if user.pw_name.startswith("llmlab") and found and not psutil.pid_exists(int(found[1])):
+            subprocess.run(["userdel", "--remove", "--force", user.pw_name], capture_output=True)
 
 
 def _uid(process: psutil.Process) -> int | None:
