@@ -102,6 +102,9 @@ class HubAtWork:
         self.left = [f"{other.pid} {other.cmdline()}" for other in self.processes()]
         for other in self.processes():
             other.kill()
+        if self.walled:
+            away = ["ip", "address", "delete", f"{network.HUB}/32", "dev", "lo"]
+            subprocess.run(away, capture_output=True)
         for learner in self.learners:
             network.take_down(learner)
             subprocess.run(["userdel", "--remove", "--force", learner], capture_output=True)
