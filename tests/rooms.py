@@ -25,7 +25,7 @@ FLOORS = [
     ["figures"],
     ["show"],
     ["tiers"],
-    ["certificate"],
+    ["certificate", "image", "hub"],
     ["lab"],
     ["grade", "authoring"],
     ["cli"],

@@ -76,6 +76,17 @@ def _parser() -> argparse.ArgumentParser:
     command.add_argument(
         "--secret", help="a file with the secret that inputs are drawn from (default: OUT/secret.key)"
     )
+    command = verb("collect", "collect what a class wrote on a hub, into the folder that `grade` takes")
+    command.add_argument("lab", help="number or name, e.g. 01")
+    command.add_argument("--out", required=True, help="a folder; what is in it of a learner is replaced")
+    command.add_argument(
+        "--homes",
+        metavar="PATTERN",
+        help="on one machine: where a learner's course lies, * for the name, e.g. '/home/jupyter-*/llmlab'",
+    )
+    command.add_argument("--context", help="on Kubernetes: which of your kubeconfig's clusters")
+    command.add_argument("--namespace", default="hub", help="and the hub's namespace there (default: hub)")
+    command.add_argument("--image", help="and the course's image, as the hub has it")
     command = verb(
         "certificate",
         "the capstone's page with your own figures: make it, make it again from a submission, or verify one",
@@ -134,6 +145,25 @@ def _parser() -> argparse.ArgumentParser:
     )
     command.add_argument("--context", default="", help="context: which of your kubeconfig's clusters")
     command.add_argument("--namespace", default="", help="context: a namespace that is not there yet")
+    command = verb(
+        "image", "the image of the course, for a hub, Binder and grading on Kubernetes: `build`, `show`"
+    )
+    command.add_argument(
+        "what", choices=["build", "show"], help="build it into an archive, or say what an archive holds"
+    )
+    command.add_argument(
+        "archive", nargs="?", help="with show: the archive (default: the fingerprint of the course here)"
+    )
+    command.add_argument("--to", metavar="ARCHIVE", help="with build: the file to write, e.g. course.tar")
+    command.add_argument(
+        "--tag", metavar="NAME:TAG", help="with build: the image's name, e.g. REGISTRY/llmlab:1"
+    )
+    command.add_argument(
+        "--base", help="with build: another base than the pinned one, a name or a tar file of a Debian 13"
+    )
+    command.add_argument(
+        "--builder", choices=["docker", "buildah"], help="with build: default Docker, else buildah"
+    )
     command = verb("clean", "end what llmlab started and nobody uses any more")
     command.add_argument("--list", action="store_true", help="only list")
     command.add_argument("--all", action="store_true", help="also what a running notebook still owns")
@@ -162,6 +192,8 @@ _HERE = {
     "grade": "llmlab.cli.grade:run",
     "author": "llmlab.cli.author:run",
     "certificate": "llmlab.cli.certificate:run",
+    "collect": "llmlab.cli.collect:run",
+    "image": "llmlab.cli.image:run",
     "support": "llmlab.cli.support:run",
 }
 
