@@ -21,7 +21,7 @@ COMMAND = "uv run python -m tests.benchmarks gpu --write"
 def recorded(lab: Bench, model: str = "20m") -> Picture | Said:
     """Throughput and TTFT of this machine and of each recorded GPU, on one figure; where none was recorded, how to record one.
 
-    This machine's part is the newest load of lab 01, else the first light of `llmlab`, of the same model.
+    This machine's part is the newest load of the lab of one server, else the first light of `llmlab`, of the same model.
     """
     from ...figures.recorded import recorded as draw
 
