@@ -76,6 +76,25 @@ def _parser() -> argparse.ArgumentParser:
     command.add_argument(
         "--secret", help="a file with the secret that inputs are drawn from (default: OUT/secret.key)"
     )
+    command.add_argument(
+        "--on",
+        choices=["kubernetes"],
+        help="grade in the pods of a cluster instead of on this machine: a Job a batch, a pod a submission",
+    )
+    command.add_argument(
+        "--context", help="with --on: which cluster, as `kubectl config get-contexts` names it"
+    )
+    command.add_argument(
+        "--namespace", help="with --on: one that is there (default: llmlab-grading, made and removed)"
+    )
+    command.add_argument("--image", help="with --on: the course's image, where the cluster's nodes find it")
+    command.add_argument(
+        "--parallelism", type=int, default=0, help="with --on: pods at once (default: by nodes)"
+    )
+    command.add_argument(
+        "--runtime-class",
+        help="with --on: a RuntimeClass whose pods have no network, where no NetworkPolicy is enforced",
+    )
     command = verb(
         "certificate",
         "the capstone's page with your own figures: make it, make it again from a submission, or verify one",

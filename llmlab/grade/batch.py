@@ -62,11 +62,7 @@ class Grading:
 
     def __init__(self, info: LabInfo, submissions: Path, out: Path, settings: Settings | None = None) -> None:
         self.info = info
-        daemon.require(info)
-        by_hand = {need for room in tier.tiers() for need in room.by_hand}
-        for need, brings in tier.all_of("fetches").items():
-            if need in info.needs and need not in by_hand:
-                tier.load(brings)(quiet, info)  # in a sandbox there is no way to fetch anything
+        self._require()
         self.settings = settings or Settings()
         self.root = submissions.resolve()
         self.out = out.resolve()
@@ -95,6 +91,22 @@ class Grading:
                 fix="one of " + ", ".join(submission.key for submission in self.class_),
             )
 
+    def _require(self) -> None:
+        """What the place where submissions are graded must have.
+
+        :raises LabError: when it has not.
+        """
+        daemon.require(self.info)
+        by_hand = {need for room in tier.tiers() for need in room.by_hand}
+        for need, brings in tier.all_of("fetches").items():
+            if need in self.info.needs and need not in by_hand:
+                tier.load(brings)(quiet, self.info)  # in a sandbox there is no way to fetch anything
+
+    @property
+    def where(self) -> str:
+        """Where submissions are graded, in words."""
+        return f"{self.jobs} at a time, each in a sandbox ({sandbox.kind(self.info)})"
+
     @property
     def wrapped(self) -> str:
         """Which folder is the class's, in words, where that is not the one that was named."""
@@ -110,7 +122,7 @@ class Grading:
         self.out.mkdir(parents=True, exist_ok=True)
         self._lock = _only_one(self.out)
         try:
-            owned.clean()  # what a grader that was killed has left
+            self._clean()
             self.secret = _secret(self.settings.secret or self.out / "secret.key")
             self.due = _remember(self.out / "grading.json", self.info.name, self.settings.due)
             ensure_template(self.out / "manual.toml", self.info.questions)
@@ -124,6 +136,9 @@ class Grading:
         if self._lock is not None:
             os.close(self._lock)
             self._lock = None
+
+    def _clean(self) -> None:
+        owned.clean()  # what a grader that was killed has left
 
     def _manual(self) -> Mapping[str, Manual]:
         return read_manual(
@@ -154,9 +169,7 @@ class Grading:
         }
         try:
             for graded, resumed in _as_they_come(waiting):
-                self.results[graded.key] = graded
-                heard(graded, resumed)
-                self._pages(row for row in self._gradebook() if row[0].key == graded.key)
+                self._heard(graded, resumed, heard)
         except BaseException:
             self._stop.set()
             pool.shutdown(wait=False, cancel_futures=True)
@@ -166,6 +179,12 @@ class Grading:
         pool.shutdown()
         self._once_more(say, heard)
         return self.write()
+
+    def _heard(self, graded: Graded, resumed: bool, heard: Heard) -> None:
+        """A result is there."""
+        self.results[graded.key] = graded
+        heard(graded, resumed)
+        self._pages(row for row in self._gradebook() if row[0].key == graded.key)
 
     def _one(self, submission: Submission, say: Say) -> tuple[Graded, bool]:
         again = bool(self.settings.regrade & {submission.key, submission.learner})
@@ -194,14 +213,14 @@ class Grading:
         whose the CPU was: of an honest submission, next to nothing is left unclear on a quiet machine.
         """
         for submission in self.class_:
-            before = _unsure(self.results[submission.key])
+            before = unsure(self.results[submission.key])
             if before and not self.results[submission.key].remarks.count(AGAIN):
                 busy = _busy()
                 work = self._work(submission, say)
                 busy = _busy() - busy
                 if work.graded.status == "graded":
                     remarks = [*work.graded.remarks, AGAIN]
-                    if _unsure(work.graded) and work.graded.cpu_seconds and busy > 0:
+                    if unsure(work.graded) and work.graded.cpu_seconds and busy > 0:
                         share = min(1.0, work.graded.cpu_seconds / busy)
                         remarks.append(
                             f"Of the CPU that was used meanwhile, {share:.0%} was used in its own sandboxes."
@@ -284,7 +303,7 @@ def _busy() -> float:
     return float(times.user + times.nice + times.system)
 
 
-def _unsure(graded: Graded) -> list[str]:
+def unsure(graded: Graded) -> list[str]:
     """What a second run alone may decide: too noisy to judge, or a grader that stumbled (no room beside the others, say)."""
     outcomes = graded.result.outcomes if graded.result else []
     return [outcome.check for outcome in outcomes if outcome.status in ("inconclusive", "error")]

@@ -23,6 +23,7 @@ from pathlib import Path
 from types import TracebackType
 
 from .. import doctor, machine
+from ..checks.talk import Talk, converse
 from ..course.info import LabInfo
 from ..system import jail, owned
 from ..system.keeper import landlock
@@ -92,6 +93,11 @@ class Sandbox:
         self._leash: list[int] = []
         self._entries: list[Path] = []
 
+    @property
+    def talk(self) -> Talk:
+        """How the program in it is heard."""
+        return converse
+
     def kill(self) -> None:
         """End everything in it now; leaving the `with` block then tidies up."""
         for process in self._processes:
@@ -101,14 +107,8 @@ class Sandbox:
     def __enter__(self) -> Sandbox:
         _open.add(self)
         self.cage.__enter__()
-        # The lab as it is handed out: without what the one who grades has done in that folder.
         self._scratch = Path(tempfile.mkdtemp(prefix="llmlab-sandbox-")).resolve()
-        shutil.copytree(self.lab, self._scratch / "course" / "labs" / self.lab.name, ignore=_OWN_WORK)
-        # What was measured once, and tables of the world; the faults are no business of a submission's.
-        for path in (self.lab.parent.parent / "data").glob("*"):
-            if path.suffix in (".json", ".toml") and path.name != "faults.toml":
-                (self._scratch / "course" / "data").mkdir(exist_ok=True)
-                shutil.copy(path, self._scratch / "course" / "data")
+        copy_lab(self.lab, self._scratch / "course")
         return self
 
     @property
@@ -165,26 +165,10 @@ class Sandbox:
 
     def _environment(self) -> dict[str, str]:
         work = self.work
-        found = {
-            "PATH": os.pathsep.join([str(Path(sys.executable).parent), "/usr/local/bin", "/usr/bin", "/bin"]),
-            "HOME": str(work),
-            "TMPDIR": "/tmp" if self.kind == "bubblewrap" else str(work),
-            "LANG": "C.UTF-8",
-            "PYTHONDONTWRITEBYTECODE": "1",
-            "MPLCONFIGDIR": str(work / ".matplotlib"),
-            "MPLBACKEND": "agg",
-            "IPYTHONDIR": str(work / ".ipython"),
-            "LLMLAB_CACHE": str(work / ".cache"),
-            "LLMLAB_SHARED_CACHE": os.pathsep.join(map(str, (cache_dir(), *shared_cache_dirs()))),
-            "LLMLAB_STATE": str(work / ".state"),
-            "LLMLAB_COURSE": str(self.course),
-            "LLMLAB_PROFILE": machine.profile(),
-            owned.WALL: "1",
-        }
+        found = own_environment(work, self.course, tmp=Path("/tmp") if self.kind == "bubblewrap" else work)
+        found["LLMLAB_SHARED_CACHE"] = os.pathsep.join(map(str, (cache_dir(), *shared_cache_dirs())))
         if self.kind == "bubblewrap":
             found["PYTHONPYCACHEPREFIX"] = str(warm() / "bytecode")
-        if "LLMLAB_ENGINE" in os.environ:
-            found["LLMLAB_ENGINE"] = os.environ["LLMLAB_ENGINE"]
         if (
             self.kind == CONTAINERS
         ):  # registered where `llmlab clean` finds it, whatever becomes of the grader
@@ -269,6 +253,36 @@ class _Warded(subprocess.Popen[bytes]):
             self.terminate()
         else:
             super().kill()
+
+
+def own_environment(work: Path, course: Path, *, tmp: Path) -> dict[str, str]:
+    """The variables of what runs in a sandbox, which inherits none."""
+    engine = {"LLMLAB_ENGINE": os.environ["LLMLAB_ENGINE"]} if "LLMLAB_ENGINE" in os.environ else {}
+    return engine | {
+        "PATH": os.pathsep.join([str(Path(sys.executable).parent), "/usr/local/bin", "/usr/bin", "/bin"]),
+        "HOME": str(work),
+        "TMPDIR": str(tmp),
+        "LANG": "C.UTF-8",
+        "PYTHONDONTWRITEBYTECODE": "1",
+        "MPLCONFIGDIR": str(work / ".matplotlib"),
+        "MPLBACKEND": "agg",
+        "IPYTHONDIR": str(work / ".ipython"),
+        "LLMLAB_CACHE": str(work / ".cache"),
+        "LLMLAB_STATE": str(work / ".state"),
+        "LLMLAB_COURSE": str(course),
+        "LLMLAB_PROFILE": machine.profile(),
+        owned.WALL: "1",
+    }
+
+
+def copy_lab(lab: Path, course: Path) -> None:
+    """A course of one lab, as it is handed out: without what the one who grades has done in its folder."""
+    shutil.copytree(lab, course / "labs" / lab.name, ignore=_OWN_WORK)
+    # What was measured once, and tables of the world; the faults are no business of a submission's.
+    for path in (lab.parent.parent / "data").glob("*"):
+        if path.suffix in (".json", ".toml") and path.name != "faults.toml":
+            (course / "data").mkdir(exist_ok=True)
+            shutil.copy(path, course / "data")
 
 
 _OWN_WORK = shutil.ignore_patterns("records", ".llmlab", ".ipynb_checkpoints", "__pycache__")

@@ -40,6 +40,7 @@ PROGRAMS = (
     "containerd-shim-runc-v2",
     "ctr",
     "ptp",
+    "bridge",
     "loopback",
     "host-local",
     "portmap",
@@ -105,6 +106,8 @@ class Local(Cluster):
             raise
 
     def _start(self, programs: dict[str, Path], say: Say) -> None:
+        from kubernetes import client
+
         # One at a time chooses its network: the route is what the next one sees.
         with network.choosing() as net:
             self.network = net
@@ -151,6 +154,7 @@ class Local(Cluster):
             loaded.result()
         self._until("the controllers", self.takes_pods, 30)
         access.grant(self, ())
+        client.NodeV1Api(self.api).create_runtime_class(local_programs.runtime_class())
         say(f"node {NODE} is ready")
 
     def plan(self) -> list[str]:
