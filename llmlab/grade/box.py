@@ -13,7 +13,7 @@ from ..submissions.submission import Taken
 from .cage import Allowance
 
 
-class Limits(Protocol):
+class StepLimits(Protocol):
     """What stands round it."""
 
     def cpu_seconds(self) -> float:
@@ -35,7 +35,7 @@ class Box(Protocol):
         """What it may use."""
 
     @property
-    def cage(self) -> Limits:
+    def cage(self) -> StepLimits:
         """What it used."""
 
     @property
@@ -62,7 +62,7 @@ class Box(Protocol):
         """Start `python ARGUMENTS` in it, with three pipes."""
 
 
-class Place(Protocol):
+class GradingPlace(Protocol):
     """Where submissions are graded."""
 
     def apart(self, *, containers: bool) -> bool:

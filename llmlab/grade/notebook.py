@@ -108,10 +108,12 @@ def cells_to_run(
     their places.
     """
     _papermill()
+    from papermill.iorw import load_notebook_node
     from papermill.parameterize import parameterize_notebook
 
     notebook, quick = _filled_in(info, cells, answer)
-    return _orders(parameterize_notebook(notebook, {"submission": work, "seed": seed}), quick, wall)
+    loaded = load_notebook_node(notebook)
+    return _orders(parameterize_notebook(loaded, {"submission": work, "seed": seed}), quick, wall)
 
 
 def _filled_in(info: LabInfo, cells: Mapping[str, str], answer: float) -> tuple[Any, dict[str, float]]:

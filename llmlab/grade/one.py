@@ -16,7 +16,7 @@ from ..load.turn import Turn
 from ..submissions.handed_in import Submission, key_of
 from . import daemon
 from .answers import answers_of
-from .box import Box, Place
+from .box import Box, GradingPlace
 from .here import Here
 from .notebook import run_notebook, show_verdict
 from .opened import Opened, opened
@@ -78,7 +78,7 @@ def grade_one(
     say: Callable[[str], None] = lambda _: None,
     known: Graded | None = None,
     stop: threading.Event | None = None,
-    place: Place | None = None,
+    place: GradingPlace | None = None,
 ) -> Work:
     """Take a submission apart, run its notebook in one sandbox and its deployment in another, write up what was found.
 
@@ -111,7 +111,7 @@ def _graded(
     rules: Rules,
     turn: Turn | None,
     say: Callable[[str], None],
-    place: Place,
+    place: GradingPlace,
 ) -> Work:
     taken, seeds, remarks = found.taken, found.seeds, found.remarks
     place.ready(taken)

@@ -22,7 +22,7 @@ from ..schema import Graded
 from . import owning, parcel, room, trouble
 from .access import Access, ApiRefusal
 from .job import GradingJob
-from .manifest import Shape
+from .manifest import PodShape
 from .told import Told, ToldPlace
 
 #: Batches in which a submission is tried, before its row says that the grader failed.
@@ -273,11 +273,11 @@ class PodGrading(Grading):
     def _tried(self, key: str) -> Tried:
         return self.tried.setdefault(key, Tried())
 
-    def _shape(self, again: bool) -> Shape:
+    def _shape(self, again: bool) -> PodShape:
         alone = self.alone or again
         nodes = room.nodes(self.access)
         wanted = self.pods.parallelism or (nodes * (1 if alone else 2)) or AT_ONCE
-        return Shape(
+        return PodShape(
             image=self.pods.image,
             parallelism=wanted,
             alone=alone,

@@ -44,7 +44,7 @@ class JobStatus(msgspec.Struct, frozen=True, rename="camel"):
 
 
 @dataclass(frozen=True, slots=True)
-class Heard:
+class IndexHeard:
     """What became of one index."""
 
     index: int
@@ -68,7 +68,7 @@ class GradingJob:
     def make(
         self,
         rules: Rules,
-        shape: manifest.Shape,
+        shape: manifest.PodShape,
         *,
         lab: bytes,
         parcels: Sequence[bytes],
@@ -138,7 +138,7 @@ class GradingJob:
 
     # -- meanwhile -----------------------------------------------------------------------------------
 
-    def heard(self, tokens: Sequence[str]) -> Iterator[Heard]:
+    def heard(self, tokens: Sequence[str]) -> Iterator[IndexHeard]:
         """Each index once, as its pod ends; whoever begins again hears all of them again.
 
         :param tokens: of each index, what its pod signs with.
@@ -162,11 +162,13 @@ class GradingJob:
             if status.over and not self._unread:
                 stalls.failed(status.has("Failed"))
                 for index in sorted(set(range(len(tokens))) - done):
-                    yield Heard(index, None, self._words.get(index, "its pod is gone, and its log with it"))
+                    yield IndexHeard(
+                        index, None, self._words.get(index, "its pod is gone, and its log with it")
+                    )
                 return
             stalls.look(status.active)
 
-    def _read_some(self, names: Sequence[str], tokens: Sequence[str], done: set[int]) -> Iterator[Heard]:
+    def _read_some(self, names: Sequence[str], tokens: Sequence[str], done: set[int]) -> Iterator[IndexHeard]:
         """What came of pods that have ended; a log that could not be read stays to be asked for again."""
         for name in names:
             pod, reads = self._unread.pop(name)
@@ -179,11 +181,11 @@ class GradingJob:
                 done.add(pod.index)
                 yield found
 
-    def _read(self, pod: WatchedPod, token: str) -> Heard | None:
+    def _read(self, pod: WatchedPod, token: str) -> IndexHeard | None:
         """What one pod that has ended is worth; None: another may do better."""
         cells, checks = pod.ended(NOTEBOOK), pod.ended(CHECKS)
         if cells is not None and cells.reason == "OOMKilled" and checks is None:
-            return Heard(pod.index, None, "the notebook used up its memory", memory=True)
+            return IndexHeard(pod.index, None, "the notebook used up its memory", memory=True)
         if checks is None:
             self._words[pod.index] = trouble.last_words(pod)
             return None
@@ -192,7 +194,7 @@ class GradingJob:
         if told is not None and (told.whole or killed):
             if killed:
                 told.facts = msgspec.structs.replace(told.facts, memory=True)
-            return Heard(pod.index, told)
+            return IndexHeard(pod.index, told)
         if checks.exit_code == 0:
             self._words[pod.index] = "its log was cut or could not be read (containerLogMaxSize of its node?)"
         else:

@@ -26,7 +26,7 @@ DISK_SPARE = 64 << 20  # bytes of the volume between the two containers
 
 
 @dataclass(frozen=True, slots=True)
-class Shape:
+class PodShape:
     """How the pods of a batch are made."""
 
     image: str  # reference
@@ -79,7 +79,7 @@ def namespace(name: str) -> dict[str, Any]:
     }
 
 
-def job(batch: str, rules: Rules, shape: Shape, *, indexes: int, parcels: int) -> dict[str, Any]:
+def job(batch: str, rules: Rules, shape: PodShape, *, indexes: int, parcels: int) -> dict[str, Any]:
     """One index a submission. What the cluster itself disturbs is tried again for nothing, what fails by itself twice more.
 
     :param parcels: how many Secrets the submissions lie in.
@@ -120,7 +120,7 @@ def job(batch: str, rules: Rules, shape: Shape, *, indexes: int, parcels: int) -
     }
 
 
-def _pod(batch: str, rules: Rules, shape: Shape, parcels: int) -> dict[str, Any]:
+def _pod(batch: str, rules: Rules, shape: PodShape, parcels: int) -> dict[str, Any]:
     scratch = {"medium": "Memory", "sizeLimit": str(rules.disk)}
     submissions = [{"secret": {"name": f"{batch}-{number}"}} for number in range(parcels)]
     pod: dict[str, Any] = {
@@ -180,7 +180,7 @@ def _pod(batch: str, rules: Rules, shape: Shape, parcels: int) -> dict[str, Any]
 
 
 def _container(
-    name: str, rules: Rules, shape: Shape, *, user: int, mounts: Sequence[dict[str, Any]]
+    name: str, rules: Rules, shape: PodShape, *, user: int, mounts: Sequence[dict[str, Any]]
 ) -> dict[str, Any]:
     # What is asked for is what a node must have free: half of what may be used, where several of them share one.
     cpus = rules.cpus / 2 if shape.alone else min(0.5, rules.cpus / 2)

@@ -43,7 +43,7 @@ class Parcel(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tr
     memory: bool = False  # it is not run: the last time it used up its memory, and its container with it
 
 
-class Lab(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+class LabFiles(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """A course of one lab."""
 
     files: dict[str, bytes]  # path in the course → content
@@ -106,7 +106,7 @@ def pack_lab(info: LabInfo) -> bytes:
     """
     with tempfile.TemporaryDirectory(prefix="llmlab-lab-") as folder:
         copy_lab(info.folder, Path(folder))
-        packed = _packed(Lab(files=_files(Path(folder))))
+        packed = _packed(LabFiles(files=_files(Path(folder))))
     if len(packed) > MOST:
         raise LabError(
             f"Lab {info.number} is {len(packed) / 1e6:.1f} MB packed, and a cluster's objects hold {MOST / 1e6:.0f} MB.",

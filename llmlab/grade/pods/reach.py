@@ -20,7 +20,7 @@ WITHIN = 1.0  # seconds for a connection
 SETTLES = 8.0  # seconds until a policy holds a pod that has just been made
 
 
-class Reach(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+class PodReach(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """What was tried, and what of it answered."""
 
     way_out: bool  # it has a route to somewhere else
@@ -42,7 +42,7 @@ class Reach(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tru
         return f"a NetworkPolicy that is enforced ({', '.join(self.tried)} did not answer)"
 
 
-def reach(within: float = SETTLES) -> Reach:
+def reach(within: float = SETTLES) -> PodReach:
     """Try the API server, the node and the name server, which any pod reaches unless something holds it off.
 
     :param within: seconds in which what answered at first may stop to, because a policy takes its time.
@@ -54,11 +54,11 @@ def reach(within: float = SETTLES) -> Reach:
             return found
 
 
-def _tried() -> Reach:
+def _tried() -> PodReach:
     targets = _targets()
     reached = _answering(targets)
     names = [f"{host}:{port}" for host, port in targets]
-    return Reach(way_out=has_route(), tried=names, reached=[name for name in names if name in reached])
+    return PodReach(way_out=has_route(), tried=names, reached=[name for name in names if name in reached])
 
 
 def _targets() -> list[tuple[str, int]]:

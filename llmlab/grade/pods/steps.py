@@ -32,7 +32,7 @@ from ..one import notebook_variables, problems_of
 from ..sandbox import COURSE, own_environment, walled
 from ..view import WORK
 from . import handover
-from .parcel import Lab, Parcel, Sealed, package, unpack, write_files
+from .parcel import LabFiles, Parcel, Sealed, package, unpack, write_files
 from .reach import reach
 from .transcript import LogWriter
 
@@ -46,7 +46,7 @@ OPEN_FILES = 4096  # of one process
 ANOTHER_VERSION, NETWORK_OPEN, UNREADABLE, LACKING = 64, 65, 66, 67
 
 
-class Refused(SystemExit):
+class NotRun(SystemExit):
     """Nothing of a learner's is run here."""
 
     def __init__(self, code: int, why: str) -> None:
@@ -93,8 +93,8 @@ def main() -> None:
     signal.signal(signal.SIGTERM, lambda *_: os._exit(143))
     parcel = _given("parcel", Parcel)
     if parcel.package != package():
-        raise Refused(ANOTHER_VERSION, "the image has another version of llmlab than the grader")
-    write_files(_given("lab", Lab).files, COURSE)
+        raise NotRun(ANOTHER_VERSION, "the image has another version of llmlab than the grader")
+    write_files(_given("lab", LabFiles).files, COURSE)
     write_files(parcel.files, FILES)
     steps: dict[str, Callable[[Parcel], None]] = {"notebook": notebook, "checks": judge}
     steps[sys.argv[1]](parcel)
@@ -104,10 +104,10 @@ def notebook(parcel: Parcel) -> None:
     """Run the learner's cells, and leave what they told for the checks, who trust none of it."""
     found = reach()
     if not found.closed:
-        raise Refused(NETWORK_OPEN, found.line)
+        raise NotRun(NETWORK_OPEN, found.line)
     lacking = [name for name in parcel.needs if not doctor.need(name).met]
     if lacking:
-        raise Refused(LACKING, f"the image lacks {', '.join(lacking)}: {doctor.need(lacking[0]).detail}")
+        raise NotRun(LACKING, f"the image lacks {', '.join(lacking)}: {doctor.need(lacking[0]).detail}")
     if not parcel.orders or parcel.memory:
         return
     box = PodBox(parcel.rules.allowance, notebook_variables(parcel.rules))
@@ -192,7 +192,7 @@ def _given(name: str, kind: type[Any]) -> Any:
     try:
         return unpack((IN / name).read_bytes(), kind)
     except (OSError, ValueError, msgspec.MsgspecError) as error:
-        raise Refused(UNREADABLE, f"{name}: {error}") from None
+        raise NotRun(UNREADABLE, f"{name}: {error}") from None
 
 
 def _busy() -> float:

@@ -35,7 +35,7 @@ class Waiting(msgspec.Struct, frozen=True):
     message: str = ""  # in the node's words
 
 
-class ContainerState(msgspec.Struct, frozen=True):
+class PodContainerState(msgspec.Struct, frozen=True):
     """What a container is at."""
 
     waiting: Waiting | None = None  # not yet running
@@ -46,7 +46,7 @@ class ContainerStatus(msgspec.Struct, frozen=True):
     """One container."""
 
     name: str  # notebook or checks
-    state: ContainerState = ContainerState()  # now
+    state: PodContainerState = PodContainerState()  # now
 
 
 class Condition(msgspec.Struct, frozen=True):
