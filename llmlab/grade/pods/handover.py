@@ -93,10 +93,11 @@ def _lines(path: Path) -> Iterator[bytes]:
         handle = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
     except OSError:
         return
+    about = os.fstat(handle)
+    if not stat.S_ISREG(about.st_mode) or about.st_size > MOST_LEFT:
+        os.close(handle)
+        return
     with os.fdopen(handle, "rb") as file:
-        about = os.fstat(handle)
-        if not stat.S_ISREG(about.st_mode) or about.st_size > MOST_LEFT:
-            return
         while (data := file.read(1 << 16)) and total < MOST_UNPACKED:
             try:
                 text = inflate.decompress(data, MOST_UNPACKED - total)

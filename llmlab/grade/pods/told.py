@@ -132,7 +132,7 @@ class ToldBox:
         """Tell it again; the ids of a notebook's cells are this order's."""
         ids = dict(zip(self._cells, (cell["id"] for cell in order.get("cells", ())), strict=False))
         for event in self._events:
-            here = {"id": ids.get(event["id"], event["id"])} if event["event"] == "cell" else {}
+            here = {"id": ids.get(str(event.get("id")))} if event["event"] == "cell" else {}
             on_event(event | here)
         return self._ended
 
