@@ -80,7 +80,7 @@ def _grading(args: argparse.Namespace, info: LabInfo, out: Path, settings: Setti
         with Grading(info, submissions, out, settings) as it:
             yield it
         return
-    from ..grade.pods.access import open_access
+    from ..grade.pods.access import image_at, open_access
     from ..grade.pods.grading import PodGrading, PodSettings
     from ..grade.pods.room import require_pods
 
@@ -88,7 +88,7 @@ def _grading(args: argparse.Namespace, info: LabInfo, out: Path, settings: Setti
     with contextlib.closing(open_access(args.context, args.namespace)) as access:
         access.say = lambda text: print(text, file=sys.stderr, flush=True)
         pods = PodSettings(
-            image=args.image or IMAGE,
+            image=image_at(access, args.image or IMAGE),
             named=bool(args.namespace),
             parallelism=args.parallelism,
             runtime=args.runtime_class or "",

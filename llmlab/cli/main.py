@@ -87,7 +87,10 @@ def _parser() -> argparse.ArgumentParser:
     command.add_argument(
         "--namespace", help="with --on: one that is there (default: llmlab-grading, made and removed)"
     )
-    command.add_argument("--image", help="with --on: the course's image, where the cluster's nodes find it")
+    command.add_argument(
+        "--image",
+        help="with --on: the course's image, where the cluster's nodes find it; for `llmlab cluster up` also an archive",
+    )
     command.add_argument(
         "--parallelism", type=int, default=0, help="with --on: pods at once (default: by nodes)"
     )

@@ -80,6 +80,7 @@ class Grading:
         hints = info.folder / "hints.md"
         self.hints: Mapping[str, Sequence[str]] = read_hints(hints) if hints.exists() else {}
         self.results: dict[str, Graded] = {}
+        self._unwritten = 0  # results since the gradebook was last written
         self._turn = Turn()
         self._stop = threading.Event()
         self._writing = threading.Lock()
@@ -184,7 +185,12 @@ class Grading:
         """A result is there."""
         self.results[graded.key] = graded
         heard(graded, resumed)
-        self._pages(row for row in self._gradebook() if row[0].key == graded.key)
+        self._pages(self.rows([graded.key]))
+        self._unwritten += 1
+        if self._unwritten * OFTEN >= len(
+            self.results
+        ):  # the whole table for each row of a large class would be the square of its work
+            self._gradebook()
 
     def _one(self, submission: Submission, say: Say) -> tuple[Graded, bool]:
         again = bool(self.settings.regrade & {submission.key, submission.learner})
@@ -219,16 +225,10 @@ class Grading:
                 work = self._work(submission, say)
                 busy = _busy() - busy
                 if work.graded.status == "graded":
-                    remarks = [*work.graded.remarks, AGAIN]
-                    if unsure(work.graded) and work.graded.cpu_seconds and busy > 0:
-                        share = min(1.0, work.graded.cpu_seconds / busy)
-                        remarks.append(
-                            f"Of the CPU that was used meanwhile, {share:.0%} was used in its own sandboxes."
-                        )
-                    graded = msgspec.structs.replace(work.graded, remarks=remarks)
-                    self._write(replace(work, graded=graded))
-                    self.results[submission.key] = graded
-                    heard(graded, False)
+                    work = measured_again(work, busy)
+                    self._write(work)
+                    self.results[submission.key] = work.graded
+                    heard(work.graded, False)
 
     # -- files --------------------------------------------------------------------------------------
 
@@ -250,13 +250,16 @@ class Grading:
             folder / "result.json", msgspec.json.format(msgspec.json.encode(work.graded), indent=1) + b"\n"
         )
 
-    def rows(self) -> list[Row]:
-        """What is known so far, with the instructor's points and lateness as the files say now."""
+    def rows(self, keys: Collection[str] | None = None) -> list[Row]:
+        """What is known so far, with the instructor's points and lateness as the files say now.
+
+        :param keys: of these learners alone.
+        """
         manual = self._manual()
         made = []
-        for submission in self.class_:
-            if submission.key in self.results:
-                graded = self.results[submission.key]
+        for key in [submission.key for submission in self.class_] if keys is None else keys:
+            if key in self.results:
+                graded = self.results[key]
                 made.append(
                     (
                         graded,
@@ -265,7 +268,7 @@ class Grading:
                             full=self.info.points,
                             due=self.due,
                             rule=self.info.late,
-                            manual=manual.get(submission.key),
+                            manual=manual.get(key),
                             questions=self.info.questions,
                         ),
                     )
@@ -275,6 +278,7 @@ class Grading:
     def _gradebook(self) -> list[Row]:
         with self._writing:
             rows = self.rows()
+            self._unwritten = 0
             write_gradebook(self.out / "gradebook.csv", rows, self.checks)
             return rows
 
@@ -294,7 +298,22 @@ class Grading:
             write_whole(folder / "results.json", json.dumps(document, indent=1).encode() + b"\n")
 
 
+#: The gradebook is written again when one row of this many is new.
+OFTEN = 64
 AGAIN = "Something could not be judged at first; everything was measured a second time, with nothing else running."
+
+
+def measured_again(work: Work, busy: float) -> Work:
+    """A second run, which decides; where it could not either, with a remark on whose the CPU was.
+
+    :param busy: CPU seconds that the machine worked meanwhile.
+    """
+    graded = work.graded
+    remarks = [*graded.remarks, AGAIN]
+    if unsure(graded) and graded.cpu_seconds and busy > 0:
+        share = min(1.0, graded.cpu_seconds / busy)
+        remarks.append(f"Of the CPU that was used meanwhile, {share:.0%} was used in its own sandboxes.")
+    return replace(work, graded=msgspec.structs.replace(graded, remarks=remarks))
 
 
 def _busy() -> float:

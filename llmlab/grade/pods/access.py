@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import tarfile
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -202,6 +203,32 @@ def contexts() -> tuple[list[str], dict[str, str]]:
         file = str(cluster.kubeconfig)
         ours = {found["name"]: file for found in config.list_kube_config_contexts(file)[0]}
     return [name for name in theirs if name not in ours], ours
+
+
+def image_at(access: Access, image: str) -> str:
+    """The reference of an image; an archive of one (as `docker save` writes it) is brought to the nodes of a cluster of this machine's.
+
+    :raises LabError: for an archive that is none, or a cluster that takes none.
+    """
+    archive = Path(image)
+    if not archive.is_file():
+        return image
+    cluster = hold.running()
+    if cluster is None or access.kubeconfig != str(cluster.kubeconfig):
+        raise LabError(
+            f"{access.context} takes images from a registry alone.",
+            where=image,
+            fix=f"docker load -i {image}, push the image, and name it: --image REGISTRY/NAME:TAG",
+        )
+    try:
+        with tarfile.open(archive) as tar, tar.extractfile("manifest.json") as file:  # type: ignore[union-attr]
+            name = str(json.load(file)[0]["RepoTags"][0])
+    except (tarfile.TarError, KeyError, IndexError, ValueError, TypeError) as error:
+        raise LabError(
+            f"{archive.name} is no archive of an image: {error}", where=image, fix="docker save -o …"
+        ) from None
+    cluster.load_archive(archive)
+    return name
 
 
 def _lines(reply: urllib3.BaseHTTPResponse) -> Iterator[bytes]:

@@ -14,7 +14,7 @@ from ...course.info import LabInfo
 from ...errors import LabError
 from ...submissions.handed_in import Submission
 from ...system import owned
-from ..batch import AGAIN, Grading, Heard, Say, Settings, unsure
+from ..batch import AGAIN, Grading, Heard, Say, Settings, measured_again, unsure
 from ..gradebook import Row, write_whole
 from ..one import Work, grade_one
 from ..opened import opened
@@ -103,8 +103,9 @@ class PodGrading(Grading):
 
     def _run(self, say: Say, heard: Heard) -> list[Row]:
         self._at = say
-        room.enter(self.access, named=self.pods.named)
+        self._elsewhere()
         try:
+            room.enter(self.access, named=self.pods.named)
             waiting = self._open(heard)
             self._go_on(waiting, heard)
             while waiting:
@@ -117,6 +118,20 @@ class PodGrading(Grading):
             with suppress(LabError):
                 room.leave(self.access)
         return self.write()
+
+    def _elsewhere(self) -> None:
+        """Whether a batch of this folder is in another cluster.
+
+        :raises LabError: when one is.
+        """
+        left = self._left()
+        here = (self.access.context, self.access.namespace)
+        if left is not None and self._entry is not None and (left.context, left.namespace) != here:
+            raise LabError(
+                f"A batch of this folder is still in {left.context}, namespace {left.namespace}.",
+                where=str(self._file),
+                fix=f"go on there: --context {left.context}; or end it: llmlab clean",
+            )
 
     def _open(self, heard: Heard) -> dict[str, Submission]:
         """What is to be graded; what is known already, or cannot be graded, is heard at once."""
@@ -140,12 +155,6 @@ class PodGrading(Grading):
         left = self._left()
         if left is None or self._entry is None:
             return
-        if (left.context, left.namespace) != (self.access.context, self.access.namespace):
-            raise LabError(
-                f"A batch of this folder is still in {left.context}, namespace {left.namespace}.",
-                where=str(self._file),
-                fix=f"go on there: --context {left.context}; or end it: llmlab clean",
-            )
         job = GradingJob(self.access, left.name, self.pods.image)
         if left.again or not job.there():
             self._end()
@@ -207,9 +216,16 @@ class PodGrading(Grading):
                 continue
             if outcome.told is not None:
                 work = self._written(submission, outcome.told, mark)
-                if work is not None:
+                if work is not None and batch.again:
                     del waiting[key]
-                    self._take(work, heard, again=batch.again)
+                    if work.graded.status == "graded":  # else what was known before stays
+                        self._take(measured_again(work, outcome.told.facts.busy), heard)
+                elif work is not None:
+                    del waiting[key]
+                    self._take(work, heard)
+                continue
+            if batch.again:
+                del waiting[key]
                 continue
             tried = self._tried(key)
             tried.times += 1
@@ -232,7 +248,8 @@ class PodGrading(Grading):
         )
         if work.graded.status == "graded" and not work.graded.fingerprint == told.fingerprint == mark:
             return None
-        return replace(work, graded=msgspec.structs.replace(work.graded, seconds=told.facts.seconds))
+        seconds = round(told.facts.seconds + work.graded.notebook.seconds, 3)
+        return replace(work, graded=msgspec.structs.replace(work.graded, seconds=seconds))
 
     def _failed(self, submission: Submission, tried: Tried) -> Work:
         with opened(self.info, submission, secret=self.secret, rules=self.rules, root=self.root) as found:
@@ -241,11 +258,7 @@ class PodGrading(Grading):
             reason = f"In {tried.times} batches no pod told its result: {tried.why}"
             return Work(found.told("error", reason=reason, remarks=found.remarks))
 
-    def _take(self, work: Work, heard: Heard, *, again: bool = False) -> None:
-        if again and work.graded.status == "graded":
-            work = replace(
-                work, graded=msgspec.structs.replace(work.graded, remarks=[*work.graded.remarks, AGAIN])
-            )
+    def _take(self, work: Work, heard: Heard) -> None:
         self._write(work)
         self._heard(work.graded, False, heard)
 

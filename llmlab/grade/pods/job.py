@@ -26,7 +26,6 @@ class JobStatus(msgspec.Struct, frozen=True, rename="camel"):
 
     active: int = 0  # pods
     conditions: list[Condition] = msgspec.field(default_factory=list)  # all of them
-    failed_indexes: str = ""  # "1,3-5"
 
     def has(self, kind: str) -> Condition | None:
         """A condition that is true."""

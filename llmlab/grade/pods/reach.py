@@ -6,6 +6,7 @@ import errno
 import os
 import select
 import socket
+import threading
 import time
 from collections.abc import Sequence
 from contextlib import suppress
@@ -17,6 +18,7 @@ import msgspec
 NODE = "LLMLAB_NODE"
 KUBELET = 10250
 WITHIN = 1.0  # seconds for a connection
+AGAIN = 0.2  # seconds between two tries
 SETTLES = 8.0  # seconds until a policy holds a pod that has just been made
 
 
@@ -48,10 +50,12 @@ def reach(within: float = SETTLES) -> PodReach:
     :param within: seconds in which what answered at first may stop to, because a policy takes its time.
     """
     deadline = time.monotonic() + within
+    pause = threading.Event()
     while True:
         found = _tried()
-        if found.closed or time.monotonic() > deadline:
+        if found.closed or time.monotonic() >= deadline:
             return found
+        pause.wait(AGAIN)
 
 
 def _tried() -> PodReach:

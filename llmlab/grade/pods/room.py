@@ -57,8 +57,8 @@ def enter(access: Access, *, named: bool) -> bool:
     """
     try:
         _old(access)
-        made = _namespace(access, named)
         _rights(access)
+        made = _namespace(access, named)
     except ApiRefusal as error:
         raise trouble.refused(access, error) from None
     return made
