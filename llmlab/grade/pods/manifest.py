@@ -93,7 +93,7 @@ def job(batch: str, rules: Rules, shape: PodShape, *, indexes: int, parcels: int
             "completions": indexes,
             "parallelism": min(shape.parallelism, indexes),
             "backoffLimitPerIndex": TRIES,
-            "maxFailedIndexes": max(5, indexes // 5),
+            "maxFailedIndexes": min(indexes, max(5, indexes // 5)),
             "ttlSecondsAfterFinished": KEPT,
             "podFailurePolicy": {
                 "rules": [
