@@ -3,14 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from contextlib import suppress
 from pathlib import Path
 
-from .. import models
-from ..errors import LabError
-from ..models.known import NAMES
 from ..submissions.submission import Taken
 from .cage import Allowance
+from .named_models import bring_models
 from .sandbox import Sandbox, kind
 
 
@@ -34,13 +31,3 @@ class Here:
     def checks(self, lab: Path, allowance: Allowance, *, containers: bool, label: str) -> Sandbox:
         """Where what was handed in is deployed and checked."""
         return Sandbox(lab=lab, allowance=allowance, containers=containers, label=label)
-
-
-def bring_models(folder: Path, artifacts: Sequence[str]) -> None:
-    """Write the synthetic models that files of `folder` name to the cache, where they are not there yet."""
-    for name in artifacts:
-        text = (folder / name).read_text(encoding="utf-8", errors="replace")
-        for model in NAMES:
-            if f'"{model}"' in text or f"'{model}'" in text:
-                with suppress(LabError):
-                    models.get(model)

@@ -12,7 +12,7 @@ from __future__ import annotations
 import copy
 import functools
 import subprocess
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, TypedDict
 
@@ -20,13 +20,13 @@ import msgspec
 
 from ..checks.page import page
 from ..checks.result import Result
-from ..checks.talk import Ended
 from ..course.info import LabInfo
 from ..lab.lab import VERDICT
 from ..load.turn import Turn
 from ..system.paths import replace_file
 from .box import Box
-from .schema import CellRun, NotebookRun
+from .schema import NotebookRun
+from .telling import Telling
 
 ENGINE = "llmlab"
 
@@ -37,17 +37,6 @@ class CellOrder(TypedDict):
     id: str  # the cell's, in the notebook
     source: str  # as it is run
     seconds: float  # that it may take
-
-
-class CellEvent(msgspec.Struct, forbid_unknown_fields=True):
-    """What was told of a cell that has ended."""
-
-    event: str
-    id: str
-    status: str
-    outputs: list[dict[str, Any]]
-    count: int
-    seconds: float
 
 
 def run_notebook(
@@ -135,56 +124,6 @@ def _orders(notebook: Any, quick: Mapping[str, float], wall: float) -> list[Cell
     ]
 
 
-class Telling:
-    """What a notebook's cells told: each cell's first word, with outputs that fit nbformat's schema; all else is forged or a mistake."""
-
-    def __init__(self, cells: Iterable[str]) -> None:
-        self.answers = ""  # as the text that came out (unchecked)
-        self._waiting = dict.fromkeys(cells)
-        self._runs: list[CellRun] = []
-        self._seconds = 0.0
-        self._whole = self._stuck = False
-
-    def hear(self, event: dict[str, Any]) -> tuple[CellEvent, list[Any]] | None:
-        """A cell that has ended, with its outputs; None for anything else."""
-        if event["event"] == "end" and isinstance(event.get("answers"), str):
-            self.answers, self._whole = event["answers"], True
-        elif event["event"] == "stuck":
-            self._stuck = True
-        elif event["event"] == "cell":
-            try:
-                ended = msgspec.convert(event, CellEvent)
-                outputs = [_output(output) for output in ended.outputs]
-                del self._waiting[ended.id]
-            except (msgspec.ValidationError, KeyError, TypeError, ValueError):
-                return None  # forged, or a second time: the first word counts
-            self._seconds += ended.seconds
-            if ended.status != "ok":
-                self._runs.append(_failed(ended))
-            return ended, outputs
-        return None
-
-    def how_it_went(self, ended: Ended, *, memory: bool, wall: float) -> NotebookRun:
-        """In short, once nothing more comes.
-
-        :param memory: the system has ended something for want of memory.
-        """
-        cells = [*self._runs, *(CellRun(id=cell, status="not run") for cell in self._waiting)]
-        seconds = round(self._seconds, 3)
-        if self._whole:
-            return NotebookRun(status="ran", cells=cells, seconds=seconds)
-        reasons = {
-            "wall": f"it was stopped after {wall:.0f} s",
-            "flood": "it was stopped because it wrote without end",
-        }
-        reason = reasons.get(ended.why, f"its process ended with code {ended.code} before the last cell")
-        if memory:
-            reason = "it was stopped because it used more memory than a submission may"
-        elif self._stuck:
-            reason = "a cell could not be stopped when its time was over"
-        return NotebookRun(status="stopped", reason=reason, cells=cells, seconds=seconds)
-
-
 def show_verdict(notebook: Any, result: Result) -> None:
     """Put what the grader found where the notebook's own `lab.check()` stands; of a cell that checks a few, those."""
     for cell in notebook.cells:
@@ -260,22 +199,3 @@ def _papermill() -> Any:
 
     papermill_engines.register(ENGINE, SandboxEngine)
     return papermill
-
-
-def _failed(cell: CellEvent) -> CellRun:
-    error = next((output for output in cell.outputs if output.get("output_type") == "error"), {})
-    message = f"{error.get('ename', '')}: {error.get('evalue', '')}".strip(": ").splitlines()
-    status = cell.status if cell.status == "timeout" else "error"
-    return CellRun(id=cell.id, status=status, message=message[0][:300] if message else "")
-
-
-def _output(raw: dict[str, Any]) -> Any:
-    """One output, if nbformat would take it."""
-    import nbformat
-
-    node = nbformat.from_dict(raw)
-    try:
-        nbformat.validate(node, ref="output", version=4, version_minor=5)
-    except nbformat.ValidationError as error:
-        raise ValueError(str(error)) from None
-    return node

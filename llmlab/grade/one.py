@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 import traceback
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -23,6 +23,7 @@ from .opened import Opened, opened
 from .rules import Rules, read_rules
 from .sandbox import CONTAINERS
 from .schema import Graded, NotebookRun
+from .view import notebook_variables
 
 #: A notebook of a container lab, where a sandbox cannot keep the Docker daemon from its cells.
 NOT_RUN = (
@@ -127,7 +128,7 @@ def _graded(
             info.folder,
             rules.allowance,
             read=[taken.folder],
-            env=notebook_variables(rules),
+            env=notebook_variables(rules.ready),
             label=f"notebook of {found.key}",
         ) as box:
             notebook, ran, text = run_notebook(
@@ -154,7 +155,7 @@ def _graded(
             artifacts=taken.artifacts,
             answers=answers,
             seed=seeds["checks"],
-            problems=problems_of(taken.missing),
+            problems=[f"{name} {why}" for name, why in taken.missing.items()],
             on_event=lambda event: say(f"check {event['check']}") if event["event"] == "start" else None,
             spawn=box.popen,
             talk=box.talk,
@@ -187,16 +188,6 @@ def _graded(
         fingerprint=found.fingerprint,
     )
     return Work(graded, notebook)
-
-
-def notebook_variables(rules: Rules) -> dict[str, str]:
-    """What the cells find in their environment, besides what any sandbox has."""
-    return {"LLMLAB_GRADING": "1", "LLMLAB_PROFILE": "binder", "LLMLAB_READY": str(rules.ready)}
-
-
-def problems_of(missing: Mapping[str, str]) -> list[str]:
-    """What is wrong with a submission's files before anything is deployed, in sentences."""
-    return [f"{name} {why}" for name, why in missing.items()]
 
 
 def _used_up(box: Box) -> Evidence | None:

@@ -22,18 +22,16 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
 
-from .. import doctor, machine
+from .. import doctor
 from ..checks.talk import Talk, converse
 from ..course.info import LabInfo
 from ..system import jail, owned
-from ..system.keeper import landlock
 from ..system.paths import cache_dir, shared_cache_dirs, state_dir
 from . import daemon
 from .cage import Allowance, Cage
-from .view import WORK, cached, python, users
+from .view import COURSE, WORK, cached, own_environment, python, users, walled
 from .warm import warm
 
-COURSE = Path("/course")  # where a sandbox sees the one lab that is graded
 _ETC = (
     "ld.so.cache",
     "ld.so.conf",
@@ -255,26 +253,6 @@ class _Warded(subprocess.Popen[bytes]):
             super().kill()
 
 
-def own_environment(work: Path, course: Path, *, tmp: Path) -> dict[str, str]:
-    """The variables of what runs in a sandbox, which inherits none."""
-    engine = {"LLMLAB_ENGINE": os.environ["LLMLAB_ENGINE"]} if "LLMLAB_ENGINE" in os.environ else {}
-    return engine | {
-        "PATH": os.pathsep.join([str(Path(sys.executable).parent), "/usr/local/bin", "/usr/bin", "/bin"]),
-        "HOME": str(work),
-        "TMPDIR": str(tmp),
-        "LANG": "C.UTF-8",
-        "PYTHONDONTWRITEBYTECODE": "1",
-        "MPLCONFIGDIR": str(work / ".matplotlib"),
-        "MPLBACKEND": "agg",
-        "IPYTHONDIR": str(work / ".ipython"),
-        "LLMLAB_CACHE": str(work / ".cache"),
-        "LLMLAB_STATE": str(work / ".state"),
-        "LLMLAB_COURSE": str(course),
-        "LLMLAB_PROFILE": machine.profile(),
-        owned.WALL: "1",
-    }
-
-
 def copy_lab(lab: Path, course: Path) -> None:
     """A course of one lab, as it is handed out: without what the one who grades has done in its folder."""
     shutil.copytree(lab, course / "labs" / lab.name, ignore=_OWN_WORK)
@@ -294,15 +272,6 @@ def kind(info: LabInfo | None = None) -> str:
     `LLMLAB_SANDBOX=group` asks for the process group.
     """
     return CONTAINERS if info is not None and daemon.needed(info) else _kind()
-
-
-def walled() -> str:
-    """What holds a deployment off the checks that run beside it, in words."""
-    abi = landlock()
-    if not abi:
-        return "no wall between what was deployed and its checks (this kernel has no Landlock)"
-    also = " or signal" if abi >= 6 else ""
-    return f"what was deployed cannot change files of, trace{also} its checks (Landlock {abi})"
 
 
 def _kind() -> str:

@@ -114,7 +114,7 @@ class _Signing(job_.GradingJob):
 
 class _ScaledGrading(pods.PodGrading):
     def _hear(self, job: Any, batch: pods.Round, waiting: Any, heard: Any) -> None:
-        tokens = (pods.parcel.token(self.secret, mark, batch.name) for mark in batch.fingerprints)
+        tokens = (pods.packing.token(self.secret, mark, batch.name) for mark in batch.fingerprints)
         _Signing.fingerprints = dict(zip(tokens, batch.fingerprints, strict=True))
         super()._hear(job, batch, waiting, heard)
 
@@ -168,7 +168,7 @@ def _said(info: LabInfo, made: Llmlab, home: Path) -> list[dict[str, Any]]:
     submission = Submission("model", "model", home / "model" / "submissions" / "model")
     with opened(info, submission, secret=bytes(16), rules=rules) as found:
         assert isinstance(found, Opened)
-        orders = pods.parcel.cells_to_run(
+        orders = pods.packing.cells_to_run(
             info,
             cells=found.taken.cells,
             seed=0,

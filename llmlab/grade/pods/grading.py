@@ -19,7 +19,7 @@ from ..gradebook import Row, write_whole
 from ..one import Work, grade_one
 from ..opened import opened
 from ..schema import Graded
-from . import owning, parcel, room, trouble
+from . import owning, packing, room, trouble
 from .access import Access, ApiRefusal
 from .job import GradingJob
 from .manifest import PodShape
@@ -175,7 +175,7 @@ class PodGrading(Grading):
                     self._take(Work(found), heard)
                     continue
                 try:
-                    packed = parcel.pack_submission(
+                    packed = packing.pack_submission(
                         self.info,
                         found.taken,
                         self.rules,
@@ -191,7 +191,7 @@ class PodGrading(Grading):
                     break
                 size += len(packed)
                 parcels.append(packed)
-                seals.append(parcel.sealed(self.secret, found.seeds["checks"], found.fingerprint, name))
+                seals.append(packing.sealed(self.secret, found.seeds["checks"], found.fingerprint, name))
                 batch.keys.append(key)
                 batch.fingerprints.append(found.fingerprint)
         if not parcels:
@@ -199,13 +199,15 @@ class PodGrading(Grading):
         write_whole(self._file, msgspec.json.encode(batch) + b"\n")
         self._entry = owning.register(self.access, name, self.out)
         job = GradingJob(self.access, name, self.pods.image)
-        job.make(self.rules, self._shape(again), lab=parcel.pack_lab(self.info), parcels=parcels, seals=seals)
+        job.make(
+            self.rules, self._shape(again), lab=packing.pack_lab(self.info), parcels=parcels, seals=seals
+        )
         del parcels
         self._hear(job, batch, waiting, heard)
 
     def _hear(self, job: GradingJob, batch: Round, waiting: dict[str, Submission], heard: Heard) -> None:
         """A batch to its end: each result is written when its pod has told it."""
-        tokens = [parcel.token(self.secret, mark, batch.name) for mark in batch.fingerprints]
+        tokens = [packing.token(self.secret, mark, batch.name) for mark in batch.fingerprints]
         for key in batch.keys:
             if key in waiting:
                 self._at(waiting[key], "pod")

@@ -10,7 +10,7 @@ from paper_pod import PaperPod
 from llmlab.grade.here import Here
 from llmlab.grade.one import grade_one
 from llmlab.grade.opened import Opened, opened
-from llmlab.grade.pods import parcel
+from llmlab.grade.pods import packing
 from llmlab.grade.pods.told import Told, ToldPlace
 from llmlab.grade.rules import read_rules
 from llmlab.submissions.handed_in import Submission
@@ -35,12 +35,12 @@ def in_a_pod(info, submission, folder):
     rules = read_rules(info.folder)
     with opened(info, submission, secret=SECRET, rules=rules) as found:
         assert isinstance(found, Opened)
-        packed = parcel.pack_submission(
+        packed = packing.pack_submission(
             info, found.taken, rules, seed=found.seeds["notebook"], fingerprint=found.fingerprint
         )
-        sealed = parcel.sealed(SECRET, found.seeds["checks"], found.fingerprint, "batch")
-        token = parcel.token(SECRET, found.fingerprint, "batch")
-    pod = PaperPod(folder, lab=parcel.pack_lab(info), parcel=packed, sealed=sealed)
+        sealed = packing.sealed(SECRET, found.seeds["checks"], found.fingerprint, "batch")
+        token = packing.token(SECRET, found.fingerprint, "batch")
+    pod = PaperPod(folder, lab=packing.pack_lab(info), parcel=packed, sealed=sealed)
     cells = pod.run("notebook")
     assert cells.returncode == 0, cells.stderr.decode()
     checks = pod.run("checks")
