@@ -137,7 +137,7 @@ def _namespace(access: Access, named: bool) -> bool:
 
 def _is_ours(namespace: dict[str, Any]) -> bool:
     found = namespace["metadata"]
-    return found["name"] == NAMESPACE and found.get("labels", {}).get(manifest.OURS) == manifest.GRADER
+    return bool(found["name"] == NAMESPACE) and found.get("labels", {}).get(manifest.OURS) == manifest.GRADER
 
 
 def _rights(access: Access) -> None:

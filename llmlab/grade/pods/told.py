@@ -15,8 +15,7 @@ from ...checks.talk import Ended, Event
 from ...load.turn import Turn
 from ...submissions.submission import Taken
 from ..cage import Allowance
-from ..sandbox import COURSE
-from ..view import WORK
+from ..view import COURSE, WORK
 from .handover import NEVER
 from .transcript import Log
 
