@@ -191,17 +191,17 @@ class PaperCluster:
             body.setdefault("status", {"phase": "Active"} if kind == "namespaces" else {})
             return 201, self.put(f"{path}/{name}", body)
         if verb == "PATCH":
-            self.objects[path]["spec"] |= body["spec"]
+            found = self.objects[path]
+            found["spec"] |= body["spec"]
             threading.Thread(target=self._work, args=(path,), daemon=True).start()
-            return 200, self.objects[path]
+            return 200, found
         if verb == "DELETE":
             if path not in self.objects:
                 return 404, {"message": "not found"}
             self.drop(path)
-            if kind == "jobs":
-                for other in list(self.objects):
-                    if parts[-1] in other:
-                        self.drop(other)
+            for other in list(self.objects):  # what it owns, and what is in it
+                if parts[-1] in other.split("/")[-1] if kind == "jobs" else f"/namespaces/{parts[-1]}/" in other:
+                    self.drop(other)
             return 200, {"status": "Success"}
         if query.get("watch"):
             return self._watch(query)

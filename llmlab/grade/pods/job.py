@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
+from typing import Any
 
 import msgspec
 import urllib3
@@ -80,9 +81,8 @@ class GradingJob:
         bundles = bundled(parcels)
         job = manifest.job(self.name, rules, shape, indexes=len(parcels), parcels=len(bundles))
         job["spec"]["suspend"] = True
-        ask = self.access.ask
         try:
-            made = ask("POST", self.access.path("jobs"), job)
+            made = self._create("jobs", job)
             owner = {
                 "apiVersion": "batch/v1",
                 "kind": "Job",
@@ -91,16 +91,15 @@ class GradingJob:
             }
             policy = manifest.policy(self.name)
             policy["metadata"]["ownerReferences"] = [owner]
-            ask("POST", self.access.path("networkpolicies"), policy)
+            self._create("networkpolicies", policy)
             contents = {
                 "lab": {"lab": lab},
                 "sealed": {str(index): seal for index, seal in enumerate(seals)},
                 **{str(number): bundle for number, bundle in enumerate(bundles)},
             }
             for part, content in contents.items():
-                secret = manifest.secret(f"{self.name}-{part}", self.name, content, owner)
-                ask("POST", self.access.path("secrets"), secret)
-            ask(
+                self._create("secrets", manifest.secret(f"{self.name}-{part}", self.name, content, owner))
+            self.access.ask(
                 "PATCH",
                 self.access.path("jobs", self.name),
                 {"spec": {"suspend": False}},
@@ -112,6 +111,15 @@ class GradingJob:
             if isinstance(error, ApiRefusal):
                 raise trouble.refused(self.access, error) from None
             raise
+
+    def _create(self, kind: str, body: dict[str, Any]) -> dict[str, Any]:
+        """Make one object; one that is there already was made by a request whose answer was lost: no name is used twice."""
+        try:
+            return self.access.ask("POST", self.access.path(kind), body)
+        except ApiRefusal as error:
+            if error.status != 409:
+                raise
+        return self.access.ask("GET", self.access.path(kind, body["metadata"]["name"]))
 
     def there(self) -> bool:
         """Whether it was made whole, and is still there."""
