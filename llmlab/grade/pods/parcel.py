@@ -65,7 +65,8 @@ def unpack(data: bytes, kind: type[T]) -> T:
 
 
 def write_files(files: dict[str, bytes], folder: Path) -> None:
-    """Write them below a folder."""
+    """Write them below a folder, which is there then, also without any."""
+    folder.mkdir(parents=True, exist_ok=True)
     for name, content in files.items():
         path = folder / name
         path.parent.mkdir(parents=True, exist_ok=True)
