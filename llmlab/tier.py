@@ -83,7 +83,12 @@ MACHINE = Tier(
     "machine",
     "llmlab",
     needs={"sandbox": "doctor:sandbox", "root": "doctor:root", "browser": "doctor:browser"},
-    ends={"cgroup": "serve.limits", "builds": "grade.daemon", "scratch": "system.scratch"},
+    ends={
+        "cgroup": "serve.limits",
+        "builds": "grade.daemon",
+        "batch": "grade.pods.owning",
+        "scratch": "system.scratch",
+    },
     readable=("engine", "models", "checksums"),
 )
 

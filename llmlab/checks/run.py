@@ -28,7 +28,7 @@ from ..load.turn import Turn
 from .check import Check, Context, DeploymentFailed
 from .parts import load_checks
 from .result import Evidence, Outcome, Result
-from .talk import Asked, Event, converse, unreadable
+from .talk import Asked, Event, Talk, converse, unreadable
 
 NOT_REACHED = "it was not reached: the checks were ended before it"
 MAX_RECORDS = 50
@@ -70,6 +70,7 @@ def run(
     problems: Sequence[str] = (),
     on_event: Callable[[Event], None] = lambda _: None,
     spawn: Spawn | None = None,
+    talk: Talk = converse,
     wall: float | None = None,
     ready: float | None = None,
     turn: Turn | None = None,
@@ -84,6 +85,7 @@ def run(
     :param problems: what is wrong with the files before anything is deployed; every check fails with it.
     :param on_event: gets `{"event": "start"|"outcome"|"say", ...}` as they come.
     :param spawn: starts that process, given its arguments and the folder of the files (a grader: in a sandbox).
+    :param talk: hears that process (a grader of another machine's: what was told there is told again).
     :param wall: seconds for all checks together; the check that is at work then has failed.
     :param ready: seconds a deployment may take to become ready.
     :param turn: waited for before a timed check.
@@ -123,7 +125,7 @@ def run(
                     outcomes.append(event["outcome"])
                 on_event(event)
 
-        ended = converse(process, order, on_event=hear, wall=wall, turn=turn or Turn(longest=math.inf))
+        ended = talk(process, order, on_event=hear, wall=wall, turn=turn or Turn(longest=math.inf))
     theirs = own_doing()
     if result is not None and theirs is not None:
         result = msgspec.structs.replace(

@@ -18,7 +18,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
 
 import msgspec
 
@@ -38,6 +38,21 @@ class Ended:
     why: str
     code: int
     noise: str  # the end of its stderr
+
+
+class Talk(Protocol):
+    """How a process is given its order and heard: `converse`, or what tells again what one elsewhere has told."""
+
+    def __call__(
+        self,
+        process: subprocess.Popen[bytes],
+        order: Event,
+        *,
+        on_event: Callable[[Event], None],
+        wall: float | None = None,
+        turn: Turn | None = None,
+    ) -> Ended:
+        """As `converse`."""
 
 
 def converse(

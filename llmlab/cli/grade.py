@@ -3,11 +3,24 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import sys
-from typing import Any
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
+from .. import __version__
 from ..errors import LabError
 from ..show.terminal import print_json
+
+if TYPE_CHECKING:
+    from ..course.info import LabInfo
+    from ..grade import Grading, Settings
+
+#: The options that say something of a cluster.
+ON = ("context", "namespace", "image", "parallelism", "runtime_class")
+#: The course's image, as no registry has seen it.
+IMAGE = f"docker.io/llmlab/course:{__version__}"
 
 
 def run(args: argparse.Namespace) -> int:
@@ -15,11 +28,8 @@ def run(args: argparse.Namespace) -> int:
 
     :raises LabError: as `llmlab.grade.Grading`.
     """
-    from pathlib import Path
-
     from ..course.info import find_lab, read_info
-    from ..grade import Grading, Settings, summary
-    from ..grade.sandbox import kind
+    from ..grade import Settings, summary
     from ..grade.show import board
     from ..submissions.text import printable
 
@@ -33,14 +43,10 @@ def run(args: argparse.Namespace) -> int:
         secret=Path(args.secret) if args.secret else None,
     )
     out = Path(args.out)
-    with Grading(info, Path(args.submissions), out, settings) as it:
+    with _grading(args, info, out, settings) as it:
         if not args.json:
             many = len(it.class_)
-            print(
-                f"Lab {info.number}, {many} submission{'' if many == 1 else 's'}, "
-                f"{it.jobs} at a time, each in a sandbox ({kind(info)})",
-                flush=True,
-            )
+            print(f"Lab {info.number}, {many} submission{'' if many == 1 else 's'}, {it.where}", flush=True)
         if it.wrapped:
             print(printable(it.wrapped), file=sys.stderr if args.json else sys.stdout, flush=True)
         with board(len(it.class_), quiet=args.json) as shown:
@@ -58,6 +64,37 @@ def run(args: argparse.Namespace) -> int:
             print(line)
         print(f"gradebook: {out / 'gradebook.csv'}; points and comments of your own: {out / 'manual.toml'}")
     return 1 if any(graded.status == "error" for graded, _ in rows) else 0
+
+
+@contextlib.contextmanager
+def _grading(args: argparse.Namespace, info: LabInfo, out: Path, settings: Settings) -> Iterator[Grading]:
+    """On this machine, or in the cluster that was named."""
+    from ..grade import Grading
+
+    submissions = Path(args.submissions)
+    if args.on is None:
+        given = [name for name in ON if getattr(args, name)]
+        if given:
+            option = "--" + given[0].replace("_", "-")
+            raise LabError(f"{option} is about a cluster.", where=option, fix=f"--on kubernetes {option} …")
+        with Grading(info, submissions, out, settings) as it:
+            yield it
+        return
+    from ..grade.pods.access import image_at, open_access
+    from ..grade.pods.grading import PodGrading, PodSettings
+    from ..grade.pods.room import require_pods
+
+    require_pods(info)
+    with contextlib.closing(open_access(args.context, args.namespace)) as access:
+        access.say = lambda text: print(text, file=sys.stderr, flush=True)
+        pods = PodSettings(
+            image=image_at(access, args.image or IMAGE),
+            named=bool(args.namespace),
+            parallelism=args.parallelism,
+            runtime=args.runtime_class or "",
+        )
+        with PodGrading(info, submissions, out, access, pods, settings) as it:
+            yield it
 
 
 def _due(text: str | None) -> Any:

@@ -76,6 +76,28 @@ def _parser() -> argparse.ArgumentParser:
     command.add_argument(
         "--secret", help="a file with the secret that inputs are drawn from (default: OUT/secret.key)"
     )
+    command.add_argument(
+        "--on",
+        choices=["kubernetes"],
+        help="grade in the pods of a cluster instead of on this machine: a Job a batch, a pod a submission",
+    )
+    command.add_argument(
+        "--context", help="with --on: which cluster, as `kubectl config get-contexts` names it"
+    )
+    command.add_argument(
+        "--namespace", help="with --on: one that is there (default: llmlab-grading, made and removed)"
+    )
+    command.add_argument(
+        "--image",
+        help="with --on: the course's image, where the cluster's nodes find it; for `llmlab cluster up` also an archive",
+    )
+    command.add_argument(
+        "--parallelism", type=int, default=0, help="with --on: pods at once (default: by nodes)"
+    )
+    command.add_argument(
+        "--runtime-class",
+        help="with --on: a RuntimeClass whose pods have no network, where no NetworkPolicy is enforced",
+    )
     command = verb("collect", "collect what a class wrote on a hub, into the folder that `grade` takes")
     command.add_argument("lab", help="number or name, e.g. 01")
     command.add_argument("--out", required=True, help="a folder; what is in it of a learner is replaced")

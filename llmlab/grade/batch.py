@@ -62,11 +62,7 @@ class Grading:
 
     def __init__(self, info: LabInfo, submissions: Path, out: Path, settings: Settings | None = None) -> None:
         self.info = info
-        daemon.require(info)
-        by_hand = {need for room in tier.tiers() for need in room.by_hand}
-        for need, brings in tier.all_of("fetches").items():
-            if need in info.needs and need not in by_hand:
-                tier.load(brings)(quiet, info)  # in a sandbox there is no way to fetch anything
+        self._require()
         self.settings = settings or Settings()
         self.root = submissions.resolve()
         self.out = out.resolve()
@@ -84,6 +80,7 @@ class Grading:
         hints = info.folder / "hints.md"
         self.hints: Mapping[str, Sequence[str]] = read_hints(hints) if hints.exists() else {}
         self.results: dict[str, Graded] = {}
+        self._unwritten = 0  # results since the gradebook was last written
         self._turn = Turn()
         self._stop = threading.Event()
         self._writing = threading.Lock()
@@ -94,6 +91,22 @@ class Grading:
                 f"Nobody is called {unknown[0]!r}.",
                 fix="one of " + ", ".join(submission.key for submission in self.class_),
             )
+
+    def _require(self) -> None:
+        """What the place where submissions are graded must have.
+
+        :raises LabError: when it has not.
+        """
+        daemon.require(self.info)
+        by_hand = {need for room in tier.tiers() for need in room.by_hand}
+        for need, brings in tier.all_of("fetches").items():
+            if need in self.info.needs and need not in by_hand:
+                tier.load(brings)(quiet, self.info)  # in a sandbox there is no way to fetch anything
+
+    @property
+    def where(self) -> str:
+        """Where submissions are graded, in words."""
+        return f"{self.jobs} at a time, each in a sandbox ({sandbox.kind(self.info)})"
 
     @property
     def wrapped(self) -> str:
@@ -110,7 +123,7 @@ class Grading:
         self.out.mkdir(parents=True, exist_ok=True)
         self._lock = _only_one(self.out)
         try:
-            owned.clean()  # what a grader that was killed has left
+            self._clean()
             self.secret = _secret(self.settings.secret or self.out / "secret.key")
             self.due = _remember(self.out / "grading.json", self.info.name, self.settings.due)
             ensure_template(self.out / "manual.toml", self.info.questions)
@@ -124,6 +137,9 @@ class Grading:
         if self._lock is not None:
             os.close(self._lock)
             self._lock = None
+
+    def _clean(self) -> None:
+        owned.clean()  # what a grader that was killed has left
 
     def _manual(self) -> Mapping[str, Manual]:
         return read_manual(
@@ -154,9 +170,7 @@ class Grading:
         }
         try:
             for graded, resumed in _as_they_come(waiting):
-                self.results[graded.key] = graded
-                heard(graded, resumed)
-                self._pages(row for row in self._gradebook() if row[0].key == graded.key)
+                self._heard(graded, resumed, heard)
         except BaseException:
             self._stop.set()
             pool.shutdown(wait=False, cancel_futures=True)
@@ -166,6 +180,17 @@ class Grading:
         pool.shutdown()
         self._once_more(say, heard)
         return self.write()
+
+    def _heard(self, graded: Graded, resumed: bool, heard: Heard) -> None:
+        """A result is there."""
+        self.results[graded.key] = graded
+        heard(graded, resumed)
+        self._pages(self.rows([graded.key]))
+        self._unwritten += 1
+        if self._unwritten * OFTEN >= len(
+            self.results
+        ):  # the whole table for each row of a large class would be the square of its work
+            self._gradebook()
 
     def _one(self, submission: Submission, say: Say) -> tuple[Graded, bool]:
         again = bool(self.settings.regrade & {submission.key, submission.learner})
@@ -194,22 +219,16 @@ class Grading:
         whose the CPU was: of an honest submission, next to nothing is left unclear on a quiet machine.
         """
         for submission in self.class_:
-            before = _unsure(self.results[submission.key])
+            before = unsure(self.results[submission.key])
             if before and not self.results[submission.key].remarks.count(AGAIN):
                 busy = _busy()
                 work = self._work(submission, say)
                 busy = _busy() - busy
                 if work.graded.status == "graded":
-                    remarks = [*work.graded.remarks, AGAIN]
-                    if _unsure(work.graded) and work.graded.cpu_seconds and busy > 0:
-                        share = min(1.0, work.graded.cpu_seconds / busy)
-                        remarks.append(
-                            f"Of the CPU that was used meanwhile, {share:.0%} was used in its own sandboxes."
-                        )
-                    graded = msgspec.structs.replace(work.graded, remarks=remarks)
-                    self._write(replace(work, graded=graded))
-                    self.results[submission.key] = graded
-                    heard(graded, False)
+                    work = measured_again(work, busy)
+                    self._write(work)
+                    self.results[submission.key] = work.graded
+                    heard(work.graded, False)
 
     # -- files --------------------------------------------------------------------------------------
 
@@ -231,13 +250,16 @@ class Grading:
             folder / "result.json", msgspec.json.format(msgspec.json.encode(work.graded), indent=1) + b"\n"
         )
 
-    def rows(self) -> list[Row]:
-        """What is known so far, with the instructor's points and lateness as the files say now."""
+    def rows(self, keys: Collection[str] | None = None) -> list[Row]:
+        """What is known so far, with the instructor's points and lateness as the files say now.
+
+        :param keys: of these learners alone.
+        """
         manual = self._manual()
         made = []
-        for submission in self.class_:
-            if submission.key in self.results:
-                graded = self.results[submission.key]
+        for key in [submission.key for submission in self.class_] if keys is None else keys:
+            if key in self.results:
+                graded = self.results[key]
                 made.append(
                     (
                         graded,
@@ -246,7 +268,7 @@ class Grading:
                             full=self.info.points,
                             due=self.due,
                             rule=self.info.late,
-                            manual=manual.get(submission.key),
+                            manual=manual.get(key),
                             questions=self.info.questions,
                         ),
                     )
@@ -256,6 +278,7 @@ class Grading:
     def _gradebook(self) -> list[Row]:
         with self._writing:
             rows = self.rows()
+            self._unwritten = 0
             write_gradebook(self.out / "gradebook.csv", rows, self.checks)
             return rows
 
@@ -275,7 +298,22 @@ class Grading:
             write_whole(folder / "results.json", json.dumps(document, indent=1).encode() + b"\n")
 
 
+#: The gradebook is written again when one row of this many is new.
+OFTEN = 64
 AGAIN = "Something could not be judged at first; everything was measured a second time, with nothing else running."
+
+
+def measured_again(work: Work, busy: float) -> Work:
+    """A second run, which decides; where it could not either, with a remark on whose the CPU was.
+
+    :param busy: CPU seconds that the machine worked meanwhile.
+    """
+    graded = work.graded
+    remarks = [*graded.remarks, AGAIN]
+    if unsure(graded) and graded.cpu_seconds and busy > 0:
+        share = min(1.0, graded.cpu_seconds / busy)
+        remarks.append(f"Of the CPU that was used meanwhile, {share:.0%} was used in its own sandboxes.")
+    return replace(work, graded=msgspec.structs.replace(graded, remarks=remarks))
 
 
 def _busy() -> float:
@@ -284,7 +322,7 @@ def _busy() -> float:
     return float(times.user + times.nice + times.system)
 
 
-def _unsure(graded: Graded) -> list[str]:
+def unsure(graded: Graded) -> list[str]:
     """What a second run alone may decide: too noisy to judge, or a grader that stumbled (no room beside the others, say)."""
     outcomes = graded.result.outcomes if graded.result else []
     return [outcome.check for outcome in outcomes if outcome.status in ("inconclusive", "error")]

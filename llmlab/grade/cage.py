@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import uuid
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
@@ -96,27 +97,11 @@ class Cage:
 
     def cpu_seconds(self) -> float:
         """CPU time of all that ran in it (0 where it is not counted)."""
-        for outer in self._outer:
-            with contextlib.suppress(OSError, ValueError):
-                return int((outer / "cpuacct.usage").read_text()) / 1e9
-            with contextlib.suppress(OSError, ValueError, StopIteration):
-                text = (outer / "cpu.stat").read_text()
-                return (
-                    int(next(line.split()[1] for line in text.splitlines() if line.startswith("usage_usec")))
-                    / 1e6
-                )
-        return 0.0
+        return cpu_seconds(self._outer)
 
     def out_of_memory(self) -> bool:
         """Whether the kernel killed something in here for going over the memory limit."""
-        for outer in self._outer:
-            for path in (outer, outer / "inner"):
-                for name in ("memory.oom_control", "memory.events"):
-                    with contextlib.suppress(OSError):
-                        for line in (path / name).read_text().splitlines():
-                            if line.startswith("oom_kill ") and int(line.split()[1]):
-                                return True
-        return False
+        return out_of_memory([folder for outer in self._outer for folder in (outer, outer / "inner")])
 
     def __exit__(
         self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None
@@ -127,3 +112,28 @@ class Cage:
         if self._entry is not None:
             owned.forget(self._entry)
             self._entry = None
+
+
+def cpu_seconds(folders: Sequence[Path]) -> float:
+    """CPU time of all that ran in the cgroup of these folders, one a controller (0 where it is not counted)."""
+    for folder in folders:
+        with contextlib.suppress(OSError, ValueError):
+            return int((folder / "cpuacct.usage").read_text()) / 1e9
+        with contextlib.suppress(OSError, ValueError, StopIteration):
+            text = (folder / "cpu.stat").read_text()
+            return (
+                int(next(line.split()[1] for line in text.splitlines() if line.startswith("usage_usec")))
+                / 1e6
+            )
+    return 0.0
+
+
+def out_of_memory(folders: Sequence[Path]) -> bool:
+    """Whether the kernel killed something in these cgroups for going over the memory limit."""
+    for folder in folders:
+        for name in ("memory.oom_control", "memory.events"):
+            with contextlib.suppress(OSError):
+                for line in (folder / name).read_text().splitlines():
+                    if line.startswith("oom_kill ") and int(line.split()[1]):
+                        return True
+    return False

@@ -14,38 +14,34 @@ import functools
 import subprocess
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, TypedDict
 
 import msgspec
 
 from ..checks.page import page
 from ..checks.result import Result
-from ..checks.talk import Ended, converse
 from ..course.info import LabInfo
 from ..lab.lab import VERDICT
 from ..load.turn import Turn
 from ..system.paths import replace_file
-from .sandbox import Sandbox
-from .schema import CellRun, NotebookRun
+from .box import Box
+from .schema import NotebookRun
+from .telling import Telling
 
 ENGINE = "llmlab"
-MOST_ANSWERS = 100
-Scalar = float | int | str | bool | None
-Answers = dict[str, Scalar | list[Scalar]]
 
 
-class _CellEvent(msgspec.Struct, forbid_unknown_fields=True):
-    event: str
-    id: str
-    status: str
-    outputs: list[dict[str, Any]]
-    count: int
-    seconds: float
+class CellOrder(TypedDict):
+    """A cell to run."""
+
+    id: str  # the cell's, in the notebook
+    source: str  # as it is run
+    seconds: float  # that it may take
 
 
 def run_notebook(
     info: LabInfo,
-    box: Sandbox,
+    box: Box,
     *,
     files: Path,
     cells: Mapping[str, str],
@@ -63,13 +59,8 @@ def run_notebook(
     """
     process = box.popen(["-m", "llmlab.grade.inside"])  # starts while papermill, once, is imported
     papermill = _papermill()
-    notebook = copy.deepcopy(_template(info.notebook))
-    answer_cells = set()
-    for cell in notebook.cells:
-        if "answer" in cell.metadata.get("tags", []):
-            answer_cells.add(cell.id)
-            cell.source = cells.get(cell.id, cell.source)
-    outcome: dict[str, Any] = {"cells": [], "answers": "", "ended": Ended("end", 0, "")}
+    notebook, quick = _filled_in(info, cells, answer)
+    heard: dict[str, Any] = {}
     work = str(box.work / "files")
     try:
         executed = papermill.execute_notebook(
@@ -82,54 +73,55 @@ def run_notebook(
             box=box,
             process=process,
             order={"files": str(files), "work": work},
-            quick=dict.fromkeys(answer_cells, answer),
+            quick=quick,
             wall=wall,
             turn=turn,
-            outcome=outcome,
+            heard=heard,
         )
     except papermill.PapermillExecutionError:  # a cell failed; papermill has marked it in the notebook
-        executed = outcome["notebook"]
-    return executed, _how_it_went(outcome, wall), outcome["answers"]
+        executed = heard["notebook"]
+    told: Telling = heard["telling"]
+    return (
+        executed,
+        told.how_it_went(heard["ended"], memory=box.cage.out_of_memory(), wall=wall),
+        told.answers,
+    )
 
 
-def _how_it_went(outcome: dict[str, Any], wall: float) -> NotebookRun:
-    ended: Ended = outcome["ended"]
-    cells: list[CellRun] = outcome["cells"]
-    seconds = outcome.get("seconds", 0.0)
-    if outcome.get("end"):
-        return NotebookRun(status="ran", cells=cells, seconds=seconds)
-    reasons = {
-        "wall": f"it was stopped after {wall:.0f} s",
-        "flood": "it was stopped because it wrote without end",
-    }
-    reason = reasons.get(ended.why, f"its process ended with code {ended.code} before the last cell")
-    if outcome.get("memory"):
-        reason = "it was stopped because it used more memory than a submission may"
-    elif outcome.get("stuck"):
-        reason = "a cell could not be stopped when its time was over"
-    return NotebookRun(status="stopped", reason=reason, cells=cells, seconds=seconds)
+def cells_to_run(
+    info: LabInfo, *, cells: Mapping[str, str], seed: int, work: str, wall: float, answer: float
+) -> list[CellOrder]:
+    """What `run_notebook` has run in a sandbox: every code cell with its source and its seconds.
+
+    A notebook that is run elsewhere is told again here, where papermill draws new ids for the cell that it puts in: cells are known by
+    their places.
+    """
+    _papermill()
+    from papermill.iorw import load_notebook_node
+    from papermill.parameterize import parameterize_notebook
+
+    notebook, quick = _filled_in(info, cells, answer)
+    loaded = load_notebook_node(notebook)
+    return _orders(parameterize_notebook(loaded, {"submission": work, "seed": seed}), quick, wall)
 
 
-def read_answers(text: str) -> tuple[Answers, list[str]]:
-    """The answers among what came out, and a remark for each that is none. Numbers, text, yes or no, and lists of them."""
-    if not text:
-        return {}, []
-    try:
-        raw = msgspec.json.decode(text, type=dict[str, msgspec.Raw])
-    except (msgspec.MsgspecError, RecursionError):
-        return {}, ["The answers that your cells gave could not be read; nothing of them was used."]
-    found: Answers = {}
-    remarks = []
-    for name, value in list(raw.items())[:MOST_ANSWERS]:
-        try:
-            if len(value) > 10_000 or len(name) > 100:
-                raise ValueError
-            found[name] = msgspec.json.decode(value, type=Scalar | list[Scalar])
-        except (msgspec.MsgspecError, ValueError, RecursionError):
-            remarks.append(f"The answer {name[:100]!r} is no number, text or list of those; it was not used.")
-    if len(raw) > MOST_ANSWERS:
-        remarks.append(f"There were {len(raw)} answers; only the first {MOST_ANSWERS} were used.")
-    return found, remarks
+def _filled_in(info: LabInfo, cells: Mapping[str, str], answer: float) -> tuple[Any, dict[str, float]]:
+    """The instructor's notebook with the learner's answer cells, and the seconds of each of these."""
+    notebook = copy.deepcopy(_template(info.notebook))
+    quick = {}
+    for cell in notebook.cells:
+        if "answer" in cell.metadata.get("tags", []):
+            quick[cell.id] = answer
+            cell.source = cells.get(cell.id, cell.source)
+    return notebook, quick
+
+
+def _orders(notebook: Any, quick: Mapping[str, float], wall: float) -> list[CellOrder]:
+    return [
+        {"id": cell.id, "source": cell.source, "seconds": min(wall, quick.get(cell.id, wall))}
+        for cell in notebook.cells
+        if cell.cell_type == "code"
+    ]
 
 
 def show_verdict(notebook: Any, result: Result) -> None:
@@ -178,67 +170,32 @@ def _papermill() -> Any:
             nb_man: Any,
             kernel_name: str,
             *,
-            box: Sandbox,
+            box: Box,
             process: subprocess.Popen[bytes],
             order: dict[str, Any],
             quick: Mapping[str, float],
             wall: float,
             turn: Turn | None,
-            outcome: dict[str, Any],
+            heard: dict[str, Any],
             **_: Any,
         ) -> None:
-            outcome["notebook"] = nb_man.nb
-            code = [cell for cell in nb_man.nb.cells if cell.cell_type == "code"]
-            waiting = {cell.id: cell for cell in code}
-            total = 0.0
+            orders = _orders(nb_man.nb, quick, wall)
+            by_id = {cell.id: cell for cell in nb_man.nb.cells}
+            telling = Telling(cell["id"] for cell in orders)
 
             def hear(event: dict[str, Any]) -> None:
-                nonlocal total
-                if event["event"] == "end" and isinstance(event.get("answers"), str):
-                    outcome["answers"], outcome["end"] = event["answers"], True
-                elif event["event"] == "stuck":
-                    outcome["stuck"] = True
-                elif event["event"] == "cell":
-                    try:
-                        one = msgspec.convert(event, _CellEvent)
-                        cell = waiting.pop(one.id)
-                        outputs = [_output(output) for output in one.outputs]
-                    except (msgspec.ValidationError, KeyError, TypeError, ValueError):
-                        return  # forged, or a second time: the first word counts
-                    cell.outputs, cell.execution_count = outputs, one.count
-                    total += one.seconds
+                found = telling.hear(event)
+                if found is not None:
+                    ended, outputs = found
+                    cell = by_id[ended.id]
+                    cell.outputs, cell.execution_count = outputs, ended.count
                     nb_man.cell_start(cell)
-                    if one.status != "ok":
+                    if ended.status != "ok":
                         nb_man.cell_exception(cell)
-                        outcome["cells"].append(_failed(one))
                     nb_man.cell_complete(cell)
 
-            orders = [
-                {"id": cell.id, "source": cell.source, "seconds": min(wall, quick.get(cell.id, wall))}
-                for cell in code
-            ]
-            outcome["ended"] = converse(
-                process, order | {"cells": orders}, on_event=hear, wall=wall, turn=turn
-            )
-            outcome["memory"] = box.cage.out_of_memory()
-            outcome["seconds"] = round(total, 3)
-            outcome["cells"] += [CellRun(id=cell, status="not run") for cell in waiting]
+            heard |= {"notebook": nb_man.nb, "telling": telling}
+            heard["ended"] = box.talk(process, order | {"cells": orders}, on_event=hear, wall=wall, turn=turn)
 
     papermill_engines.register(ENGINE, SandboxEngine)
     return papermill
-
-
-def _failed(cell: _CellEvent) -> CellRun:
-    error = next((output for output in cell.outputs if output.get("output_type") == "error"), {})
-    message = f"{error.get('ename', '')}: {error.get('evalue', '')}".strip(": ").splitlines()
-    status = cell.status if cell.status == "timeout" else "error"
-    return CellRun(id=cell.id, status=status, message=message[0][:300] if message else "")
-
-
-def _output(raw: dict[str, Any]) -> Any:
-    """One output, if nbformat would take it."""
-    import nbformat
-
-    node = nbformat.from_dict(raw)
-    nbformat.validate(node, ref="output", version=4, version_minor=5)
-    return node

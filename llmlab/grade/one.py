@@ -2,36 +2,28 @@
 
 from __future__ import annotations
 
-import hashlib
-import hmac
-import tempfile
 import threading
-import time
 import traceback
-from collections.abc import Callable, Mapping
-from contextlib import suppress
+from collections.abc import Callable
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-import msgspec
-
-from .. import __version__, checks, models
+from .. import checks
 from ..checks import Evidence
-from ..checks.parts import files_of
 from ..course.info import LabInfo, find_lab, read_info
-from ..errors import LabError
 from ..load.turn import Turn
-from ..models.known import NAMES
-from ..submissions.answers import from_source
 from ..submissions.handed_in import Submission, key_of
-from ..submissions.submission import Taken, take
 from . import daemon
-from .notebook import Answers, read_answers, run_notebook, show_verdict
+from .answers import answers_of
+from .box import Box, GradingPlace
+from .here import Here
+from .notebook import run_notebook, show_verdict
+from .opened import Opened, opened
 from .rules import Rules, read_rules
-from .sandbox import CONTAINERS, Sandbox, kind
-from .schema import Graded, Handed, NotebookRun
+from .sandbox import CONTAINERS
+from .schema import Graded, NotebookRun
+from .view import notebook_variables
 
 #: A notebook of a container lab, where a sandbox cannot keep the Docker daemon from its cells.
 NOT_RUN = (
@@ -76,26 +68,6 @@ def _lab(lab: str | Path) -> LabInfo:
     return read_info(Path(lab)) if (Path(lab) / "lab.toml").is_file() else find_lab(str(lab))
 
 
-def seed(secret: bytes, lab: str, key: str, purpose: str) -> int:
-    """What one learner's inputs for one purpose are drawn from: HMAC-SHA256, cut to 31 bits."""
-    digest = hmac.new(secret, "\0".join((lab, key, purpose)).encode(), hashlib.sha256).digest()
-    return int.from_bytes(digest[:4]) & 0x7FFFFFFF
-
-
-def fingerprint(info: LabInfo, taken: Taken, seeds: Mapping[str, int], rules: Rules) -> str:
-    """The same when the same submission would be graded in the same way again."""
-    parts = (__version__, taken.sha256, sorted(seeds.items()), rules, info.artifacts, info.points)
-    digest = hashlib.sha256(repr(parts).encode())
-    for path in (
-        info.folder / "checks.py",
-        info.notebook,
-    ):  # of lab.toml only what is above: a new title is no reason
-        digest.update(path.read_bytes())
-    for path in files_of(info.folder)[1:]:  # the parts that checks.py may be made of
-        digest.update(path.name.encode() + b"\0" + path.read_bytes())
-    return digest.hexdigest()
-
-
 def grade_one(
     info: LabInfo,
     submission: Submission,
@@ -107,105 +79,58 @@ def grade_one(
     say: Callable[[str], None] = lambda _: None,
     known: Graded | None = None,
     stop: threading.Event | None = None,
+    place: GradingPlace | None = None,
 ) -> Work:
     """Take a submission apart, run its notebook in one sandbox and its deployment in another, write up what was found.
 
     :param root: paths in the result are told from here.
     :param stop: set when everything was interrupted: nothing new is started then.
     :param known: an earlier result; returned as it is when nothing has changed since.
+    :param place: where its steps run; this machine unless it is said.
     """
     rules = rules or read_rules(info.folder)
-    began = time.monotonic()
-    seeds = {purpose: seed(secret, info.name, submission.key, purpose) for purpose in ("notebook", "checks")}
-    where = (
-        str(submission.path.relative_to(root))
-        if root and submission.path.is_relative_to(root)
-        else submission.path.name
-    )
-    kind = (
-        "folder" if submission.path.is_dir() else "notebook" if submission.path.suffix == ".ipynb" else "zip"
-    )
 
-    def told(status: str, handed: Handed, **more: Any) -> Graded:
-        return Graded(
-            lab=info.name,
-            learner=submission.learner,
-            key=submission.key,
-            status=status,
-            handed=handed,
-            seeds=seeds,
-            graded=datetime.now(UTC).isoformat(timespec="seconds"),
-            seconds=round(time.monotonic() - began, 3),
-            **more,
-        )
+    def step(text: str) -> None:
+        if stop is not None and stop.is_set():
+            raise InterruptedError
+        say(text)
 
-    with tempfile.TemporaryDirectory(prefix="llmlab-taken-") as folder:
-        try:
-            taken = take(submission.source, info, Path(folder) / "files")
-        except LabError as error:
-            handed = Handed(path=where, kind=kind, sha256="")
-            return Work(told("refused", handed, reason=_said(error), remarks=list(submission.remarks)))
-        except Exception:  # nothing that is handed in may stop the others
-            handed = Handed(path=where, kind=kind, sha256="")
-            return Work(
-                told("error", handed, reason=traceback.format_exc(limit=-4), remarks=list(submission.remarks))
-            )
-        remarks = [*submission.remarks, *taken.remarks]
-        if _nothing(taken):
-            handed = Handed(path=where, kind=kind, sha256="")
-            files = ", ".join(taken.missing)
-            reason = f"Nothing of this lab was handed in: no notebook with a cell of it, and no {files}."
-            return Work(told("refused", handed, reason=reason, remarks=remarks))
-        handed = Handed(
-            path=where,
-            kind=kind,
-            sha256=taken.sha256,
-            submitted=taken.submitted.isoformat(timespec="seconds") if taken.submitted else None,
-            artifacts=list(taken.artifacts),
-            answer_cells=list(taken.cells),
-        )
-
-        def step(text: str) -> None:
-            if stop is not None and stop.is_set():
-                raise InterruptedError
-            say(text)
-
-        print_ = fingerprint(info, taken, seeds, rules)
-        if known is not None and known.fingerprint == print_ and known.status == "graded":
+    with opened(info, submission, secret=secret, rules=rules, root=root) as found:
+        if isinstance(found, Graded):
+            return Work(found)
+        if known is not None and known.fingerprint == found.fingerprint and known.status == "graded":
             return Work(known)
-        late = ["The platform that it was handed in on marks it as late."] if submission.late_mark else []
-        remarks = [*late, *remarks]
         try:
-            return _graded(info, submission, taken, rules, seeds, turn, step, told, handed, remarks, print_)
+            return _graded(info, found, rules, turn, step, place or Here())
         except Exception:  # a bug of ours must cost the learner nothing, stop nobody else, and be seen
-            return Work(told("error", handed, reason=traceback.format_exc(limit=-4), remarks=remarks))
+            return Work(found.told("error", reason=traceback.format_exc(limit=-4), remarks=found.remarks))
 
 
 def _graded(
     info: LabInfo,
-    submission: Submission,
-    taken: Taken,
+    found: Opened,
     rules: Rules,
-    seeds: Mapping[str, int],
     turn: Turn | None,
     say: Callable[[str], None],
-    told: Callable[..., Graded],
-    handed: Handed,
-    remarks: list[str],
-    print_: str,
+    place: GradingPlace,
 ) -> Work:
-    _bring_models(taken)
+    taken, seeds, remarks = found.taken, found.seeds, found.remarks
+    place.ready(taken)
     notebook, ran = None, NotebookRun(status="none")
-    answers: Answers = {}
+    text = ""
     cpu, outlived = 0.0, []
-    common: dict[str, Any] = {"lab": info.folder, "allowance": rules.allowance}
-    runs = rules.notebook > 0
-    if runs and daemon.needed(info) and kind() != "bubblewrap":
+    runs, containers = rules.notebook > 0, daemon.needed(info)
+    if runs and not place.apart(containers=containers):
         runs, remarks = False, [*remarks, NOT_RUN]
     if runs:
         say("notebook")
-        env = {"LLMLAB_GRADING": "1", "LLMLAB_PROFILE": "binder", "LLMLAB_READY": str(rules.ready)}
-        with Sandbox(**common, read=[taken.folder], env=env, label=f"notebook of {submission.key}") as box:
+        with place.notebook(
+            info.folder,
+            rules.allowance,
+            read=[taken.folder],
+            env=notebook_variables(rules.ready),
+            label=f"notebook of {found.key}",
+        ) as box:
             notebook, ran, text = run_notebook(
                 info,
                 box,
@@ -218,14 +143,12 @@ def _graded(
             )
             cpu += box.cage.cpu_seconds()
         outlived += box.outlived
-        answers, unread = read_answers(text)
-        remarks += unread
-    # Where a cell failed or was not reached, what stands in it as a plain value counts all the same. A notebook that was
-    # stopped has told nothing, not even of the cells that had ended well.
-    unfinished = {cell.id for cell in ran.cells} if ran.status == "ran" else set(taken.cells)
-    answers = _literal(taken, unfinished) | answers
+    answers, unread = answers_of(taken.cells, ran, text)
+    remarks = [*remarks, *unread]
     say("checks")
-    with Sandbox(**common, label=f"deployment of {submission.key}", containers=daemon.needed(info)) as box:
+    with place.checks(
+        info.folder, rules.allowance, containers=containers, label=f"deployment of {found.key}"
+    ) as box:
         result = checks.run(
             box.course / "labs" / info.name,
             taken.folder,
@@ -235,6 +158,7 @@ def _graded(
             problems=[f"{name} {why}" for name, why in taken.missing.items()],
             on_event=lambda event: say(f"check {event['check']}") if event["event"] == "start" else None,
             spawn=box.popen,
+            talk=box.talk,
             wall=rules.checks,
             ready=rules.ready,
             turn=turn,
@@ -247,13 +171,12 @@ def _graded(
     died = next((outcome for outcome in result.outcomes if outcome.check == "grader"), None)
     if died is not None:  # half a result would be scaled up to a whole one
         return Work(
-            told("error", handed, result=result, reason=died.reason, remarks=remarks, leftovers=outlived)
+            found.told("error", result=result, reason=died.reason, remarks=remarks, leftovers=outlived)
         )
     if notebook is not None:
         show_verdict(notebook, result)
-    graded = told(
+    graded = found.told(
         "graded",
-        handed,
         result=result,
         answers=answers,
         journal=list(taken.journal),
@@ -262,12 +185,12 @@ def _graded(
         isolation=box.line,
         cpu_seconds=round(cpu, 3),
         leftovers=outlived,
-        fingerprint=print_,
+        fingerprint=found.fingerprint,
     )
     return Work(graded, notebook)
 
 
-def _used_up(box: Sandbox) -> Evidence | None:
+def _used_up(box: Box) -> Evidence | None:
     """That a deployment has used up its memory, where it has: beside it there are only checks and servers of the lab's own, whose size
     is known, so a check that found no room was robbed of it by what it was to check.
 
@@ -281,33 +204,3 @@ def _used_up(box: Sandbox) -> Evidence | None:
         "what was deployed used it up, and the system ended a process",
         "llmlab check, and beside it: top -o %MEM",
     )
-
-
-def _nothing(taken: Taken) -> bool:
-    """Whether there is neither a notebook nor a file of the lab, under whatever name, that could be graded."""
-    absent = all(why == "was not handed in" for why in taken.missing.values())
-    return bool(taken.missing) and absent and not taken.artifacts and taken.notebook is None
-
-
-def _said(error: LabError) -> str:
-    """For the learner: without the path it has on the grader's machine."""
-    return " ".join(filter(None, [error.what, f"Please {error.fix}." if error.fix else ""]))
-
-
-def _literal(taken: Taken, cells: set[str]) -> Answers:
-    found: Answers = {}
-    for source in (source for name, source in taken.cells.items() if name in cells):
-        for name, value in from_source(source).items():
-            with suppress(msgspec.ValidationError):
-                found[name] = msgspec.convert(value, Answers.__args__[1])  # type: ignore[attr-defined]
-    return found
-
-
-def _bring_models(taken: Taken) -> None:
-    """Synthetic models that the files name are written outside, once: a sandbox has no room for a large one."""
-    for name in taken.artifacts:
-        text = (taken.folder / name).read_text(encoding="utf-8", errors="replace")
-        for model in NAMES:
-            if f'"{model}"' in text or f"'{model}'" in text:
-                with suppress(LabError):
-                    models.get(model)

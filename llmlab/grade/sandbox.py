@@ -22,18 +22,17 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
 
-from .. import doctor, machine
+from .. import doctor
+from ..checks.talk import Talk, converse
 from ..course.info import LabInfo
 from ..system import jail, owned
-from ..system.keeper import landlock
 from ..system.paths import cache_dir, shared_cache_dirs, state_dir
 from . import daemon
 from .cage import Allowance, Cage
-from .view import WORK, cached, python, users
+from .view import COURSE, WORK, cached, own_environment, python, users, walled
 from .warden import FILES
 from .warm import warm
 
-COURSE = Path("/course")  # where a sandbox sees the one lab that is graded
 _ETC = (
     "ld.so.cache",
     "ld.so.conf",
@@ -92,6 +91,11 @@ class Sandbox:
         self._leash: list[int] = []
         self._entries: list[Path] = []
 
+    @property
+    def talk(self) -> Talk:
+        """How the program in it is heard."""
+        return converse
+
     def kill(self) -> None:
         """End everything in it now; leaving the `with` block then tidies up."""
         for process in self._processes:
@@ -101,14 +105,8 @@ class Sandbox:
     def __enter__(self) -> Sandbox:
         _open.add(self)
         self.cage.__enter__()
-        # The lab as it is handed out: without what the one who grades has done in that folder.
         self._scratch = Path(tempfile.mkdtemp(prefix="llmlab-sandbox-")).resolve()
-        shutil.copytree(self.lab, self._scratch / "course" / "labs" / self.lab.name, ignore=_OWN_WORK)
-        # What was measured once, and tables of the world; the faults are no business of a submission's.
-        for path in (self.lab.parent.parent / "data").glob("*"):
-            if path.suffix in (".json", ".toml") and path.name != "faults.toml":
-                (self._scratch / "course" / "data").mkdir(exist_ok=True)
-                shutil.copy(path, self._scratch / "course" / "data")
+        copy_lab(self.lab, self._scratch / "course")
         return self
 
     @property
@@ -165,26 +163,10 @@ class Sandbox:
 
     def _environment(self) -> dict[str, str]:
         work = self.work
-        found = {
-            "PATH": os.pathsep.join([str(Path(sys.executable).parent), "/usr/local/bin", "/usr/bin", "/bin"]),
-            "HOME": str(work),
-            "TMPDIR": "/tmp" if self.kind == "bubblewrap" else str(work),
-            "LANG": "C.UTF-8",
-            "PYTHONDONTWRITEBYTECODE": "1",
-            "MPLCONFIGDIR": str(work / ".matplotlib"),
-            "MPLBACKEND": "agg",
-            "IPYTHONDIR": str(work / ".ipython"),
-            "LLMLAB_CACHE": str(work / ".cache"),
-            "LLMLAB_SHARED_CACHE": os.pathsep.join(map(str, (cache_dir(), *shared_cache_dirs()))),
-            "LLMLAB_STATE": str(work / ".state"),
-            "LLMLAB_COURSE": str(self.course),
-            "LLMLAB_PROFILE": machine.profile(),
-            owned.WALL: "1",
-        }
+        found = own_environment(work, self.course, tmp=Path("/tmp") if self.kind == "bubblewrap" else work)
+        found["LLMLAB_SHARED_CACHE"] = os.pathsep.join(map(str, (cache_dir(), *shared_cache_dirs())))
         if self.kind == "bubblewrap":
             found["PYTHONPYCACHEPREFIX"] = str(warm() / "bytecode")
-        if "LLMLAB_ENGINE" in os.environ:
-            found["LLMLAB_ENGINE"] = os.environ["LLMLAB_ENGINE"]
         if (
             self.kind == CONTAINERS
         ):  # registered where `llmlab clean` finds it, whatever becomes of the grader
@@ -271,6 +253,16 @@ class _Warded(subprocess.Popen[bytes]):
             super().kill()
 
 
+def copy_lab(lab: Path, course: Path) -> None:
+    """A course of one lab, as it is handed out: without what the one who grades has done in its folder."""
+    shutil.copytree(lab, course / "labs" / lab.name, ignore=_OWN_WORK)
+    # What was measured once, and tables of the world; the faults are no business of a submission's.
+    for path in (lab.parent.parent / "data").glob("*"):
+        if path.suffix in (".json", ".toml") and path.name != "faults.toml":
+            (course / "data").mkdir(exist_ok=True)
+            shutil.copy(path, course / "data")
+
+
 _OWN_WORK = shutil.ignore_patterns("records", ".llmlab", ".ipynb_checkpoints", "__pycache__")
 
 
@@ -280,15 +272,6 @@ def kind(info: LabInfo | None = None) -> str:
     `LLMLAB_SANDBOX=group` asks for the process group.
     """
     return CONTAINERS if info is not None and daemon.needed(info) else _kind()
-
-
-def walled() -> str:
-    """What holds a deployment off the checks that run beside it, in words."""
-    abi = landlock()
-    if not abi:
-        return "no wall between what was deployed and its checks (this kernel has no Landlock)"
-    also = " or signal" if abi >= 6 else ""
-    return f"what was deployed cannot change files of, trace{also} its checks (Landlock {abi})"
 
 
 def _kind() -> str:

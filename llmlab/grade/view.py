@@ -9,10 +9,13 @@ import sysconfig
 from collections.abc import Sequence
 from pathlib import Path
 
-from .. import tier
+from .. import machine, tier
+from ..system import owned
+from ..system.keeper import landlock
 from ..system.paths import cache_dir, shared_cache_dirs, state_dir
 
 WORK = Path("/work")  # its scratch space
+COURSE = Path("/course")  # where it sees the one lab that is graded
 
 
 @functools.cache
@@ -55,3 +58,40 @@ def users() -> Path:
     path = state_dir() / "sandbox-passwd"
     path.write_text(f"learner:x:{os.getuid()}:{os.getgid()}::{WORK}:/bin/sh\n")
     return path
+
+
+def own_environment(work: Path, course: Path, *, tmp: Path) -> dict[str, str]:
+    """The variables of what runs in a sandbox, which inherits none."""
+    engine = {"LLMLAB_ENGINE": os.environ["LLMLAB_ENGINE"]} if "LLMLAB_ENGINE" in os.environ else {}
+    return engine | {
+        "PATH": os.pathsep.join([str(Path(sys.executable).parent), "/usr/local/bin", "/usr/bin", "/bin"]),
+        "HOME": str(work),
+        "TMPDIR": str(tmp),
+        "LANG": "C.UTF-8",
+        "PYTHONDONTWRITEBYTECODE": "1",
+        "MPLCONFIGDIR": str(work / ".matplotlib"),
+        "MPLBACKEND": "agg",
+        "IPYTHONDIR": str(work / ".ipython"),
+        "LLMLAB_CACHE": str(work / ".cache"),
+        "LLMLAB_STATE": str(work / ".state"),
+        "LLMLAB_COURSE": str(course),
+        "LLMLAB_PROFILE": machine.profile(),
+        owned.WALL: "1",
+    }
+
+
+def notebook_variables(ready: float) -> dict[str, str]:
+    """What a notebook's cells find in their environment, besides what any sandbox has.
+
+    :param ready: seconds that a deployment may take.
+    """
+    return {"LLMLAB_GRADING": "1", "LLMLAB_PROFILE": "binder", "LLMLAB_READY": str(ready)}
+
+
+def walled() -> str:
+    """What holds a deployment off the checks that run beside it, in words."""
+    abi = landlock()
+    if not abi:
+        return "no wall between what was deployed and its checks (this kernel has no Landlock)"
+    also = " or signal" if abi >= 6 else ""
+    return f"what was deployed cannot change files of, trace{also} its checks (Landlock {abi})"

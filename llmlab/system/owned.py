@@ -158,6 +158,15 @@ def register_process(pid: int, label: str) -> Path:
     return register("process", label, pid=pid, start=0.0)  # it has ended already
 
 
+def adopt(entry: OwnedEntry) -> Path:
+    """Own what somebody else has registered, who is gone; returns the file that `forget` takes."""
+    own = {"owner", "kind", "label", "on_behalf"}
+    data = {name: value for name, value in entry.data.items() if name not in own}
+    adopted = register(entry.kind, entry.label, **data)
+    forget(entry.path)
+    return adopted
+
+
 def forget(entry: Path) -> None:
     """The thing behind `entry` was ended by its owner."""
     entry.unlink(missing_ok=True)

@@ -32,6 +32,7 @@ from .gpu import FULL, QUICK, gpu
 from .grading import grading
 from .images import images
 from .peers import peers
+from .pods import in_pods, simulated
 from .proof import proof
 from .race import race
 from .regions import regions
@@ -83,6 +84,16 @@ def main() -> None:
         type=Path,
         help="with fleet: a folder for its records; with gpu: likewise; with peers: for environments",
     )
+    parser.add_argument("--on", choices=["kubernetes"], help="with grading: in pods, beside this machine")
+    parser.add_argument("--context", default="", help="with --on: the cluster that `llmlab cluster up` holds")
+    parser.add_argument("--image", default="", help="with --on: the course's image, or an archive of it")
+    parser.add_argument(
+        "--sizes",
+        type=int,
+        nargs="*",
+        default=[100, 1000, 10_000],
+        help="with --on: classes on simulated nodes",
+    )
     words = sys.argv[sys.argv.index("--") + 1 :] if "--" in sys.argv else []
     asked = parser.parse_args(sys.argv[1 : -len(words) - 1] if "--" in sys.argv else None)
     quick = asked.quick
@@ -97,7 +108,16 @@ def main() -> None:
         ),
         "ceiling": lambda: ceiling(1 if quick else 3, ["20m"] if quick else ["20m", "200m"]),
         "startup": lambda: startup(3 if quick else 7),
-        "grading": lambda: grading(1, 4, 2) if quick else grading(3, 12, 2),
+        "grading": lambda: (
+            [
+                *in_pods(1 if quick else 3, asked.context, asked.image),
+                *simulated(asked.sizes[:1] if quick else asked.sizes),
+            ]
+            if asked.on
+            else grading(1, 4, 2)
+            if quick
+            else grading(3, 12, 2)
+        ),
         "images": lambda: images(1 if quick else 5, source=not quick, keep=asked.write),
         "regions": lambda: regions(1 if quick else 3),
         "proof": lambda: proof(words, workers=asked.workers),

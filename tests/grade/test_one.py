@@ -19,7 +19,7 @@ from llmlab.errors import LabError
 from llmlab.grade import Grading, Settings, grade
 from llmlab.grade.batch import AGAIN
 from llmlab.grade.cage import Allowance
-from llmlab.grade.one import seed
+from llmlab.grade.opened import seed
 from llmlab.grade.rules import Rules, read_rules
 from llmlab.grade.sandbox import Sandbox
 from llmlab.load import turn

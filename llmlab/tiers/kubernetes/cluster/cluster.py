@@ -89,6 +89,17 @@ class Cluster(abc.ABC):
     def load(self, *images: str, say: Say = quiet) -> None:
         """Make images of `images.CATALOGUE` known to its nodes; those already there cost nothing."""
 
+    def load_archive(self, archive: Path) -> None:
+        """Make the images of an archive (as `docker save` writes it) known to its nodes.
+
+        :raises Unavailable: where nodes take images from a registry alone, or run none.
+        """
+        raise Unavailable(
+            f"The nodes of a {self.driver} cluster take no archive of an image.",
+            where=str(archive),
+            fix="push it to a registry that they reach, and name it",
+        )
+
     @abc.abstractmethod
     def address(self, namespace: str, service: str, port: int | None = None) -> str:
         """Where a Service answers a client outside of the cluster, e.g. http://10.201.128.7:80.

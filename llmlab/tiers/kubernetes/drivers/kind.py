@@ -106,7 +106,11 @@ class Kind(Cluster):
     def load(self, *names: str, say: Say = quiet) -> None:
         """`kind load image-archive`."""
         for archive in images.archives(names, say):
-            _kind("load", "image-archive", str(archive), "--name", self.name)
+            self.load_archive(archive)
+
+    def load_archive(self, archive: Path) -> None:
+        """`kind load image-archive`."""
+        _kind("load", "image-archive", str(archive), "--name", self.name)
 
     def address(self, namespace: str, service: str, port: int | None = None) -> str:
         """Through a door of the node: a second Service of ours, of type NodePort, with the same selector."""

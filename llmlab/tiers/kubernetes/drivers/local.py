@@ -40,6 +40,7 @@ PROGRAMS = (
     "containerd-shim-runc-v2",
     "ctr",
     "ptp",
+    "bridge",
     "loopback",
     "host-local",
     "portmap",
@@ -105,6 +106,8 @@ class Local(Cluster):
             raise
 
     def _start(self, programs: dict[str, Path], say: Say) -> None:
+        from kubernetes import client
+
         # One at a time chooses its network: the route is what the next one sees.
         with network.choosing() as net:
             self.network = net
@@ -151,6 +154,7 @@ class Local(Cluster):
             loaded.result()
         self._until("the controllers", self.takes_pods, 30)
         access.grant(self, ())
+        client.NodeV1Api(self.api).create_runtime_class(local_programs.runtime_class())
         say(f"node {NODE} is ready")
 
     def plan(self) -> list[str]:
@@ -277,27 +281,24 @@ class Local(Cluster):
 
     def load(self, *names: str, say: Say = quiet) -> None:
         """Import images into containerd; one that it has already costs nothing."""
-        ctr = str(binaries.bring(["ctr"])["ctr"])
-        note = self.folder / "loaded"
         for archive in images.archives(names, say):
-            if note.exists() and archive.name in note.read_text().splitlines():
-                continue
-            line = [
-                ctr,
-                "-a",
-                str(self._socket()),
-                "-n",
-                "k8s.io",
-                "images",
-                "import",
-                "--local",
-                str(archive),
-            ]
-            done = subprocess.run(line, capture_output=True, text=True)
-            if done.returncode:
-                raise Unavailable(f"containerd does not take {archive.name}: {done.stderr.strip()[-400:]}")
-            with note.open("a") as file:
-                file.write(f"{archive.name}\n")
+            self.load_archive(archive)
+
+    def load_archive(self, archive: Path) -> None:
+        """Import an archive of images into containerd, once."""
+        note = self.folder / "loaded"
+        mark = f"{archive.resolve()} {archive.stat().st_mtime_ns}"
+        if note.exists() and mark in note.read_text().splitlines():
+            return
+        ctr = str(binaries.bring(["ctr"])["ctr"])
+        at = ["-a", str(self._socket()), "-n", "k8s.io"]
+        done = subprocess.run(
+            [ctr, *at, "images", "import", "--local", str(archive)], capture_output=True, text=True
+        )
+        if done.returncode:
+            raise Unavailable(f"containerd does not take {archive.name}: {done.stderr.strip()[-400:]}")
+        with note.open("a") as file:
+            file.write(f"{mark}\n")
 
     def address(self, namespace: str, service: str, port: int | None = None) -> str:
         """The Service's own address: the cable leads to kube-proxy."""

@@ -12,9 +12,11 @@ from typing import Any
 from ..cluster.access import admission
 from ..programs.images import PAUSE
 from ..programs.pki import dump, requests
-from .network import Network
+from .network import NOWHERE, Network
 
 CGROUPS = Path("/sys/fs/cgroup")
+#: A RuntimeClass, and its label that says what network its pods have.
+NO_NETWORK, NETWORK_LABEL = "no-network", "llmlab.org/network"
 API_PORT, KUBELET_PORT = 6443, 10250
 SOCKET = "/run/containerd/containerd.sock"
 
@@ -209,6 +211,9 @@ def _containerd(folder: Path, net: Network, programs: dict[str, Path]) -> Path:
         ],
     }
     (cni / "10-pods.conflist").write_text(dump(conf))
+    nowhere = folder / "cni-nowhere"
+    nowhere.mkdir(exist_ok=True)
+    (nowhere / "10-nowhere.conflist").write_text(dump(_nowhere()))
     text = f"""version = 3
 root = "{folder}/containerd"
 state = "/run/containerd"
@@ -227,7 +232,7 @@ sandbox = "{PAUSE}"
 restrict_oom_score_adj = true
 disable_apparmor = true
 [plugins.'io.containerd.cri.v1.runtime'.cni]
-bin_dirs = ["{programs["ptp"].parent}"]
+bin_dirs = ["{programs["ptp"].parent}", "{programs["bridge"].parent}"]
 conf_dir = "{cni}"
 [plugins.'io.containerd.cri.v1.runtime'.containerd]
 default_runtime_name = "runc"
@@ -235,10 +240,44 @@ default_runtime_name = "runc"
 runtime_type = "io.containerd.runc.v2"
 [plugins.'io.containerd.cri.v1.runtime'.containerd.runtimes.runc.options]
 SystemdCgroup = false
+[plugins.'io.containerd.cri.v1.runtime'.containerd.runtimes.{NO_NETWORK}]
+runtime_type = "io.containerd.runc.v2"
+cni_conf_dir = "{nowhere}"
+[plugins.'io.containerd.cri.v1.runtime'.containerd.runtimes.{NO_NETWORK}.options]
+SystemdCgroup = false
 """
     file = folder / "containerd.toml"
     file.write_text(text)
     return file
+
+
+def _nowhere() -> dict[str, Any]:
+    """A cable to a bridge that has no other end; each pod has its port for itself. The address is for kubelet, which wants one."""
+    return {
+        "cniVersion": "1.0.0",
+        "name": "nowhere",
+        "plugins": [
+            {
+                "type": "bridge",
+                "bridge": NOWHERE,
+                "isGateway": False,
+                "portIsolation": True,
+                "ipam": {
+                    "type": "host-local",
+                    "dataDir": "/run/cni-ipam",
+                    "ranges": [[{"subnet": "192.0.2.0/24"}]],  # for documentation, RFC 5737: nobody's
+                },
+            }
+        ],
+    }
+
+
+def runtime_class() -> dict[str, Any]:
+    """The RuntimeClass of pods that reach nothing: no NetworkPolicy is enforced on this cluster."""
+    return {
+        "metadata": {"name": NO_NETWORK, "labels": {NETWORK_LABEL: "none"}},
+        "handler": NO_NETWORK,
+    }
 
 
 def _snapshotter(folder: Path) -> str:

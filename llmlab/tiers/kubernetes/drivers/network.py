@@ -17,6 +17,8 @@ from ....errors import Unavailable
 
 #: The third of 10.0.0.0/8 that clusters choose from: a /16 each, so that several stand side by side.
 RANGE = range(200, 250)
+#: The bridge that leads nowhere, inside.
+NOWHERE = "nowhere0"
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,6 +89,10 @@ class Network:
             ["ip", "address", "add", f"{self.node}/24", "dev", "eth0"],
             ["ip", "link", "set", "eth0", "up"],
             ["ip", "route", "add", "default", "via", self.host],
+            # for pods that may reach nothing: without an address of any kind, the node is not on it either
+            ["ip", "link", "add", NOWHERE, "type", "bridge"],
+            ["ip", "link", "set", NOWHERE, "addrgenmode", "none"],
+            ["ip", "link", "set", NOWHERE, "up"],
         ]
 
 

@@ -101,6 +101,13 @@ SOURCES = (
         module="github.com/containernetworking/plugins",
         sum="h1:8oU6WsIsU3bpnNZuvHp74a6cE1MJwbj2P7s4/yTUNlA=",
     ),
+    ProgramSource(
+        "cni-bridge",
+        "v1.9.1",
+        {"bridge": "./plugins/main/bridge"},
+        module="github.com/containernetworking/plugins",
+        sum="h1:8oU6WsIsU3bpnNZuvHp74a6cE1MJwbj2P7s4/yTUNlA=",
+    ),
     ProgramSource("pause", "1", {"pause": "."}),
     ProgramSource("fetch", "1", {"fetch": "."}),
     ProgramSource("drain", "1", {"drain": "."}),

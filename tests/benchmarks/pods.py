@@ -1,0 +1,221 @@
+"""Grading in the pods of a cluster beside this machine: real batches, and simulated ones of many pods (`grading --on kubernetes`).
+
+The batches are the trivial lab of `grading`, whole commands from exec to exit. The simulated cluster's API server, scheduler and controllers
+are real and KWOK ends its pods by stages; the only thing on paper is what a pod's log says, which is signed here for each.
+"""
+
+from __future__ import annotations
+
+import io
+import json
+import resource
+import shlex
+import shutil
+import tempfile
+import time
+from collections.abc import Sequence
+from contextlib import closing
+from pathlib import Path
+from typing import Any, ClassVar
+
+import numpy as np
+import yaml
+
+from llmlab.checks.talk import Ended
+from llmlab.course.info import LabInfo, read_info
+from llmlab.grade import sandbox
+from llmlab.grade.batch import Settings
+from llmlab.grade.one import grade_one
+from llmlab.grade.opened import Opened, opened
+from llmlab.grade.pods import grading as pods
+from llmlab.grade.pods import job as job_
+from llmlab.grade.pods.access import Access
+from llmlab.grade.pods.told import Told
+from llmlab.grade.pods.transcript import LogWriter
+from llmlab.grade.pods.watch import WatchedPod
+from llmlab.grade.rules import read_rules
+from llmlab.records.stats import Spread
+from llmlab.submissions.handed_in import Submission
+from llmlab.tiers.kubernetes.drivers import hold
+from llmlab.tiers.kubernetes.drivers.simulated import Simulated
+
+from .grading import Llmlab, measure
+
+MANY = 20  # submissions of a real batch
+POD_NODES = 10  # of a simulated cluster, 110 pods each
+
+
+class InPods(Llmlab):
+    """The same lab and submissions, in the cluster that `llmlab cluster up` holds."""
+
+    name = "llmlab --on kubernetes"
+
+    def __init__(self, home: Path, context: str, image: str, parallelism: int) -> None:
+        super().__init__(home)
+        self.more = [
+            "--on",
+            "kubernetes",
+            "--context",
+            context,
+            "--image",
+            image,
+            "--parallelism",
+            str(parallelism),
+        ]
+
+    def lay(self, folder: Path, names: Sequence[str], jobs: int) -> list[list[str]]:
+        ((line,),) = super().lay(folder, names, jobs)
+        return [[f"{line} {shlex.join(self.more)}"]]
+
+
+def in_pods(rounds: int, context: str, image: str, many: int = MANY, parallelism: int = 2) -> list[str]:
+    """The lines to print: batches in pods beside `--jobs`, in turn."""
+    cluster = hold.running()
+    if cluster is None:
+        return ["grading in pods: no cluster is up, so not measured (llmlab cluster up)"]
+    lines = [
+        f"grading {many} trivial submissions, {parallelism} at a time, {rounds} rounds; {cluster.driver} cluster, image cached"
+    ]
+    with tempfile.TemporaryDirectory(prefix="llmlab-pods-") as text:
+        homes = [Path(text) / name for name in ("here", "pods")]
+        tools = [Llmlab(homes[0]), InPods(homes[1], context, image, parallelism)]
+        for tool in tools:
+            measure(tool, 2, parallelism)  # caches and the image; not counted
+        spent: dict[str, list[tuple[float, float]]] = {tool.name: [] for tool in tools}
+        for turn in range(rounds):
+            for tool in tools[:: 1 if turn % 2 else -1]:
+                spent[tool.name].append(measure(tool, many, parallelism))
+        for name, times in spent.items():
+            lines.append(
+                f"  {name:24} seconds a submission {Spread.of(wall / many for wall, _ in times)}, of the whole {Spread.of(wall for wall, _ in times)}"
+            )
+        here, there = (spent[tool.name] for tool in tools)
+        ratios = [far[0] / near[0] for far, near in zip(there, here, strict=True)]
+        lines.append(f"  in pods beside this machine: {Spread.of(ratios)} times its wall time")
+    return lines
+
+
+class _Signing(job_.GradingJob):
+    """As in a real cluster, but what a pod's log says comes from here: KWOK's pods say nothing."""
+
+    said: ClassVar[list[dict[str, Any]]] = []
+    fingerprints: ClassVar[dict[str, str]] = {}
+
+    def _log(self, pod: WatchedPod, token: str) -> Told | None:
+        super()._log(pod, token)  # the request is made, and answered with a refusal
+        out = io.BytesIO()
+        writer = LogWriter(out, token)
+        for part in self.said:
+            mark = {"fingerprint": self.fingerprints[token]} if part["part"] == "parcel" else {}
+            writer.tell(part | mark)
+        writer.end()
+        return Told.read(out.getvalue().splitlines(), token)
+
+
+class _ScaledGrading(pods.PodGrading):
+    def _hear(self, job: Any, batch: pods.Round, waiting: Any, heard: Any) -> None:
+        tokens = (pods.packing.token(self.secret, mark, batch.name) for mark in batch.fingerprints)
+        _Signing.fingerprints = dict(zip(tokens, batch.fingerprints, strict=True))
+        super()._hear(job, batch, waiting, heard)
+
+
+def simulated(sizes: Sequence[int]) -> list[str]:
+    """The lines to print: classes of these sizes on nodes that KWOK simulates, and how time and memory grow."""
+    lines = [f"grading on {POD_NODES} simulated nodes: what our side does"]
+    seconds, ours = [], []
+    with tempfile.TemporaryDirectory(prefix="llmlab-scale-") as text, Simulated(nodes=POD_NODES) as cluster:
+        cluster.up()
+        home = Path(text)
+        made = Llmlab(home)
+        info = read_info(made.lab)
+        _Signing.said = _said(info, made, home)
+        pods.GradingJob = _Signing  # type: ignore[misc]
+        context = yaml.safe_load(cluster.kubeconfig.read_text())["current-context"]
+        for size in sizes:
+            folder = home / str(size)
+            made.lay(folder, [f"learner{number:05}" for number in range(size)], 1)
+            with closing(Access(context, kubeconfig=str(cluster.kubeconfig))) as access:
+                settings = pods.PodSettings(image="course", parallelism=POD_NODES * 100)
+                began, cpu = time.perf_counter(), time.process_time()
+                with _ScaledGrading(
+                    info, folder / "submissions", folder / "out", access, settings, Settings()
+                ) as it:
+                    rows = it.run()
+                wall, cpu = time.perf_counter() - began, time.process_time() - cpu
+                graded = sum(graded.status == "graded" for graded, _ in rows)
+                peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+                seconds.append(wall)
+                ours.append(cpu)
+                lines.append(
+                    f"  {size:6} submissions: {graded} graded, {wall:.0f} s, {access.requests / size:.2f} requests a submission, "
+                    f"{1000 * cpu / size:.0f} ms of our CPU a submission, peak memory of the grader {peak:.0f} MiB"
+                )
+            shutil.rmtree(folder)
+    if len(sizes) > 1:
+        logs = np.log(sizes)
+        lines.append(
+            f"  time grows as n^{np.polyfit(logs, np.log(seconds), 1)[0]:.2f}, our CPU as n^{np.polyfit(logs, np.log(ours), 1)[0]:.2f}"
+        )
+    return lines
+
+
+def _said(info: LabInfo, made: Llmlab, home: Path) -> list[dict[str, Any]]:
+    """What a pod would say of the trivial submission: taken down from this machine's own sandboxes."""
+    made.lay(home / "model", ["model"], 1)
+    parts: list[dict[str, Any]] = []
+
+    rules = read_rules(info.folder)
+    submission = Submission("model", "model", home / "model" / "submissions" / "model")
+    with opened(info, submission, secret=bytes(16), rules=rules) as found:
+        assert isinstance(found, Opened)
+        orders = pods.packing.cells_to_run(
+            info,
+            cells=found.taken.cells,
+            seed=0,
+            work="/work/files",
+            wall=rules.notebook,
+            answer=rules.answer,
+        )
+    heard: list[tuple[list[Any], Ended]] = []
+    plain = sandbox.converse
+
+    def listening(process: Any, order: Any, *, on_event: Any, wall: Any = None, turn: Any = None) -> Ended:
+        events: list[Any] = []
+
+        def both(event: Any) -> None:
+            events.append(json.loads(json.dumps(event)))
+            on_event(event)
+
+        ended = plain(process, order, on_event=both, wall=wall, turn=turn)
+        heard.append((events, ended))
+        return ended
+
+    sandbox.converse = listening
+    try:
+        grade_one(info, submission, secret=bytes(16), rules=rules)
+    finally:
+        sandbox.converse = plain
+    (cells, ended), (checked, done) = heard
+    ids = [event["id"] for event in cells if event["event"] == "cell"]
+    parts.append({"part": "parcel", "fingerprint": "", "cells": ids})
+    parts += [{"part": "cell", "event": event} for event in cells]
+    parts.append({"part": "notebook", "ended": vars_of(ended), "memory": False, "cpu": 0.1})
+    parts += [{"part": "check", "event": event} for event in checked]
+    parts.append({"part": "checks", "ended": vars_of(done)})
+    parts.append(
+        {
+            "part": "pod",
+            "memory": False,
+            "cpu": 0.1,
+            "seconds": 0.5,
+            "busy": 1.0,
+            "holds": "nothing: it is simulated",
+        }
+    )
+    assert len(ids) == len(orders)
+    return parts
+
+
+def vars_of(ended: Ended) -> dict[str, Any]:
+    """As a pod's log has it."""
+    return {"why": ended.why, "code": ended.code, "noise": ended.noise}
