@@ -268,4 +268,6 @@ def test_what_waits_in_another_cluster_is_not_forgotten(cluster, info, submissio
     second.access.context = "elsewhere"
     with second, pytest.raises(LabError, match="still in paper"):
         second.run()
-    assert [entry.kind for entry in owned.entries()] == ["batch"]
+    (entry,) = owned.entries()
+    assert entry.kind == "batch"
+    entry.end()
