@@ -21,6 +21,7 @@ from pathlib import Path
 from ..errors import LabError
 from ..system import without
 from ..system.paths import cache_dir
+from ..system.unpack import unpack
 from . import cpu, toolkit
 from .architectures import fit
 from .cuda import forget, noted
@@ -217,7 +218,7 @@ def _source(work: Path, tell: Say) -> Path:
     shutil.rmtree(part, ignore_errors=True)
     sdist = work / f"{_SDIST}.tar.gz"
     with tarfile.open(sdist) as archive:
-        archive.extractall(part, filter="data")
+        unpack(archive, part)
     (part / _SDIST / _LLAMA_CPP).rename(source)
     shutil.rmtree(part, ignore_errors=True)
     sdist.unlink()

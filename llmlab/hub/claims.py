@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import subprocess
 import tarfile
 import tempfile
@@ -10,7 +11,7 @@ import uuid
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any
 
 from ..course.info import LabInfo
@@ -94,9 +95,16 @@ class HubVolumes:
             packed.seek(0)
             with suppress(tarfile.ReadError), tarfile.open(fileobj=packed) as tar:  # empty: no such folder
                 for member in tar:
-                    if member.isfile():
-                        with suppress(tarfile.FilterError):
-                            tar.extract(member, into, filter="data")
+                    name, content = (
+                        PurePosixPath(member.name),
+                        tar.extractfile(member) if member.isfile() else None,
+                    )
+                    if content is None or name.is_absolute() or ".." in name.parts:
+                        continue  # no file; no link of a learner's is followed
+                    target = into / name
+                    target.parent.mkdir(parents=True, exist_ok=True)
+                    with content, target.open("wb") as file:
+                        shutil.copyfileobj(content, file)
 
 
 def collect(

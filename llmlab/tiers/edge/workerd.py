@@ -14,6 +14,7 @@ from pathlib import Path
 from ...errors import Unavailable
 from ...system import without
 from ...system.paths import cache_dir, cached
+from ...system.unpack import unpack
 
 VERSION = "1.20261117.1"
 _PLATFORMS = {
@@ -61,7 +62,7 @@ def bring(say: Callable[[str], None] = lambda _: None) -> Path:
         if done.returncode or packed is None:
             raise Unavailable(f"{package} could not be fetched.", where=done.stderr.strip()[-300:])
         with tarfile.open(packed) as archive:
-            archive.extractall(name, filter="data")
+            unpack(archive, name)
         program = Path(name) / "package" / "bin" / "workerd"
         program.chmod(0o755)
         (home / VERSION).mkdir(exist_ok=True)

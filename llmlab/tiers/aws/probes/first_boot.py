@@ -14,6 +14,7 @@ from pathlib import Path
 
 from .... import models
 from ....errors import LabError
+from ....system.unpack import unpack
 from ...systemd.machine import Installed, SystemdMachine
 from ..account import Account
 from ..endpoint import AwsEndpoint
@@ -166,7 +167,7 @@ class FirstBoot:
             return False
         into.mkdir(parents=True)
         with tarfile.open(fileobj=io.BytesIO(b"".join(stream))) as archive:
-            archive.extractall(into, filter="tar", numeric_owner=True)
+            unpack(archive, into, kind="tar", numeric_owner=True, known=False)
         return True
 
     def close(self) -> None:
