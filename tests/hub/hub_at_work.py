@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import os
 import pwd
@@ -20,8 +21,10 @@ import psutil
 from tornado.httpclient import HTTPRequest
 from tornado.websocket import websocket_connect
 
+from llmlab.errors import LabError
 from llmlab.hub import network
 from llmlab.system.paths import cache_dir
+from llmlab.system.waiting import wait
 
 PROXY = "5.3.0"
 BIN = Path(sys.executable).parent
@@ -64,6 +67,7 @@ class HubAtWork:
         mark = secrets.token_hex(3)
         self.learners = [f"llmlab{mark}{number}" for number in range(learners)]
         self.homes: list[Path] = []
+        self.left: list[str] = []  # of the learners' processes, after the end
         self.folder = folder
         self.walled = walled
         self.port = free_port()
@@ -99,9 +103,12 @@ class HubAtWork:
                 process.wait()
             self._listener.join()
         self.client.close()
-        self.left = [f"{other.pid} {other.cmdline()}" for other in self.processes()]
+        with contextlib.suppress(LabError):  # what the last one let go may still be on its way out
+            wait("the end of the learners' processes", lambda: not self.processes(), 20)
         for other in self.processes():
-            other.kill()
+            with contextlib.suppress(psutil.Error):
+                self.left.append(f"{other.pid} {other.cmdline()}")
+                other.kill()
         if self.walled:
             away = ["ip", "address", "delete", f"{network.HUB}/32", "dev", "lo"]
             subprocess.run(away, capture_output=True)
@@ -289,6 +296,6 @@ def _sweep() -> None:
 
 def _uid(process: psutil.Process) -> int | None:
     try:
-        return process.uids().real
+        return None if process.status() == psutil.STATUS_ZOMBIE else process.uids().real
     except psutil.Error:
         return None
