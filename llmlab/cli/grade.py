@@ -9,7 +9,6 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from .. import __version__
 from ..errors import LabError
 from ..show.terminal import print_json
 
@@ -19,8 +18,6 @@ if TYPE_CHECKING:
 
 #: The options that say something of a cluster.
 ON = ("context", "namespace", "image", "parallelism", "runtime_class")
-#: The course's image, as no registry has seen it.
-IMAGE = f"docker.io/llmlab/course:{__version__}"
 
 
 def run(args: argparse.Namespace) -> int:
@@ -83,12 +80,13 @@ def _grading(args: argparse.Namespace, info: LabInfo, out: Path, settings: Setti
     from ..grade.pods.access import image_at, open_access
     from ..grade.pods.grading import PodGrading, PodSettings
     from ..grade.pods.room import require_pods
+    from ..image.build import NAME
 
     require_pods(info)
     with contextlib.closing(open_access(args.context, args.namespace)) as access:
         access.say = lambda text: print(text, file=sys.stderr, flush=True)
         pods = PodSettings(
-            image=image_at(access, args.image or IMAGE),
+            image=image_at(access, args.image or f"docker.io/{NAME}"),
             named=bool(args.namespace),
             parallelism=args.parallelism,
             runtime=args.runtime_class or "",

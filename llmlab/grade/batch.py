@@ -14,7 +14,6 @@ from datetime import datetime
 from pathlib import Path
 
 import msgspec
-import psutil
 
 from .. import engine, machine, tier
 from ..checks import load_checks
@@ -26,6 +25,7 @@ from ..say import quiet
 from ..submissions.handed_in import Submission, handed_in, learners_in
 from ..system import owned
 from . import daemon, sandbox
+from .cage import busy_seconds
 from .feedback import feedback_page
 from .gradebook import Row, write_gradebook, write_whole
 from .gradescope import results_json
@@ -221,9 +221,9 @@ class Grading:
         for submission in self.class_:
             before = unsure(self.results[submission.key])
             if before and not self.results[submission.key].remarks.count(AGAIN):
-                busy = _busy()
+                busy = busy_seconds()
                 work = self._work(submission, say)
-                busy = _busy() - busy
+                busy = busy_seconds() - busy
                 if work.graded.status == "graded":
                     work = measured_again(work, busy)
                     self._write(work)
@@ -314,12 +314,6 @@ def measured_again(work: Work, busy: float) -> Work:
         share = min(1.0, graded.cpu_seconds / busy)
         remarks.append(f"Of the CPU that was used meanwhile, {share:.0%} was used in its own sandboxes.")
     return replace(work, graded=msgspec.structs.replace(graded, remarks=remarks))
-
-
-def _busy() -> float:
-    """CPU seconds that this machine has worked."""
-    times = psutil.cpu_times()
-    return float(times.user + times.nice + times.system)
 
 
 def unsure(graded: Graded) -> list[str]:

@@ -13,6 +13,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
 
+import psutil
+
 from ..serve.limits import CGROUP, PERIOD_US, end_cgroup, make_cgroup, own_cgroup, register_cgroup
 from ..system import owned
 
@@ -112,6 +114,12 @@ class Cage:
         if self._entry is not None:
             owned.forget(self._entry)
             self._entry = None
+
+
+def busy_seconds() -> float:
+    """CPU seconds that this machine has worked."""
+    times = psutil.cpu_times()
+    return float(times.user + times.nice + times.system)
 
 
 def cpu_seconds(folders: Sequence[Path]) -> float:

@@ -30,7 +30,7 @@ from ..system.paths import cache_dir, shared_cache_dirs, state_dir
 from . import daemon
 from .cage import Allowance, Cage
 from .view import COURSE, WORK, cached, own_environment, python, users, walled
-from .warden import FILES
+from .warden import OPEN_FILES
 from .warm import warm
 
 _ETC = (
@@ -290,7 +290,7 @@ def _joining(cage: Cage, line: list[str]) -> list[str]:
 def _limits(allowance: Allowance, cage: Cage) -> list[str]:
     if not shutil.which("prlimit"):
         return []
-    line = ["prlimit", "--core=0", f"--nofile={FILES}", f"--fsize={allowance.disk}"]
+    line = ["prlimit", "--core=0", f"--nofile={OPEN_FILES}", f"--fsize={allowance.disk}"]
     if "memory" not in cage.limited:
         line.append(f"--as={2 * allowance.memory}")  # address space: more than it can fill
     if "processes" not in cage.limited:

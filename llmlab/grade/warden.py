@@ -16,7 +16,7 @@ import sys
 from ..system.keeper import PR_SET_CHILD_SUBREAPER, kill_all_below, prctl
 
 #: Open files of one process: a proxy with `maxconn 4096` wants twice as many, and does not start with fewer.
-FILES = 16384
+OPEN_FILES = 16384
 
 
 def main() -> None:
@@ -37,7 +37,7 @@ def main() -> None:
         signal.set_wakeup_fd(-1)
         signal.signal(signal.SIGCHLD, signal.SIG_DFL)
         signal.signal(signal.SIGTERM, signal.SIG_DFL)
-        limits = {resource.RLIMIT_AS: space, resource.RLIMIT_FSIZE: size, resource.RLIMIT_NOFILE: FILES}
+        limits = {resource.RLIMIT_AS: space, resource.RLIMIT_FSIZE: size, resource.RLIMIT_NOFILE: OPEN_FILES}
         for what, limit in limits.items():
             if limit:
                 with contextlib.suppress(OSError, ValueError):  # macOS knows no limit on address space

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 import subprocess
 import tarfile
@@ -105,6 +106,7 @@ class HubVolumes:
                     target.parent.mkdir(parents=True, exist_ok=True)
                     with content, target.open("wb") as file:
                         shutil.copyfileobj(content, file)
+                    os.utime(target, (member.mtime, member.mtime))  # when it was handed in
 
 
 def collect(

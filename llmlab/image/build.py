@@ -106,15 +106,7 @@ def _buildah(context: Path, into: Path, name: str, args: dict[str, str], base: s
             without="start Docker",
         )
     with tempfile.TemporaryDirectory(prefix="llmlab-buildah-", dir=into.parent) as store:
-        buildah = [
-            "buildah",
-            "--root",
-            f"{store}/root",
-            "--runroot",
-            f"{store}/run",
-            "--storage-driver",
-            _driver(),
-        ]
+        buildah = _stored(store, _driver())
         try:
             if base and Path(base).is_file():
                 say(f"base: {base}")
@@ -139,19 +131,16 @@ def _buildah(context: Path, into: Path, name: str, args: dict[str, str], base: s
             subprocess.run([*buildah, "rmi", "--all", "--force"], capture_output=True)
 
 
+def _stored(store: str, driver: str) -> list[str]:
+    """buildah, with a store of its own."""
+    return ["buildah", "--root", f"{store}/root", "--runroot", f"{store}/run", "--storage-driver", driver]
+
+
 def _driver() -> str:
     """`overlay` where the kernel gives it to this user, else `vfs`, which copies whole trees."""
     with tempfile.TemporaryDirectory(prefix="llmlab-driver-") as store:
-        line = [
-            "buildah",
-            "--root",
-            f"{store}/root",
-            "--runroot",
-            f"{store}/run",
-            "--storage-driver",
-            "overlay",
-        ]
-        return "overlay" if subprocess.run([*line, "images"], capture_output=True).returncode == 0 else "vfs"
+        line = [*_stored(store, "overlay"), "images"]
+        return "overlay" if subprocess.run(line, capture_output=True).returncode == 0 else "vfs"
 
 
 def _base(buildah: Sequence[str], tar: Path, say: Say) -> str:

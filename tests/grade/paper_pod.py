@@ -21,7 +21,8 @@ class PaperPod:
             path.write_bytes(content)
         (folder / "handover").mkdir()
 
-    def run(self, step: str, timeout: float = 120) -> subprocess.CompletedProcess[bytes]:
+    def run(self, step: str, timeout: float = 120, **more: str) -> subprocess.CompletedProcess[bytes]:
+        """One of its steps, with further variables."""
         line = [
             *sandbox_line(),
             "--tmpfs",
@@ -48,7 +49,7 @@ class PaperPod:
             "LLMLAB_STATE": "/work/.state",
             "LLMLAB_SHARED_CACHE": str(_cache()),
         }
-        for name, value in variables.items():
+        for name, value in (variables | more).items():
             line += ["--setenv", name, value]
         line += ["--chdir", "/work", "--", sys.executable, "-P", "-m", "llmlab.grade.pods.steps", step]
         return subprocess.run(line, capture_output=True, timeout=timeout)

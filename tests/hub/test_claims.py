@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import sys
 from pathlib import Path
 from typing import Any
@@ -79,6 +80,9 @@ def left(cluster: Path) -> list[Any]:
 
 def test_all_volumes_are_read_a_batch_at_a_time(cluster, hub, tmp_path):
     learners(cluster, "zoë", "ann", "ben")
+    os.utime(
+        cluster / "claim-1" / "llmlab" / "labs" / INFO.name / "server.toml", (1_700_000_000, 1_700_000_000)
+    )
     said: list[str] = []
     done = claims.collect(INFO, hub, tmp_path / "out", at_once=2, say=said.append)
     assert [(learner.learner, learner.files) for learner in done] == [
@@ -89,6 +93,8 @@ def test_all_volumes_are_read_a_batch_at_a_time(cluster, hub, tmp_path):
         "ben": "ben",
         "zoë": "zoë",
     }
+    handed_in = (tmp_path / "out" / "ann" / "server.toml").stat().st_mtime
+    assert handed_in == 1_700_000_000, "lateness is told by it"
     assert said == ["[2/3] ann to ben", "[3/3] zoë to zoë"]
     assert (cluster / "asked").read_text().split().count("create") == 2
     assert left(cluster) == []

@@ -10,29 +10,30 @@ from collections.abc import Callable
 from typing import Any
 
 import msgspec
-import psutil
 
 from ... import checks
 from ...checks.talk import Ended, Event, converse
 from ...load.turn import Turn
 from ..answers import answers_of
-from ..cage import cpu_seconds, out_of_memory
+from ..cage import busy_seconds, cpu_seconds, out_of_memory
 from ..named_models import bring_models
 from ..telling import Telling
 from ..view import COURSE, walled
 from . import handover
 from .parcel import Parcel, Sealed
 from .pod_box import CGROUPS, FILES, IN, PodBox
-from .reach import reach
+from .reach import PodReach
 from .transcript import LogWriter
 
 
-def judge(parcel: Parcel) -> None:
-    """Deploy and check what was handed in, and tell that and what the cells told."""
-    began, busy = time.monotonic(), _busy()
+def judge(parcel: Parcel, found: PodReach) -> None:
+    """Deploy and check what was handed in, and tell that and what the cells told.
+
+    :param found: what the pod reaches.
+    """
+    began, busy = time.monotonic(), busy_seconds()
     seals = msgspec.json.decode((IN / "sealed").read_bytes(), type=Sealed)
     log = LogWriter(os.fdopen(os.dup(1), "wb"), seals.token)
-    found = reach(0)
     left = handover.Left(memory=True) if parcel.memory else handover.read()
     telling = Telling(cell["id"] for cell in parcel.orders)
     for event in left.events:
@@ -65,7 +66,7 @@ def judge(parcel: Parcel) -> None:
             "memory": out_of_memory(CGROUPS),
             "cpu": cpu_seconds(CGROUPS),
             "seconds": round(time.monotonic() - began, 3),
-            "busy": _busy() - busy,
+            "busy": busy_seconds() - busy,
             "holds": f"{found.line}; {walled()}",
         }
     )
@@ -94,9 +95,3 @@ def _telling(
 
 def _told(ended: Ended) -> dict[str, Any]:
     return {"why": ended.why, "code": ended.code, "noise": ended.noise}
-
-
-def _busy() -> float:
-    """CPU seconds that this node has worked."""
-    times = psutil.cpu_times()
-    return float(times.user + times.nice + times.system)

@@ -13,12 +13,12 @@ from pathlib import Path
 from ...system.paths import cached
 from ..cage import Allowance
 from ..view import COURSE, WORK, own_environment
+from ..warden import OPEN_FILES
 
 IN = Path("/in")  # what the pod was given
 FILES = Path("/tmp/handed-in")
 #: Its own cgroup, with v2 or v1.
 CGROUPS = [Path("/sys/fs/cgroup", part) for part in ("", "memory", "cpuacct", "cpu,cpuacct")]
-OPEN_FILES = 4096  # of one process
 
 
 class PodBox:

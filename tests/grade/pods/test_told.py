@@ -11,6 +11,7 @@ from llmlab.grade.here import Here
 from llmlab.grade.one import grade_one
 from llmlab.grade.opened import Opened, opened
 from llmlab.grade.pods import packing
+from llmlab.grade.pods.steps import NETWORK_OPEN
 from llmlab.grade.pods.told import Told, ToldPlace
 from llmlab.grade.rules import read_rules
 from llmlab.submissions.handed_in import Submission
@@ -32,7 +33,8 @@ def info(tmp_path_factory):
     return tinylab.make(tmp_path_factory.mktemp("course"))
 
 
-def in_a_pod(info, submission, folder):
+def pod_of(info, submission, folder):
+    """The submission's pod, and what its log is signed with."""
     rules = read_rules(info.folder)
     with opened(info, submission, secret=SECRET, rules=rules) as found:
         assert isinstance(found, Opened)
@@ -41,12 +43,26 @@ def in_a_pod(info, submission, folder):
         )
         sealed = packing.sealed(SECRET, found.seeds["checks"], found.fingerprint, "batch")
         token = packing.token(SECRET, found.fingerprint, "batch")
-    pod = PaperPod(folder, lab=packing.pack_lab(info), parcel=packed, sealed=sealed)
+    return PaperPod(folder, lab=packing.pack_lab(info), parcel=packed, sealed=sealed), token
+
+
+def in_a_pod(info, submission, folder):
+    pod, token = pod_of(info, submission, folder)
     cells = pod.run("notebook")
     assert cells.returncode == 0, cells.stderr.decode()
     checks = pod.run("checks")
     assert checks.returncode == 0, checks.stderr.decode()
     return Told.read(checks.stdout.splitlines(), token)
+
+
+def test_nothing_is_deployed_where_the_network_has_been_opened_since_the_cells_ran(info, tmp_path):
+    path = tinylab.hand_in(tmp_path / "handed-in" / "good")
+    pod, _ = pod_of(info, Submission("good", "good", path), tmp_path / "pod")
+    assert pod.run("notebook").returncode == 0
+    # A refusal is an answer, too: it came from somewhere.
+    checks = pod.run("checks", KUBERNETES_SERVICE_HOST="127.0.0.1", KUBERNETES_SERVICE_PORT="9")
+    assert (checks.returncode, checks.stdout) == (NETWORK_OPEN, b"")
+    assert b"127.0.0.1:9 answered" in checks.stderr
 
 
 def plain(graded):

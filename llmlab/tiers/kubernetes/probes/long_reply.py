@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import itertools
 import os
 import signal
 import time
@@ -45,7 +46,9 @@ def long_reply(
                 pieces = stream.counted(reply.iter_bytes())
                 first = next(pieces, b"")
                 changed = changing.submit(roll, stack, document, within)
-                if not is_whole(_again(first, pieces), held_back(at, found, stream.early), seconds):
+                if not is_whole(
+                    itertools.chain([first], pieces), held_back(at, found, stream.early), seconds
+                ):
                     how = f"it ended without [DONE] (HTTP {reply.status_code})"
         except httpx.HTTPError as error:
             how = f"cut off ({type(error).__name__})"
@@ -103,8 +106,3 @@ def held_back(at: Cluster, found: list[Any], early: Callable[[], bool]) -> Itera
             yield
     finally:
         tell(signal.SIGCONT)
-
-
-def _again(first: bytes, rest: Iterator[bytes]) -> Iterator[bytes]:
-    yield first
-    yield from rest
