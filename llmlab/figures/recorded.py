@@ -78,9 +78,9 @@ def _about(record: Record) -> str:
     """One record's own caption; of one made elsewhere with its date, driver and CUDA."""
     device = record.servers[0].device
     said = words.setting(record, range(len(record.servers)))
-    made = [f"driver {device.driver}"] if device.driver else []
+    made = [f"Driver {device.driver}"] if device.driver else []
     made += [f"CUDA {device.cuda}"] if device.cuda else []
-    said += (f" ({', '.join(made)})" if made else "") + f" Measured on {record.created[:10]}."
+    said += (f" {', '.join(made)}." if made else "") + f" Measured on {record.created[:10]}."
     doubts = words.doubts(record.runs, lambda run: f"concurrency {run.plan.concurrency}")
     return f"{said} {doubts}" if doubts else said
 

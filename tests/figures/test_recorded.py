@@ -33,7 +33,7 @@ def test_each_line_says_whose_it_is_and_each_has_its_caption():
     mine, _, theirs = drawn.caption.partition("Recorded: NVIDIA Example:")
     assert "AMD EPYC 7763" in mine
     assert "CPU" in mine
-    assert "(driver 570.1, CUDA 12.8) Measured on 2026-12-01." in theirs
+    assert "Driver 570.1, CUDA 12.8. Measured on 2026-12-01." in theirs
     assert "Yours (CPU):" in drawn.alt
     assert "Recorded: NVIDIA Example:" in drawn.alt
 
