@@ -120,10 +120,23 @@ def test_a_source_of_ours_is_built_once_however_many_ask(recipe, cache):
     for thread in threads:
         thread.join()
     assert not failures
-    assert said.count("hello 1: hello is built") == 1
+    assert said.count("hello 1: built (hello)") == 1
     program = cache / "hello-1" / "bin" / "hello"
     assert subprocess.run([program], capture_output=True, text=True).stdout == "hello\n"
     assert sorted(path.name for path in cache.iterdir()) == ["hello-1", "hello-1.lock"]
+
+
+@go
+def test_several_programs_of_one_source_have_the_names_that_were_asked_for(recipe, cache):
+    for package in ("operator", "adapter"):
+        (recipe / "cmd" / package).mkdir(parents=True)
+        (recipe / "cmd" / package / "main.go").write_text(HELLO.replace('"hello"', f'"{package}"'))
+    binaries.build(ProgramSource("hello", "1", {"greeter": "./cmd/operator", "adapter": "./cmd/adapter"}))
+    programs = cache / "hello-1" / "bin"
+    assert {
+        path.name: subprocess.run([path], capture_output=True, text=True).stdout
+        for path in programs.iterdir()
+    } == {"greeter": "operator\n", "adapter": "adapter\n"}
 
 
 @go
