@@ -204,7 +204,7 @@ class Sandbox:
         """What holds it, in words, for the result."""
         limits = ", ".join(self.cage.limited) or "time and files only"
         if self.kind == "bubblewrap":
-            return f"bubblewrap: its own processes, network and files; limits on {limits}, disk; {walled()}"
+            return f"bubblewrap: its own processes, network and files; limits on {limits}, disk; {walled((*jail.sandbox_line(), '--'))}"
         if self.kind == CONTAINERS:
             return f"{CONTAINERS}: {daemon.WORDS}; the lab's own checks run as a process group, limits on {limits}"
         return f"process group: its files and network are NOT separated from the grader's; limits on {limits}; {walled()}"

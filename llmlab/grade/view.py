@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import os
+import subprocess
 import sys
 import sysconfig
 from collections.abc import Sequence
@@ -88,10 +89,31 @@ def notebook_variables(ready: float) -> dict[str, str]:
     return {"LLMLAB_GRADING": "1", "LLMLAB_PROFILE": "binder", "LLMLAB_READY": str(ready)}
 
 
-def walled() -> str:
-    """What holds a deployment off the checks that run beside it, in words."""
-    abi = landlock()
-    if not abi:
-        return "no wall between what was deployed and its checks (this kernel has no Landlock)"
-    also = " or signal" if abi >= 6 else ""
-    return f"what was deployed cannot change files of, trace{also} its checks (Landlock {abi})"
+@functools.cache
+def walled(inside: tuple[str, ...] = ()) -> str:
+    """What holds a deployment off the checks that run beside it, in words.
+
+    :param inside: the line that runs a program where they run; empty: they run as this process does.
+    """
+    abi, apart = landlock(), _apart(inside)
+    kept = [
+        word
+        for word, holds in (("change files of", abi), ("trace", abi or apart), ("signal", abi >= 6 or apart))
+        if holds
+    ]
+    if not kept:
+        return "no wall between what was deployed and its checks (this system has neither Landlock nor user namespaces)"
+    by = [*([f"Landlock {abi}"] if abi else []), *(["namespaces"] if apart else [])]
+    words = ", ".join(kept[:-1]) + (" or " if kept[1:] else "") + kept[-1]
+    return f"what was deployed cannot {words} its checks ({', '.join(by)})"
+
+
+def _apart(inside: tuple[str, ...]) -> bool:
+    """Whether what is deployed there can get a list of processes of its own: tried, with util-linux' program."""
+    if not sys.platform.startswith("linux"):
+        return False
+    try:
+        line = [*inside, "unshare", "--map-current-user", "--pid", "--fork", "true"]
+        return not subprocess.run(line, capture_output=True, timeout=20).returncode
+    except (OSError, subprocess.TimeoutExpired):
+        return False

@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import psutil
 import pytest
@@ -140,6 +141,34 @@ tried("shared", lambda: open("/dev/null", "w").write("x"))
 
 
 @pytest.mark.skipif(
+    subprocess.run(
+        ["unshare", "--map-current-user", "--pid", "--fork", "true"], capture_output=True
+    ).returncode
+    != 0
+    if sys.platform.startswith("linux")
+    else True,
+    reason="this system gives nobody but root namespaces. Bring it: Linux with user namespaces",
+)
+def test_what_was_handed_in_has_a_list_of_processes_of_its_own_in_a_graders_sandbox_and_nowhere_else(
+    tmp_path, monkeypatch
+):
+    numbers = {}
+    for walled in (True, False):
+        if walled:
+            monkeypatch.setenv(owned.WALL, "1")
+        else:
+            monkeypatch.delenv(owned.WALL)
+        process = owned.Process(["sleep", "60"], label="apart", log=tmp_path / "log", handed_in=[])
+        status = Path(f"/proc/{process.pid}/status").read_text()
+        numbers[walled] = next(line.split()[1:] for line in status.splitlines() if line.startswith("NSpid:"))
+        assert numbers[walled][0] == str(process.pid)
+        process.kill()
+        assert not psutil.pid_exists(process.pid)
+    assert numbers[True][-1] == "1"
+    assert len(numbers[True]) == len(numbers[False]) + 1
+
+
+@pytest.mark.skipif(
     keeper.landlock() < 6, reason="this kernel's Landlock scopes no signals. Bring it: Linux 6.12"
 )
 def test_what_was_handed_in_is_walled_off_in_a_graders_sandbox_and_nowhere_else(tmp_path, monkeypatch):
@@ -159,7 +188,12 @@ def test_what_was_handed_in_is_walled_off_in_a_graders_sandbox_and_nowhere_else(
         process = owned.Process(script, label="intruder", log=log, handed_in=[own])
         assert process.wait(20) == 0, log.read_text()
         said[walled] = dict(line.split(" ", 1) for line in log.read_text().splitlines())
-        stopped = psutil.Process(beside.pid).status() == psutil.STATUS_STOPPED
+        # A signal is on its way when kill(2) returns.
+        deadline = time.monotonic() + 5
+        while (
+            stopped := psutil.Process(beside.pid).status() == psutil.STATUS_STOPPED
+        ) is walled and time.monotonic() < deadline:
+            pass
         beside.kill()
         assert stopped is not walled
         assert note.exists() is walled
