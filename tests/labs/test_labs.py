@@ -119,7 +119,10 @@ def small(info):
 
 @each_notebook
 def test_papermill_runs_the_starter_and_exactly_its_named_checks_fail(info, files, tmp_path):
-    """As an instructor would: in the shell's folder, on a submission, with a seed; the figures have alt text."""
+    """As an instructor would: in the shell's folder, on a submission, with a seed; the figures have alt text.
+
+    Where others take the CPU, what only a quiet machine can tell may be undecided; it is never passed.
+    """
     out = tmp_path / "out.ipynb"
     others = set(psutil.Process().children(recursive=True))  # fixtures of other modules may hold servers
     line = [
@@ -145,6 +148,8 @@ def test_papermill_runs_the_starter_and_exactly_its_named_checks_fail(info, file
         word: {outcome.check for outcome in result.outcomes if outcome.status == word}
         for word in ("failed", "skipped", "error")
     }
+    undecided = {outcome.check for outcome in result.outcomes if outcome.status == "inconclusive"}
+    by["failed"] |= undecided & set(info.starter_fails) if by["failed"] else set()
     assert by == {"failed": set(info.starter_fails), "skipped": set(info.starter_skips), "error": set()}, str(
         result
     )
