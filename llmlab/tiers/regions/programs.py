@@ -15,6 +15,7 @@ from pathlib import Path
 
 from ...errors import LabError, Unavailable
 from ...system import debian, without
+from ...system.go import compiler
 from ...system.paths import cache_dir, cached
 
 DEBIAN = ("pdns-server", "pdns-backend-bind", "pdns-backend-geoip", "haproxy")
@@ -130,7 +131,7 @@ def _build(say: Say) -> None:
 
     :raises Unavailable: without Go, or when it cannot be built.
     """
-    go = shutil.which("go")
+    go = compiler()
     if not go:
         fix = "brew install toxiproxy" if sys.platform == "darwin" else "sudo apt-get install golang-go"
         raise Unavailable("Toxiproxy is not on PATH, and there is no Go to build it.", fix=fix)

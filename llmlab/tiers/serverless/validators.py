@@ -19,6 +19,7 @@ from typing import Any, Protocol
 import yaml
 
 from ...errors import LabError, Unavailable
+from ...system.go import compiler
 from ...system.paths import cache_dir, cached
 
 KNATIVE = "v0.51.0"
@@ -130,9 +131,9 @@ class KnativeService:
 
     def lacks(self) -> str | None:
         """The schema, or Go to fetch it with."""
-        if cached(self._place()) or shutil.which("go"):
+        if cached(self._place()) or compiler():
             return None
-        return f"Knative's schema {KNATIVE} comes as a Go module, and go is not on PATH. Bring it: https://go.dev/doc/install"
+        return f"Knative's schema {KNATIVE} comes as a Go module, and there is no Go. Bring it: https://go.dev/doc/install"
 
     def problems(self, path: Path) -> list[Problem]:
         """Typing errors in keys, wrong types, misplaced fields."""
@@ -158,7 +159,7 @@ class KnativeService:
     def _schema(self) -> dict[str, Any]:
         place = cached(self._place())
         if place is None:
-            line = ["go", "mod", "download", "-json", f"knative.dev/serving@{KNATIVE}"]
+            line = [compiler() or "go", "mod", "download", "-json", f"knative.dev/serving@{KNATIVE}"]
             done = subprocess.run(
                 line, capture_output=True, text=True, timeout=300, cwd=tempfile.gettempdir()
             )

@@ -25,6 +25,7 @@ import yaml
 
 from ....errors import LabError
 from ....system import without
+from ....system.go import compiler
 from ....system.paths import cache_dir, cached
 
 RECIPES = Path(__file__).with_name("recipes")
@@ -388,16 +389,12 @@ def _writable(top: Path) -> None:
         path.chmod(0o755 if path.is_dir() else 0o644)
 
 
-#: Where Go's own installers put it, which add nothing to PATH.
-GO = ("/usr/local/go/bin/go", "/opt/homebrew/bin/go")
-
-
 def go() -> str:
     """The Go compiler.
 
     :raises LabError: when there is none.
     """
-    found = shutil.which("go") or next((path for path in GO if os.access(path, os.X_OK)), None)
+    found = compiler()
     if found is None:
         raise LabError(
             "The cluster's programs are not here, and there is no Go to build them with.",
