@@ -101,6 +101,7 @@ def compare_speed(
     at_least: float,
     pairs: int = 4,
     budget: int = 8,
+    far: float = 0.2,
     fix: str = "",
 ) -> Verdict:
     """Tokens/s of the learner's server as a share of a reference, in pairs measured in turn on this machine.
@@ -109,6 +110,9 @@ def compare_speed(
     `pairs` the whole interval is below, or after three that are all far below; measures on (to `budget` pairs) while it
     cannot say, and is inconclusive then.
     So it is when others took CPU in half of the runs: two threads lose more by a busy neighbour than a reference's one does.
+
+    :param far: three pairs below this share of the reference are enough to fail, whoever takes CPU meanwhile; where nobody
+        does, three below half of `at_least` are.
     """
     measured: list[tuple[float, float]] = []
     noise: list[Noise] = []
@@ -124,9 +128,8 @@ def compare_speed(
         ctx.say(f"pair {turn + 1}: {speed[id(learner)]:.0f} and {speed[id(reference)]:.0f} tokens/s")
         taken = [run.foreign_cpu for run in noise if run.noisy and run.foreign_cpu is not None]
         disturbed = 2 * len(taken) >= len(noise)
-        # What is not half as fast as it should be, each time, will not be; but a busy neighbour can make two threads look like that.
-        far = at_least / (4 if disturbed else 2)
-        hopeless = len(measured) >= 3 and all(a < b * far for a, b in measured)
+        limit = far if disturbed else max(far, at_least / 2)
+        hopeless = len(measured) >= 3 and all(a < b * limit for a, b in measured)
         if len(measured) < pairs and not hopeless:
             continue
         low, middle, high = ratio_interval(measured, seed=ctx.seed)

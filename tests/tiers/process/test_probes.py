@@ -76,3 +76,8 @@ def test_a_longer_budget_is_used_only_where_it_is_needed(judged):
     assert judged([1.0], budget=20) == ("passed", 4)
     assert judged([0.7], budget=20) == ("failed", 8)
     assert judged([0.9, 0.7, 0.72, 0.88], budget=20)[1] >= 8
+
+
+def test_a_lab_may_say_from_where_on_no_neighbour_is_to_blame(judged):
+    assert judged([0.3], foreign=[0.4], far=0.4) == ("failed", 3)
+    assert judged([0.45], foreign=[0.4], far=0.4) == ("inconclusive", 8)
