@@ -78,11 +78,17 @@ def ratio_interval(
 
 
 def fastest(ctx: Context, specs: Sequence[Spec], *, plan: Plan, rounds: int = 2) -> Server:
-    """The fastest of several servers of the lab's own, by the median of interleaved rounds; the others are stopped."""
+    """The fastest of several servers of the lab's own, by the median of interleaved rounds; the others are stopped.
+
+    One that is not half as fast as the fastest so far is not measured again.
+    """
     servers = [ctx.reference(spec) for spec in specs]
     speeds: dict[int, list[float]] = {id(server): [] for server in servers}
     for _ in range(rounds):
+        best_so_far = max((max(seen) for seen in speeds.values() if seen), default=0.0)
         for server in servers:
+            if speeds[id(server)] and max(speeds[id(server)]) < best_so_far / 2:
+                continue
             speeds[id(server)].append(stats.tokens_per_second(ctx.measure(server, [plan]).runs[0]))
             ctx.say(f"threads {server.spec.flags.get('threads')}: {speeds[id(server)][-1]:.0f} tokens/s")
     best = max(servers, key=lambda server: float(np.median(speeds[id(server)])))
