@@ -17,9 +17,12 @@ from xdist.scheduler import LoadScopeScheduling
 from xdist.workermanage import WorkerController
 
 #: What is started first, so that no worker begins a long group while the others are done: see `python -m tests.benchmarks proof`.
+#: Where nothing is installed, the labs that measure take half of the time; what draws and computes goes on beside them, while graders
+#: would wait for the turn to measure.
 LONGEST = (
-    "regions", "lab 07", "lab 11", "lab 09", "lab 10", "lab 06", "lab 04", "lab 08", "tests/grade/test_corpus.py", "tests/cases/", "labs that measure", "lab 12",
-    "tests/tiers/kubernetes/test_addons.py", "tests/tiers/gateway/", "tests/tiers/serverless/test_knative", "tests/binder", "lab 03", "lab 05", "tests/tiers/kubernetes", "tests/grade",
+    "labs that measure", "regions", "lab 07", "lab 11", "lab 09", "lab 10", "lab 06", "lab 04", "lab 08", "tests/grade/test_corpus.py", "tests/cases/", "lab 12",
+    "tests/tiers/kubernetes/test_addons.py", "tests/tiers/gateway/", "tests/tiers/serverless/test_knative", "tests/binder", "lab 03", "lab 05", "tests/tiers/kubernetes",
+    "tests/capacity", "tests/certificate", "tests/figures", "tests/tiers/fleet/test_figures", "tests/tiers/serverless/test_figures", "tests/grade",
 )  # fmt: skip
 LABS = "tests/labs/test_labs.py"
 AFTER_REGIONS = "::test_what_was_open_works_or_says_how_to_open_it_again[regions]"
@@ -36,6 +39,8 @@ def group_of(test: str) -> str:
         return "regions"
     if lab in ("00", "01", "02"):
         return "labs that measure"  # by turns: side by side they would wait for each other
+    if path.startswith("tests/capacity/"):
+        return "tests/capacity"  # whoever comes first compiles the simulator, for ten seconds
     return f"lab {lab}" if lab else path
 
 

@@ -48,3 +48,4 @@ def test_a_taken_jupyter_port_is_said_before_anything_is_opened(tmp_path):
         done = llmlab("--no-browser", "--port", str(port), LLMLAB_STATE=str(tmp_path))
     assert done.returncode == 1
     assert f"Port {port} is taken by pid {os.getpid()}" in done.stderr
+    assert done.stdout == ""

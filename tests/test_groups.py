@@ -25,6 +25,7 @@ LABS = "tests/labs/test_labs.py::test_solution_passes"
             "labs that measure",
         ),
         ("tests/records/test_store.py::test_x[04-compose]", "tests/records/test_store.py"),
+        ("tests/capacity/test_fleet.py::test_x", "tests/capacity"),
     ],
 )
 def test_a_group_is_a_lab_a_file_or_a_thing_of_which_there_is_one(test, group):

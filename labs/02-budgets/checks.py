@@ -47,6 +47,7 @@ def threads(ctx: Context) -> Verdict:
         reference=best,
         plan=plan,
         at_least=0.8,
+        far=0.4,  # as many threads as the fastest has lose as much to a neighbour as the fastest does
         fix=f"The fastest has threads = {best.spec.flags['threads']}.",
     )
 

@@ -6,7 +6,7 @@ import contextlib
 import math
 import random
 from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -16,7 +16,7 @@ from ..records.store import read
 from ..serve import Server, Spec
 from ..serve.api import Api, Remote
 from ..system.local_client import local_client
-from .genuine import foreign
+from .genuine import ENOUGH, foreign
 from .result import Evidence
 
 T = TypeVar("T")
@@ -240,7 +240,7 @@ class Context:
             self._prove(server, Spec(model=model, folder=self.files), name)
 
     def _prove(self, server: Api, spec: Spec, name: str | None = None) -> None:
-        reference = self.reference(spec)
+        reference = self.reference(replace(spec, flags=ENOUGH))
         try:
             why = foreign(server, reference, name)
         finally:

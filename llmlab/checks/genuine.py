@@ -15,6 +15,9 @@ from ..serve.api import Api
 QUESTIONS = 4
 AGREE = 3  # of those
 LIKELY = 16  # first tokens of the reference that count as the same answer
+#: What the reference needs for such questions. With a server's own defaults (a thread a core, four slots of the model's whole
+#: context) it takes five times the CPU and three times the memory, which a graded submission may not have.
+ENOUGH = {"threads": 1, "parallel": 1, "ctx-size": 512}
 
 
 def foreign(server: Api, reference: Api, name: str | None = None) -> str | None:

@@ -71,6 +71,8 @@ def open_course(*, browser: bool, port: int, lab: bool) -> int:
     from .doctor import show_doctor
 
     course = course_dir()
+    if lab:
+        _require_free(port)  # first: what comes before JupyterLab takes a while
     print("llmlab: setting up")
     _step("engine", engine.find, lambda program: program.line())
     for name in ("tiny", "20m"):
@@ -89,13 +91,17 @@ def open_course(*, browser: bool, port: int, lab: bool) -> int:
     return _jupyter(course, page, browser=browser, port=port)
 
 
-def _jupyter(course: Path, page: Path, *, browser: bool, port: int) -> int:
-    from ..serve.ports import free_port, port_holder
+def _require_free(port: int) -> None:
+    from ..serve.ports import port_holder
 
-    if port and port_holder(port):
-        raise LabError(
-            f"Port {port} is taken by {port_holder(port)}.", fix="llmlab --port 0 finds a free one"
-        )
+    if port and (holder := port_holder(port)):
+        raise LabError(f"Port {port} is taken by {holder}.", fix="llmlab --port 0 finds a free one")
+
+
+def _jupyter(course: Path, page: Path, *, browser: bool, port: int) -> int:
+    from ..serve.ports import free_port
+
+    _require_free(port)
     port = port or free_port()
     token = secrets.token_urlsafe(24)
     config = os.pathsep.join(

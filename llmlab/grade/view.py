@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from .. import machine, tier
-from ..system import owned
+from ..system import owned, without
 from ..system.keeper import landlock
 from ..system.paths import cache_dir, shared_cache_dirs, state_dir
 
@@ -62,9 +62,9 @@ def users() -> Path:
 
 
 def own_environment(work: Path, course: Path, *, tmp: Path) -> dict[str, str]:
-    """The variables of what runs in a sandbox, which inherits none."""
-    engine = {"LLMLAB_ENGINE": os.environ["LLMLAB_ENGINE"]} if "LLMLAB_ENGINE" in os.environ else {}
-    return engine | {
+    """The variables of what runs in a sandbox, which inherits none but what the instructor chose for all."""
+    chosen = {name: os.environ[name] for name in ("LLMLAB_ENGINE", without.VARIABLE) if name in os.environ}
+    return chosen | {
         "PATH": os.pathsep.join([str(Path(sys.executable).parent), "/usr/local/bin", "/usr/bin", "/bin"]),
         "HOME": str(work),
         "TMPDIR": str(tmp),

@@ -12,7 +12,7 @@ from typing import IO
 #: workers, their kernels and graders) measure one after the other. Unset: only what one grader started takes turns.
 VARIABLE = "LLMLAB_TURN"
 
-AGAIN = 0.1  # seconds between two looks at a lock that another process holds
+AGAIN = 0.02  # seconds between two looks at a lock that another process holds; who measures again and again leaves it free no longer
 
 
 @contextlib.contextmanager

@@ -8,7 +8,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
 
-from llmlab.checks.genuine import foreign
+from llmlab.checks.genuine import ENOUGH, foreign
 from llmlab.serve import Server, Spec
 from llmlab.serve.api import Api
 
@@ -47,7 +47,7 @@ class Canned(Api):
 
 @pytest.fixture(scope="module")
 def reference():
-    with Server(Spec(model="tiny", flags={"threads": 1})) as server:
+    with Server(Spec(model="tiny", flags=ENOUGH)) as server:
         yield server
 
 

@@ -102,7 +102,10 @@ def test_only_one_measures_at_a_time():
 
 
 def test_waiting_for_its_turn_is_not_its_time():
-    turn, wall = Turn(), 8.0  # longer than a Python takes to start on a crowded machine
+    began = time.monotonic()
+    talk(MEASURE, turn=Turn())
+    wall = 4 * (time.monotonic() - began)  # longer than it takes without waiting, also on a crowded machine
+    turn = Turn()
     assert turn.take(lambda: True)
     release = threading.Timer(wall + 0.5, turn.give_back)
     release.start()
@@ -126,6 +129,7 @@ def test_who_keeps_the_turn_loses_it():
     assert turn.take(lambda: True)
     assert time.monotonic() - began < 4, "before its process was ended"
     turn.give_back()
+    process.kill()
     thread.join()
 
 

@@ -23,7 +23,7 @@ from llmlab.grade.opened import seed
 from llmlab.grade.rules import Rules, read_rules
 from llmlab.grade.sandbox import Sandbox
 from llmlab.load import turn
-from llmlab.system import owned
+from llmlab.system import owned, without
 
 pytestmark = [pytest.mark.needs("process"), pytest.mark.timeout(120)]
 
@@ -154,6 +154,15 @@ def test_a_file_may_not_outgrow_the_disk_it_is_lent(info, monkeypatch, group):
         _, noise = process.communicate(timeout=30)
     assert process.returncode != 0
     assert b"OSError" in noise, noise
+
+
+def test_what_was_taken_away_is_taken_away_inside(info, monkeypatch):
+    monkeypatch.setenv("LLMLAB_SANDBOX", "group")
+    monkeypatch.setenv(without.VARIABLE, "gpu")
+    code = "from llmlab.system import without; print(without.taken('gpu'))"
+    with Sandbox(lab=info.folder) as box:
+        out, noise = box.popen(["-c", code]).communicate(timeout=30)
+    assert out == b"True\n", noise
 
 
 @pytest.mark.needs("sandbox")

@@ -6,6 +6,7 @@ The chart is not here: its keys are written down below as its reference names th
 from __future__ import annotations
 
 import asyncio
+from importlib.util import find_spec
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -13,8 +14,10 @@ from typing import Any
 import pytest
 import yaml
 
-pytest.importorskip("kubespawner", reason="KubeSpawner is missing: uv sync (it is in the dev group)")
-
+# Looked for, not imported: each worker that collects the tests would spend a second on it.
+pytestmark = pytest.mark.skipif(
+    find_spec("kubespawner") is None, reason="KubeSpawner is missing: uv sync (it is in the dev group)"
+)
 VALUES = Path(__file__).resolve().parents[2] / "docs" / "hub" / "values.yaml"
 #: https://z2jh.jupyter.org/en/stable/resources/reference.html, as far as it is used; `...`: whatever is below.
 REFERENCE: dict[str, Any] = {

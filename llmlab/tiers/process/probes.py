@@ -78,11 +78,17 @@ def ratio_interval(
 
 
 def fastest(ctx: Context, specs: Sequence[Spec], *, plan: Plan, rounds: int = 2) -> Server:
-    """The fastest of several servers of the lab's own, by the median of interleaved rounds; the others are stopped."""
+    """The fastest of several servers of the lab's own, by the median of interleaved rounds; the others are stopped.
+
+    One that is not half as fast as the fastest so far is not measured again.
+    """
     servers = [ctx.reference(spec) for spec in specs]
     speeds: dict[int, list[float]] = {id(server): [] for server in servers}
     for _ in range(rounds):
+        best_so_far = max((max(seen) for seen in speeds.values() if seen), default=0.0)
         for server in servers:
+            if speeds[id(server)] and max(speeds[id(server)]) < best_so_far / 2:
+                continue
             speeds[id(server)].append(stats.tokens_per_second(ctx.measure(server, [plan]).runs[0]))
             ctx.say(f"threads {server.spec.flags.get('threads')}: {speeds[id(server)][-1]:.0f} tokens/s")
     best = max(servers, key=lambda server: float(np.median(speeds[id(server)])))
@@ -101,13 +107,18 @@ def compare_speed(
     at_least: float,
     pairs: int = 4,
     budget: int = 8,
+    far: float = 0.2,
     fix: str = "",
 ) -> Verdict:
     """Tokens/s of the learner's server as a share of a reference, in pairs measured in turn on this machine.
 
     Passes when the median ratio reaches `at_least` and the interval is not wholly below it; fails when after twice
-    `pairs` the whole interval is below; measures on (to `budget` pairs) while it cannot say, and is inconclusive then.
+    `pairs` the whole interval is below, or after three that are all far below; measures on (to `budget` pairs) while it
+    cannot say, and is inconclusive then.
     So it is when others took CPU in half of the runs: two threads lose more by a busy neighbour than a reference's one does.
+
+    :param far: three pairs below this share of the reference are enough to fail, whoever takes CPU meanwhile; where nobody
+        does, three below half of `at_least` are.
     """
     measured: list[tuple[float, float]] = []
     noise: list[Noise] = []
@@ -121,7 +132,10 @@ def compare_speed(
         noise += [run.noise for run in runs.values()]
         measured.append((speed[id(learner)], speed[id(reference)]))
         ctx.say(f"pair {turn + 1}: {speed[id(learner)]:.0f} and {speed[id(reference)]:.0f} tokens/s")
-        hopeless = len(measured) >= 3 and all(a < b * at_least / 4 for a, b in measured)
+        taken = [run.foreign_cpu for run in noise if run.noisy and run.foreign_cpu is not None]
+        disturbed = 2 * len(taken) >= len(noise)
+        limit = far if disturbed else max(far, at_least / 2)
+        hopeless = len(measured) >= 3 and all(a < b * limit for a, b in measured)
         if len(measured) < pairs and not hopeless:
             continue
         low, middle, high = ratio_interval(measured, seed=ctx.seed)
@@ -146,8 +160,7 @@ def compare_speed(
     }
     if low >= at_least or (middle >= at_least and high >= 1.0):
         return passed(**evidence, **data)
-    taken = [pair.foreign_cpu for pair in noise if pair.noisy and pair.foreign_cpu is not None]
-    if high < at_least and not hopeless and 2 * len(taken) >= len(noise):
+    if high < at_least and not hopeless and disturbed:
         return inconclusive(f"others took {np.median(taken):.0%} of the CPU meanwhile", **evidence, **data)
     if high < at_least:
         return failed(**evidence, **data)

@@ -20,6 +20,7 @@ if sys.argv[1] == "mended":
     mend()
 import boto3
 from moto import mock_aws
+boto3 = boto3.Session()  # it reads the descriptions of AWS' services once
 ended = {}
 for name, act in json.load(sys.stdin).items():
     with mock_aws():

@@ -49,6 +49,8 @@ def judged(monkeypatch):
         ([1.1, 0.7, 1.0, 0.9], "passed", 4),
         ([0.9, 0.7, 0.72, 0.88], "inconclusive", 8),
         ([0.5, 0.6, 0.4, 0.7, 1.0, 1.0, 1.0, 1.0], "passed", 8),
+        ([0.3], "failed", 3),
+        ([0.3, 0.3, 0.5], "failed", 8),
     ],
 )
 def test_it_passes_soon_fails_late_and_says_when_it_cannot_tell(judged, ratios, verdict, pairs):
@@ -63,6 +65,7 @@ def test_it_passes_soon_fails_late_and_says_when_it_cannot_tell(judged, ratios, 
         ([0.5], [0.4, 0.0, 0.0], "failed"),
         ([0.1], [0.4], "failed"),  # a fifth of the reference is no neighbour's doing
         ([1.0], [0.4], "passed"),
+        ([0.3], [0.4, 0.0], "inconclusive"),
     ],
 )
 def test_who_is_slow_beside_busy_others_has_not_failed(judged, ratios, foreign, verdict):
@@ -73,3 +76,35 @@ def test_a_longer_budget_is_used_only_where_it_is_needed(judged):
     assert judged([1.0], budget=20) == ("passed", 4)
     assert judged([0.7], budget=20) == ("failed", 8)
     assert judged([0.9, 0.7, 0.72, 0.88], budget=20)[1] >= 8
+
+
+def test_a_lab_may_say_from_where_on_no_neighbour_is_to_blame(judged):
+    assert judged([0.3], foreign=[0.4], far=0.4) == ("failed", 3)
+    assert judged([0.45], foreign=[0.4], far=0.4) == ("inconclusive", 8)
+
+
+@pytest.mark.parametrize(
+    ("speeds", "measured"),
+    [({1: [100, 100], 2: [40]}, {1: 2, 2: 1}), ({1: [70, 70], 2: [100, 100]}, {1: 2, 2: 2})],
+    ids=["one is far behind", "near each other"],
+)
+def test_the_fastest_is_measured_again_and_so_is_who_is_near(monkeypatch, speeds, measured):
+    monkeypatch.setattr(probes.stats, "tokens_per_second", lambda run: run)
+    left = {threads: iter(given) for threads, given in speeds.items()}
+    counts = dict.fromkeys(speeds, 0)
+
+    def measure(server, _):
+        threads = server.spec.flags["threads"]
+        counts[threads] += 1
+        return SimpleNamespace(runs=[next(left[threads])])
+
+    ctx = SimpleNamespace(
+        reference=lambda spec: SimpleNamespace(spec=spec),
+        say=lambda _: None,
+        measure=measure,
+        stop=lambda _: None,
+    )
+    specs = [SimpleNamespace(flags={"threads": threads}) for threads in speeds]
+    best = probes.fastest(ctx, specs, plan=None)
+    assert best.spec.flags["threads"] == max(speeds, key=lambda threads: max(speeds[threads]))
+    assert counts == measured
