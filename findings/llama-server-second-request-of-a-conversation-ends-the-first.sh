@@ -12,10 +12,10 @@
 # under way, and no status, error or broken connection tells of it.
 # What to do: hash a header of another name (`x-session`), or take this one away at the door; count replies without a finish reason as failed.
 # Output seen:
-#   one X-Conversation-Id: the first has status 200, a body that ends as it should, 2 of 3000 words, finish reason False, [DONE] False
+#   one X-Conversation-Id: the first has status 200, a body that ends as it should, 37 of 3000 words, finish reason False, [DONE] False
 #   two of them: the first has status 200, a body that ends as it should, 3000 of 3000 words, finish reason True, [DONE] True
 #   one X-Session-Id: the first has status 200, a body that ends as it should, 3000 of 3000 words, finish reason True, [DONE] True
-#   the client leaves with the first byte: 3 of 3000 tokens are written, with X-Conversation-Id 3000
+#   the client leaves with the first byte: 2 of 3000 tokens are written, with X-Conversation-Id 3000
 set -euo pipefail
 folder=$(mktemp -d)
 trap 'rm -rf "$folder"' EXIT
