@@ -20,10 +20,10 @@ folder=$(mktemp -d)
 trap 'rm -rf "$folder"' EXIT
 cd "$folder"
 python3 -m venv env
-# Without torch and transformers, which its scheduler does not need.
-env/bin/pip install -q --no-deps guidellm==0.8.1
 env/bin/pip install -q culsans==0.10.0 eval_type_backport==0.4.0 faker==40.63.0 httpx==0.28.1 loguru==0.7.3 more-itertools==11.2.1 msgpack==1.2.4 \
     numpy==2.4.6 pydantic==2.14.4 pydantic-settings==2.16.3 pyyaml==6.0.4 typing-extensions==4.16.0 uvloop==0.22.1
+# Without torch and transformers, which its scheduler does not need.
+env/bin/pip install -q --no-deps guidellm==0.8.1
 cat >poisson.py <<'PY'
 import asyncio
 import multiprocessing

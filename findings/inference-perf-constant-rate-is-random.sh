@@ -8,12 +8,12 @@
 # (loadgen/load_timer.py, `ConstantLoadTimer`; `PoissonLoadTimer` is made of it, a second at a time).
 # What it costs: whoever takes a constant load to see a server without the chance of arrivals sees queues all the same (a single server that is
 # busy half the time has a queue with exponential gaps and none with even ones), and a p99 that differs from run to run.
-# What to do: `load.type: trace_replay` with even times, or `concurrent`.
+# What to do: `load.type: trace_replay` with even times (its timer takes a trace's times as they are), or `concurrent`.
 # Needs: Python 3.12 (`PYTHON`).
 # Output seen:
-#   constant: 300 requests, 20.0 a second, coefficient of variation of the gaps 1.03; gaps under a fifth of the mean: 18 %
-#   constant: 300 requests, 20.0 a second, coefficient of variation of the gaps 0.98; gaps under a fifth of the mean: 19 %
-#   poisson: 300 requests, 20.1 a second, coefficient of variation of the gaps 1.01; gaps under a fifth of the mean: 17 %
+#   constant: 300 requests, 19.9 a second, coefficient of variation of the gaps 1.00; gaps under a fifth of the mean: 20%
+#   constant: 300 requests, 20.0 a second, coefficient of variation of the gaps 1.07; gaps under a fifth of the mean: 18%
+#   poisson: 300 requests, 21.2 a second, coefficient of variation of the gaps 1.13; gaps under a fifth of the mean: 21%
 #   two constant runs with one base_seed at the same times: False
 set -euo pipefail
 folder=$(mktemp -d)

@@ -4,12 +4,13 @@
 #
 # Behaviour seen: a model thinks for 400 tokens and answers in 10. llama-server streams the thinking as `reasoning_content`; vLLM's client of
 # /v1/chat/completions knows `reasoning` alone, the name that its own server uses. So TTFT is the time to the first word of the answer (twenty and more
-# times too long here), while `usage` counts all 412 tokens: TPOT, the time of ten tokens divided by 411, is some sixty times too short. A request
+# times too long here), while `usage` counts all 412 tokens: TPOT, the time of ten tokens divided by 411, is tens of times too short. A request
 # whose `max_tokens` end within the thinking, as fixed lengths do, is a failed one ("Never received a valid chunk to calculate TTFT"), although all
 # of its tokens came. Of its /v1/responses client the same file says that leaving the thinking out "would report the whole reasoning phase as
 # time to first token".
 # What it costs: a comparison of servers under a thinking model says which of them calls the field `reasoning`.
-# What to do: start llama-server with `--reasoning-format none` (the thinking is then content), or measure with AIPerf or guidellm, which know both names.
+# What to do: start llama-server with `--reasoning-format none` (the thinking is then content), or measure with AIPerf 0.13.0 or
+# guidellm 0.8.1, whose sources know both names.
 # Output seen:
 #   on the wire: 412 tokens, the first after 4 ms, the last after 102 ms: 240 µs a token
 #   vLLM's client: 412 tokens, the first after 79 ms, the last after 80 ms: 4 µs a token
