@@ -8,7 +8,7 @@ and `regions` (six minutes; --quick, two), `cluster` (root; three minutes; --qui
 side by side, words for pytest after `--`), and `capacity` (the simulator beside SimPy and Ciw: 5 million requests take ten minutes
 and 5 GB; --quick, or `--requests 200000`, a minute), and `fleet` (the simulator beside real servers, 1, 2 and 3 of them: half an
 hour; --quick, five minutes; `--seconds 240 --repeats 3`, `--keep FOLDER` for its records). `clients --streams 8,64,512` (a C compiler; four minutes; --quick, two) measures the client on a stand-in that
-streams at a set rate, beside aiohttp and an earlier build, and where one process of it ends. `--write` keeps their outcomes in data/.
+streams at a set rate, beside aiohttp, an earlier build and the least that C can cost, and where one process of it ends. `--write` keeps their outcomes in data/.
 """
 
 from __future__ import annotations

@@ -343,9 +343,10 @@ def _python(least: tuple[int, int]) -> str:
         return sys.executable
     for minor in range(least[1], 15):
         found = shutil.which(f"python3.{minor}")
-        if found:
+        # pyenv has a script of that name for a Python that is not chosen, which only fails.
+        if found and subprocess.run([found, "-c", ""], capture_output=True).returncode == 0:
             return found
-    raise Broken(f"it needs Python {least[0]}.{least[1]}, and none is on PATH")
+    raise Broken(f"it needs Python {least[0]}.{least[1]}, and none on PATH runs")
 
 
 def _once(peer: Peer, home: Path, server: Server, plan: Plan) -> PeerRun:

@@ -11,7 +11,6 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-SOURCE = Path(__file__).with_name("stand_in.c")
 COMPILER = next(filter(shutil.which, ("cc", "gcc", "clang")), None)
 
 
@@ -28,21 +27,30 @@ class StandIn:
 
 
 @contextmanager
-def stand_in(rate: float) -> Iterator[StandIn]:
-    """One that sends `rate` tokens a second, over all its streams, and ends with the context."""
+def built(name: str) -> Iterator[Path]:
+    """The program of this name.c beside this file, while the context lasts."""
     assert COMPILER is not None, "no C compiler"
     with tempfile.TemporaryDirectory() as folder:
-        program = Path(folder, "stand_in")
-        subprocess.run([COMPILER, "-O2", "-o", program, SOURCE], check=True)
-        with subprocess.Popen(
+        program = Path(folder, name)
+        subprocess.run([COMPILER, "-O2", "-o", program, Path(__file__).with_name(f"{name}.c")], check=True)
+        yield program
+
+
+@contextmanager
+def stand_in(rate: float) -> Iterator[StandIn]:
+    """One that sends `rate` tokens a second, over all its streams, and ends with the context."""
+    with (
+        built("stand_in") as program,
+        subprocess.Popen(
             [program, str(rate)], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
-        ) as child:
-            assert child.stdout is not None
-            running = StandIn(f"http://127.0.0.1:{child.stdout.readline().strip()}", child.pid)
-            try:
-                yield running
-            finally:
-                child.terminate()
-                _, said = child.communicate()
-        for name, value in json.loads(said).items():
-            setattr(running, name, value)
+        ) as child,
+    ):
+        assert child.stdout is not None
+        running = StandIn(f"http://127.0.0.1:{child.stdout.readline().strip()}", child.pid)
+        try:
+            yield running
+        finally:
+            child.terminate()
+            _, said = child.communicate()
+    for name, value in json.loads(said).items():
+        setattr(running, name, value)

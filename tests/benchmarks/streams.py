@@ -1,4 +1,4 @@
-"""What the load client costs, beside aiohttp and beside an earlier build of itself, on a stand-in that streams at a set rate."""
+"""What the load client costs on a stand-in that streams at a set rate, beside aiohttp, an earlier build of itself and the least in C."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from llmlab.load.protocol import Done, Order, Said, Setup
 from llmlab.records.stats import Spread
 
 from .race import CLIENTS
-from .stand_in import COMPILER, stand_in
+from .stand_in import COMPILER, built, stand_in
 
 ROOT = Path(__file__).parents[2]
 BEFORE = "23593f26"  # the last build that decoded each read as it came
@@ -78,7 +78,17 @@ def other_lap(name: str, url: str, streams: int, requests: int) -> StreamLap:
     said = subprocess.run(
         [sys.executable, CLIENTS, name], input=json.dumps(job), stdout=subprocess.PIPE, text=True, check=True
     )
-    got = json.loads(said.stdout)
+    return _lap(said.stdout)
+
+
+def bare_lap(program: Path, url: str, streams: int, requests: int) -> StreamLap:
+    """A lap of `bare_reader.c`, which reads and stamps and decodes nothing: what no client can cost less than."""
+    words = [url.rpartition(":")[2], *map(str, (streams, requests, TOKENS))]
+    return _lap(subprocess.run([program, *words], stdout=subprocess.PIPE, text=True, check=True).stdout)
+
+
+def _lap(said: str) -> StreamLap:
+    got = json.loads(said)
     return StreamLap(
         got["cpu"] / max(1, got["tokens"]) * 1000, got["tokens"] / got["wall"], int(got["failed"])
     )
@@ -89,12 +99,13 @@ def streams(rounds: int, counts: Sequence[int]) -> list[str]:
     if COMPILER is None:
         return ["streams: not measured, because there is no C compiler here for the stand-in"]
     lines = [f"clients on a stand-in (not a model), {TOKENS} tokens a reply, {rounds} alternating rounds"]
-    with builds() as packages:
+    with builds() as packages, built("bare_reader") as bare:
         lanes: dict[str, Callable[[str, int, int], StreamLap]] = {
             name: lambda *lap, package=package: own_lap(package, *lap)[0]
             for name, package in packages.items()
         }
         lanes["aiohttp"] = lambda *lap: other_lap("aiohttp", *lap)
+        lanes["bare reader"] = lambda *lap: bare_lap(bare, *lap)
         for count in counts:
             lines += _side_by_side(lanes, rounds, count)
     return lines

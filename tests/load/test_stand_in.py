@@ -6,7 +6,8 @@ import dataclasses
 
 import pytest
 
-from llmlab.load import closed, measure
+from llmlab import machine
+from llmlab.load import closed, measure, noise
 from llmlab.records import stats
 
 from ..benchmarks.stand_in import COMPILER, stand_in
@@ -25,3 +26,18 @@ def test_every_token_is_counted_and_has_its_arrival(target) -> None:
     assert stats.tokens_per_second(run) < 4000 * 1.1
     assert run.noise.piled is not None
     assert run.noise.piled < 0.5
+
+
+def test_where_a_core_is_not_enough_the_run_is_made_again_by_twice_as_many(target, monkeypatch) -> None:
+    """Up to a quarter of the cores. How busy a client gets is this machine's affair, so here a fiftieth of a core is too much."""
+    monkeypatch.setattr(machine, "cpus_allowed", lambda: 8)
+    monkeypatch.setattr(noise, "CLIENT_BUSY", 0.02)
+    plan = closed(16, requests=32, warmup=0, max_tokens=32)
+    with stand_in(20_000) as server:
+        fast = dataclasses.replace(target, url=server.url, pid=server.pid, throttle=None)
+        (run,) = measure(fast, [plan]).runs
+    assert server.tokens == 2 * 32 * 32
+    assert run.noise.client_processes == 2
+    assert [s.n for s in run.samples] == list(range(32))
+    assert [s.error for s in stats.failed(run)] == []
+    assert run.noise.client_limited
