@@ -28,7 +28,6 @@ class _End(msgspec.Struct, forbid_unknown_fields=True):
     why: str
     code: int
     noise: str
-    memory: bool
     cpu: float
 
 
@@ -38,7 +37,7 @@ class Left:
 
     events: list[Event] = field(default_factory=list)
     ended: Ended = NEVER
-    memory: bool = False
+    memory: bool = False  # the cells used theirs up, the last time
     cpu_seconds: float = 0.0
 
 
@@ -51,9 +50,9 @@ class _Writer:
         """One that the cells told."""
         self._line({"event": event})
 
-    def end(self, ended: Ended, *, memory: bool, cpu_seconds: float) -> None:
+    def end(self, ended: Ended, *, cpu_seconds: float) -> None:
         """How it ended."""
-        end = _End(ended.why, ended.code, ended.noise, memory, cpu_seconds)
+        end = _End(ended.why, ended.code, ended.noise, cpu_seconds)
         self._line({"end": msgspec.to_builtins(end)})
         self._file.write(self._deflate.flush())
 
@@ -81,7 +80,7 @@ def read(path: Path = PATH) -> Left:
                 events.append(line["event"])
             elif isinstance(line, dict) and "end" in line:
                 end = msgspec.convert(line["end"], _End)
-                return Left(events, Ended(end.why, end.code, end.noise[:8192]), end.memory, end.cpu)
+                return Left(events, Ended(end.why, end.code, end.noise[:8192]), cpu_seconds=end.cpu)
         except (msgspec.MsgspecError, RecursionError):
             continue
     return Left(events)

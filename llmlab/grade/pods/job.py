@@ -16,10 +16,9 @@ from . import manifest, trouble
 from .access import Access, ApiRefusal
 from .told import Told
 from .transcript import MOST
-from .watch import Condition, PodWatch, WatchedPod
+from .watch import CHECKS, Condition, PodWatch, WatchedPod
 
 READS = 4  # times that a log is asked for
-NOTEBOOK, CHECKS = "notebook", "checks"
 
 
 class JobStatus(msgspec.Struct, frozen=True, rename="camel"):
@@ -190,8 +189,8 @@ class GradingJob:
 
     def _read(self, pod: WatchedPod, token: str) -> IndexHeard | None:
         """What one pod that has ended is worth; None: another may do better."""
-        cells, checks = pod.ended(NOTEBOOK), pod.ended(CHECKS)
-        if cells is not None and cells.reason == "OOMKilled" and checks is None:
+        checks = pod.ended(CHECKS)
+        if checks is None and pod.out_of_memory:
             return IndexHeard(pod.index, None, "the notebook used up its memory", memory=True)
         if checks is None:
             self._words[pod.index] = trouble.last_words(pod)

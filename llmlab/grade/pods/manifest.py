@@ -109,6 +109,10 @@ def job(batch: str, rules: Rules, shape: PodShape, *, indexes: int, parcels: int
                             ],
                         },
                     },
+                    {
+                        "action": "FailIndex",  # the same cells would use it up again
+                        "onExitCodes": {"operator": "In", "values": [steps.OUT_OF_MEMORY]},
+                    },
                     {"action": "Ignore", "onPodConditions": [{"type": "DisruptionTarget", "status": "True"}]},
                 ]
             },

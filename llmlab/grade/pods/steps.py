@@ -25,6 +25,8 @@ from .reach import reach
 
 #: How a container ends where trying again would not help, and what that means.
 ANOTHER_VERSION, NETWORK_OPEN, UNREADABLE, LACKING = 64, 65, 66, 67
+#: How the first one ends when the kernel has killed something in it for want of memory.
+OUT_OF_MEMORY = 68
 
 
 class NotRun(SystemExit):
@@ -68,7 +70,11 @@ def notebook(parcel: Parcel) -> None:
     process = box.popen(["-m", "llmlab.grade.inside"])
     with handover.writing() as left:
         ended = converse(process, order, on_event=left.event, wall=parcel.rules.notebook)
-        left.end(ended, memory=out_of_memory(CGROUPS), cpu_seconds=cpu_seconds(CGROUPS))
+        left.end(ended, cpu_seconds=cpu_seconds(CGROUPS))
+    if out_of_memory(CGROUPS):
+        # The runtime says OOMKilled of this container, whatever its exit code. A kubelet (1.35) starts no second one after that, but
+        # counts a pod as failed by the code alone: one that ended with 0 would stay Pending until its deadline.
+        raise NotRun(OUT_OF_MEMORY, "the notebook used up its memory")
 
 
 def _require(needs: Sequence[str]) -> None:

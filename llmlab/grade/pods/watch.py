@@ -12,9 +12,11 @@ from msgspec import field
 
 from .access import Access, ApiRefusal
 from .manifest import BATCH, INDEX
+from .steps import OUT_OF_MEMORY
 
 PAGE = "500"  # pods of one page of a list
 GONE = 410
+NOTEBOOK, CHECKS = "notebook", "checks"  # its containers
 #: Seconds until the Job itself is looked at again: soon at first, when most that can go wrong does.
 SOON, LATER = 2, 15
 SLACK = 20  # seconds that the end of a watch may be late
@@ -91,8 +93,14 @@ class WatchedPod(msgspec.Struct, frozen=True):
 
     @property
     def over(self) -> bool:
-        """Whether it has ended."""
-        return self.status.phase in ("Succeeded", "Failed")
+        """Whether it has ended, or can never go on: a pod whose cells ran out of memory may stay Pending."""
+        return self.status.phase in ("Succeeded", "Failed") or self.out_of_memory
+
+    @property
+    def out_of_memory(self) -> bool:
+        """Whether the learner's cells used up their memory (`steps.notebook` says what becomes of their pod)."""
+        cells = self.ended(NOTEBOOK)
+        return cells is not None and (cells.reason == "OOMKilled" or cells.exit_code == OUT_OF_MEMORY)
 
     @property
     def containers(self) -> list[ContainerStatus]:

@@ -20,6 +20,7 @@ from llmlab.grade.pods import access as access_
 from llmlab.grade.pods import watch as watch_
 from llmlab.grade.pods.access import Access
 from llmlab.grade.pods.grading import PodGrading, PodSettings
+from llmlab.grade.pods.steps import OUT_OF_MEMORY
 from llmlab.grade.pods.transcript import Log, LogWriter
 from llmlab.system import owned
 
@@ -220,8 +221,16 @@ def test_a_submission_that_no_pod_ever_tells_of_is_the_graders_fault(
     assert left(cluster) == []
 
 
-def test_cells_that_used_up_their_memory_with_the_whole_container_are_told_so(
-    cluster, info, submissions, settings, tmp_path
+@pytest.mark.parametrize(
+    ("phase", "code", "reason"),
+    [
+        ("Failed", 137, "OOMKilled"),  # with the whole container
+        ("Failed", OUT_OF_MEMORY, "Error"),  # by a runtime that does not say so
+        ("Pending", 0, "OOMKilled"),  # and a kubelet that leaves it so
+    ],
+)
+def test_cells_that_used_up_their_memory_are_told_so(
+    cluster, info, submissions, settings, tmp_path, phase, code, reason
 ):
     node, killed = cluster.ends, []
 
@@ -229,8 +238,8 @@ def test_cells_that_used_up_their_memory_with_the_whole_container_are_told_so(
         if index == 0 and not killed:
             killed.append(index)
             status = {
-                "phase": "Failed",
-                "initContainerStatuses": [state("notebook", exitCode=137, reason="OOMKilled")],
+                "phase": phase,
+                "initContainerStatuses": [state("notebook", exitCode=code, reason=reason)],
             }
             return status, b""
         return node(cluster, index)

@@ -18,18 +18,13 @@ def path(tmp_path):
     path = tmp_path / "told"
     with handover.writing(path) as left:
         left.event(CELL)
-        left.end(Ended("end", 0, "noise"), memory=True, cpu_seconds=1.5)
+        left.end(Ended("end", 0, "noise"), cpu_seconds=1.5)
     return path
 
 
 def test_what_was_left_is_found(path):
     found = handover.read(path)
-    assert (found.events, found.ended, found.memory, found.cpu_seconds) == (
-        [CELL],
-        Ended("end", 0, "noise"),
-        True,
-        1.5,
-    )
+    assert (found.events, found.ended, found.cpu_seconds) == ([CELL], Ended("end", 0, "noise"), 1.5)
 
 
 def test_a_container_that_is_started_again_leaves_nothing_over_it(path):

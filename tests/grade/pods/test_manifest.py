@@ -72,8 +72,9 @@ def test_disturbances_cost_nothing_and_what_cannot_help_is_not_tried_again():
     assert (found["completionMode"], found["completions"], found["parallelism"]) == ("Indexed", 20, 4)
     assert found["backoffLimitPerIndex"] == manifest.TRIES
     assert found["ttlSecondsAfterFinished"] == manifest.KEPT
-    never, ignored = found["podFailurePolicy"]["rules"]
+    never, memory, ignored = found["podFailurePolicy"]["rules"]
     assert (never["action"], never["onExitCodes"]["values"]) == ("FailJob", [64, 65, 66, 67])
+    assert (memory["action"], memory["onExitCodes"]["values"]) == ("FailIndex", [68])
     assert (ignored["action"], ignored["onPodConditions"][0]["type"]) == ("Ignore", "DisruptionTarget")
 
 
