@@ -29,17 +29,20 @@ from llmlab.grade.one import grade_one
 from llmlab.grade.opened import Opened, opened
 from llmlab.grade.pods import grading as pods
 from llmlab.grade.pods import job as job_
-from llmlab.grade.pods.access import Access
+from llmlab.grade.pods import manifest, room
+from llmlab.grade.pods.access import Access, ApiRefusal, image_at, open_access
 from llmlab.grade.pods.told import Told
 from llmlab.grade.pods.transcript import LogWriter
-from llmlab.grade.pods.watch import WatchedPod
-from llmlab.grade.rules import read_rules
+from llmlab.grade.pods.watch import PodWatch, WatchedPod
+from llmlab.grade.rules import Rules, read_rules
 from llmlab.records.stats import Spread
 from llmlab.submissions.handed_in import Submission
+from llmlab.system.waiting import wait
 from llmlab.tiers.kubernetes.drivers import hold
 from llmlab.tiers.kubernetes.drivers.simulated import Simulated
 
-from .grading import Llmlab, measure
+from .grading import LIMIT, Llmlab, measure
+from .whole import Broken
 
 MANY = 20  # submissions of a real batch
 POD_NODES = 10  # of a simulated cluster, 110 pods each
@@ -69,30 +72,100 @@ class InPods(Llmlab):
 
 
 def in_pods(rounds: int, context: str, image: str, many: int = MANY, parallelism: int = 2) -> list[str]:
-    """The lines to print: batches in pods beside `--jobs`, in turn."""
+    """The lines to print: batches in pods beside `--jobs`, in turn, and beside pods of the same shape that do nothing."""
     cluster = hold.running()
     if cluster is None:
         return ["grading in pods: no cluster is up, so not measured (llmlab cluster up)"]
     lines = [
         f"grading {many} trivial submissions, {parallelism} at a time, {rounds} rounds; {cluster.driver} cluster, image cached"
     ]
-    with tempfile.TemporaryDirectory(prefix="llmlab-pods-") as text:
+    with (
+        tempfile.TemporaryDirectory(prefix="llmlab-pods-") as text,
+        closing(open_access(context, None)) as access,
+    ):
         homes = [Path(text) / name for name in ("here", "pods")]
-        tools = [Llmlab(homes[0]), InPods(homes[1], context, image, parallelism)]
-        for tool in tools:
-            measure(tool, 2, parallelism)  # caches and the image; not counted
-        spent: dict[str, list[tuple[float, float]]] = {tool.name: [] for tool in tools}
+        here, there = Llmlab(homes[0]), InPods(homes[1], context, image, parallelism)
+        shape = manifest.PodShape(
+            image=image_at(access, image),
+            parallelism=parallelism,
+            alone=False,
+            runtime=room.runtime(access, ""),
+        )
+        rules = read_rules(here.lab)
+
+        def graded(tool: Llmlab, submissions: int) -> float:
+            wall, _ = measure(tool, submissions, parallelism)
+            _gone(access)  # else the next one waits for it
+            return wall
+
+        runs = {
+            here.name: lambda submissions: graded(here, submissions),
+            there.name: lambda submissions: graded(there, submissions),
+            "pods that do nothing": lambda submissions: _idle(access, rules, shape, submissions),
+        }
+        for run in runs.values():
+            run(2)  # caches and the image; not counted
+        spent: dict[str, list[float]] = {name: [] for name in runs}
         for turn in range(rounds):
-            for tool in tools[:: 1 if turn % 2 else -1]:
-                spent[tool.name].append(measure(tool, many, parallelism))
-        for name, times in spent.items():
-            lines.append(
-                f"  {name:24} seconds a submission {Spread.of(wall / many for wall, _ in times)}, of the whole {Spread.of(wall for wall, _ in times)}"
-            )
-        here, there = (spent[tool.name] for tool in tools)
-        ratios = [far[0] / near[0] for far, near in zip(there, here, strict=True)]
-        lines.append(f"  in pods beside this machine: {Spread.of(ratios)} times its wall time")
+            for name in list(runs)[:: 1 if turn % 2 else -1]:
+                spent[name].append(runs[name](many))
+    for name, times in spent.items():
+        lines.append(
+            f"  {name:24} seconds a submission {Spread.of(wall / many for wall in times)}, of the whole {Spread.of(times)}"
+        )
+    near, *others = spent.items()
+    for name, times in others:
+        ratios = [far / wall for far, wall in zip(times, near[1], strict=True)]
+        lines.append(f"  {name}, beside this machine: {Spread.of(ratios)} times its wall time")
     return lines
+
+
+def _idle(access: Access, rules: Rules, shape: manifest.PodShape, many: int) -> float:
+    """Seconds for that many pods of the same shape whose containers end at once: what the cluster itself costs."""
+    plain = manifest.job
+
+    def idle(*given: Any, **named: Any) -> dict[str, Any]:
+        job = plain(*given, **named)
+        spec = job["spec"]["template"]["spec"]
+        for container in (*spec["initContainers"], *spec["containers"]):
+            container["command"] = ["/bin/true"]
+        return job
+
+    began = time.perf_counter()
+    room.enter(access, named=False)
+    job = job_.GradingJob(access, f"idle-{time.time_ns()}", shape.image)
+    manifest.job = idle
+    try:
+        job.make(rules, shape, lab=b"-", parcels=[b"-"] * many, seals=[b"-"] * many)
+    finally:
+        manifest.job = plain
+    try:
+        watch, over = PodWatch(access, job.name), set()
+        while len(over) < many:
+            for pod in watch.changes():
+                over |= {pod.index} if pod.over else set()
+                if len(over) == many:
+                    break
+            if time.perf_counter() - began > LIMIT:
+                raise Broken(f"{len(over)} of {many} pods that do nothing have ended")
+        return time.perf_counter() - began
+    finally:
+        job.end()
+        room.leave(access)
+        _gone(access)
+
+
+def _gone(access: Access) -> None:
+    """Wait until the namespace of an earlier batch is gone."""
+
+    def gone() -> bool:
+        try:
+            access.ask("GET", f"/api/v1/namespaces/{access.namespace}")
+        except ApiRefusal as error:
+            return error.status == 404
+        return False
+
+    wait(f"the namespace {access.namespace} to be gone", gone, room.GOES)
 
 
 class _Signing(job_.GradingJob):

@@ -163,6 +163,8 @@ class GradingJob:
                     looked.add(pod.metadata.name)
                     self._unread[pod.metadata.name] = pod, 0
                     yield from self._read_some([pod.metadata.name], tokens, done)
+                    if len(done) == len(tokens):
+                        return  # nothing more is to come, and the watch would go on for its time
             yield from self._read_some(list(self._unread), tokens, done)
             status = self._status()
             if status.over and not self._unread:

@@ -185,6 +185,16 @@ def test_clean_ends_the_batch_of_a_grader_that_was_killed(cluster, info, submiss
     assert owned.entries() == []
 
 
+@pytest.mark.timeout(60)  # a third of the watch
+def test_nobody_watches_on_when_all_have_told(
+    cluster, info, submissions, settings, here, tmp_path, monkeypatch
+):
+    for name in ("SOON", "LATER"):
+        monkeypatch.setattr(watch_, name, 180)
+    graded(cluster, info, submissions, tmp_path / "out", settings)
+    assert (tmp_path / "out" / "gradebook.csv").read_bytes() == here
+
+
 FAILED = {"phase": "Failed", "initContainerStatuses": [state("notebook", exitCode=137, reason="Error")]}
 
 
