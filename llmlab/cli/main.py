@@ -92,7 +92,10 @@ def _parser() -> argparse.ArgumentParser:
         help="with --on: the course's image, where the cluster's nodes find it; for `llmlab cluster up` also an archive",
     )
     command.add_argument(
-        "--parallelism", type=int, default=0, help="with --on: pods at once (default: by nodes)"
+        "--parallelism",
+        type=int,
+        default=0,
+        help="with --on: pods at once (default: one a core of the nodes; one a node where a lab measures)",
     )
     command.add_argument(
         "--runtime-class",

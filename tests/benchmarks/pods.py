@@ -13,8 +13,9 @@ import shlex
 import shutil
 import tempfile
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import closing
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -25,6 +26,7 @@ from llmlab.checks.talk import Ended
 from llmlab.course.info import LabInfo, read_info
 from llmlab.grade import sandbox
 from llmlab.grade.batch import Settings
+from llmlab.grade.cage import busy_seconds
 from llmlab.grade.one import grade_one
 from llmlab.grade.opened import Opened, opened
 from llmlab.grade.pods import grading as pods
@@ -39,6 +41,7 @@ from llmlab.records.stats import Spread
 from llmlab.submissions.handed_in import Submission
 from llmlab.system.waiting import wait
 from llmlab.tiers.kubernetes.drivers import hold
+from llmlab.tiers.kubernetes.drivers import simulated as simulated_
 from llmlab.tiers.kubernetes.drivers.simulated import Simulated
 
 from .grading import LIMIT, Llmlab, measure
@@ -46,25 +49,19 @@ from .whole import Broken
 
 MANY = 20  # submissions of a real batch
 POD_NODES = 10  # of a simulated cluster, 110 pods each
+#: Requests a second of that cluster's controllers and scheduler. By default the controllers make 20, and a Job's pod takes two of
+#: them (it is made, and its finalizer taken away): 0.1 s a pod, whatever a grader does.
+CONTROLLERS_QPS = 200
 
 
 class InPods(Llmlab):
     """The same lab and submissions, in the cluster that `llmlab cluster up` holds."""
 
-    name = "llmlab --on kubernetes"
-
     def __init__(self, home: Path, context: str, image: str, parallelism: int) -> None:
         super().__init__(home)
-        self.more = [
-            "--on",
-            "kubernetes",
-            "--context",
-            context,
-            "--image",
-            image,
-            "--parallelism",
-            str(parallelism),
-        ]
+        self.name = f"pods, {parallelism} at once"
+        self.more = ["--on", "kubernetes", "--context", context, "--image", image]
+        self.more += ["--parallelism", str(parallelism)]
 
     def lay(self, folder: Path, names: Sequence[str], jobs: int) -> list[list[str]]:
         ((line,),) = super().lay(folder, names, jobs)
@@ -77,46 +74,46 @@ def in_pods(rounds: int, context: str, image: str, many: int = MANY, parallelism
     if cluster is None:
         return ["grading in pods: no cluster is up, so not measured (llmlab cluster up)"]
     lines = [
-        f"grading {many} trivial submissions, {parallelism} at a time, {rounds} rounds; {cluster.driver} cluster, image cached"
+        f"grading {many} trivial submissions, --jobs {parallelism} beside pods, {rounds} rounds; {cluster.driver} cluster, image cached"
     ]
     with (
         tempfile.TemporaryDirectory(prefix="llmlab-pods-") as text,
         closing(open_access(context, None)) as access,
     ):
-        homes = [Path(text) / name for name in ("here", "pods")]
-        here, there = Llmlab(homes[0]), InPods(homes[1], context, image, parallelism)
+        here = Llmlab(Path(text) / "here")
+        rules = read_rules(here.lab)
         shape = manifest.PodShape(
             image=image_at(access, image),
             parallelism=parallelism,
             alone=False,
             runtime=room.runtime(access, ""),
         )
-        rules = read_rules(here.lab)
-
-        def graded(tool: Llmlab, submissions: int) -> float:
-            wall, _ = measure(tool, submissions, parallelism)
-            _gone(access)  # else the next one waits for it
-            return wall
-
-        runs = {
-            here.name: lambda submissions: graded(here, submissions),
-            there.name: lambda submissions: graded(there, submissions),
-            "pods that do nothing": lambda submissions: _idle(access, rules, shape, submissions),
+        runs: dict[str, Callable[[int], float]] = {
+            f"--jobs {parallelism}": lambda submissions: measure(here, submissions, parallelism)[0]
         }
-        for run in runs.values():
-            run(2)  # caches and the image; not counted
-        spent: dict[str, list[float]] = {name: [] for name in runs}
-        for turn in range(rounds):
+        for at_once in (parallelism, 2 * parallelism):
+            tool = InPods(Path(text) / f"pods-{at_once}", context, image, at_once)
+            runs[tool.name] = lambda submissions, tool=tool: measure(tool, submissions, parallelism)[0]
+        for at_once in (parallelism, 2 * parallelism):
+            like = replace(shape, parallelism=at_once)
+            name = f"pods that do nothing, {at_once} at once"
+            runs[name] = lambda submissions, like=like: _idle(access, rules, like, submissions)
+        spent: dict[str, list[tuple[float, float]]] = {name: [] for name in runs}
+        for turn in range(-1, rounds):
             for name in list(runs)[:: 1 if turn % 2 else -1]:
-                spent[name].append(runs[name](many))
-    for name, times in spent.items():
+                busy = busy_seconds()
+                wall = runs[name](many if turn >= 0 else 2)
+                if turn >= 0:  # before, caches and the image
+                    spent[name].append((wall, busy_seconds() - busy))
+                _gone(access)  # else the next one waits for it
+    near = [wall for wall, _ in next(iter(spent.values()))]
+    for name, found in spent.items():
+        walls = [wall for wall, _ in found]
+        ratio = Spread.of(wall / here for wall, here in zip(walls, near, strict=True))
         lines.append(
-            f"  {name:24} seconds a submission {Spread.of(wall / many for wall in times)}, of the whole {Spread.of(times)}"
+            f"  {name:34} {Spread.of(walls)} s, {Spread.of(wall / many for wall in walls)} a submission, "
+            f"{Spread.of(busy / many for _, busy in found)} CPU-s of the machine; {ratio} times --jobs {parallelism}"
         )
-    near, *others = spent.items()
-    for name, times in others:
-        ratios = [far / wall for far, wall in zip(times, near[1], strict=True)]
-        lines.append(f"  {name}, beside this machine: {Spread.of(ratios)} times its wall time")
     return lines
 
 
@@ -152,11 +149,11 @@ def _idle(access: Access, rules: Rules, shape: manifest.PodShape, many: int) -> 
     finally:
         job.end()
         room.leave(access)
-        _gone(access)
 
 
-def _gone(access: Access) -> None:
-    """Wait until the namespace of an earlier batch is gone."""
+def _gone(access: Access) -> float:
+    """Wait until the namespace of an earlier batch is gone; the seconds."""
+    began = time.perf_counter()
 
     def gone() -> bool:
         try:
@@ -165,7 +162,8 @@ def _gone(access: Access) -> None:
             return error.status == 404
         return False
 
-    wait(f"the namespace {access.namespace} to be gone", gone, room.GOES)
+    wait(f"the namespace {access.namespace} to be gone", gone, LIMIT)
+    return time.perf_counter() - began
 
 
 class _Signing(job_.GradingJob):
@@ -194,8 +192,19 @@ class _ScaledGrading(pods.PodGrading):
 
 def simulated(sizes: Sequence[int]) -> list[str]:
     """The lines to print: classes of these sizes on nodes that KWOK simulates, and how time and memory grow."""
-    lines = [f"grading on {POD_NODES} simulated nodes: what our side does"]
+    lines = [
+        f"grading on {POD_NODES} simulated nodes: what our side does; controllers may make {CONTROLLERS_QPS} requests a second"
+    ]
     seconds, ours = [], []
+    plain = simulated_.order
+
+    def order(folder: Path, ports: simulated_.Ports) -> dict[str, list[str]]:
+        found = plain(folder, ports)
+        for name in ("kube-controller-manager", "kube-scheduler"):
+            found[name] += [f"--kube-api-qps={CONTROLLERS_QPS}", f"--kube-api-burst={2 * CONTROLLERS_QPS}"]
+        return found
+
+    simulated_.order = order
     with tempfile.TemporaryDirectory(prefix="llmlab-scale-") as text, Simulated(nodes=POD_NODES) as cluster:
         cluster.up()
         home = Path(text)
@@ -219,9 +228,12 @@ def simulated(sizes: Sequence[int]) -> list[str]:
                 peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
                 seconds.append(wall)
                 ours.append(cpu)
+                goes = _gone(access)
                 lines.append(
-                    f"  {size:6} submissions: {graded} graded, {wall:.0f} s, {access.requests / size:.2f} requests a submission, "
-                    f"{1000 * cpu / size:.0f} ms of our CPU a submission, peak memory of the grader {peak:.0f} MiB"
+                    f"  {size:6} submissions: {graded} graded, {wall:.0f} s, {1000 * wall / size:.0f} ms a submission, "
+                    f"{access.requests / size:.2f} requests a submission, "
+                    f"{1000 * cpu / size:.0f} ms of our CPU a submission, peak memory of the grader {peak:.0f} MiB; "
+                    f"its namespace was gone {goes:.0f} s later"
                 )
             shutil.rmtree(folder)
     if len(sizes) > 1:

@@ -19,10 +19,9 @@ from ..gradebook import Row, write_whole
 from ..one import Work, grade_one
 from ..opened import opened
 from ..schema import Graded
-from . import owning, packing, room, trouble
+from . import manifest, owning, packing, room, trouble
 from .access import Access, ApiRefusal
 from .job import GradingJob
-from .manifest import PodShape
 from .told import Told, ToldPlace
 
 #: Batches in which a submission is tried, before its row says that the grader failed.
@@ -38,7 +37,7 @@ class PodSettings:
 
     image: str  # reference of the course's image
     named: bool = False  # the namespace was chosen by somebody
-    parallelism: int = 0  # pods at once; 0: two a node, one where they measure
+    parallelism: int = 0  # pods at once; 0: one a core of the nodes, one a node where they measure
     runtime: str = ""  # a RuntimeClass without a network
 
 
@@ -288,11 +287,13 @@ class PodGrading(Grading):
     def _tried(self, key: str) -> Tried:
         return self.tried.setdefault(key, Tried())
 
-    def _shape(self, again: bool) -> PodShape:
+    def _shape(self, again: bool) -> manifest.PodShape:
         alone = self.alone or again
-        nodes = room.nodes(self.access)
-        wanted = self.pods.parallelism or (nodes * (1 if alone else 2)) or AT_ONCE
-        return PodShape(
+        # As on one machine, one a core; two on a small one, because most of a short pod's time is the cluster's, which waits.
+        found = room.cpus(self.access)
+        fitting = len(found) if alone else sum(max(2, int(cpus)) for cpus in found)
+        wanted = self.pods.parallelism or fitting or AT_ONCE
+        return manifest.PodShape(
             image=self.pods.image,
             parallelism=wanted,
             alone=alone,

@@ -87,13 +87,19 @@ def runtime(access: Access, named: str) -> str:
     return str(items[0]["metadata"]["name"]) if items else ""
 
 
-def nodes(access: Access) -> int:
-    """How many nodes take pods; 0: we may not ask."""
+def cpus(access: Access) -> list[float]:
+    """Of each node that takes pods, the CPUs that it has for them; none: we may not ask."""
+    from kubernetes.utils import parse_quantity
+
     try:
         items = access.ask("GET", "/api/v1/nodes")["items"]
     except ApiRefusal:
-        return 0
-    return sum(not node["spec"].get("unschedulable") for node in items)
+        return []
+    return [
+        float(parse_quantity(node["status"]["allocatable"]["cpu"]))
+        for node in items
+        if not node["spec"].get("unschedulable")
+    ]
 
 
 def _old(access: Access) -> None:

@@ -144,6 +144,27 @@ def test_a_class_gets_the_gradebook_of_this_machine(cluster, info, submissions, 
     assert cluster.asked["POST jobs"] == 1
 
 
+def node(cluster, name, cpu, **spec):
+    about = {"metadata": {"name": name}, "spec": spec, "status": {"allocatable": {"cpu": cpu}}}
+    cluster.put(f"/api/v1/nodes/{name}", about)
+
+
+@pytest.mark.parametrize(("again", "at_once"), [(False, 2 + 16 + 2), (True, 3)])
+def test_a_pod_a_core_runs_at_once_and_one_a_node_where_they_measure(
+    cluster, info, submissions, settings, tmp_path, again, at_once
+):
+    for name, cpu in (("small", "1930m"), ("large", "16"), ("tiny", "250m")):
+        node(cluster, name, cpu)
+    node(cluster, "cordoned", "64", unschedulable=True)
+    with grading(cluster, info, submissions, tmp_path / "out", settings) as it, closing(it.access):
+        assert it._shape(again).parallelism == at_once
+    with (
+        grading(cluster, info, submissions, tmp_path / "out", settings, parallelism=2) as it,
+        closing(it.access),
+    ):
+        assert it._shape(again).parallelism == 2
+
+
 def test_a_grader_that_was_killed_goes_on_with_the_pods_that_are_there(
     cluster, info, submissions, settings, here, tmp_path
 ):
