@@ -19,7 +19,7 @@ import pytest
 from llmlab import tier
 from llmlab.cli.main import main
 from llmlab.errors import LabError
-from llmlab.system import owned
+from llmlab.system import go, owned
 from llmlab.system.paths import state_dir
 from llmlab.tiers.kubernetes import drivers
 from llmlab.tiers.kubernetes.cluster.cluster import Cluster
@@ -143,7 +143,7 @@ def bare(tmp_path, monkeypatch, nothing_taken):
     monkeypatch.setenv("PATH", str(tmp_path / "nothing"))
     monkeypatch.setenv("LLMLAB_CACHE", str(tmp_path / "cache"))
     monkeypatch.delenv("LLMLAB_SHARED_CACHE", raising=False)
-    monkeypatch.setattr(binaries, "GO", ())  # it would build them
+    monkeypatch.setattr(go, "USUAL", ())  # it would build them
 
 
 @every
