@@ -102,29 +102,35 @@ NEW_PROCESSES, NEW_USERS = 0x20000000, 0x10000000
 def apart() -> bool:
     """From here on, children of this process have a list of processes of their own: they can signal each other, and nobody else.
 
+    Tried in a child first, for half done would be worse than not: without a map of users there is no file that they may write. So it is
+    where a system lets users have namespaces and no right in them, or root is to be mapped without CAP_SETFCAP (since Linux 5.12),
+    which nobody has in a sandbox.
+
     False: this system does not allow it, or has no such thing; then nothing is different.
     """
     if not sys.platform.startswith("linux"):
         return False
+    trial = os.fork()
+    if trial == 0:
+        os._exit(0 if _separate() else 1)
+    return os.waitpid(trial, 0)[1] == 0 and _separate()
+
+
+def _separate() -> bool:
     user, group = os.geteuid(), os.getegid()
-    if user == 0 and not _may_map_root():
-        return False
     if ctypes.CDLL(None).unshare(NEW_USERS | NEW_PROCESSES):
         return False
-    for name, line in (
-        ("setgroups", "deny"),
-        ("uid_map", f"{user} {user} 1"),
-        ("gid_map", f"{group} {group} 1"),
-    ):
-        with open(f"/proc/self/{name}", "w") as file:
-            file.write(line)
+    try:
+        for name, line in (
+            ("setgroups", "deny"),
+            ("uid_map", f"{user} {user} 1"),
+            ("gid_map", f"{group} {group} 1"),
+        ):
+            with open(f"/proc/self/{name}", "w") as file:
+                file.write(line)
+    except OSError:
+        return False
     return True
-
-
-def _may_map_root() -> bool:
-    """Since Linux 5.12 root may only be mapped by whoever has CAP_SETFCAP: nobody in a sandbox."""
-    with open("/proc/self/status") as file:
-        return any(line.startswith("CapEff:") and int(line.split()[1], 16) >> 31 & 1 for line in file)
 
 
 def _say(**event: Any) -> None:
